@@ -1,0 +1,80 @@
+"""What a user may set, validated at the door, with one reason per default. Times are in seconds, never in frames."""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stream.errors import UsageError
+
+
+class OverlayStyle(BaseModel):
+    """How an assessment is drawn. May be swapped while a pipeline runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    opacity: float = Field(default=0.5, ge=0, le=1)
+    """Of the heat map at full attention, 0..1; 0 hides it. Half lets the speckle under it be read."""
+
+    stale_after_s: float = Field(default=0.2, gt=0)
+    """A result older than this shows no heat map: by then the probe has moved on, and it would mark other tissue."""
+
+
+class StreamConfig(BaseModel):
+    """Settings of one pipeline, equal for live and replay."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scan_area: str | None = None
+    """``"x,y,width,height"`` in pixels; everything outside is blanked. None takes the full frame, as clips are cut."""
+
+    smoothing_s: float = Field(default=0.4, gt=0)
+    """Time constant of the exponential smoothing: a finding held for a second counts nine tenths, a blink does not."""
+
+    warm_up_s: float = Field(default=0.4, ge=0)
+    """Nothing is called before this much has been seen: one time constant, when the first frame no longer dominates."""
+
+    gap_s: float = Field(default=1.0, gt=0)
+    """A longer jump in time, or any step back (seek, loop), forgets what was seen: it was another place."""
+
+    operating_point: str = "balanced"
+    """Name of a pair of thresholds in the weights' spec. Every spec has this one."""
+
+    lesion_margin: float = Field(default=0.05, ge=0, le=0.5)
+    """Closer than this to the lesion threshold, 0..1, nothing is called: the calibration error is about as large."""
+
+    stall_after_s: float = Field(default=1.0, gt=0)
+    """A live source that is silent for this long shows NO_SIGNAL: longer than any dropped frame, short for the eye."""
+
+    timeline_s: float = Field(default=60.0, gt=0)
+    """How much of the past the page plots: one sweep over a breast quadrant."""
+
+    jpeg_quality: int = Field(default=80, ge=1, le=100)
+    """Of the live picture: speckle still reads, at a tenth of the size of 100."""
+
+    overlay: OverlayStyle = OverlayStyle()
+    """The drawing that a run starts with."""
+
+
+def load_config(path: Path) -> StreamConfig:
+    """Settings from a TOML file with the keys of ``StreamConfig``. Raises UsageError that names the wrong key."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--config {path}: {error.strerror}. Expected a readable TOML file.") from error
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError alike
+        raise UsageError(f"--config {path} is not TOML: {error}. Expected lines like: smoothing_s = 0.4") from error
+    try:
+        return StreamConfig.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(f"--config {path}: {explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """One line for the first wrong key: where it is, what was expected, what was given."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        model = OverlayStyle if key.startswith("overlay.") else StreamConfig
+        return f"unknown key '{key}'. Known: {', '.join(model.model_fields)}."
+    return f"key '{key}': {first['msg']}, not {first['input']!r}."
