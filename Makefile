@@ -1,0 +1,43 @@
+# Every target makes what it needs: .venv comes from uv, and uv from pip, if it is not there yet.
+SHELL := /bin/bash
+PYTHON ?= python3
+SOURCE ?= phantom:
+ENGINE ?= auto
+PORT ?= 7860
+
+UV := $(shell command -v uv 2>/dev/null || echo .venv/bin/uv)
+PY := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench
+
+help: ## Print this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-7s %s\n", $$1, $$2}'
+
+run: .venv/base ## Live page on http://127.0.0.1:7860 (SOURCE=clip.mp4 ENGINE=auto PORT=7860)
+	@exec $(PY) -m stream run --source '$(SOURCE)' --engine '$(ENGINE)' --port $(PORT)
+
+test: .venv/dev ## Run all tests (needs Chromium for the browser test)
+	$(PY) -m pytest $(ARGS)
+
+check: .venv/dev ## Formatter, linter, types and import rule
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+
+bench: .venv/dev ## Latency of every engine that runs here
+	$(PY) -m benchmarks.latency --engine all $(ARGS)
+
+.venv/python:
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@test -x "$(UV)" || $(PY) -m pip install --quiet uv
+	@touch $@
+
+.venv/base: .venv/python pyproject.toml
+	$(UV) pip install --quiet --python $(PY) --editable .
+	@touch $@
+
+.venv/dev: .venv/python pyproject.toml
+	$(UV) pip install --quiet --python $(PY) --editable '.[train,dev]'
+	@touch .venv/base $@

@@ -1,0 +1,61 @@
+"""The protocol that every runtime fulfils, and the two values it speaks."""
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rcdnet.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class EngineOutput:
+    """``logits`` float32 [N, K] and ``class_maps`` float32 [N, K, h, w]; the logits are the maps' mean over space."""
+
+    logits: NDArray[np.float32]
+    class_maps: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.logits.ndim != 2 or self.class_maps.ndim != 4 or self.logits.shape != self.class_maps.shape[:2]:
+            raise ValueError(
+                f"logits {self.logits.shape} and class maps {self.class_maps.shape} do not belong together"
+            )
+        self.logits.setflags(write=False)
+        self.class_maps.setflags(write=False)
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """``precision`` as read back from the built engine, never as asked for; ``built_for`` names runtime and version."""
+
+    name: str
+    precision: str
+    device: str
+    built_for: str
+    weights_sha256: str
+
+
+class Engine(Protocol):
+    """A loaded network. Not thread-safe: one thread owns an engine."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """What runs, and where."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What its weights mean."""
+
+    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        """uint8 [N, spec.height_px, spec.width_px] grey, prepared by ``rcdnet.preprocess``. Raises EngineError."""
+
+    def close(self) -> None:
+        """Give the device back. Safe to call twice."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

@@ -1,0 +1,1 @@
+"""RcdNet: what the model is and what its weights mean."""

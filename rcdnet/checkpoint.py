@@ -1,0 +1,76 @@
+"""Weights on disk: safetensors, with the ModelSpec in the file's metadata and a hash over the tensors."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from rcdnet.model import RcdNet
+from rcdnet.spec import SPEC_KEY, ModelSpec
+
+
+class CheckpointError(ValueError):
+    """The file is no RcdNet checkpoint, or not the one that it says it is."""
+
+
+def tensors_sha256(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over name, dtype, shape and bytes of every tensor, in order of name."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
+        digest.update(tensor.view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save(model: RcdNet, path: Path) -> ModelSpec:
+    """Write weights as float16 (half the size; every reader computes in float32 from the same rounded values).
+
+    Returns the spec as written, with ``weights_sha256`` filled in.
+    """
+    tensors = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    spec = replace(model.spec, weights_sha256=tensors_sha256(tensors))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, metadata={SPEC_KEY: spec.to_json()})
+    return spec
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """The spec alone, without building the network. Raises CheckpointError."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(SPEC_KEY)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from error
+    if text is None:
+        raise CheckpointError(f"{path} has no {SPEC_KEY!r} in its metadata: it is not an RcdNet checkpoint")
+    try:
+        return ModelSpec.from_json(text)
+    except ValueError as error:
+        raise CheckpointError(f"{path} carries a spec that does not hold: {error}") from error
+
+
+def load(path: Path) -> RcdNet:
+    """The network of a checkpoint, in float32 and evaluation mode. Raises CheckpointError if the file was altered."""
+    spec = read_spec(path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  safe_open is no dict
+    found = tensors_sha256(tensors)
+    if found != spec.weights_sha256:
+        raise CheckpointError(
+            f"{path} is not what it says: tensors hash to {found[:12]}, its spec says {spec.weights_sha256[:12]}. "
+            "Restore the file from where it came."
+        )
+    model = RcdNet(spec)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit an RcdNet on {spec.backbone}: {error}") from error
+    return model.eval()

@@ -1,0 +1,136 @@
+"""Glance, then look: judge the whole picture, find the lesion in its class maps, judge a crop around it again, and
+average the two on log-odds. Pure functions over any runtime: training, evaluation and the live path share them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rcdnet.preprocess import Box, Grey, Placement, prepare
+from rcdnet.spec import ModelSpec
+
+Floats = NDArray[np.float32]
+Run = Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
+"""uint8 [N, H, W] -> logits [N, K], class maps [N, K, h, w]: an engine's ``run`` or a torch model under no_grad."""
+
+
+ATTENTION_LOGITS = 4.0
+"""How far, in logits, a cell must rise above its map's median to be drawn at full strength. Fixed, never per picture:
+a flat map stays dark."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the network made of one picture.
+
+    ``probabilities`` [K] are calibrated; ``logits`` [K] are the log-probabilities they come from, before the
+    temperature (the mean of glance and look). ``class_maps`` [K, h, w] are the glance's, laid over the picture by
+    ``placement``. ``look`` is the crop that was judged again, or None.
+    """
+
+    probabilities: Floats
+    logits: Floats
+    class_maps: Floats
+    placement: Placement
+    look: Box | None
+
+
+def judge(grey: Grey, spec: ModelSpec, run: Run, box: Box | None = None) -> Judgement:
+    """Judge ``box`` of a grey picture (all of it if None): one call of ``run``, two if the spec asks for a second look.
+
+    Raises ValueError as ``preprocess.prepare`` does.
+    """
+    return judge_batch([grey], spec, run, [box])[0]
+
+
+def judge_batch(
+    greys: Sequence[Grey], spec: ModelSpec, run: Run, boxes: Sequence[Box | None] | None = None
+) -> list[Judgement]:
+    """``judge`` for several pictures of any sizes in two calls of ``run``."""
+    boxes = boxes or [None] * len(greys)
+    prepared = [prepare(grey, spec, box) for grey, box in zip(greys, boxes, strict=True)]
+    placements = [at for _, at in prepared]
+    logits, maps = run(np.stack([image for image, _ in prepared]))
+    total: Floats = log_softmax(logits)
+    looks: list[Box | None] = [None] * len(greys)
+    if spec.second_look is not None:
+        crops = [locate(m, z, at, spec) for m, z, at in zip(maps, logits, placements, strict=True)]
+        closer, _ = run(np.stack([prepare(grey, spec, crop)[0] for grey, crop in zip(greys, crops, strict=True)]))
+        total = np.asarray((total + log_softmax(closer)) / 2, np.float32)
+        looks = list(crops)
+    probabilities = softmax(total, spec.temperature)
+    return [
+        Judgement(p, z, m, at, look)
+        for p, z, m, at, look in zip(probabilities, total, maps, placements, looks, strict=True)
+    ]
+
+
+def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
+    """Probabilities over the last axis, float32, of logits divided by ``temperature`` (Guo et al. 2017, equation 9)."""
+    return np.asarray(np.exp(log_softmax(np.asarray(logits / temperature, np.float32))), np.float32)
+
+
+def log_softmax(logits: Floats) -> Floats:
+    """Log-probabilities over the last axis, float32."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), np.float32)
+
+
+def attention(class_map: Floats) -> Floats:
+    """One class map, logits [h, w], as what is drawn, 0..1: its rise above the picture's own background level.
+
+    (map - median) / ATTENTION_LOGITS, clipped. The order of the cells is the class map's, so it points where it points.
+    """
+    rise = (class_map - np.median(class_map)) / ATTENTION_LOGITS
+    return np.asarray(np.clip(rise, 0, 1), np.float32)
+
+
+def lesion_class(logits: Floats, spec: ModelSpec) -> int:
+    """Index of the likeliest class that is a lesion, from logits or probabilities [K]."""
+    lesions = [index for index, name in enumerate(spec.class_names) if name != "normal"]
+    return max(lesions, key=lambda index: float(logits[index]))
+
+
+def locate(class_maps: Floats, logits: Floats, at: Placement, spec: ModelSpec) -> Box:
+    """The square that deserves a second look, in pixels of the picture.
+
+    It is ``spec.second_look`` times as long as the lesion's longer side; the lesion is the connected region around the
+    peak of the likeliest lesion class's map that lies above the middle between the map's median and that peak, read at
+    four times the map's resolution.
+    """
+    class_map = class_maps[lesion_class(logits, spec)]
+    rows, columns = (4 * size for size in class_map.shape)
+    fine = cv2.resize(class_map, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    step_x, step_y = at.input_width_px / columns, at.input_height_px / rows
+    x = (np.arange(columns) + 0.5) * step_x - at.left_px
+    y = (np.arange(rows) + 0.5) * step_y - at.top_px
+    inside = ((y >= 0) & (y < at.height_px))[:, None] & ((x >= 0) & (x < at.width_px))  # padding holds no lesion
+    if not inside.any():
+        return at.box
+    fine[~inside] = fine.min()
+    peak = int(fine.argmax())
+    threshold = (float(np.median(fine[inside])) + float(fine.flat[peak])) / 2
+    _, labels = cv2.connectedComponents((fine >= threshold).astype(np.uint8))
+    region_y, region_x = np.nonzero(labels == labels.flat[peak])
+    to_x, to_y = at.box.width_px / at.width_px, at.box.height_px / at.height_px
+    longer = max((np.ptp(region_x) + 1) * step_x * to_x, (np.ptp(region_y) + 1) * step_y * to_y)
+    return square_around(
+        (x[region_x.min()] + x[region_x.max()]) / 2 * to_x + at.box.x_px,
+        (y[region_y.min()] + y[region_y.max()]) / 2 * to_y + at.box.y_px,
+        (spec.second_look or 1.0) * longer,
+        at.box,
+    )
+
+
+def square_around(middle_x_px: float, middle_y_px: float, side_px: float, within: Box) -> Box:
+    """The square of ``side_px`` around a point of ``within``, cut off at its edges.
+
+    No shorter than a quarter of the longer side of ``within``: a smaller crop would be more blur than lesion.
+    """
+    half = max(side_px, 0.25 * max(within.width_px, within.height_px)) / 2
+    left, top = max(round(middle_x_px - half), within.x_px), max(round(middle_y_px - half), within.y_px)
+    right = min(round(middle_x_px + half), within.x_px + within.width_px)
+    bottom = min(round(middle_y_px + half), within.y_px + within.height_px)
+    return Box(left, top, max(1, right - left), max(1, bottom - top))

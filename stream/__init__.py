@@ -1,0 +1,1 @@
+"""The live path: source -> handover -> analyzer -> smoothing -> overlay -> sinks and page. Never imports torch."""

@@ -1,0 +1,133 @@
+"""The values that flow: Frame -> Prediction -> Assessment -> View. Frozen, checked once at birth, arrays read-only."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class State(StrEnum):
+    """What an assessment may say. A failure is a state, never None, never a stale or invented value."""
+
+    WARMING_UP = "warming_up"
+    CLEAR_FINDING = "clear_finding"
+    INDETERMINATE = "indeterminate"
+    NOT_ANALYSED = "not_analysed"
+    FROZEN = "frozen"
+    NO_SIGNAL = "no_signal"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One captured picture.
+
+    ``index`` counts every captured frame from 0, dropped ones too. ``captured_ns`` is ``time.monotonic_ns()`` when the
+    frame was dequeued. ``pts_s`` is its presentation time in seconds within the source. ``rgb`` is uint8 [H, W, 3].
+    ``mm_per_px`` is (row, column) spacing, or None where the source does not know it.
+    """
+
+    index: int
+    captured_ns: int
+    pts_s: float
+    rgb: NDArray[np.uint8]
+    source: str
+    mm_per_px: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or self.rgb.size == 0:
+            raise ValueError(f"a frame is uint8 [H, W, 3], not {self.rgb.dtype} {list(self.rgb.shape)}")
+        self.rgb.setflags(write=False)
+
+
+@dataclass(frozen=True)
+class ScanArea:
+    """Where the ultrasound picture lies in the screen: columns x..x+width, rows y..y+height (half-open)."""
+
+    x_px: int
+    y_px: int
+    width_px: int
+    height_px: int
+    origin: Literal["user", "header", "detected", "full"]
+
+    def __post_init__(self) -> None:
+        if self.x_px < 0 or self.y_px < 0 or self.width_px < 1 or self.height_px < 1:
+            raise ValueError(f"a scan area needs a corner at 0 or more and at least one pixel, not {self}")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """``probabilities`` float32 [K], calibrated, sum 1; ``class_maps`` float32 [K, h, w] over the scan area's
+    letterboxed model input. No memory of other frames.
+    """
+
+    probabilities: NDArray[np.float32]
+    class_maps: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.probabilities.ndim != 1 or self.class_maps.shape[0] != self.probabilities.shape[0]:
+            raise ValueError("probabilities [K] and class maps [K, h, w] do not belong together")
+        if not np.isfinite(self.probabilities).all() or abs(float(self.probabilities.sum()) - 1) > 1e-3:
+            raise ValueError(f"probabilities must be finite and sum to 1, not {self.probabilities}")
+        self.probabilities.setflags(write=False)
+        self.class_maps.setflags(write=False)
+
+
+@dataclass(frozen=True)
+class NotAnalysed:
+    """Why a frame has no prediction. ``failed`` marks a fault of ours (engine, arithmetic), not of the picture."""
+
+    reason: str
+    failed: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.reason:
+            raise ValueError("a frame that is not analysed needs a reason")
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What is said about one frame: ``frame_index == frame.index`` in everything drawn.
+
+    ``raw`` and ``smoothed`` are probabilities [K] (empty where nothing was analysed). ``finding`` is the class that
+    is shown, or None. ``attention`` float32 [h, w] 0..1 is the class map of ``attention_class`` over the scan area.
+    ``age_ms`` is the time from capture to this assessment.
+    """
+
+    frame_index: int
+    scan_area: ScanArea | None
+    state: State
+    reason: str
+    raw: NDArray[np.float32]
+    smoothed: NDArray[np.float32]
+    finding: str | None
+    attention: NDArray[np.float32] | None
+    attention_class: str | None
+    age_ms: float
+
+    def __post_init__(self) -> None:
+        if self.state in (State.NOT_ANALYSED, State.NO_SIGNAL, State.FROZEN) and not self.reason:
+            raise ValueError(f"{self.state} needs a reason")
+        for array in (self.raw, self.smoothed, self.attention):
+            if array is not None:
+                array.setflags(write=False)
+
+
+@dataclass(frozen=True)
+class View:
+    """A frame with its assessment drawn in: ``picture`` uint8 [H, W, 3] RGB, ``times`` in ns by stage."""
+
+    frame: Frame
+    assessment: Assessment
+    picture: NDArray[np.uint8]
+    times: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.assessment.frame_index != self.frame.index:
+            raise ValueError(f"assessment of frame {self.assessment.frame_index} drawn on frame {self.frame.index}")
+        self.picture.setflags(write=False)
+
+
+RESEARCH_NOTICE = "Research use only. Not for diagnosis."
+"""Shown on the page, in every export and in the README."""

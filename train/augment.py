@@ -1,0 +1,157 @@
+"""One training picture from one sample: which part of it, how it is bent, and what a different machine would have made
+of it. Geometry happens on the source pixels; ``rcdnet.preprocess.prepare`` then does what it does everywhere."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rcdnet.glance import square_around
+from rcdnet.preprocess import Box, prepare
+from rcdnet.spec import ModelSpec
+
+Grey = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How often and how much. Probabilities are per picture; no vertical flips: depth has a meaning."""
+
+    flip: float = 0.5
+    rotation_deg: float = 12.0
+    smallest_crop: float = 0.7
+    """Least share of each side that a glance keeps."""
+    look: float = 0.4
+    """How often a lesion is shown as the second look will see it: a crop around it."""
+    lesion_free: float = 0.12
+    """How often a lesion picture gives a crop without its lesion, labelled normal."""
+    machine: float = 0.7
+    """Gain, gamma, depth attenuation, speckle, blur and JPEG, as other scanners would have it."""
+    markers: float = 0.3
+    """Callipers, dotted lines and text painted in, so that they mean nothing."""
+    cleaned: float = 0.3
+    """How often the burnt-in markers are painted away, so that their absence means nothing either."""
+
+
+NONE = Augmentation(0, 0, 1, 0, 0, 0, 0, 0)
+"""The picture as it is."""
+
+
+def training_view(
+    grey: Grey, lesion: Mask, label: str, spec: ModelSpec, how: Augmentation, rng: np.random.Generator
+) -> tuple[Grey, NDArray[np.float32], str]:
+    """Model input uint8 [H, W], lesion share per pixel of it float32 [H, W] 0..1, and the label of this view."""
+    if rng.random() < how.flip:
+        grey, lesion = grey[:, ::-1], lesion[:, ::-1]
+    if how.rotation_deg:
+        grey, lesion = _rotate(grey, lesion, rng.uniform(-how.rotation_deg, how.rotation_deg))
+    grey = np.ascontiguousarray(grey)
+    if rng.random() < how.machine:
+        grey = other_machine(grey, rng)
+    if rng.random() < how.markers:
+        grey = paint_markers(grey, lesion, rng)
+    box, label = _choose_view(lesion, label, spec, how, rng)
+    image, at = prepare(grey, spec, box)
+    share = np.zeros(image.shape, np.float32)
+    cut = lesion[box.y_px : box.y_px + box.height_px, box.x_px : box.x_px + box.width_px].astype(np.float32)
+    share[at.top_px : at.top_px + at.height_px, at.left_px : at.left_px + at.width_px] = cv2.resize(
+        cut, (at.width_px, at.height_px), interpolation=cv2.INTER_AREA
+    )
+    return image, share, label
+
+
+def bounding_box(lesion: Mask) -> Box | None:
+    """The smallest box around all lesion pixels, or None where there are none."""
+    rows, columns = np.flatnonzero(lesion.any(axis=1)), np.flatnonzero(lesion.any(axis=0))
+    if not rows.size:
+        return None
+    return Box(int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
+
+
+def _choose_view(
+    lesion: Mask, label: str, spec: ModelSpec, how: Augmentation, rng: np.random.Generator
+) -> tuple[Box, str]:
+    height, width = lesion.shape
+    whole, around, draw = Box(0, 0, width, height), bounding_box(lesion), rng.random()
+    if around is not None and draw < how.lesion_free and "normal" in spec.class_names:
+        for _ in range(10):
+            box = _random_crop(whole, 0.3, 0.65, rng)
+            if not lesion[box.y_px : box.y_px + box.height_px, box.x_px : box.x_px + box.width_px].any():
+                return box, "normal"
+    elif draw < how.lesion_free + how.look:
+        if around is None:  # the second look at a normal picture sees normal tissue closer
+            return _random_crop(whole, 0.3, 0.7, rng), label
+        longer = max(around.width_px, around.height_px)
+        shift_x, shift_y = rng.uniform(-0.15, 0.15, 2) * longer
+        middle_x, middle_y = around.x_px + around.width_px / 2, around.y_px + around.height_px / 2
+        return square_around(middle_x + shift_x, middle_y + shift_y, rng.uniform(1.2, 2.4) * longer, whole), label
+    if how.smallest_crop < 1:
+        box = _random_crop(whole, how.smallest_crop, 1.0, rng)
+        kept = lesion[box.y_px : box.y_px + box.height_px, box.x_px : box.x_px + box.width_px].sum()
+        if kept >= 0.6 * lesion.sum():
+            return box, label
+    return whole, label
+
+
+def _random_crop(whole: Box, smallest: float, largest: float, rng: np.random.Generator) -> Box:
+    share_x, share_y = rng.uniform(smallest, largest, 2)
+    width, height = max(1, round(whole.width_px * share_x)), max(1, round(whole.height_px * share_y))
+    x = int(rng.integers(whole.width_px - width + 1))
+    y = int(rng.integers(whole.height_px - height + 1))
+    return Box(x, y, width, height)
+
+
+def _rotate(grey: Grey, lesion: Mask, angle_deg: float) -> tuple[Grey, Mask]:
+    height, width = grey.shape
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle_deg, 1.0)
+    turned = cv2.warpAffine(grey, matrix, (width, height), flags=cv2.INTER_LINEAR)
+    mask = cv2.warpAffine(lesion.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST)
+    return np.asarray(turned, np.uint8), mask.astype(bool)
+
+
+def other_machine(grey: Grey, rng: np.random.Generator) -> Grey:
+    """The picture as another scanner, gain setting or recorder would have given it. uint8 [H, W] -> uint8 [H, W]."""
+    picture = grey.astype(np.float32) / 255
+    depth = np.linspace(0, 1, grey.shape[0], dtype=np.float32)[:, None]
+    picture = picture ** rng.uniform(0.7, 1.4)  # dynamic range of the log compression
+    picture = picture * rng.uniform(0.75, 1.25) * (1 + rng.uniform(-0.25, 0.25) * (depth - 0.5))  # gain, depth gain
+    if rng.random() < 0.4:  # speckle is multiplicative and a few pixels wide
+        noise = rng.normal(0, rng.uniform(0.05, 0.2), grey.shape).astype(np.float32)
+        picture = picture * (1 + cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.5, 1.2)))
+    if rng.random() < 0.3:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.3))
+    changed = np.asarray(np.clip(picture * 255, 0, 255), np.uint8)
+    if rng.random() < 0.4:
+        _, jpeg = cv2.imencode(".jpg", changed, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 90))])
+        changed = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE), np.uint8)
+    return changed
+
+
+def paint_markers(grey: Grey, lesion: Mask, rng: np.random.Generator) -> Grey:
+    """Callipers (crosses joined by a dotted line), around the lesion or anywhere, and a scrap of text."""
+    picture = grey.copy()
+    height, width = picture.shape
+    brightness = int(rng.integers(180, 256))
+    around = bounding_box(lesion) if rng.random() < 0.7 else None
+    for _ in range(int(rng.integers(1, 3))):
+        if around is None:
+            ends = rng.uniform(0.05, 0.95, (2, 2)) * (width, height)
+        else:
+            angle = rng.uniform(0, np.pi)
+            radius = np.array([around.width_px, around.height_px]) / 2 * (np.cos(angle), np.sin(angle))
+            middle = np.array([around.x_px + around.width_px / 2, around.y_px + around.height_px / 2])
+            ends = np.stack([middle - radius, middle + radius])
+        kind, size = int(rng.choice([cv2.MARKER_CROSS, cv2.MARKER_TILTED_CROSS])), int(rng.integers(4, 10))
+        for end in ends:
+            cv2.drawMarker(picture, (int(end[0]), int(end[1])), brightness, kind, size, 1)
+        if rng.random() < 0.5:
+            for t in np.linspace(0, 1, int(rng.integers(8, 25))):
+                x, y = ends[0] + t * (ends[1] - ends[0])
+                cv2.circle(picture, (int(x), int(y)), 0, brightness, -1)
+    if rng.random() < 0.4:
+        text = "".join(rng.choice(list("ABCDEFGHIKLMNORSTX0123456789.+ "), int(rng.integers(2, 9))))
+        origin = (int(rng.integers(width)), int(rng.integers(8, max(9, height))))
+        cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_PLAIN, rng.uniform(0.6, 1.1), brightness)
+    return picture

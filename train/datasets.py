@@ -1,0 +1,170 @@
+"""Three public data sets, one kind of Sample. The layout is recognised from the folder, so others laid out alike load.
+
+BUSI       CLASS/NAME.*, CLASS/NAME_mask.* (further masks: NAME_mask_1.*)      Al-Dhabyani et al. 2020
+BUS-BRA    Images/, Masks/, bus_data.csv, 5-fold-cv.csv                         Gomez-Flores et al. 2024
+UDIAT      original/, GT/, labels.csv                                           Yap et al. 2018; external test only
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+CLASS_NAMES = ("normal", "benign", "malignant")
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+_MASK = re.compile(r"_mask(_\d+)?$")
+
+
+class DataError(ValueError):
+    """The folder holds no data set that we know, or a broken one. The message names the file."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled picture.
+
+    ``external`` marks a set that must never be trained, tuned or selected on. ``fold`` is an official fold (1..5).
+    """
+
+    dataset: str
+    name: str
+    image: Path
+    masks: tuple[Path, ...]
+    label: str
+    patient: str | None = None
+    fold: int | None = None
+    external: bool = False
+    attributes: dict[str, str] = field(default_factory=dict, hash=False)
+
+    def grey(self) -> NDArray[np.uint8]:
+        """The picture, uint8 [H, W]. Raises DataError."""
+        return read_grey(self.image)
+
+    def lesion(self) -> NDArray[np.bool_]:
+        """The union of the lesion masks, bool [H, W] of the picture's size; empty for a normal picture."""
+        shape = self.grey().shape
+        union = np.zeros(shape, bool)
+        for path in self.masks:
+            mask = read_grey(path)
+            if mask.shape != shape:
+                mask = cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST)
+            union |= mask > 127
+        return union
+
+
+def read_grey(path: Path) -> NDArray[np.uint8]:
+    """An image file as uint8 [H, W]. Raises DataError if it cannot be decoded."""
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE) if path.stat().st_size else None
+    if image is None:
+        raise DataError(f"{path} cannot be decoded as an image")
+    return np.asarray(image, np.uint8)
+
+
+def load(root: Path) -> list[Sample]:
+    """All samples below ``root``, in order of name. Raises DataError if its layout is none that we know."""
+    if not root.is_dir():
+        raise DataError(f"{root} is no folder")
+    if (root / "bus_data.csv").is_file():
+        samples = _bus_bra(root)
+    elif (root / "labels.csv").is_file() and (root / "original").is_dir():
+        samples = _udiat(root)
+    else:
+        samples = _class_folders(root)
+    if not samples:
+        raise DataError(
+            f"{root} holds no data set: expected class folders ({', '.join(CLASS_NAMES)}) like BUSI, "
+            "bus_data.csv like BUS-BRA, or labels.csv with original/ like UDIAT"
+        )
+    return samples
+
+
+def load_all(roots: Sequence[Path]) -> list[Sample]:
+    """The samples of several data sets, one after the other."""
+    return [sample for root in roots for sample in load(root)]
+
+
+def _images(folder: Path) -> dict[str, Path]:
+    """Image files by stem, in natural order."""
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    return {path.stem: path for path in sorted(paths, key=lambda path: _natural(path.stem))}
+
+
+def _natural(stem: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", stem)]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return list(csv.DictReader(file))
+
+
+def _class_folders(root: Path) -> list[Sample]:
+    samples = []
+    for label in CLASS_NAMES:
+        if not (root / label).is_dir():
+            continue
+        images = _images(root / label)
+        masks: dict[str, list[Path]] = {}
+        for stem, path in images.items():
+            if _MASK.search(stem):
+                masks.setdefault(_MASK.sub("", stem), []).append(path)
+        samples += [
+            Sample(root.name, stem, path, tuple(masks.get(stem, ())), label)
+            for stem, path in images.items()
+            if not _MASK.search(stem)
+        ]
+    return samples
+
+
+def _bus_bra(root: Path) -> list[Sample]:
+    images, masks = _images(root / "Images"), _images(root / "Masks")
+    folds = {}
+    if (root / "5-fold-cv.csv").is_file():
+        folds = {row["ID"]: int(row["kFold"]) for row in _rows(root / "5-fold-cv.csv")}
+    samples = []
+    for row in _rows(root / "bus_data.csv"):
+        name = row["ID"]
+        mask = masks.get(name.replace("bus_", "mask_"))
+        if name not in images or mask is None:
+            raise DataError(f"{root / 'bus_data.csv'} lists {name}, but its image or mask is missing")
+        attributes = {"birads": row["BIRADS"], "device": row["Device"], "histology": row["Histology"]}
+        samples.append(
+            Sample(
+                root.name,
+                name,
+                images[name],
+                (mask,),
+                row["Pathology"].lower(),
+                patient=row["Case"],
+                fold=folds.get(name),
+                attributes=attributes,
+            )
+        )
+    return samples
+
+
+def _udiat(root: Path) -> list[Sample]:
+    images, masks = _images(root / "original"), _images(root / "GT")
+    samples = []
+    for row in _rows(root / "labels.csv"):
+        name = row["image"]
+        if name not in images or name not in masks:
+            raise DataError(f"{root / 'labels.csv'} lists {name}, but its image or mask is missing")
+        attributes = {"histology": row.get("diagnosis", "")}
+        samples.append(
+            Sample(
+                root.name,
+                name,
+                images[name],
+                (masks[name],),
+                row["pathology"].lower(),
+                external=True,
+                attributes=attributes,
+            )
+        )
+    return samples

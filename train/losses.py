@@ -1,0 +1,33 @@
+"""What a training step is scored on. Pure functions of logits, class maps and targets."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def soft_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Cross entropy with label smoothing (Szegedy et al. 2016, arXiv:1512.00567, section 7).
+
+    logits [N, K], targets [N, K] summing to 1 (soft after mixup) -> mean over N.
+    """
+    classes = targets.shape[1]
+    smoothed = targets * (1 - smoothing) + smoothing / classes
+    return -(smoothed * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
+
+
+def pointing_loss(class_maps: Tensor, labels: Tensor, lesion: Tensor) -> Tensor:
+    """Divergence over places: of all cells, the class map of the picture's class should pick those of the lesion.
+
+    KL(t || softmax over cells of the map), with t the lesion's share of each cell, scaled to sum 1. It fixes where the
+    map is high and leaves its level free, so it does not argue with the classification loss, which fixes the mean.
+
+    class_maps [N, K, h, w], labels int [N], lesion [N, h, w] 0..1 -> mean over the pictures that show a lesion; 0 if
+    none does.
+    """
+    shown = lesion.flatten(1).sum(dim=1) > 0
+    maps = class_maps[torch.arange(len(labels)), labels].flatten(1)[shown]
+    target = lesion.flatten(1)[shown]
+    target = target / target.sum(dim=1, keepdim=True)
+    if not len(target):
+        return class_maps.new_zeros(())
+    return F.kl_div(F.log_softmax(maps, dim=1), target, reduction="batchmean")

@@ -1,0 +1,87 @@
+"""A recipe: everything that one published run depends on, in one TOML file. A result names the recipe that made it."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rcdnet.spec import ModelSpec, Preprocessing
+from train.augment import Augmentation
+from train.datasets import CLASS_NAMES
+
+FOLDER = Path(__file__).parent
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Recipe(BaseModel):
+    """See ``shipped.toml`` for a commented example."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    about: str
+    data: tuple[str, ...]
+    """Folders below the data root that are trained on (and, except for ``transfer``, tested on)."""
+    protocol: Literal["all", "folds", "random", "transfer"]
+    """all: train on everything. folds: 5-fold, by official fold where the set has one, else by near-duplicate group.
+    random: the paper's 7:3. transfer: train on ``data``, test on ``test_data``."""
+    test_data: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = CLASS_NAMES
+    seeds: tuple[int, ...] = (0,)
+
+    backbone: str = "tf_efficientnet_lite0"
+    size_px: int = 224
+    second_look: float | None = 1.7
+    preprocessing: Preprocessing = Preprocessing()
+    augmentation: Augmentation = Augmentation()
+
+    epochs: int = 15
+    batch: int = 32
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    lr_head: float = 1e-3
+    lr_body: float = 3e-4
+    weight_decay: float = 1e-4
+    warmup_epochs: float = 0.5
+    frozen_stages: int = 2
+    """The stem and this many stages keep their ImageNet filters: half of a step's time, no measured accuracy."""
+    label_smoothing: Share = 0.1
+    mixup_alpha: float = 0.2
+    """Beta(alpha, alpha) of mixup (Zhang et al. 2018, arXiv:1710.09412); 0 turns it off."""
+    pointing_weight: float = 0.2
+    """Weight of ``losses.pointing_loss``; 0 turns the masks off."""
+    ema_decay: Share = 0.998
+    """Of the averaged weights that are kept; 0 keeps the last ones."""
+
+    def spec(self) -> ModelSpec:
+        """The ModelSpec of a network trained by this recipe, before calibration."""
+        return ModelSpec(
+            class_names=self.class_names,
+            height_px=self.size_px,
+            width_px=self.size_px,
+            mean=0.485,
+            std=0.229,
+            backbone=self.backbone,
+            preprocessing=self.preprocessing,
+            second_look=self.second_look,
+            trained_on=" + ".join(self.data),
+            version=self.name,
+        )
+
+
+class RecipeError(ValueError):
+    """The recipe does not exist or does not hold."""
+
+
+def load(name_or_path: str) -> Recipe:
+    """A recipe by file, or by name among those of this folder. Raises RecipeError."""
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = FOLDER / f"{name_or_path}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
+        raise RecipeError(f"no recipe {name_or_path!r}: name a TOML file or one of {known}")
+    try:
+        return Recipe.model_validate(tomllib.loads(path.read_text()))
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise RecipeError(f"{path} does not hold: {error}") from error
