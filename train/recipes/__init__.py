@@ -32,7 +32,7 @@ class Recipe(BaseModel):
 
     backbone: str = "tf_efficientnet_lite0"
     size_px: int = 224
-    second_look: float | None = 1.7
+    second_look: float | Literal["off"] = 1.7
     preprocessing: Preprocessing = Preprocessing()
     augmentation: Augmentation = Augmentation()
 
@@ -63,7 +63,7 @@ class Recipe(BaseModel):
             std=0.229,
             backbone=self.backbone,
             preprocessing=self.preprocessing,
-            second_look=self.second_look,
+            second_look=None if self.second_look == "off" else self.second_look,
             trained_on=" + ".join(self.data),
             version=self.name,
         )

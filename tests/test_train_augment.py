@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rcdnet.preprocess import Box, prepare
+from rcdnet.spec import ModelSpec
+from train.augment import NONE, Augmentation, bounding_box, other_machine, paint_markers, training_view
+
+SPEC = ModelSpec(("normal", "benign", "malignant"), 64, 64, 0.485, 0.229, "tf_efficientnet_lite0")
+
+
+def picture(height=90, width=120):
+    grey = np.random.default_rng(0).integers(20, 200, (height, width), dtype=np.uint8)
+    lesion = np.zeros((height, width), bool)
+    lesion[30:50, 40:70] = True
+    return grey, lesion
+
+
+def test_no_augmentation_is_what_the_live_path_sees():
+    grey, lesion = picture()
+    image, share, label = training_view(grey, lesion, "benign", SPEC, NONE, np.random.default_rng(0))
+    np.testing.assert_array_equal(image, prepare(grey, SPEC)[0])
+    assert label == "benign"
+    assert share.sum() / share.size == pytest.approx(lesion.mean() * 90 / 120, rel=0.05)  # padded to a square
+
+
+def test_lesion_free_crop_is_normal_and_shows_no_lesion():
+    grey, lesion = picture()
+    how = Augmentation(0, 0, 1, 0, 1, 0, 0, 0)
+    for seed in range(20):
+        _, share, label = training_view(grey, lesion, "malignant", SPEC, how, np.random.default_rng(seed))
+        assert (label == "normal") == (share.sum() == 0)
+
+
+def test_two_class_model_gets_no_normal_views():
+    spec = ModelSpec(("benign", "malignant"), 64, 64, 0.485, 0.229, "tf_efficientnet_lite0")
+    grey, lesion = picture()
+    how = Augmentation(0, 0, 1, 0, 1, 0, 0, 0)
+    labels = {training_view(grey, lesion, "benign", spec, how, np.random.default_rng(s))[2] for s in range(10)}
+    assert labels == {"benign"}
+
+
+def test_look_fills_more_of_the_input_with_the_lesion():
+    grey, lesion = picture()
+    rng = np.random.default_rng(1)
+    _, glance, _ = training_view(grey, lesion, "benign", SPEC, NONE, rng)
+    _, look, _ = training_view(grey, lesion, "benign", SPEC, Augmentation(0, 0, 1, 1, 0, 0, 0, 0), rng)
+    assert look.mean() > 2 * glance.mean()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(1, 80), width=st.integers(1, 80), seed=st.integers(0, 2**32 - 1), marked=st.booleans(),
+)  # fmt: skip
+def test_any_picture_gives_a_valid_view(height, width, seed, marked):
+    rng = np.random.default_rng(seed)
+    grey = rng.integers(0, 256, (height, width), dtype=np.uint8)
+    lesion = rng.random((height, width)) > 0.7 if marked else np.zeros((height, width), bool)
+    image, share, label = training_view(grey, lesion, "benign", SPEC, Augmentation(), rng)
+    assert image.shape == share.shape == (64, 64)
+    assert image.dtype == np.uint8
+    assert 0 <= share.min() <= share.max() <= 1
+    assert label in SPEC.class_names
+
+
+def test_bounding_box_is_tight():
+    _, lesion = picture()
+    assert bounding_box(lesion) == Box(40, 30, 30, 20)
+    assert bounding_box(np.zeros((4, 4), bool)) is None
+
+
+def test_markers_are_bright_and_leave_the_original_alone():
+    grey, lesion = picture()
+    before = grey.copy()
+    marked = paint_markers(grey, lesion, np.random.default_rng(2))
+    np.testing.assert_array_equal(grey, before)
+    assert marked[marked != grey].min() >= 180
+
+
+def test_other_machine_keeps_size_and_changes_the_picture():
+    grey, _ = picture()
+    changed = other_machine(grey, np.random.default_rng(3))
+    assert changed.shape == grey.shape
+    assert changed.dtype == np.uint8
+    assert (changed != grey).any()

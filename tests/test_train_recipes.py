@@ -1,0 +1,28 @@
+import pytest
+
+from train import recipes
+
+
+@pytest.mark.parametrize("path", sorted(recipes.FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_shipped_recipe_holds_and_is_called_like_its_file(path):
+    recipe = recipes.load(str(path))
+    assert recipe.name == path.stem
+    assert recipe.spec().class_names == recipe.class_names
+
+
+@pytest.mark.parametrize("path", sorted(recipes.FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+def test_no_recipe_trains_on_the_external_set(path):
+    recipe = recipes.load(str(path))
+    assert "udiat" not in recipe.data + recipe.test_data
+
+
+def test_unknown_recipe_names_the_known_ones():
+    with pytest.raises(recipes.RecipeError, match="shipped"):
+        recipes.load("nonsense")
+
+
+def test_wrong_key_is_named(tmp_path):
+    path = tmp_path / "typo.toml"
+    path.write_text('name = "typo"\nabout = ""\ndata = ["busi"]\nprotocol = "all"\nepocs = 3\n')
+    with pytest.raises(recipes.RecipeError, match="epocs"):
+        recipes.load(str(path))
