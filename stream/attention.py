@@ -1,0 +1,24 @@
+"""Where did the network look? One class of the class maps as a map of 0..1 over the scan area."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rcdnet import glance
+from rcdnet.preprocess import Box, place, to_pixels
+from rcdnet.spec import ModelSpec
+from stream.types import ScanArea
+
+
+def attention(class_maps: NDArray[np.float32], class_name: str, area: ScanArea, spec: ModelSpec) -> NDArray[np.float32]:
+    """Class maps [K, h, w] -> float32 [rows, columns], 0..1, over ``area`` at the resolution of the model input.
+
+    The scale is fixed (``glance.attention``): a picture without evidence stays dark, where stretching each map to its
+    own range would make every picture glow.
+    The letterbox is cut off, so the map can be laid over the scan area by a plain resize.
+    """
+    at = place(Box(area.x_px, area.y_px, area.width_px, area.height_px), spec)
+    unpadded = replace(at, box=Box(0, 0, at.width_px, at.height_px))
+    cells = glance.attention(class_maps[spec.index(class_name)])
+    return np.clip(to_pixels(cells, unpadded), 0, 1)

@@ -1,0 +1,219 @@
+"""What is drawn? (Frame, Assessment, style, labels) -> picture; pure.
+
+Only the heat map lies on the ultrasound picture. All words and numbers stand in a panel to its right, so that none ever
+covers tissue; the panel's type scales with the picture, and a small picture is padded below to the panel's height.
+"""
+
+import textwrap
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.config import OverlayStyle
+from stream.types import RESEARCH_NOTICE, Assessment, Frame, State
+
+Picture = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+"""RGB, 0..255."""
+
+PANEL: Colour = (18, 21, 26)
+TRACK: Colour = (44, 49, 57)
+WHITE: Colour = (236, 239, 243)
+GREY: Colour = (150, 157, 166)
+TEAL: Colour = (64, 190, 178)
+RED: Colour = (245, 96, 72)
+AMBER: Colour = (240, 180, 70)
+CLASS_COLOURS: dict[str, Colour] = {"benign": TEAL, "malignant": RED, "normal": GREY}
+
+PANEL_WIDTH = 288
+PANEL_HEIGHT = 452
+"""Of the panel, in units; a unit is one pixel on a picture of 720 rows."""
+MARGIN = 18
+
+HEADLINES: dict[State, tuple[str, Colour]] = {
+    State.WARMING_UP: ("warming up", GREY),
+    State.INDETERMINATE: ("indeterminate", AMBER),
+    State.NOT_ANALYSED: ("not analysed", AMBER),
+    State.FROZEN: ("frozen", AMBER),
+    State.NO_SIGNAL: ("no signal", AMBER),
+}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What every picture of a run says: the classes of the model, and whether the source is synthetic."""
+
+    class_names: tuple[str, ...]
+    synthetic: bool = False
+
+
+class _Type(threading.local):
+    """OpenCV's built-in sans serif; a FontFace keeps its glyphs and is not safe to share between threads."""
+
+    def __init__(self) -> None:
+        self.face = cv2.FontFace("sans")
+
+
+_TYPE = _Type()
+
+
+def draw(frame: Frame, assessment: Assessment, style: OverlayStyle, labels: Labels) -> Picture:
+    """The frame with its heat map, and the panel beside it: uint8 [max(H, panel height), W + panel width, 3], RGB.
+
+    Raises ValueError if the assessment is of another frame.
+    """
+    if assessment.frame_index != frame.index:
+        raise ValueError(f"assessment of frame {assessment.frame_index} must not be drawn on frame {frame.index}")
+    height, width = frame.rgb.shape[:2]
+    unit = scale(height, width)
+    panel = _panel(max(height, round(PANEL_HEIGHT * unit)), unit, labels)
+    picture = np.empty((panel.shape[0], width + panel.shape[1], 3), np.uint8)
+    picture[:height, :width] = frame.rgb
+    picture[height:, :width] = 0
+    picture[:, width:] = panel
+    if heat_is_shown(assessment, style):
+        _blend_heat(picture, assessment, style.opacity)
+    _write_panel(picture[:, width:], unit, assessment, style, labels)
+    return picture
+
+
+def scale(height_px: int, width_px: int) -> float:
+    """Pixels per unit: type stays in proportion to the picture, between just legible and a 4K screen's."""
+    return float(np.clip(min(height_px / 720, width_px / 640), 0.72, 3))
+
+
+def headline(assessment: Assessment) -> tuple[str, Colour]:
+    """What is said about the frame, and its colour. Nothing here may reassure: no lesion flagged is grey."""
+    if assessment.state is not State.CLEAR_FINDING or assessment.finding is None:
+        return HEADLINES.get(assessment.state, ("not analysed", AMBER))
+    if assessment.finding == "normal":
+        return "no lesion flagged", GREY
+    return assessment.finding, CLASS_COLOURS.get(assessment.finding, WHITE)
+
+
+def class_label(class_name: str) -> str:
+    """How a class is called beside its bar."""
+    return "no lesion" if class_name == "normal" else class_name
+
+
+def is_stale(assessment: Assessment, style: OverlayStyle) -> bool:
+    """Whether the result came too late to lie on what the probe sees now."""
+    return assessment.age_ms > 1000 * style.stale_after_s
+
+
+def heat_is_shown(assessment: Assessment, style: OverlayStyle) -> bool:
+    """A heat map is drawn if there is one, it is not stale, and the user has not hidden it."""
+    return assessment.attention is not None and style.opacity > 0 and not is_stale(assessment, style)
+
+
+@lru_cache(maxsize=1)
+def _heat_colours() -> Picture:
+    """RGB by attention 0..255, [256, 1, 3]: inferno, rising in lightness with attention as the eye expects."""
+    ramp = np.linspace(60, 245, 256).astype(np.uint8)  # its ends are black and near white: no colours on a scan
+    return np.asarray(cv2.cvtColor(cv2.applyColorMap(ramp[:, None], cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _blend_heat(picture: Picture, assessment: Assessment, opacity: float) -> None:
+    """Lay the attention over its scan area, more opaque where higher, at full ``opacity`` from one half on.
+
+    Colours are mixed at the map's own low resolution and only the part that holds any is resized and blended.
+    """
+    attention, area = assessment.attention, assessment.scan_area
+    if attention is None or area is None:
+        return
+    rows, columns = np.nonzero(attention.max(axis=1) > 0.05)[0], np.nonzero(attention.max(axis=0) > 0.05)[0]
+    if rows.size == 0:
+        return
+    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    y, x = np.linspace(0, area.height_px, attention.shape[0] + 1), np.linspace(0, area.width_px, attention.shape[1] + 1)
+    top, bottom = area.y_px + round(y[rows[0]]), area.y_px + round(y[rows[-1] + 1])
+    left, right = area.x_px + round(x[columns[0]]), area.x_px + round(x[columns[-1] + 1])
+    strength = opacity * np.clip((attention[part] - 0.05) / 0.45, 0, 1)[..., None]
+    colours = _heat_colours()[np.rint(255 * attention[part]).astype(np.uint8), 0]
+    size = (right - left, bottom - top)
+    added = cv2.resize((strength * colours).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
+    kept = (255 * (1 - strength)).astype(np.uint8).repeat(3, axis=2)
+    kept = cv2.resize(kept, size, interpolation=cv2.INTER_LINEAR)
+    under = picture[top:bottom, left:right]
+    cv2.multiply(under, kept, dst=under, scale=1 / 255)
+    cv2.add(under, added, dst=under)
+
+
+@lru_cache(maxsize=8)
+def _panel(height_px: int, unit: float, labels: Labels) -> Picture:
+    """The part of the panel that no frame changes."""
+    panel = np.full((height_px, round(PANEL_WIDTH * unit), 3), PANEL, np.uint8)
+    _text(panel, "RcdNet Live", unit, MARGIN, 30, 15, GREY, weight=500)
+    for row, name in enumerate(labels.class_names):
+        _text(panel, class_label(name), unit, MARGIN, _bar_top(row) - 9, 16, WHITE)
+    bottom = height_px / unit
+    for line, words in enumerate(textwrap.wrap(RESEARCH_NOTICE, 20)):
+        _text(panel, words, unit, MARGIN, bottom - 36 + 20 * line, 14, WHITE)
+    if labels.synthetic:
+        _text(panel, "SYNTHETIC PICTURE", unit, MARGIN, bottom - 62, 14, AMBER, weight=600)
+    panel.setflags(write=False)
+    return panel
+
+
+def _bar_top(row: int) -> int:
+    return 176 + 46 * row
+
+
+def _write_panel(panel: Picture, unit: float, assessment: Assessment, style: OverlayStyle, labels: Labels) -> None:
+    words, colour = headline(assessment)
+    _box(panel, unit, (0, 46, 5, 40), colour)
+    _text(panel, words, unit, MARGIN, 75, 28, colour, weight=600)
+    reason = "" if assessment.finding == "normal" else assessment.reason
+    for line, part in enumerate(textwrap.wrap(reason, 36, max_lines=3, placeholder=" ...")):
+        _text(panel, part, unit, MARGIN, 100 + 18 * line, 14, GREY)
+    width = PANEL_WIDTH - 2 * MARGIN
+    for row, name in enumerate(labels.class_names):
+        _box(panel, unit, (MARGIN, _bar_top(row), width, 10), TRACK)
+        if assessment.smoothed.size:
+            value, raw = float(assessment.smoothed[row]), float(assessment.raw[row])
+            _text(panel, f"{value:.0%}", unit, PANEL_WIDTH - MARGIN, _bar_top(row) - 9, 16, WHITE, right=True)
+            _box(panel, unit, (MARGIN, _bar_top(row), width * value, 10), CLASS_COLOURS.get(name, WHITE))
+            _box(panel, unit, (MARGIN + (width - 2) * raw, _bar_top(row) - 2, 2, 14), WHITE)
+    below = _bar_top(len(labels.class_names)) - 6
+    if heat_is_shown(assessment, style):
+        _text(panel, f"model attention: {assessment.attention_class}", unit, MARGIN, below, 16, WHITE)
+        _heat_legend(panel, unit, below + 9)
+    else:
+        _text(panel, "model attention: none shown", unit, MARGIN, below, 16, GREY)
+    stale = is_stale(assessment, style)
+    age = f"age {assessment.age_ms:.0f} ms" + (", too old for a heat map" if stale else "")
+    _text(panel, age, unit, MARGIN, below + 44, 15, AMBER if stale else GREY)
+
+
+def _heat_legend(panel: Picture, unit: float, top: float) -> None:
+    size = (round((PANEL_WIDTH - 2 * MARGIN) * unit), max(2, round(5 * unit)))
+    y, x = round(top * unit), round(MARGIN * unit)
+    panel[y : y + size[1], x : x + size[0]] = cv2.resize(_heat_colours().reshape(1, 256, 3), size)
+
+
+def _box(panel: Picture, unit: float, box: tuple[float, float, float, float], colour: Colour) -> None:
+    """Fill x, y, width, height, in units."""
+    x, y, width, height = box
+    panel[round(y * unit) : round((y + height) * unit), round(x * unit) : round((x + width) * unit)] = colour
+
+
+def _text(
+    panel: Picture,
+    words: str,
+    unit: float,
+    x: float,
+    baseline: float,
+    size: float,
+    colour: Colour,
+    *,
+    weight: int = 400,
+    right: bool = False,
+) -> None:
+    """One line at ``x`` (its right end if ``right``), in units."""
+    align = cv2.PUT_TEXT_ALIGN_RIGHT if right else cv2.PUT_TEXT_ALIGN_LEFT
+    at = round(x * unit), round(baseline * unit)
+    cv2.putText(panel, words, at, colour, _TYPE.face, round(size * unit), weight, align)

@@ -1,0 +1,101 @@
+"""What do we say now? Prediction -> Assessment, the only memory in the flow.
+
+Exponential smoothing of log-probabilities over time: s <- s + a (x - s) with a = 1 - exp(-dt / smoothing_s), where dt is
+the time between the frames in the source. That is the exact step of a first-order low-pass, so 15 and 60 fps settle alike,
+and dt comes from the source, so a replay decides exactly what the first run decided.
+"""
+
+from math import exp
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rcdnet.glance import softmax
+from rcdnet.spec import ModelSpec, OperatingPoint
+from stream.attention import attention
+from stream.config import StreamConfig
+from stream.errors import UsageError
+from stream.types import Assessment, Frame, NotAnalysed, Prediction, ScanArea, State
+
+LEAST_PROBABILITY = 1e-3
+"""Floor before the logarithm: with it one frame weighs at most 1000:1, without it one certain frame outvotes seconds."""
+
+NOTHING: NDArray[np.float32] = np.empty(0, np.float32)
+
+
+class Smoother:
+    """Steadies the predictions of one stream.
+
+    Raises UsageError if the weights do not know the operating point, or not the classes that it speaks of.
+    """
+
+    def __init__(self, spec: ModelSpec, config: StreamConfig) -> None:
+        if config.operating_point not in spec.operating_points:
+            known = ", ".join(sorted(spec.operating_points))
+            raise UsageError(f"the weights have no operating point '{config.operating_point}'. They have: {known}.")
+        if not {"benign", "malignant"} <= set(spec.class_names):
+            raise UsageError(f"the weights know {', '.join(spec.class_names)}; live use needs benign and malignant.")
+        self._spec = spec
+        self._config = config
+        self._point = spec.operating_points[config.operating_point]
+        self._log_probabilities: NDArray[np.float64] | None = None
+        self._since_s = self._last_s = 0.0
+
+    def update(self, frame: Frame, area: ScanArea, outcome: Prediction | NotAnalysed, now_ns: int) -> Assessment:
+        """Take one frame's outcome in and say what holds now; ``now_ns`` is monotonic, only for the age."""
+        age_ms = (now_ns - frame.captured_ns) / 1e6
+        if isinstance(outcome, NotAnalysed):
+            return Assessment(
+                frame.index, area, State.NOT_ANALYSED, outcome.reason, NOTHING, NOTHING, None, None, None, age_ms
+            )
+        smoothed = self._smooth(outcome.probabilities, frame.pts_s)
+        seen_s = frame.pts_s - self._since_s
+        if seen_s < self._config.warm_up_s:
+            state, finding, reason = State.WARMING_UP, None, f"{seen_s:.1f} of {self._config.warm_up_s:.1f} s seen"
+        else:
+            state, finding, reason = decide(smoothed, self._spec, self._point, self._config.lesion_margin)
+        shown = attention_class(smoothed, state, finding, self._spec)
+        heat = None if shown is None else attention(outcome.class_maps, shown, area, self._spec)
+        return Assessment(
+            frame.index, area, state, reason, outcome.probabilities, smoothed, finding, heat, shown, age_ms
+        )
+
+    def _smooth(self, probabilities: NDArray[np.float32], pts_s: float) -> NDArray[np.float32]:
+        new = np.log(np.maximum(probabilities.astype(np.float64), LEAST_PROBABILITY))
+        step_s = pts_s - self._last_s
+        if self._log_probabilities is None or not 0 <= step_s <= self._config.gap_s:
+            self._log_probabilities, self._since_s = new, pts_s
+        else:
+            weight = 1 - exp(-step_s / self._config.smoothing_s)
+            self._log_probabilities = self._log_probabilities + weight * (new - self._log_probabilities)
+        self._last_s = pts_s
+        return softmax(np.asarray(self._log_probabilities, np.float32))
+
+
+def decide(
+    smoothed: NDArray[np.float32], spec: ModelSpec, point: OperatingPoint, lesion_margin: float
+) -> tuple[State, str | None, str]:
+    """State, finding and reason for smoothed probabilities [K].
+
+    INDETERMINATE within ``lesion_margin`` of the lesion threshold, and for malignant shares in ``spec.indeterminate``.
+    """
+    benign, malignant = (float(smoothed[spec.index(name)]) for name in ("benign", "malignant"))
+    if "normal" in spec.class_names:
+        lesion = 1 - float(smoothed[spec.index("normal")])
+        if abs(lesion - point.lesion) < lesion_margin:
+            return State.INDETERMINATE, None, "near the lesion threshold"
+        if lesion < point.lesion:
+            return State.CLEAR_FINDING, "normal", "no lesion flagged"
+    share = malignant / (benign + malignant)
+    low, high = spec.indeterminate
+    if low <= share < high:
+        return State.INDETERMINATE, None, "between benign and malignant"
+    finding = "malignant" if share >= point.malignant else "benign"
+    return State.CLEAR_FINDING, finding, ""
+
+
+def attention_class(smoothed: NDArray[np.float32], state: State, finding: str | None, spec: ModelSpec) -> str | None:
+    """The class whose attention is shown: the finding, the likelier lesion class while undecided, otherwise none."""
+    if state is State.INDETERMINATE:
+        return max(("benign", "malignant"), key=lambda name: float(smoothed[spec.index(name)]))
+    return None if finding == "normal" else finding

@@ -1,0 +1,144 @@
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from stream.config import OverlayStyle
+from stream.overlay import AMBER, GREY, Labels, class_label, draw, headline
+from stream.types import RESEARCH_NOTICE, Assessment, Frame, ScanArea, State
+
+LABELS = Labels(("benign", "malignant", "normal"))
+SIZES = [(720, 1280), (256, 256), (1080, 1920), (37, 51), (1, 1), (900, 200)]
+
+
+def frame(height_px: int, width_px: int, index: int = 3) -> Frame:
+    rgb = np.random.default_rng(1).integers(0, 256, (height_px, width_px, 3), np.uint8)
+    return Frame(index, 0, 0.0, rgb, "test")
+
+
+def assessment(of: Frame, **changes: object) -> Assessment:
+    height, width = of.rgb.shape[:2]
+    heat = np.zeros((64, 64), np.float32)
+    heat[20:40, 20:40] = 1
+    plain = Assessment(
+        frame_index=of.index,
+        scan_area=ScanArea(0, 0, width, height, "full"),
+        state=State.CLEAR_FINDING,
+        reason="",
+        raw=np.array((0.1, 0.8, 0.1), np.float32),
+        smoothed=np.array((0.2, 0.7, 0.1), np.float32),
+        finding="malignant",
+        attention=heat,
+        attention_class="malignant",
+        age_ms=12.0,
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_no_word_covers_the_ultrasound_picture(height: int, width: int) -> None:
+    source = frame(height, width)
+    bare = assessment(source, attention=None, attention_class=None)
+    picture = draw(source, bare, OverlayStyle(), LABELS)
+    np.testing.assert_array_equal(picture[:height, :width], source.rgb)
+    assert picture.shape[1] > width
+
+
+@pytest.mark.parametrize(("height", "width"), [size for size in SIZES if min(size) > 30])
+def test_the_heat_map_stays_inside_the_scan_area(height: int, width: int) -> None:
+    source = frame(height, width)
+    area = ScanArea(width // 4, height // 4, width // 2, height // 2, "user")
+    hot = assessment(source, scan_area=area, attention=np.ones((50, 60), np.float32))
+    picture = draw(source, hot, OverlayStyle(opacity=1), LABELS)[:height, :width]
+    changed = (picture != source.rgb).any(axis=2)
+    inside = np.zeros((height, width), bool)
+    inside[area.y_px : area.y_px + area.height_px, area.x_px : area.x_px + area.width_px] = True
+    np.testing.assert_array_equal(changed, inside)
+
+
+def test_the_heat_map_lies_where_the_attention_is() -> None:
+    source = frame(640, 640)
+    changed = draw(source, assessment(source), OverlayStyle(), LABELS)[:640, :640] != source.rgb
+    rows, columns = np.nonzero(changed.any(axis=2))
+    assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (200, 400, 200, 400)
+
+
+def test_without_attention_of_any_strength_nothing_glows() -> None:
+    source = frame(256, 256)
+    faint = assessment(source, attention=np.full((8, 8), 0.04, np.float32))
+    np.testing.assert_array_equal(draw(source, faint, OverlayStyle(), LABELS)[:256, :256], source.rgb)
+
+
+@pytest.mark.parametrize(
+    ("style", "age_ms"), [(OverlayStyle(opacity=0), 10.0), (OverlayStyle(stale_after_s=0.2), 201.0)]
+)
+def test_a_hidden_or_stale_heat_map_is_not_drawn(style: OverlayStyle, age_ms: float) -> None:
+    source = frame(256, 256)
+    picture = draw(source, assessment(source, age_ms=age_ms), style, LABELS)
+    np.testing.assert_array_equal(picture[:256, :256], source.rgb)
+
+
+def test_an_assessment_of_another_frame_is_not_drawn() -> None:
+    with pytest.raises(ValueError, match="assessment of frame 2 must not be drawn on frame 3"):
+        draw(frame(64, 64), assessment(frame(64, 64, index=2)), OverlayStyle(), LABELS)
+
+
+def test_nothing_found_never_reassures() -> None:
+    source = frame(64, 64)
+    assert headline(assessment(source, finding="normal")) == ("no lesion flagged", GREY)
+    assert class_label("normal") == "no lesion"
+
+
+@pytest.mark.parametrize("state", [s for s in State if s is not State.CLEAR_FINDING])
+def test_every_other_state_is_named(state: State) -> None:
+    words, colour = headline(assessment(frame(64, 64), state=state, finding=None, reason="why"))
+    assert words == state.value.replace("_", " ")
+    assert colour in (GREY, AMBER)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": State.NOT_ANALYSED, "reason": "no picture", "finding": None},
+        {"smoothed": np.array((0.7, 0.2, 0.1), np.float32)},
+        {"age_ms": 99.0},
+        {"finding": "benign"},
+    ],
+)
+def test_the_panel_shows_state_probabilities_and_age(changes: dict[str, object]) -> None:
+    source = frame(256, 256)
+    before = draw(source, assessment(source), OverlayStyle(), LABELS)[:, 256:]
+    after = draw(source, assessment(source, **changes), OverlayStyle(), LABELS)[:, 256:]
+    assert (before != after).any()
+
+
+@pytest.mark.parametrize("height", [256, 720])
+def test_the_notice_stands_at_the_bottom_of_the_panel(height: int) -> None:
+    source = frame(height, height)
+    bottom = draw(source, assessment(source), OverlayStyle(), LABELS)[-50:, height:]
+    assert RESEARCH_NOTICE
+    assert (bottom.max(axis=2) > 200).sum() > 100
+
+
+def test_a_synthetic_source_is_labelled() -> None:
+    source = frame(256, 256)
+    real = draw(source, assessment(source), OverlayStyle(), LABELS)
+    synthetic = draw(source, assessment(source), OverlayStyle(), Labels(LABELS.class_names, synthetic=True))
+    assert (real != synthetic).any()
+
+
+def test_threads_draw_the_same_picture() -> None:
+    source = frame(256, 256)
+    expected = draw(source, assessment(source), OverlayStyle(), LABELS)
+    found: list[np.ndarray] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(draw(source, assessment(source), OverlayStyle(), LABELS)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert all(np.array_equal(picture, expected) for picture in found)

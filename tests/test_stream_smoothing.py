@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rcdnet.spec import ModelSpec, OperatingPoint
+from stream.config import StreamConfig
+from stream.errors import UsageError
+from stream.smoothing import Smoother, attention_class, decide
+from stream.types import Assessment, Frame, NotAnalysed, Prediction, ScanArea, State
+
+SPEC = ModelSpec(("benign", "malignant", "normal"), 32, 32, 0.5, 0.25, "none", indeterminate=(0.4, 0.6))
+AREA = ScanArea(0, 0, 48, 32, "full")
+BENIGN, MALIGNANT, NORMAL = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.02, 0.03, 0.95)
+
+
+def frame(pts_s: float, index: int = 0) -> Frame:
+    return Frame(index, 1_000_000, pts_s, np.zeros((32, 48, 3), np.uint8), "test")
+
+
+def prediction(probabilities: tuple[float, ...]) -> Prediction:
+    maps = np.log(np.maximum(probabilities, 1e-9)).astype(np.float32)[:, None, None] * np.ones((1, 2, 2), np.float32)
+    return Prediction(np.array(probabilities, np.float32), maps)
+
+
+def feed(smoother: Smoother, pts_s: float, probabilities: tuple[float, ...]) -> Assessment:
+    return smoother.update(frame(pts_s), AREA, prediction(probabilities), now_ns=6_000_000)
+
+
+def settled(probabilities: tuple[float, ...], spec: ModelSpec = SPEC) -> Assessment:
+    smoother = Smoother(spec, StreamConfig())
+    return [feed(smoother, n / 10, probabilities) for n in range(20)][-1]
+
+
+@given(
+    before=st.floats(0.01, 0.98),
+    after=st.floats(0.01, 0.98),
+    fps=st.sampled_from([15, 24, 30, 60]),
+    smoothing_s=st.floats(0.1, 2),
+)
+def test_a_step_settles_alike_at_every_frame_rate(before: float, after: float, fps: int, smoothing_s: float) -> None:
+    def a_second_after_the_step(rate: int) -> Assessment:
+        smoother = Smoother(SPEC, StreamConfig(smoothing_s=smoothing_s))
+        feed(smoother, 0.0, (before, 0.99 - before, 0.01))
+        return [feed(smoother, n / rate, (after, 0.99 - after, 0.01)) for n in range(1, rate + 1)][-1]
+
+    expected, found = a_second_after_the_step(3), a_second_after_the_step(fps)
+    np.testing.assert_allclose(found.smoothed, expected.smoothed, atol=1e-5)
+    assert (found.state, found.finding) == (expected.state, expected.finding)
+
+
+def test_after_one_time_constant_a_step_is_done_to_63_percent_in_log_odds() -> None:
+    smoother = Smoother(SPEC, StreamConfig(smoothing_s=0.5))
+    feed(smoother, 0.0, BENIGN)
+    smoothed = feed(smoother, 0.5, MALIGNANT).smoothed
+    step = np.log(0.9 / 0.05) * 2
+    assert np.log(smoothed[1] / smoothed[0]) == pytest.approx(-step / 2 + (1 - np.exp(-1)) * step, abs=1e-4)
+
+
+def test_one_odd_frame_does_not_turn_a_finding() -> None:
+    smoother = Smoother(SPEC, StreamConfig())
+    for n in range(30):
+        feed(smoother, n / 30, BENIGN)
+    assert feed(smoother, 1.0, (0.0, 1.0, 0.0)).finding == "benign"
+
+
+def test_nothing_is_called_while_warming_up() -> None:
+    smoother = Smoother(SPEC, StreamConfig(warm_up_s=0.4))
+    found = [feed(smoother, n / 10, MALIGNANT) for n in range(6)]
+    assert [a.state for a in found] == [State.WARMING_UP] * 4 + [State.CLEAR_FINDING] * 2
+    assert all(a.finding is None and a.attention is None for a in found[:4])
+
+
+@pytest.mark.parametrize("next_s", [1.0, 9.0], ids=["back", "ahead"])
+def test_a_jump_in_time_forgets_what_was_seen(next_s: float) -> None:
+    smoother = Smoother(SPEC, StreamConfig())
+    for n in range(30):
+        feed(smoother, 2 + n / 30, MALIGNANT)
+    after = feed(smoother, next_s, NORMAL)
+    assert after.state is State.WARMING_UP
+    np.testing.assert_allclose(after.smoothed, NORMAL, atol=1e-6)
+
+
+def test_a_frame_that_is_not_analysed_says_why_and_shows_no_old_value() -> None:
+    smoother = Smoother(SPEC, StreamConfig())
+    feed(smoother, 0.0, MALIGNANT)
+    found = smoother.update(frame(0.1), AREA, NotAnalysed("no picture"), now_ns=6_000_000)
+    assert (found.state, found.reason, found.finding) == (State.NOT_ANALYSED, "no picture", None)
+    assert found.smoothed.size == 0
+    assert found.attention is None
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "state", "finding", "shown"),
+    [
+        (BENIGN, State.CLEAR_FINDING, "benign", "benign"),
+        (MALIGNANT, State.CLEAR_FINDING, "malignant", "malignant"),
+        (NORMAL, State.CLEAR_FINDING, "normal", None),
+        ((0.5, 0.45, 0.05), State.INDETERMINATE, None, "benign"),
+        ((0.1, 0.42, 0.48), State.INDETERMINATE, None, "malignant"),
+    ],
+)
+def test_a_settled_stream_is_called_by_the_operating_point(
+    probabilities: tuple[float, ...], state: State, finding: str | None, shown: str | None
+) -> None:
+    found = settled(probabilities)
+    assert (found.state, found.finding, found.attention_class) == (state, finding, shown)
+    assert (found.attention is None) == (shown is None)
+    assert found.age_ms == pytest.approx(5.0)
+
+
+def test_attention_is_of_the_finding_even_where_the_other_lesion_class_is_likelier() -> None:
+    point = OperatingPoint(lesion=0.5, malignant=0.2)
+    smoothed = np.array((0.6, 0.35, 0.05), np.float32)
+    spec = ModelSpec(SPEC.class_names, 32, 32, 0.5, 0.25, "none")
+    state, finding, _ = decide(smoothed, spec, point, 0.05)
+    assert attention_class(smoothed, state, finding, spec) == finding == "malignant"
+
+
+def test_a_two_class_model_always_speaks_of_a_lesion() -> None:
+    spec = ModelSpec(("benign", "malignant"), 32, 32, 0.5, 0.25, "none")
+    assert settled((0.9, 0.1), spec).finding == "benign"
+
+
+def test_an_unknown_operating_point_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"no operating point 'bold'. They have: balanced"):
+        Smoother(SPEC, StreamConfig(operating_point="bold"))
+
+
+def test_weights_of_other_classes_are_refused() -> None:
+    with pytest.raises(UsageError, match="needs benign and malignant"):
+        Smoother(ModelSpec(("cat", "dog"), 32, 32, 0.5, 0.25, "none"), StreamConfig())
