@@ -1,0 +1,120 @@
+"""How does a frame pass from one thread to the next? Live: one slot, the newest wins. Replay: all of them, in order."""
+
+from collections import deque
+from threading import Condition
+from typing import Generic, Protocol, TypeVar
+
+T = TypeVar("T")
+
+OVERWRITTEN = "overwritten"
+"""A newer frame took the slot before the consumer came."""
+
+STOPPED = "stopped"
+"""It came after the handover was closed."""
+
+
+class Handover(Protocol[T]):
+    """One producer thread, one consumer thread. Either may close it."""
+
+    def put(self, item: T) -> str | None:
+        """Hand ``item`` on. Returns why one item was lost by it (OVERWRITTEN: an older one, STOPPED: this one)."""
+
+    def get(self, timeout_s: float) -> T | None:
+        """The next item; None if none came within ``timeout_s`` or none can come any more.
+
+        What waits is delivered even after ``close``; then the error given to ``close`` is raised, once.
+        """
+
+    def close(self, error: BaseException | None = None) -> None:
+        """No more items: wake both sides. The first call's ``error`` counts."""
+
+    @property
+    def closed(self) -> bool:
+        """Closed, drained, and its error raised: ``get`` has nothing left to tell."""
+
+    @property
+    def dropped(self) -> int:
+        """Items lost so far, for any reason."""
+
+
+class _Queue(Generic[T]):
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"a handover holds at least one item, not {capacity}")
+        self._items: deque[T] = deque()
+        self._capacity = capacity
+        self._changed = Condition()
+        self._ended = False
+        self._error: BaseException | None = None
+        self._dropped = 0
+
+    def get(self, timeout_s: float) -> T | None:
+        """The next item; None if none came within ``timeout_s`` or none can come any more. Raises close's error."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._ended, timeout_s)
+            if self._items:
+                item = self._items.popleft()
+                self._changed.notify_all()
+                return item
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return None
+
+    def close(self, error: BaseException | None = None) -> None:
+        """No more items: wake both sides. The first call's ``error`` counts."""
+        with self._changed:
+            if not self._ended:
+                self._ended, self._error = True, error
+                self._changed.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """Closed, drained, and its error raised: ``get`` has nothing left to tell."""
+        with self._changed:
+            return self._ended and not self._items and self._error is None
+
+    @property
+    def dropped(self) -> int:
+        """Items lost so far, for any reason."""
+        with self._changed:
+            return self._dropped
+
+    def _append(self, item: T, lost: str | None) -> str | None:
+        """Under the lock: queue ``item`` unless it came too late, and count what was lost."""
+        if self._ended:
+            lost = STOPPED
+        else:
+            self._items.append(item)
+            self._changed.notify_all()
+        self._dropped += lost is not None
+        return lost
+
+
+class LatestFrame(_Queue[T]):
+    """One slot that is overwritten: the consumer always gets the newest frame, and lag cannot build up."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def put(self, item: T) -> str | None:
+        """Take the slot, at once. Returns OVERWRITTEN if a frame waited in it, STOPPED if the handover is closed."""
+        with self._changed:
+            lost = None
+            if self._items and not self._ended:
+                self._items.clear()
+                lost = OVERWRITTEN
+            return self._append(item, lost)
+
+
+class EveryFrame(_Queue[T]):
+    """A short queue that loses nothing: when it is full the producer waits for the consumer."""
+
+    def __init__(self, capacity: int = 4) -> None:
+        super().__init__(capacity)
+
+    def put(self, item: T) -> str | None:
+        """Queue ``item`` as soon as there is room. Returns STOPPED if the handover was closed first."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or len(self._items) < self._capacity)
+            return self._append(item, None)

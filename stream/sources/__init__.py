@@ -1,0 +1,50 @@
+"""Where frames come from: one URI, one source. Every kind lives in its own file and is imported when asked for."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from stream.errors import UsageError
+from stream.sources.base import Source
+from stream.sources.uri import split
+
+SOURCES = {
+    "file": "stream.sources.file:FileSource",
+    "images": "stream.sources.images:ImageSource",
+    "v4l2": "stream.sources.device:DeviceSource",
+    "lavfi": "stream.sources.device:LavfiSource",
+    "phantom": "stream.sources.phantom:PhantomSource",
+}
+"""Scheme of the URI -> module:Class. ``file`` and ``images`` are also what a plain path becomes."""
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
+"""Files that are one picture; any other file is taken for a video."""
+
+
+class _Opener(Protocol):
+    @classmethod
+    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Source: ...
+
+
+def open_source(uri: str, *, live: bool | None = None, loop: bool = False) -> Source:
+    """Open what ``uri`` names: a path to a video, picture or folder of pictures, or ``scheme:target?key=value``.
+
+    ``live`` None takes what is natural: replay for paths, real time for the rest. ``live=True`` on a path paces it in
+    real time; ``loop`` then starts it again at its end. Raises UsageError (makes no sense) or SourceError (cannot be
+    opened).
+    """
+    scheme, target, query = split(uri)
+    if scheme is None:
+        path = Path(target)
+        scheme = "images" if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES else "file"
+    if scheme not in SOURCES:
+        raise UsageError(
+            f"unknown kind of source '{scheme[:20]}:'. Expected a path to a video, a picture or a folder of pictures, "
+            f"or one of {', '.join(f'{known}:' for known in SOURCES)}"
+        )
+    module, _, name = SOURCES[scheme].partition(":")
+    opener = cast(_Opener, getattr(import_module(module), name))
+    return opener.open(target, query, live, loop)
+
+
+__all__ = ["SOURCES", "Source", "open_source"]

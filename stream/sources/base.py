@@ -1,0 +1,87 @@
+"""What is a source? The protocol that all of them keep, and the clock that paces those which have none of their own."""
+
+import time
+from collections.abc import Callable, Iterator
+from threading import Event
+from types import TracebackType
+from typing import Protocol, Self
+
+from stream.types import Frame, ScanArea
+
+LATEST_S = 0.25
+"""A pace that has fallen behind by more starts afresh: catching up would show the past at double speed."""
+
+
+class Source(Protocol):
+    """Where frames come from: opened by its constructor, closed by ``close`` or on leaving ``with``.
+
+    ``frames`` is consumed by one thread; ``close`` may be called from any other, and ``frames`` then ends.
+    """
+
+    name: str
+    """Label for people: a file's name, a device, "phantom (synthetic)". Never text from inside a picture or header."""
+
+    live: bool
+    """True: comes in real time, the newest frame wins. False: a replay, every frame in order, as fast as consumed."""
+
+    synthetic: bool
+    """Made up by a computer (phantom, lavfi) and labelled so wherever it is shown."""
+
+    fps: float | None
+    """Nominal rate, or None where the source does not tell."""
+
+    scan_area: ScanArea | None
+    """Where the scan lies in the picture, if the source itself knows (origin "header"); outside may be names."""
+
+    damaged: int
+    """Frames that arrived but could not be decoded whole. Each used up a ``Frame.index`` and was not handed on."""
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame in order of presentation; ``index`` and ``pts_s`` only grow, also when a clip is looped.
+
+        Raises SourceError when the source breaks off, after all frames that could be read.
+        """
+
+    def close(self) -> None:
+        """Let go of the file or device. Safe to call twice and from any thread."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Closing:
+    """The part of a source that is the same in all: ``with`` closes it, and ``close`` ends a wait in ``frames``."""
+
+    def __init__(self) -> None:
+        self._closed = Event()
+
+    def close(self) -> None:
+        """End ``frames``; the thread that runs it lets go of the file or device."""
+        self._closed.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Pace:
+    """Holds frames back until they are due, as a probe in real time would deliver them."""
+
+    def __init__(self, closed: Event, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._closed = closed
+        self._clock_ns = clock_ns
+        self._start_ns: int | None = None
+
+    def wait(self, pts_s: float) -> bool:
+        """Return True once ``pts_s`` (0 or more, growing) is due; False as soon as the source is closed."""
+        due_ns, now_ns = round(pts_s * 1e9), self._clock_ns()
+        if self._start_ns is None or now_ns - self._start_ns - due_ns > LATEST_S * 1e9:
+            self._start_ns = now_ns - due_ns
+        return not self._closed.wait(max(0, self._start_ns + due_ns - now_ns) / 1e9)

@@ -1,0 +1,93 @@
+"""What did the user ask for? ``scheme:target?key=value&key=value``, checked at the door."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from stream.errors import UsageError
+
+SIZE_LIMIT_PX = 8192
+"""No scanner or capture card is larger on a side; it keeps a slip of the finger from asking for gigabytes."""
+
+FPS_LIMIT = 1000.0
+"""No probe, card or clip is faster."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The ``key=value`` pairs of one URI, read by type. Every reader raises UsageError naming key and expectation."""
+
+    scheme: str
+    values: dict[str, str]
+
+    def expect(self, *known: str) -> None:
+        """Refuse any key that is not ``known``."""
+        for key in self.values:
+            if key not in known:
+                accepted = ", ".join(known) or "none"
+                raise UsageError(f"{self.scheme}: unknown option '{key}'. Accepted: {accepted}.")
+
+    def size_px(self, default: tuple[int, int] | None = None, least_px: int = 16) -> tuple[int, int] | None:
+        """``size=WIDTHxHEIGHT`` in pixels."""
+        text = self.values.get("size")
+        if text is None:
+            return default
+        width, by, height = text.lower().partition("x")
+        if by and width.isdecimal() and height.isdecimal():
+            size = int(width), int(height)
+            if all(least_px <= side <= SIZE_LIMIT_PX for side in size):
+                return size
+        raise self._wrong("size", f"WIDTHxHEIGHT in pixels, {least_px} to {SIZE_LIMIT_PX} each, like 1280x720")
+
+    def fps(self, default: float | None = None) -> float | None:
+        """``fps=NUMBER`` of frames a second."""
+        text = self.values.get("fps")
+        if text is None:
+            return default
+        try:
+            fps = float(text)
+        except ValueError:
+            fps = 0.0
+        if 0.01 <= fps <= FPS_LIMIT:
+            return fps
+        raise self._wrong("fps", f"a number of frames a second from 0.01 to {FPS_LIMIT:.0f}, like 30")
+
+    def count(self, key: str, default: int | None = None) -> int | None:
+        """``key=NUMBER``, a whole number from 0."""
+        text = self.values.get(key)
+        if text is None:
+            return default
+        if text.isascii() and text.isdecimal() and len(text) <= 9:
+            return int(text)
+        raise self._wrong(key, "a whole number from 0 to 999999999")
+
+    def _wrong(self, key: str, expected: str) -> UsageError:
+        return UsageError(f"{self.scheme}: option {key}={self.values[key][:40]!r} makes no sense. Expected {expected}.")
+
+
+def split(uri: str) -> tuple[str | None, str, str]:
+    """Scheme (None for a path), target and query text of a URI. An existing path wins over any other reading."""
+    if is_path(uri):
+        return None, uri, ""
+    scheme, colon, rest = uri.partition(":")
+    if not colon or not scheme.isalnum() or len(scheme) == 1:  # C:\clips is a path
+        scheme, rest = "", uri
+    target, _, query = rest.partition("?")
+    return scheme.lower() or None, target, query
+
+
+def is_path(text: str) -> bool:
+    """Whether something lies on disk under this name."""
+    try:
+        return bool(text) and Path(text).exists()
+    except (OSError, ValueError):  # too long for a name, or with a zero byte
+        return False
+
+
+def options(scheme: str, query: str) -> Options:
+    """The pairs of ``key=value&key=value``. Raises UsageError for anything else."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    except ValueError as error:
+        raise UsageError(f"{scheme}: cannot read the options. Expected ?key=value&key=value.") from error
+    return Options(scheme, dict(pairs))

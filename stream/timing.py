@@ -1,0 +1,180 @@
+"""How long did it take, how many were there, and how many got lost? Monotonic nanoseconds; safe from any thread."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+
+import numpy as np
+
+Clock = Callable[[], int]
+"""Monotonic nanoseconds."""
+
+WINDOW = 1000
+"""Samples that percentiles look back on: about half a minute at 30 frames a second, and ten behind the p99."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Percentiles in milliseconds over the last samples; ``max_ms`` is of the same window, ``count`` its size."""
+
+    count: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+def summarise(samples_ns: list[int]) -> Summary | None:
+    """Percentiles (linear interpolation, as numpy's) of durations in nanoseconds, or None without any."""
+    if not samples_ns:
+        return None
+    p50, p95, p99, top = (float(value) for value in np.percentile(samples_ns, (50, 95, 99, 100)) / 1e6)
+    return Summary(len(samples_ns), p50, p95, p99, top)
+
+
+class Percentiles:
+    """The last ``window`` durations of one thing."""
+
+    def __init__(self, window: int = WINDOW) -> None:
+        self._samples_ns: deque[int] = deque(maxlen=window)
+        self._lock = Lock()
+
+    def add(self, duration_ns: int) -> None:
+        """Take one more duration."""
+        with self._lock:
+            self._samples_ns.append(duration_ns)
+
+    def summary(self) -> Summary | None:
+        """Percentiles of the window, or None before the first sample."""
+        with self._lock:
+            samples_ns = list(self._samples_ns)
+        return summarise(samples_ns)
+
+
+class StageClock:
+    """Durations by stage, in the order in which the stages were first seen."""
+
+    def __init__(self, clock_ns: Clock = time.monotonic_ns, window: int = WINDOW) -> None:
+        self._clock_ns = clock_ns
+        self._window = window
+        self._stages: dict[str, Percentiles] = {}
+        self._lock = Lock()
+
+    @contextmanager
+    def measure(self, stage: str, times: dict[str, int] | None = None) -> Iterator[None]:
+        """Time the ``with`` block, also when it raises; the nanoseconds go to ``times[stage]`` as well if given."""
+        start_ns = self._clock_ns()
+        try:
+            yield
+        finally:
+            duration_ns = self._clock_ns() - start_ns
+            self.add(stage, duration_ns)
+            if times is not None:
+                times[stage] = duration_ns
+
+    def add(self, stage: str, duration_ns: int) -> None:
+        """Take a duration that was measured elsewhere."""
+        with self._lock:
+            percentiles = self._stages.setdefault(stage, Percentiles(self._window))
+        percentiles.add(duration_ns)
+
+    def summaries(self) -> dict[str, Summary]:
+        """Percentiles by stage."""
+        with self._lock:
+            stages = dict(self._stages)
+        summaries = {stage: percentiles.summary() for stage, percentiles in stages.items()}
+        return {stage: summary for stage, summary in summaries.items() if summary is not None}
+
+
+class Rate:
+    """Events a second over the last ``window_s`` seconds; falls to 0 when they cease."""
+
+    def __init__(self, window_s: float = 2.0, clock_ns: Clock = time.monotonic_ns) -> None:
+        self._window_ns = round(window_s * 1e9)
+        self._clock_ns = clock_ns
+        self._ticks_ns: deque[int] = deque()
+        self._lock = Lock()
+
+    def tick(self) -> None:
+        """One event, now."""
+        with self._lock:
+            self._ticks_ns.append(self._clock_ns())
+            self._forget(self._ticks_ns[-1])
+
+    def per_second(self) -> float:
+        """Intervals over the time since the window's first event; 0 with fewer than two events in it."""
+        with self._lock:
+            now_ns = self._clock_ns()
+            self._forget(now_ns)
+            if len(self._ticks_ns) < 2 or now_ns == self._ticks_ns[0]:
+                return 0.0
+            return (len(self._ticks_ns) - 1) * 1e9 / (now_ns - self._ticks_ns[0])
+
+    def _forget(self, now_ns: int) -> None:
+        while self._ticks_ns and now_ns - self._ticks_ns[0] > self._window_ns:
+            self._ticks_ns.popleft()
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of every captured frame: captured = analysed + not analysed + dropped + failed + in flight."""
+
+    captured: int = 0
+    analysed: int = 0
+    not_analysed: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def in_flight(self) -> int:
+        """Captured and not yet accounted for; 0 once a pipeline has ended."""
+        lost = sum(sum(reasons.values()) for reasons in (self.not_analysed, self.dropped, self.failed))
+        return self.captured - self.analysed - lost
+
+
+class Counters:
+    """Counts frames by what became of them; ``snapshot`` is consistent."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._captured = 0
+        self._analysed = 0
+        self._not_analysed: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
+
+    def captured(self, frames: int = 1) -> None:
+        """Frames came from the source."""
+        with self._lock:
+            self._captured += frames
+
+    def analysed(self) -> None:
+        """A frame has a prediction."""
+        with self._lock:
+            self._analysed += 1
+
+    def not_analysed(self, reason: str) -> None:
+        """A frame was refused by a gate."""
+        with self._lock:
+            self._not_analysed[reason] += 1
+
+    def dropped(self, reason: str, frames: int = 1) -> None:
+        """Frames were never looked at."""
+        with self._lock:
+            if frames:
+                self._dropped[reason] += frames
+
+    def failed(self, reason: str) -> None:
+        """A fault of ours took a frame."""
+        with self._lock:
+            self._failed[reason] += 1
+
+    def snapshot(self) -> Counts:
+        """All counts of one moment."""
+        with self._lock:
+            return Counts(
+                self._captured, self._analysed, dict(self._not_analysed), dict(self._dropped), dict(self._failed)
+            )
