@@ -8,6 +8,7 @@ from engines.base import Engine
 from engines.errors import EngineError
 from rcdnet.glance import Floats, judge
 from rcdnet.preprocess import Box, to_grey
+from stream.timing import StageClock
 from stream.types import Frame, NotAnalysed, Prediction, ScanArea
 
 SMALLEST_SIDE_PX = 32
@@ -17,11 +18,15 @@ SMALLEST_SIDE_PX = 32
 class Analyzer:
     """Judges frames with one engine; belongs to the thread that owns the engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, stages: StageClock | None = None) -> None:
         self._engine = engine
+        self._stages = stages or StageClock()
 
     def analyse(self, frame: Frame, area: ScanArea) -> Prediction | NotAnalysed:
-        """Judge the scan area of one frame. A fault of the engine comes back as NotAnalysed, it does not raise."""
+        """Judge the scan area of one frame. A fault of the engine comes back as NotAnalysed, it does not raise.
+
+        Each call of the engine (one or two a frame) is timed as stage "engine".
+        """
         refusal = unfit(frame, area)
         if refusal is not None:
             return NotAnalysed(refusal)
@@ -35,7 +40,10 @@ class Analyzer:
             return NotAnalysed(f"{self._engine.info.name} failed: {first_line(error)}", failed=True)
 
     def _run(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-        output = self._engine.run(images)
+        with self._stages.measure("engine"):
+            output = self._engine.run(images)
+        if not np.isfinite(output.logits).all():
+            raise EngineError("it gave numbers that are not finite")
         return output.logits, output.class_maps
 
 

@@ -1,24 +1,66 @@
 """The only file that knows the order of the stages, and that owns the threads."""
 
-from collections.abc import Callable, Sequence
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from threading import Event, Lock, Thread
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from engines.base import Engine
+from engines.errors import EngineError
+from stream.analyzer import Analyzer
 from stream.config import OverlayStyle, StreamConfig
-from stream.sinks.base import Sink
+from stream.errors import StreamError
+from stream.handover import STOPPED, EveryFrame, Handover, LatestFrame
+from stream.overlay import Labels, draw
+from stream.scan_area import blank_outside, full_frame, parse_scan_area
+from stream.sinks.base import Session, Sink
+from stream.smoothing import NOTHING, Smoother
 from stream.sources.base import Source
-from stream.status import Status
-from stream.types import View
+from stream.status import Board, Recording, Status
+from stream.types import Assessment, Frame, ScanArea, State, View
+
+T = TypeVar("T")
+
+POLL_S = 0.1
+"""How long a stage waits before it looks whether it should say that nothing comes."""
+
+RECORD_AHEAD = 30
+"""Views that may wait for the disk in live use: a second of video, 80 MB at 720p; beyond it views go unrecorded."""
+
+LET_GO_S = 5.0
+"""What a source gets to notice that it was closed before ``stop`` finishes without it."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A frame on its way from the analysis to the drawing; ``times`` in ns by stage."""
+
+    frame: Frame
+    assessment: Assessment
+    times: dict[str, int]
 
 
 class Pipeline:
-    """capture -> analysis -> drawing -> recording, each on its own thread.
+    """capture -> analysis -> drawing -> recording, each on its own thread. A context manager: started, then stopped.
 
-    The pipeline closes ``source`` and ``sinks``; the engine stays with the caller, for the next pipeline, and must not
-    be closed before ``stop`` has returned. ``on_view`` is called on the drawing thread and should return at once.
+    Live, the newest frame wins at every hop; in replay every frame takes every hop, in order. The pipeline closes
+    ``source`` and ``sinks``; the engine stays with the caller, for the next pipeline, and must not be closed before
+    ``stop`` has returned. ``on_view`` is called on the drawing thread and should return at once; beside every drawn
+    frame it gets, in live use, the last one again as NO_SIGNAL when nothing comes any more.
+    Raises UsageError if config and weights do not go together.
     """
 
     style: OverlayStyle
     """How the next picture is drawn; assign a new one at any time, from any thread."""
+
+    error: BaseException | None = None
+    """What broke the run, once ``wait`` says True."""
 
     def __init__(
         self,
@@ -28,18 +70,209 @@ class Pipeline:
         sinks: Sequence[Sink] = (),
         on_view: Callable[[View], None] | None = None,
     ) -> None:
-        raise NotImplementedError
+        self.style = config.overlay
+        self._source = source
+        self._session = Session(source.name, source.live, source.synthetic, engine.info, engine.spec, config)
+        self._labels = Labels(engine.spec.class_names, source.synthetic)
+        self._given_area = parse_scan_area(config.scan_area) if config.scan_area else None
+        self._smoother = Smoother(engine.spec, config)
+        self._board = Board(live=source.live, timeline_s=config.timeline_s)
+        self._analyzer = Analyzer(engine, self._board.stages)
+        self._sinks = list(sinks)
+        self._on_view = on_view
+        self._captured: Handover[Frame] = LatestFrame() if source.live else EveryFrame()
+        self._judged: Handover[Judged] = LatestFrame() if source.live else EveryFrame()
+        self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD + 1) if source.live else EveryFrame()
+        self._handed_on = self._recorded = 0
+        self._stopping = Event()
+        self._finished = Event()
+        self._starting = Lock()
+        stages = (self._capture, self._analyse, self._draw, self._record)
+        self._threads = [Thread(target=stage, name=stage.__name__.strip("_"), daemon=True) for stage in stages]
 
     def start(self) -> None:
-        """Start the threads and return."""
+        """Start the threads and return. Raises RuntimeError the second time: a source can be read once."""
+        with self._starting:
+            for thread in self._threads:
+                thread.start()
 
     def stop(self) -> None:
         """End all threads and close source and sinks. Safe to call twice; what was recorded is on disk on return."""
+        self._stopping.set()
+        self._source.close()
+        with self._starting:
+            if self._threads[0].ident is None:
+                self._finished.set()
+                return
+        self._threads[0].join(LET_GO_S)
+        self._captured.close()  # a device that hangs must not keep the rest from finishing
+        for thread in self._threads[1:]:
+            thread.join()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """True once the source has ended or failed and everything drawn is recorded."""
-        raise NotImplementedError
+        return self._finished.wait(timeout_s)
 
     def status(self) -> Status:
         """A snapshot, from any thread."""
-        raise NotImplementedError
+        session = self._session
+        return self._board.snapshot(session.source, session.synthetic, session.engine, session.spec.class_names)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _capture(self) -> None:
+        counters, damaged = self._board.counters, 0
+        with _Stage(None, self._captured), self._source:
+            frames = self._source.frames()
+            while not self._stopping.is_set():
+                with self._board.stages.measure("source"):
+                    frame = next(frames, None)
+                counters.captured(self._source.damaged - damaged)
+                counters.dropped("damaged", self._source.damaged - damaged)
+                damaged = self._source.damaged
+                if frame is None:
+                    return
+                counters.captured()
+                lost = self._captured.put(frame)
+                if lost is not None:
+                    counters.dropped(lost)
+
+    def _analyse(self) -> None:
+        with _Stage(self._captured, self._judged):
+            for frame in received(self._captured):
+                if frame is not None:
+                    self._judge(frame)
+        with _Stage(None, None):  # the error that ended the analysis came first
+            for frame in received(self._captured):
+                if frame is not None:
+                    self._board.counters.dropped(STOPPED)
+
+    def _judge(self, frame: Frame) -> None:
+        times: dict[str, int] = {}
+        try:
+            with self._board.stages.measure("analysis", times):
+                area = self._area(frame)
+                frame = blank_outside(frame, area)
+                outcome = self._analyzer.analyse(frame, area)
+            with self._board.stages.measure("smoothing", times):
+                assessment = self._smoother.update(frame, area, outcome, time.monotonic_ns())
+        except BaseException:
+            self._board.counters.failed("internal error")
+            raise
+        self._board.judged(outcome)
+        if self._judged.put(Judged(frame, assessment, times)) is not None:
+            self._board.not_drawn()
+
+    def _area(self, frame: Frame) -> ScanArea:
+        return self._given_area or self._source.scan_area or full_frame(frame)
+
+    def _draw(self) -> None:
+        last: Frame | None = None
+        last_ns = time.monotonic_ns()
+        stall_ns = round(self._session.config.stall_after_s * 1e9)
+        with _Stage(self._judged, self._drawn) as stage:
+            for judged in received(self._judged):
+                if judged is not None:
+                    last, last_ns = judged.frame, time.monotonic_ns()
+                    self._show(judged)
+                elif self._session.live and last is not None and time.monotonic_ns() - last_ns > stall_ns:
+                    self._interrupt(last, f"no new frame for {(time.monotonic_ns() - last_ns) / 1e9:.1f} s")
+        if self._session.live and last is not None:  # else the last finding would stay on the screen
+            reason = "stopped" if self._stopping.is_set() else "the source has ended"
+            self._interrupt(last, reason if stage.error is None else explain(stage.error))
+
+    def _show(self, judged: Judged) -> None:
+        frame, assessment = judged.frame, judged.assessment
+        with self._board.stages.measure("drawing", judged.times):
+            view = View(frame, assessment, draw(frame, assessment, self._style(), self._labels), judged.times)
+        self._board.drawn(frame, assessment)
+        if self._on_view is not None:
+            with self._board.stages.measure("showing"):
+                self._on_view(view)
+        if not self._sinks:
+            return
+        if self._session.live and self._handed_on - self._recorded >= RECORD_AHEAD:
+            self._board.not_recorded()
+            return
+        self._drawn.put(view)
+        self._handed_on += 1
+
+    def _style(self) -> OverlayStyle:
+        """In replay a result cannot be stale: the frames wait for it."""
+        return self.style if self._session.live else self.style.model_copy(update={"stale_after_s": math.inf})
+
+    def _interrupt(self, frame: Frame, reason: str) -> None:
+        """Show the last frame again, as what it is by now."""
+        age_ms = (time.monotonic_ns() - frame.captured_ns) / 1e6
+        assessment = Assessment(frame.index, None, State.NO_SIGNAL, reason, NOTHING, NOTHING, None, None, None, age_ms)
+        self._board.interrupted(assessment)
+        if self._on_view is not None:
+            self._on_view(View(frame, assessment, draw(frame, assessment, self.style, self._labels)))
+
+    def _record(self) -> None:
+        with _Stage(self._drawn, None) as stage:
+            sinks = [sink for sink in self._sinks if self._written(sink.open, self._session)]
+            if self._sinks and len(sinks) == len(self._sinks):
+                self._board.recording(Recording.ON)
+            for view in received(self._drawn):
+                if view is not None:
+                    with self._board.stages.measure("recording"):
+                        sinks = [sink for sink in sinks if self._written(sink.write, view)]
+                    self._recorded += 1
+        self.error = stage.error
+        self._board.ended(None if stage.error is None else explain(stage.error))
+        status = self.status()
+        for sink in self._sinks:
+            self._written(sink.close, status)
+        self._finished.set()
+
+    def _written(self, step: Callable[[T], None], what: T) -> bool:
+        """Take one step of a sink; its fault, above all a refusing disk, ends that sink and not the run."""
+        with _Stage(None, None) as guarded:
+            step(what)
+        if guarded.error is not None:
+            self._board.recording(Recording.FAILED, explain(guarded.error))
+        return guarded.error is None
+
+
+class _Stage:
+    """What ends a stage, also an error, is handed to the stages after it, and the ones before it stop."""
+
+    def __init__(self, inbox: Handover[Any] | None, outbox: Handover[Any] | None) -> None:
+        self._inbox = inbox
+        self._outbox = outbox
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self.error = error
+        if self._inbox is not None:
+            self._inbox.close()
+        if self._outbox is not None:
+            self._outbox.close(error)
+        return True  # it is told by the last stage, through the status
+
+
+def received(inbox: Handover[T]) -> Iterator[T | None]:
+    """What comes, and None each time that nothing came within ``POLL_S``, until the end. Raises the inbox's error."""
+    while not inbox.closed:
+        yield inbox.get(POLL_S)
+
+
+def explain(error: BaseException) -> str:
+    """One line for people; a fault of ours is logged in full as well."""
+    if isinstance(error, (StreamError, EngineError)):
+        return str(error)
+    log.error("a stage broke", exc_info=error)
+    return f"internal error, {type(error).__name__}: {error}"

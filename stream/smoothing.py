@@ -1,8 +1,8 @@
 """What do we say now? Prediction -> Assessment, the only memory in the flow.
 
-Exponential smoothing of log-probabilities over time: s <- s + a (x - s) with a = 1 - exp(-dt / smoothing_s), where dt is
-the time between the frames in the source. That is the exact step of a first-order low-pass, so 15 and 60 fps settle alike,
-and dt comes from the source, so a replay decides exactly what the first run decided.
+Exponential smoothing of log-probabilities over time: s <- s + a (x - s) with a = 1 - exp(-dt / smoothing_s), where dt
+is the time between the frames in the source. That is the exact step of a first-order low-pass, so 15 and 60 fps settle
+alike, and dt comes from the source, so a replay decides exactly what the first run decided.
 """
 
 from math import exp
@@ -18,7 +18,7 @@ from stream.errors import UsageError
 from stream.types import Assessment, Frame, NotAnalysed, Prediction, ScanArea, State
 
 LEAST_PROBABILITY = 1e-3
-"""Floor before the logarithm: with it one frame weighs at most 1000:1, without it one certain frame outvotes seconds."""
+"""Floor before the logarithm: one frame weighs at most 1000:1; without it one certain frame would outvote seconds."""
 
 NOTHING: NDArray[np.float32] = np.empty(0, np.float32)
 

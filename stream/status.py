@@ -1,11 +1,17 @@
 """What can be known about a pipeline from outside while it runs: one frozen snapshot."""
 
+import time
+from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
+from threading import Lock
 
 from engines.base import EngineInfo
-from stream.timing import Counts, Summary
-from stream.types import Assessment, State
+from stream.timing import Clock, Counters, Counts, Percentiles, Rate, StageClock, Summary
+from stream.types import Assessment, Frame, NotAnalysed, Prediction, State
+
+TIMELINE_STEP_S = 0.1
+"""Between two points of the timeline: finer than a plot of a minute can show."""
 
 
 class Phase(StrEnum):
@@ -63,3 +69,99 @@ class Status:
     not_recorded: int
     assessment: Assessment | None
     timeline: tuple[Moment, ...]
+
+
+class Board:
+    """Where all stages of one pipeline write what happens, and ``snapshot`` reads it. Safe from any thread."""
+
+    def __init__(self, *, live: bool, timeline_s: float, clock_ns: Clock = time.monotonic_ns) -> None:
+        self.counters = Counters()
+        self.stages = StageClock(clock_ns)
+        self._live = live
+        self._timeline_s = timeline_s
+        self._clock_ns = clock_ns
+        self._lock = Lock()
+        self._rate = Rate(clock_ns=clock_ns)
+        self._latency = Percentiles()
+        self._first: Frame | None = None
+        self._timeline: deque[Moment] = deque()
+        self._assessment: Assessment | None = None
+        self._phase = Phase.STARTING
+        self._error: str | None = None
+        self._recording = Recording.OFF
+        self._recording_error: str | None = None
+        self._not_drawn = self._not_recorded = 0
+
+    def judged(self, outcome: Prediction | NotAnalysed) -> None:
+        """A frame left the analysis."""
+        if isinstance(outcome, Prediction):
+            self.counters.analysed()
+        elif outcome.failed:
+            self.counters.failed(outcome.reason)
+        else:
+            self.counters.not_analysed(outcome.reason)
+
+    def drawn(self, frame: Frame, assessment: Assessment) -> None:
+        """A frame's picture is ready."""
+        self._rate.tick()
+        self._latency.add(self._clock_ns() - frame.captured_ns)
+        with self._lock:
+            self._phase = Phase.RUNNING
+            self._assessment = assessment
+            self._first = self._first or frame
+            if self._live:
+                at_s = (frame.captured_ns - self._first.captured_ns) / 1e9
+            else:
+                at_s = frame.pts_s - self._first.pts_s
+            if not self._timeline or at_s - self._timeline[-1].t_s >= TIMELINE_STEP_S:
+                self._timeline.append(Moment(at_s, tuple(map(float, assessment.smoothed)), assessment.state))
+            while at_s - self._timeline[0].t_s > self._timeline_s:
+                self._timeline.popleft()
+
+    def interrupted(self, assessment: Assessment) -> None:
+        """Nothing comes any more, for now or for good; ``assessment`` says so."""
+        with self._lock:
+            self._assessment = assessment
+
+    def not_drawn(self) -> None:
+        """A newer assessment overtook one that waited to be drawn."""
+        with self._lock:
+            self._not_drawn += 1
+
+    def not_recorded(self) -> None:
+        """The disk was too slow for a view."""
+        with self._lock:
+            self._not_recorded += 1
+
+    def recording(self, recording: Recording, error: str | None = None) -> None:
+        """Recording began, or failed; the first error stays."""
+        with self._lock:
+            self._recording, self._recording_error = recording, self._recording_error or error
+
+    def ended(self, error: str | None) -> None:
+        """The source is at its end, or something broke."""
+        with self._lock:
+            self._phase, self._error = (Phase.ENDED if error is None else Phase.FAILED), error
+
+    def snapshot(self, source: str, synthetic: bool, engine: EngineInfo, class_names: tuple[str, ...]) -> Status:
+        """What holds now."""
+        with self._lock:
+            return Status(
+                phase=self._phase,
+                error=self._error,
+                source=source,
+                live=self._live,
+                synthetic=synthetic,
+                engine=engine,
+                class_names=class_names,
+                counts=self.counters.snapshot(),
+                not_drawn=self._not_drawn,
+                fps=self._rate.per_second(),
+                stages_ms=self.stages.summaries(),
+                latency_ms=self._latency.summary(),
+                recording=self._recording,
+                recording_error=self._recording_error,
+                not_recorded=self._not_recorded,
+                assessment=self._assessment,
+                timeline=tuple(self._timeline),
+            )

@@ -1,0 +1,168 @@
+"""python -m stream run | replay | devices. The only place that reads arguments and sets exit codes.
+
+0 done, 2 wrong use, 3 source failed, 4 engine failed. Data goes to stdout, progress and errors to stderr.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from engines.catalog import open_engine
+from engines.errors import EngineError
+from stream.config import StreamConfig, load_config
+from stream.errors import StreamError, UsageError
+from stream.pipeline import Pipeline
+from stream.scan_area import parse_scan_area
+from stream.sinks import recording
+from stream.sinks.base import Sink
+from stream.sources import open_source
+from stream.status import Recording, Status
+from stream.types import RESEARCH_NOTICE
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help=f"RcdNet on every frame of an ultrasound stream. {RESEARCH_NOTICE}",
+)
+
+EngineName = Annotated[str, typer.Option("--engine", help="auto, or a name from: python -m engines list")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with the keys of stream/config.py")]
+AreaText = Annotated[
+    str | None, typer.Option("--scan-area", help="x,y,width,height in pixels; everything outside is blanked")
+]
+
+
+@app.command()
+def run(
+    source: Annotated[str, typer.Option(help="clip, image folder, v4l2:/dev/video0, lavfi:..., phantom:")] = "phantom:",
+    engine: EngineName = "auto",
+    config: ConfigFile = None,
+    host: Annotated[str, typer.Option(help="address to serve on; 0.0.0.0 opens the page to the network")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one")] = 7860,
+    record: Annotated[Path | None, typer.Option(help="folder that gets one subfolder per recording")] = None,
+    scan_area: AreaText = None,
+) -> None:
+    """Annotate a live source, or a clip in a loop, on a web page until Ctrl-C."""
+    from stream.web.app import listen, serve  # the web part is not needed to replay
+    from stream.web.control import Control
+
+    with exit_codes():
+        settings = settings_of(config, scan_area)
+        listener = listen(host, port)
+        make_sinks: Callable[[], Sequence[Sink]] = tuple if record is None else lambda: recording(dated(record))
+        with listener, Control(settings, source, engine, make_sinks) as control:
+            control.start()
+            shown = f"[{host}]" if ":" in host else host
+            typer.echo(f"http://{shown}:{listener.getsockname()[1]}  {RESEARCH_NOTICE} Ctrl-C ends it.", err=True)
+            serve(control, listener)
+
+
+@app.command()
+def replay(
+    clip: Annotated[str, typer.Argument(help="clip or image folder")],
+    out: Annotated[Path, typer.Option(help="folder for the results; those of an earlier replay are replaced")],
+    engine: EngineName = "auto",
+    config: ConfigFile = None,
+    scan_area: AreaText = None,
+) -> None:
+    """Annotate every frame of a clip: annotated.mp4, frames.jsonl, summary.json and report.html."""
+    with exit_codes():
+        settings = settings_of(config, scan_area)
+        with (
+            open_source(clip, live=False) as source,
+            open_engine(engine) as opened,
+            Pipeline(source, opened, settings, recording(out)) as pipeline,
+        ):
+            follow(pipeline)
+        status = pipeline.status()
+        typer.echo(outcome(status, out))
+        raise_failures(pipeline, status)
+
+
+@app.command()
+def devices() -> None:
+    """List the capture devices of this machine, one URI per line."""
+    from stream.sources.device import devices as attached
+
+    with exit_codes():
+        for uri, name in attached().items():
+            typer.echo(f"{uri}\t{name}")
+
+
+def settings_of(config: Path | None, scan_area: str | None) -> StreamConfig:
+    """The config file, or the defaults, with the scan area of the command line in its place."""
+    settings = StreamConfig() if config is None else load_config(config)
+    if scan_area is None:
+        return settings
+    parse_scan_area(scan_area)
+    return settings.model_copy(update={"scan_area": scan_area})
+
+
+def dated(folder: Path) -> Path:
+    """A subfolder that does not exist yet, named by the time of day in UTC."""
+    name = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+    candidates = (folder / (name if n == 0 else f"{name}-{n + 1}") for n in range(1000))
+    return next(path for path in candidates if not path.exists())
+
+
+def follow(pipeline: Pipeline) -> None:
+    """Wait for the end with a line of progress, if anybody looks; give up early if nothing can be written."""
+    columns = (SpinnerColumn(), TextColumn("{task.completed} frames, {task.fields[fps]:.0f} fps"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("replay", total=None, fps=0.0)
+        while not pipeline.wait(0.2):
+            status = pipeline.status()
+            progress.update(task, completed=status.counts.captured - status.counts.in_flight, fps=status.fps)
+            if status.recording is Recording.FAILED:
+                return
+
+
+def outcome(status: Status, out: Path) -> str:
+    """One line for the end of a replay."""
+    counts = status.counts
+    parts = [f"{counts.analysed} of {counts.captured} frames analysed"]
+    for kind, reasons in (
+        ("not analysed", counts.not_analysed),
+        ("dropped", counts.dropped),
+        ("failed", counts.failed),
+    ):
+        parts += [f"{count} {kind} ({reason})" for reason, count in reasons.items()]
+    return f"{out}: {', '.join(parts)}. {RESEARCH_NOTICE}"
+
+
+def raise_failures(pipeline: Pipeline, status: Status) -> None:
+    """Raise what went wrong in a run that is over: the source, the disk or the engine."""
+    if pipeline.error is not None:
+        raise pipeline.error
+    if status.recording is Recording.FAILED:
+        raise UsageError(status.recording_error)
+    if status.counts.failed:
+        raise EngineError(f"{sum(status.counts.failed.values())} frames failed: {next(iter(status.counts.failed))}")
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn the errors of users, sources and engines into one line on stderr and an exit code; Ctrl-C is no error."""
+    try:
+        yield
+    except StreamError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    except EngineError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(4) from error
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    app()

@@ -1,0 +1,17 @@
+"""What a recording consists of: frames.jsonl, annotated.mp4, summary.json and report.html in one folder."""
+
+from pathlib import Path
+
+from stream.sinks.base import Sink, refused
+from stream.sinks.journal import JournalSink
+from stream.sinks.report import ReportSink
+from stream.sinks.video import VideoSink
+
+
+def recording(folder: Path) -> tuple[Sink, ...]:
+    """The sinks of one recording in ``folder``, which is made. Raises UsageError if it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refused(folder, error) from error
+    return JournalSink(folder / "frames.jsonl"), VideoSink(folder / "annotated.mp4"), ReportSink(folder)

@@ -1,0 +1,42 @@
+"""Where views go besides the screen. A sink belongs to the recording thread of one pipeline."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from engines.base import EngineInfo
+from rcdnet.spec import ModelSpec
+from stream.config import StreamConfig
+from stream.errors import UsageError
+from stream.status import Status
+from stream.types import View
+
+
+@dataclass(frozen=True)
+class Session:
+    """What holds for every frame of one run."""
+
+    source: str
+    live: bool
+    synthetic: bool
+    engine: EngineInfo
+    spec: ModelSpec
+    config: StreamConfig
+
+
+class Sink(Protocol):
+    """Writes what was drawn. All three raise UsageError if the disk refuses; ``close`` must then still be called."""
+
+    def open(self, session: Session) -> None:
+        """Make ready to write; replaces an earlier recording of the same name."""
+
+    def write(self, view: View) -> None:
+        """Keep one view, in order of the frames."""
+
+    def close(self, status: Status) -> None:
+        """Finish what is written; ``status`` is the run's last. Safe to call twice, and after a failed ``open``."""
+
+
+def refused(path: Path, error: OSError) -> UsageError:
+    """The disk's refusal as one line with its mend."""
+    return UsageError(f"cannot write {path}: {error.strerror or error}. Give a writable folder with free space.")

@@ -1,0 +1,85 @@
+"""One JSON line per frame, on disk before the next frame is taken: a killed process loses no complete line."""
+
+import json
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.sinks.base import Session, refused
+from stream.status import Status
+from stream.types import Assessment, View
+
+
+class JournalSink:
+    """Writes ``line`` of every view. Raises UsageError if the disk refuses."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._class_names: tuple[str, ...] = ()
+
+    def open(self, session: Session) -> None:
+        """Create the file, in place of an earlier one."""
+        self._class_names = session.spec.class_names
+        try:
+            self._file = self._path.open("wb", buffering=0)  # unbuffered: each line is one write
+        except OSError as error:
+            raise refused(self._path, error) from error
+
+    def write(self, view: View) -> None:
+        """Append one line."""
+        if self._file is None:
+            raise ValueError("the journal is not open")
+        text = json.dumps(line(view, self._class_names), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        try:
+            self._file.write(text.encode() + b"\n")
+        except OSError as error:
+            raise refused(self._path, error) from error
+
+    def close(self, status: Status) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+def line(view: View, class_names: tuple[str, ...]) -> dict[str, Any]:
+    """What is kept of one view. Everything that differs between two replays of one clip is under ``times``.
+
+    Probabilities are per class, 0..1, null where nothing was analysed; ``scan_area`` is x, y, width, height in pixels.
+    """
+    assessment, area = view.assessment, view.assessment.scan_area
+    return {
+        "frame": view.frame.index,
+        "pts_s": round(view.frame.pts_s, 6),
+        "state": assessment.state.value,
+        "reason": assessment.reason,
+        "finding": assessment.finding,
+        "raw": by_class(assessment.raw, class_names),
+        "smoothed": by_class(assessment.smoothed, class_names),
+        "attention": peak(assessment),
+        "scan_area": None if area is None else [area.x_px, area.y_px, area.width_px, area.height_px],
+        "times": {"age_ms": round(assessment.age_ms, 3), **{f"{k}_ns": v for k, v in view.times.items()}},
+    }
+
+
+def by_class(probabilities: NDArray[np.float32], class_names: tuple[str, ...]) -> dict[str, float] | None:
+    """Probabilities [K] by class name, to six decimals; None if there are none."""
+    if probabilities.size == 0:
+        return None
+    return {name: round(float(value), 6) for name, value in zip(class_names, probabilities, strict=True)}
+
+
+def peak(assessment: Assessment) -> dict[str, Any] | None:
+    """Where the shown attention is highest: class, value 0..1, and the pixel of the whole picture."""
+    heat, area = assessment.attention, assessment.scan_area
+    if heat is None or area is None:
+        return None
+    row, column = divmod(int(heat.argmax()), heat.shape[1])
+    return {
+        "class": assessment.attention_class,
+        "peak": round(float(heat[row, column]), 6),
+        "x_px": area.x_px + int((column + 0.5) * area.width_px / heat.shape[1]),
+        "y_px": area.y_px + int((row + 0.5) * area.height_px / heat.shape[0]),
+    }

@@ -1,0 +1,152 @@
+"""summary.json for machines and report.html for people: what was seen in one run, and how well it ran."""
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from stream.sinks.base import Session, refused
+from stream.status import Status
+from stream.types import RESEARCH_NOTICE, State, View
+
+MOST_POINTS = 2000
+"""Of the timeline plot; beyond it every second point is let go, so that a long run needs no more memory."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the plot: ``at_s`` since the first frame, smoothed probabilities [K], state."""
+
+    at_s: float
+    smoothed: tuple[float, ...]
+    state: State
+
+
+class ReportSink:
+    """Counts while frames pass and writes both files at the end. Raises UsageError if the disk refuses."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._session: Session | None = None
+        self._started_at = ""
+        self._frames = 0
+        self._states: Counter[str] = Counter()
+        self._findings: Counter[str] = Counter()
+        self._peaks: dict[str, dict[str, float]] = {}
+        self._first_pts_s = self._last_pts_s = 0.0
+        self._points: list[Point] = []
+        self._stride = 1
+
+    def open(self, session: Session) -> None:
+        """Note the start."""
+        self._session = session
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def write(self, view: View) -> None:
+        """Count one view."""
+        if self._session is None:
+            raise ValueError("the report is not open")
+        assessment, pts_s = view.assessment, view.frame.pts_s
+        if self._frames == 0:
+            self._first_pts_s = pts_s
+        self._last_pts_s = pts_s
+        self._states[assessment.state.value] += 1
+        if assessment.finding is not None:
+            self._findings[assessment.finding] += 1
+        for name, value in zip(self._session.spec.class_names, assessment.smoothed, strict=False):
+            if assessment.state is not State.WARMING_UP and value > self._peaks.get(name, {}).get("probability", 0):
+                self._peaks[name] = {
+                    "probability": round(float(value), 6), "frame": view.frame.index, "pts_s": round(pts_s, 6)
+                }  # fmt: skip
+        if self._frames % self._stride == 0:
+            smoothed = tuple(float(value) for value in assessment.smoothed)
+            self._points.append(Point(pts_s - self._first_pts_s, smoothed, assessment.state))
+            if len(self._points) > MOST_POINTS:
+                self._points, self._stride = self._points[::2], 2 * self._stride
+        self._frames += 1
+
+    def close(self, status: Status) -> None:
+        """Write both files."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        summary = self._summary(session, status)
+        path = self._folder / "summary.json"
+        try:
+            path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            path = self._folder / "report.html"
+            path.write_text(render(summary, self._points, session.spec.class_names), encoding="utf-8")
+        except OSError as error:
+            raise refused(path, error) from error
+
+    def _summary(self, session: Session, status: Status) -> dict[str, Any]:
+        spec, counts = session.spec, status.counts
+        return {
+            "notice": RESEARCH_NOTICE,
+            "software": f"rcdnet-live {version('rcdnet-live')}",
+            "source": {"name": session.source, "live": session.live, "synthetic": session.synthetic},
+            "engine": asdict(session.engine),
+            "model": {
+                "version": spec.version,
+                "weights_sha256": spec.weights_sha256,
+                "trained_on": spec.trained_on,
+                "class_names": list(spec.class_names),
+                "operating_point": asdict(spec.operating_points[session.config.operating_point]),
+            },
+            "config": session.config.model_dump(),
+            "error": status.error,
+            "frames": {**asdict(counts), "written": self._frames, "not_recorded": status.not_recorded},
+            "duration_s": round(self._last_pts_s - self._first_pts_s, 6),
+            "states": dict(self._states),
+            "findings": {name: self._findings[name] for name in spec.class_names},
+            "peaks": self._peaks,
+            "times": {
+                "started_at": self._started_at,
+                "fps": round(status.fps, 2),
+                "latency_ms": None if status.latency_ms is None else asdict(status.latency_ms),
+                "stages_ms": {name: asdict(summary) for name, summary in status.stages_ms.items()},
+            },
+        }
+
+
+def render(summary: dict[str, Any], points: list[Point], class_names: tuple[str, ...]) -> str:
+    """The page: one file that needs nothing else, no network, no script."""
+    environment = Environment(
+        loader=PackageLoader("stream", "sinks"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("report.html.j2").render(
+        summary=summary, lines=polylines(points, class_names), bands=state_bands(points)
+    )
+
+
+def polylines(points: list[Point], class_names: tuple[str, ...]) -> dict[str, list[str]]:
+    """Per class, SVG ``points`` over 0..1000 x 0..200 (probability 1 on top); a new line after each gap."""
+    span_s = max((point.at_s for point in points), default=0) or 1
+    lines: dict[str, list[str]] = {}
+    for k, name in enumerate(class_names):
+        pieces: list[list[str]] = [[]]
+        for point in points:
+            if point.smoothed:
+                pieces[-1].append(f"{1000 * point.at_s / span_s:.1f},{200 * (1 - point.smoothed[k]):.1f}")
+            elif pieces[-1]:
+                pieces.append([])
+        lines[name] = [" ".join(piece) for piece in pieces if piece]
+    return lines
+
+
+def state_bands(points: list[Point]) -> list[tuple[float, float, str]]:
+    """Stretches of one state: left and width over 0..1000, and the state."""
+    if not points:
+        return []
+    span_s = max(point.at_s for point in points) or 1
+    starts = [i for i, point in enumerate(points) if i == 0 or point.state is not points[i - 1].state]
+    bands = []
+    for start, end in zip(starts, [*starts[1:], len(points) - 1], strict=True):
+        left, right = (1000 * points[i].at_s / span_s for i in (start, end))
+        bands.append((round(left, 1), round(right - left, 1), points[start].state.value))
+    return bands

@@ -1,0 +1,105 @@
+"""The annotated pictures as H.264 in fragmented MP4: playable up to the last half second if the process is killed."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from stream.sinks.base import Session, refused
+from stream.status import Status
+from stream.types import View
+
+TIME_BASE = Fraction(1, 90_000)
+"""MPEG's own clock: exact for 24, 25, 30, 50 and 60 frames per second."""
+
+KEYFRAME_EVERY = 15
+"""A fragment ends at each key frame, so this is what a killed process can lose: half a second at 30 frames a second."""
+
+LONGEST_STEP_S = 1.0
+"""A longer step in the source's time, or one backwards (loop, seek), is recorded as the usual step."""
+
+OPTIONS = {"preset": "superfast", "tune": "zerolatency", "crf": "20"}
+"""Fast enough beside the engine on two cores; no frames held back, so that fragments reach the disk at once."""
+
+
+class VideoSink:
+    """Encodes every view's picture at its own time. Raises UsageError if the disk refuses.
+
+    The size is that of the first picture, made even; later pictures of another size are fitted into it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._container: OutputContainer | None = None
+        self._stream: VideoStream | None = None
+        self._last_pts_s: float | None = None
+        self._at_s = 0.0
+        self._step_s = 1 / 30
+
+    def open(self, session: Session) -> None:
+        """Create the file, in place of an earlier one."""
+        movflags = "frag_keyframe+empty_moov+default_base_moof"
+        try:
+            self._path.open("wb").close()  # PyAV itself opens the file only with the first picture
+            self._container = av.open(
+                str(self._path), "w", format="mp4", options={"movflags": movflags, "flush_packets": "1"}
+            )
+        except OSError as error:  # av.FFmpegError of a refusing disk is an OSError
+            raise refused(self._path, error) from error
+
+    def write(self, view: View) -> None:
+        """Encode one picture."""
+        if self._container is None:
+            raise ValueError("the video is not open")
+        if self._stream is None:
+            height, width = (side + side % 2 for side in view.picture.shape[:2])  # 4:2:0 halves both sides
+            self._stream = self._container.add_stream("libx264", options=OPTIONS)
+            self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
+            self._stream.codec_context.time_base = TIME_BASE
+            self._stream.codec_context.gop_size = KEYFRAME_EVERY
+        image = av.VideoFrame.from_ndarray(fit(view.picture, self._stream.height, self._stream.width), format="rgb24")
+        image.pts, image.time_base = self._next_pts(view.frame.pts_s), TIME_BASE
+        try:
+            self._container.mux(self._stream.encode(image))
+        except OSError as error:
+            raise refused(self._path, error) from error
+
+    def close(self, status: Status) -> None:
+        """Write the last fragment and close the file."""
+        container, self._container = self._container, None
+        if container is None:
+            return
+        try:
+            if self._stream is not None:
+                container.mux(self._stream.encode(None))
+            container.close()
+        except OSError as error:
+            raise refused(self._path, error) from error
+
+    def _next_pts(self, pts_s: float) -> int:
+        """Ticks of ``TIME_BASE``, always rising, whatever the source's time does."""
+        if self._last_pts_s is not None:
+            step_s = pts_s - self._last_pts_s
+            if 1e-3 <= step_s <= LONGEST_STEP_S:
+                self._step_s = step_s
+            self._at_s += self._step_s
+        self._last_pts_s = pts_s
+        return round(self._at_s / TIME_BASE)
+
+
+def fit(picture: NDArray[np.uint8], height_px: int, width_px: int) -> NDArray[np.uint8]:
+    """A picture of exactly this size: padded at right and below, scaled down first if it is larger."""
+    height, width = picture.shape[:2]
+    if (height, width) == (height_px, width_px):
+        return picture
+    factor = min(1.0, height_px / height, width_px / width)
+    if factor < 1:
+        height, width = max(1, int(height * factor)), max(1, int(width * factor))
+        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    padding = ((0, height_px - height), (0, width_px - width), (0, 0))
+    return np.pad(picture, padding)

@@ -1,0 +1,68 @@
+"""What the tests of all sinks write: a session, views, and the status at the end."""
+
+import numpy as np
+
+from engines.base import EngineInfo
+from rcdnet.spec import ModelSpec
+from stream.config import StreamConfig
+from stream.sinks.base import Session
+from stream.status import Phase, Recording, Status
+from stream.timing import Counts
+from stream.types import Assessment, Frame, ScanArea, State, View
+
+SPEC = ModelSpec(("benign", "malignant", "normal"), 32, 32, 0.5, 0.25, "none", version="7")
+ENGINE = EngineInfo("fake", "exact", "none", "tests", "")
+SESSION = Session("clip.mp4", False, False, ENGINE, SPEC, StreamConfig())
+
+
+def view(
+    index: int = 0,
+    pts_s: float | None = None,
+    state: State = State.CLEAR_FINDING,
+    finding: str | None = "malignant",
+    size_px: tuple[int, int] = (48, 64),
+    times: dict[str, int] | None = None,
+) -> View:
+    """One view; its picture is of one grey that rises with ``index``."""
+    analysed = state not in (State.NOT_ANALYSED, State.NO_SIGNAL, State.FROZEN)
+    probabilities = np.array((0.2, 0.7, 0.1) if analysed else (), np.float32)
+    heat = np.zeros((24, 32), np.float32)
+    heat[6, 8] = 0.75
+    assessment = Assessment(
+        frame_index=index,
+        scan_area=ScanArea(0, 0, size_px[1], size_px[0], "full"),
+        state=state,
+        reason="" if analysed else "no picture",
+        raw=probabilities,
+        smoothed=probabilities,
+        finding=finding if state is State.CLEAR_FINDING else None,
+        attention=heat if finding == "malignant" and analysed else None,
+        attention_class="malignant" if finding == "malignant" and analysed else None,
+        age_ms=12.5,
+    )
+    picture = np.full((*size_px, 3), min(255, 10 + 4 * index), np.uint8)
+    frame = Frame(index, 1000, index / 25 if pts_s is None else pts_s, picture.copy(), "clip.mp4")
+    return View(frame, assessment, picture, times or {"analysis": 9_000_000})
+
+
+def ending(error: str | None = None, counts: Counts | None = None) -> Status:
+    """The status that sinks are closed with."""
+    return Status(
+        phase=Phase.ENDED if error is None else Phase.FAILED,
+        error=error,
+        source=SESSION.source,
+        live=SESSION.live,
+        synthetic=SESSION.synthetic,
+        engine=ENGINE,
+        class_names=SPEC.class_names,
+        counts=counts or Counts(),
+        not_drawn=0,
+        fps=0.0,
+        stages_ms={},
+        latency_ms=None,
+        recording=Recording.ON,
+        recording_error=None,
+        not_recorded=0,
+        assessment=None,
+        timeline=(),
+    )

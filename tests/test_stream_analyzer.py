@@ -1,0 +1,96 @@
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engines.base import EngineInfo, EngineOutput
+from engines.errors import EngineError
+from rcdnet.spec import ModelSpec
+from stream.analyzer import SMALLEST_SIDE_PX, Analyzer
+from stream.timing import StageClock
+from stream.types import Frame, NotAnalysed, Prediction, ScanArea
+
+
+class Scripted:
+    """An engine that finds "malignant" as bright as the picture is, or raises what it is given."""
+
+    info = EngineInfo("scripted", "exact", "none", "tests", "")
+    spec = ModelSpec(("benign", "malignant", "normal"), 32, 32, 0.5, 0.25, "none")
+
+    def __init__(self, error: Exception | None = None, scale: float = 6.0) -> None:
+        self._error = error
+        self._scale = scale
+
+    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        if self._error is not None:
+            raise self._error
+        bright = images.mean(axis=(1, 2)).astype(np.float32) / 255
+        logits = np.stack([0 * bright, self._scale * bright, 0 * bright], 1)
+        return EngineOutput(logits, np.broadcast_to(logits[:, :, None, None], (len(images), 3, 2, 2)).copy())
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def frame(height_px: int = 64, width_px: int = 64) -> Frame:
+    rgb = np.zeros((height_px, width_px, 3), np.uint8)
+    rgb[:, width_px // 2 :] = 255
+    return Frame(0, 0, 0.0, rgb, "test")
+
+
+def test_only_the_scan_area_is_judged() -> None:
+    analyzer = Analyzer(Scripted())
+    dark = analyzer.analyse(frame(), ScanArea(0, 0, 32, 64, "user"))
+    bright = analyzer.analyse(frame(), ScanArea(32, 0, 32, 64, "user"))
+    assert isinstance(dark, Prediction)
+    assert isinstance(bright, Prediction)
+    assert bright.probabilities[1] > dark.probabilities[1] + 0.1
+
+
+def test_the_engine_is_timed() -> None:
+    stages = StageClock()
+    Analyzer(Scripted(), stages).analyse(frame(), ScanArea(0, 0, 64, 64, "full"))
+    assert stages.summaries()["engine"].count == 1
+
+
+@pytest.mark.parametrize(
+    ("area", "reason"),
+    [
+        (ScanArea(40, 0, 32, 64, "user"), "scan area 40,0,32,64 leaves the 64x64 picture"),
+        (ScanArea(0, 1, 64, 64, "user"), "leaves the 64x64 picture"),
+        (ScanArea(0, 0, 64, SMALLEST_SIDE_PX - 1, "user"), "too small"),
+    ],
+)
+def test_what_must_not_be_judged_is_refused_with_a_reason(area: ScanArea, reason: str) -> None:
+    found = Analyzer(Scripted()).analyse(frame(), area)
+    assert isinstance(found, NotAnalysed)
+    assert reason in found.reason
+    assert not found.failed
+
+
+@pytest.mark.parametrize(
+    "error",
+    [EngineError("the device went away\nmore"), RuntimeError(""), ValueError("odd"), MemoryError(), cv2.error("cv")],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_fault_of_the_engine_is_a_visible_reason(error: Exception) -> None:
+    found = Analyzer(Scripted(error)).analyse(frame(), ScanArea(0, 0, 64, 64, "full"))
+    assert isinstance(found, NotAnalysed)
+    assert found.failed
+    assert found.reason.startswith("scripted failed: ")
+    assert "\n" not in found.reason
+
+
+def test_numbers_that_are_not_finite_are_a_fault() -> None:
+    found = Analyzer(Scripted(scale=float("inf"))).analyse(frame(), ScanArea(32, 0, 32, 64, "full"))
+    assert isinstance(found, NotAnalysed)
+    assert "numbers that are not finite" in found.reason

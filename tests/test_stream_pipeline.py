@@ -1,0 +1,330 @@
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from engines.base import EngineInfo, EngineOutput
+from engines.errors import EngineError
+from rcdnet.spec import ModelSpec
+from stream.config import OverlayStyle, StreamConfig
+from stream.errors import SourceError, UsageError
+from stream.pipeline import Pipeline
+from stream.sinks import recording
+from stream.sinks.journal import JournalSink
+from stream.sources.base import Closing
+from stream.status import Phase, Recording, Status
+from stream.types import Assessment, Frame, ScanArea, State, View
+
+PATIENCE_S = 60
+
+
+class Clip(Closing):
+    """Frames made on the spot; ``error`` comes after the last one; ``hold`` is waited for before each frame."""
+
+    fps = 25.0
+    synthetic = False
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        live: bool = False,
+        error: Exception | None = None,
+        hold: Callable[[int], None] = lambda index: None,
+        damaged: Sequence[int] = (),
+        area: ScanArea | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = "clip.mp4"
+        self.live = live
+        self.scan_area = area
+        self.damaged = 0
+        self._count, self._error, self._hold, self._damaged = count, error, hold, damaged
+
+    @property
+    def closed(self) -> bool:
+        return self._closed.is_set()
+
+    def frames(self) -> Iterator[Frame]:
+        for index in range(self._count):
+            if self._closed.is_set():
+                return
+            if index in self._damaged:
+                self.damaged += 1
+                continue
+            self._hold(index)
+            rgb = np.random.default_rng(index).integers(0, 256, (60, 80, 3), np.uint8)
+            yield Frame(index, 1, index / self.fps, rgb, self.name)
+        if self._error is not None:
+            raise self._error
+
+
+class Scripted:
+    """An engine that answers by the mean of what it sees, and raises what ``faults`` says for that call."""
+
+    info = EngineInfo("scripted", "exact", "none", "tests", "")
+    spec = ModelSpec(("benign", "malignant", "normal"), 32, 32, 0.5, 0.25, "none")
+
+    def __init__(self, faults: dict[int, BaseException] | None = None) -> None:
+        self._faults = faults or {}
+        self._calls = 0
+
+    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        self._calls += 1
+        if self._calls - 1 in self._faults:
+            raise self._faults[self._calls - 1]
+        logits = np.stack([np.array([0, float(image.mean()) / 40, 1], np.float32) for image in images])
+        return EngineOutput(logits, np.repeat(logits, 4, axis=1).reshape(len(images), 3, 2, 2))
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Seen:
+    """Keeps every view, and says when one was seen."""
+
+    def __init__(self) -> None:
+        self.views: list[View] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, view: View) -> None:
+        with self._changed:
+            self.views.append(view)
+            self._changed.notify_all()
+
+    def until(self, holds: Callable[[Assessment], bool]) -> Assessment:
+        def found() -> Assessment | None:
+            return next((view.assessment for view in self.views if holds(view.assessment)), None)
+
+        with self._changed:
+            assert self._changed.wait_for(lambda: found() is not None, PATIENCE_S)
+            assessment = found()
+        assert assessment is not None
+        return assessment
+
+
+def ran(
+    source: Clip, engine: Scripted | None = None, config: StreamConfig | None = None, folder: Path | None = None
+) -> tuple[Status, list[View]]:
+    seen = Seen()
+    sinks = () if folder is None else recording(folder)
+    with Pipeline(source, engine or Scripted(), config or StreamConfig(), sinks, seen) as pipeline:
+        assert pipeline.wait(PATIENCE_S)
+    return pipeline.status(), seen.views
+
+
+def test_replay_shows_and_counts_every_frame_in_order() -> None:
+    status, views = ran(Clip(30))
+    assert [view.frame.index for view in views] == list(range(30))
+    assert all(view.assessment.frame_index == view.frame.index for view in views)
+    assert (status.phase, status.error, status.counts.captured, status.counts.analysed) == (Phase.ENDED, None, 30, 30)
+
+
+@given(
+    count=st.integers(0, 12),
+    live=st.booleans(),
+    faults=st.dictionaries(
+        st.integers(0, 11), st.sampled_from([EngineError("gone"), RuntimeError("odd"), KeyError("a bug")])
+    ),
+    damaged=st.sets(st.integers(0, 11)),
+    broken=st.booleans(),
+)
+def test_every_captured_frame_is_accounted_for(
+    count: int, live: bool, faults: dict[int, BaseException], damaged: set[int], broken: bool
+) -> None:
+    error = SourceError("pulled out") if broken else None
+    source = Clip(count, live=live, error=error, damaged=sorted(damaged))
+    status, _ = ran(source, Scripted(faults))
+    counts = status.counts
+    lost = [sum(reasons.values()) for reasons in (counts.not_analysed, counts.dropped, counts.failed)]
+    assert counts.captured == counts.analysed + sum(lost)
+    if not any(isinstance(fault, KeyError) for fault in faults.values()):
+        assert counts.captured == count
+        assert counts.dropped.get("damaged", 0) == len([n for n in damaged if n < count])
+
+
+def test_live_the_newest_frame_wins_and_the_others_are_counted() -> None:
+    first_is_drawing, all_captured = threading.Event(), threading.Event()
+
+    def on_view(view: View) -> None:
+        first_is_drawing.set()
+        all_captured.wait(PATIENCE_S)
+
+    def hold(index: int) -> None:
+        if index == 1:
+            first_is_drawing.wait(PATIENCE_S)
+
+    def last(index: int) -> None:
+        hold(index)
+        if index == 19:
+            all_captured.set()
+
+    with Pipeline(Clip(20, live=True, hold=last), Scripted(), StreamConfig(), (), on_view) as pipeline:
+        assert pipeline.wait(PATIENCE_S)
+    counts = pipeline.status().counts
+    assert counts.captured == 20
+    assert counts.analysed + counts.dropped.get("overwritten", 0) == 20
+
+
+def test_a_failing_engine_is_a_visible_state_and_the_run_goes_on() -> None:
+    status, views = ran(Clip(20), Scripted({5: EngineError("the device went away")}))
+    assert views[5].assessment.state is State.NOT_ANALYSED
+    assert views[5].assessment.reason == "scripted failed: the device went away"
+    assert status.counts.failed == {"scripted failed: the device went away": 1}
+    assert views[19].assessment.state in (State.CLEAR_FINDING, State.INDETERMINATE)
+
+
+def test_a_fault_of_ours_ends_the_run_visibly_and_keeps_what_was_recorded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    status, _ = ran(Clip(20), Scripted({5: KeyError("a bug")}), folder=tmp_path)
+    assert status.phase is Phase.FAILED
+    assert status.error == "internal error, KeyError: 'a bug'"
+    assert len((tmp_path / "frames.jsonl").read_text().splitlines()) == 5
+    assert "KeyError" in caplog.text
+
+
+def test_a_source_that_breaks_off_fails_after_its_last_frame(tmp_path: Path) -> None:
+    status, views = ran(Clip(8, error=SourceError("the cable was pulled")), folder=tmp_path)
+    assert (status.phase, status.error) == (Phase.FAILED, "the cable was pulled")
+    assert len(views) == 8
+    assert len((tmp_path / "frames.jsonl").read_text().splitlines()) == 8
+    assert json.loads((tmp_path / "summary.json").read_text())["error"] == "the cable was pulled"
+
+
+def test_a_live_source_that_breaks_off_leaves_no_finding_on_the_screen() -> None:
+    _, views = ran(Clip(8, live=True, error=SourceError("the cable was pulled")))
+    last = views[-1].assessment
+    assert (last.state, last.reason, last.finding) == (State.NO_SIGNAL, "the cable was pulled", None)
+
+
+def test_a_live_source_that_falls_silent_is_shown_as_such() -> None:
+    silence, seen = threading.Event(), Seen()
+
+    def hold(index: int) -> None:
+        if index == 3:
+            silence.wait(PATIENCE_S)
+
+    config = StreamConfig(stall_after_s=0.01)
+    with Pipeline(Clip(4, live=True, hold=hold), Scripted(), config, (), seen):
+        assessment = seen.until(lambda a: a.state is State.NO_SIGNAL)
+        silence.set()
+    assert assessment.reason.startswith("no new frame for")
+    assert assessment.frame_index < 3
+
+
+def test_pixels_outside_the_scan_area_reach_neither_screen_nor_journal() -> None:
+    status, views = ran(Clip(3), config=StreamConfig(scan_area="10,5,40,40"))
+    assert status.counts.analysed == 3
+    inside = np.zeros((60, 80), bool)
+    inside[5:45, 10:50] = True
+    for view in views:
+        assert view.frame.rgb[~inside].max() == 0
+        assert view.picture[:60, :80][~inside].max() == 0
+        assert view.frame.rgb[inside].max() > 200
+
+
+def test_the_source_s_own_scan_area_holds_unless_the_user_gives_one() -> None:
+    area = ScanArea(8, 8, 40, 40, "header")
+    _, own = ran(Clip(1, area=area))
+    _, given_by_user = ran(Clip(1, area=area), config=StreamConfig(scan_area="0,0,50,50"))
+    assert own[0].assessment.scan_area == area
+    assert given_by_user[0].assessment.scan_area == ScanArea(0, 0, 50, 50, "user")
+
+
+def test_a_scan_area_that_leaves_the_picture_is_a_visible_reason() -> None:
+    status, views = ran(Clip(3), config=StreamConfig(scan_area="50,0,60,60"))
+    assert all(view.assessment.state is State.NOT_ANALYSED for view in views)
+    assert status.counts.not_analysed == {"scan area 50,0,60,60 leaves the 80x60 picture": 3}
+
+
+def test_two_replays_differ_in_times_only(tmp_path: Path) -> None:
+    def journal(folder: Path) -> list[dict[str, object]]:
+        ran(Clip(40), folder=folder)
+        lines = [json.loads(text) for text in (folder / "frames.jsonl").read_text().splitlines()]
+        return [{key: value for key, value in line.items() if key != "times"} for line in lines]
+
+    assert json.dumps(journal(tmp_path / "a")) == json.dumps(journal(tmp_path / "b"))
+
+
+def test_nothing_is_written_unless_it_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran(Clip(5))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_ends_the_recording_and_not_the_view(tmp_path: Path) -> None:
+    seen = Seen()
+    sinks = (JournalSink(Path("/dev/full")), JournalSink(tmp_path / "frames.jsonl"))
+    with Pipeline(Clip(10), Scripted(), StreamConfig(), sinks, seen) as pipeline:
+        assert pipeline.wait(PATIENCE_S)
+    status = pipeline.status()
+    assert status.recording is Recording.FAILED
+    assert "No space left on device" in (status.recording_error or "")
+    assert (status.phase, len(seen.views)) == (Phase.ENDED, 10)
+    assert len((tmp_path / "frames.jsonl").read_text().splitlines()) == 10
+
+
+def test_stopping_keeps_what_was_drawn_and_closes_the_source(tmp_path: Path) -> None:
+    source, seen = Clip(10**9), Seen()
+    pipeline = Pipeline(source, Scripted(), StreamConfig(), recording(tmp_path), seen)
+    pipeline.start()
+    seen.until(lambda a: a.frame_index >= 10)
+    pipeline.stop()
+    pipeline.stop()
+    assert source.closed
+    assert pipeline.wait(0)
+    lines = (tmp_path / "frames.jsonl").read_text().splitlines()
+    assert [json.loads(line)["frame"] for line in lines] == [view.frame.index for view in seen.views]
+    assert pipeline.status().counts.in_flight == 0
+
+
+def test_a_pipeline_that_was_never_started_can_be_stopped() -> None:
+    source = Clip(3)
+    pipeline = Pipeline(source, Scripted(), StreamConfig())
+    pipeline.stop()
+    assert source.closed
+    assert pipeline.wait(0)
+
+
+def test_the_style_can_be_swapped_while_it_runs() -> None:
+    pipeline = Pipeline(Clip(10**9), Scripted(), StreamConfig(), (), seen := Seen())
+    with pipeline:
+        seen.until(lambda a: a.attention is not None)
+        pipeline.style = OverlayStyle(opacity=0)
+        at = len(seen.views) + 1
+        later = seen.until(lambda a: a.frame_index > at + 5 and a.attention is not None)
+    view = next(view for view in seen.views if view.assessment is later)
+    np.testing.assert_array_equal(view.picture[:60, :80], view.frame.rgb)
+
+
+def test_config_that_does_not_fit_the_weights_is_refused_at_the_door() -> None:
+    with pytest.raises(UsageError, match="no operating point 'bold'"):
+        Pipeline(Clip(1), Scripted(), StreamConfig(operating_point="bold"))
+
+
+def test_the_status_tells_stages_rate_and_timeline() -> None:
+    status, _ = ran(Clip(50))
+    assert {"source", "analysis", "engine", "smoothing", "drawing"} <= set(status.stages_ms)
+    assert status.latency_ms is not None
+    assert [moment.t_s for moment in status.timeline] == pytest.approx(np.arange(17) * 0.12)
+    assert status.class_names == Scripted.spec.class_names
+
+
+def test_the_timeline_forgets_what_is_too_old() -> None:
+    status, _ = ran(Clip(50), config=StreamConfig(timeline_s=0.5))
+    assert status.timeline[-1].t_s - status.timeline[0].t_s <= 0.5

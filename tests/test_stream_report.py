@@ -1,0 +1,107 @@
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from stream.errors import UsageError
+from stream.sinks.base import Session
+from stream.sinks.report import MOST_POINTS, Point, ReportSink, polylines, state_bands
+from stream.timing import Counts
+from stream.types import RESEARCH_NOTICE, State
+from tests.stream_views import ENGINE, SESSION, SPEC, ending, view
+
+
+def written(folder: Path, session: Session = SESSION, error: str | None = None) -> tuple[dict, str]:
+    sink = ReportSink(folder)
+    sink.open(session)
+    for index in range(30):
+        finding = "malignant" if index >= 20 else "normal"
+        sink.write(view(index, state=State.WARMING_UP if index < 10 else State.CLEAR_FINDING, finding=finding))
+    sink.write(view(30, state=State.NOT_ANALYSED))
+    counts = Counts(captured=33, analysed=30, not_analysed={"no picture": 1}, dropped={"damaged": 2})
+    sink.close(ending(error, counts))
+    return json.loads((folder / "summary.json").read_text()), (folder / "report.html").read_text()
+
+
+def test_the_summary_counts_what_was_seen(tmp_path: Path) -> None:
+    summary, _ = written(tmp_path)
+    assert summary["states"] == {"warming_up": 10, "clear_finding": 20, "not_analysed": 1}
+    assert summary["findings"] == {"benign": 0, "malignant": 10, "normal": 10}
+    assert summary["frames"]["captured"] == 33
+    assert summary["frames"]["written"] == 31
+    assert summary["frames"]["dropped"] == {"damaged": 2}
+    assert summary["duration_s"] == pytest.approx(1.2)
+    assert summary["peaks"]["malignant"] == {"probability": 0.7, "frame": 10, "pts_s": 0.4}
+
+
+def test_the_summary_says_what_it_was_made_with(tmp_path: Path) -> None:
+    summary, _ = written(tmp_path)
+    assert summary["notice"] == RESEARCH_NOTICE
+    assert summary["engine"]["name"] == "fake"
+    assert summary["model"]["version"] == "7"
+    assert summary["config"]["smoothing_s"] == SESSION.config.smoothing_s
+
+
+def test_the_report_shows_the_timeline_and_the_notice_and_needs_no_network(tmp_path: Path) -> None:
+    _, page = written(tmp_path)
+    svg = page[page.index("<svg") : page.index("</svg>") + 6]
+    shapes = ElementTree.fromstring(svg)  # noqa: S314  our own file
+    assert len(shapes.findall("polyline")) == 3
+    assert [band.findtext("title") for band in shapes.findall("rect")] == [
+        "warming up", "clear finding", "not analysed"
+    ]  # fmt: skip
+    assert RESEARCH_NOTICE in page
+    assert "http" not in page
+
+
+def test_the_report_never_reassures(tmp_path: Path) -> None:
+    _, page = written(tmp_path)
+    words = page[page.index("</style>") :].replace("--normal", "")
+    assert "no lesion flagged" in words
+    assert "normal" not in words
+
+
+def test_an_error_is_on_the_page_and_names_are_escaped(tmp_path: Path) -> None:
+    session = Session("<script>.mp4", False, True, ENGINE, SPEC, SESSION.config)
+    _, page = written(tmp_path, session, error="the device <b> went away")
+    assert "the device &lt;b&gt; went away" in page
+    assert "&lt;script&gt;.mp4 (synthetic picture)" in page
+    assert "<script>" not in page
+
+
+def test_a_long_run_keeps_the_plot_and_not_every_point() -> None:
+    sink = ReportSink(Path())
+    sink.open(SESSION)
+    for index in range(5 * MOST_POINTS):
+        sink.write(view(index, size_px=(2, 2)))
+    points = sink._points
+    assert MOST_POINTS / 2 <= len(points) <= MOST_POINTS
+    assert points[0].at_s == 0
+    assert points[-1].at_s == pytest.approx((5 * MOST_POINTS - 1) / 25, rel=0.01)
+
+
+def test_a_gap_breaks_the_line() -> None:
+    points = [
+        Point(0, (0.5, 0.5), State.CLEAR_FINDING),
+        Point(1, (), State.NOT_ANALYSED),
+        Point(2, (1.0, 0.0), State.CLEAR_FINDING),
+    ]
+    assert polylines(points, ("benign", "malignant"))["benign"] == ["0.0,100.0", "1000.0,0.0"]
+    assert [band[2] for band in state_bands(points)] == ["clear_finding", "not_analysed", "clear_finding"]
+
+
+def test_nothing_seen_is_still_a_report(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    sink.close(ending("no frame came"))
+    assert json.loads((tmp_path / "summary.json").read_text())["frames"]["written"] == 0
+    assert "no frame came" in (tmp_path / "report.html").read_text()
+
+
+def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path / "none")
+    sink.open(SESSION)
+    with pytest.raises(UsageError, match=r"cannot write .*summary.json: No such file"):
+        sink.close(ending())
+    sink.close(ending())

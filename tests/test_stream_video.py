@@ -1,0 +1,99 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from stream.errors import UsageError
+from stream.sinks.video import VideoSink, fit
+from tests.stream_views import SESSION, ending, view
+
+ROOT = Path(__file__).parents[1]
+
+
+def decoded(path: Path) -> list[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
+
+
+def recorded(path: Path, pts_s: list[float], size_px: tuple[int, int] = (48, 64)) -> list[av.VideoFrame]:
+    sink = VideoSink(path)
+    sink.open(SESSION)
+    for index, at_s in enumerate(pts_s):
+        sink.write(view(index, at_s, size_px=size_px))
+    sink.close(ending())
+    sink.close(ending())
+    return decoded(path)
+
+
+def test_every_picture_comes_back_in_order_and_at_its_time(tmp_path: Path) -> None:
+    pts_s = [5 + n / 25 for n in range(40)]
+    frames = recorded(tmp_path / "a.mp4", pts_s)
+    greys = [frame.to_ndarray(format="rgb24").mean() for frame in frames]
+    np.testing.assert_allclose(greys, [10 + 4 * n for n in range(40)], atol=3)
+    np.testing.assert_allclose([frame.time for frame in frames], [n / 25 for n in range(40)], atol=1e-4)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+
+
+def test_time_that_jumps_or_loops_goes_on_with_the_usual_step(tmp_path: Path) -> None:
+    frames = recorded(tmp_path / "a.mp4", [0.0, 0.5, 1.0, 0.0, 0.5, 90.0, 90.0])
+    np.testing.assert_allclose([frame.time for frame in frames], [0, 0.5, 1, 1.5, 2, 2.5, 3], atol=1e-4)
+
+
+@pytest.mark.parametrize("size_px", [(47, 65), (1, 1), (31, 300)])
+def test_odd_sizes_are_padded_to_even(tmp_path: Path, size_px: tuple[int, int]) -> None:
+    frames = recorded(tmp_path / "a.mp4", [0.0, 0.04], size_px)
+    assert [(f.height, f.width) for f in frames] == [tuple(side + side % 2 for side in size_px)] * 2
+
+
+def test_a_picture_of_another_size_is_fitted_whole(tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path / "a.mp4")
+    sink.open(SESSION)
+    sink.write(view(0, size_px=(48, 64)))
+    sink.write(view(1, size_px=(96, 300)))
+    sink.close(ending())
+    assert [(f.height, f.width) for f in decoded(tmp_path / "a.mp4")] == [(48, 64)] * 2
+
+
+def test_fit_keeps_what_fits_and_scales_what_does_not() -> None:
+    white = np.full((10, 20, 3), 255, np.uint8)
+    assert fit(white, 10, 20) is white
+    np.testing.assert_array_equal(fit(white, 12, 20)[:10], white)
+    assert fit(white, 12, 20)[10:].max() == 0
+    assert fit(white, 5, 5).shape == (5, 5, 3)
+
+
+def test_a_killed_process_leaves_a_playable_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    program = (
+        "import itertools, sys; from pathlib import Path; from tests.stream_views import SESSION, view\n"
+        "from stream.sinks.video import VideoSink\n"
+        "sink = VideoSink(Path(sys.argv[1])); sink.open(SESSION)\n"
+        "for index in itertools.count():\n"
+        "    sink.write(view(index)); print(index, flush=True)\n"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        for _ in range(60):
+            writer.stdout.readline()
+        writer.kill()
+    assert len(decoded(path)) >= 60 - 2 * 15
+
+
+def test_a_full_disk_is_one_clear_line() -> None:
+    sink = VideoSink(Path("/dev/full"))
+    sink.open(SESSION)
+    with pytest.raises(UsageError, match="cannot write /dev/full: No space left on device"):
+        sink.write(view())
+    sink.close(ending())
+
+
+def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path / "none" / "a.mp4")
+    with pytest.raises(UsageError, match="No such file or directory"):
+        sink.open(SESSION)
+    sink.close(ending())
