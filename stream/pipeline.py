@@ -83,7 +83,7 @@ class Pipeline:
         self._captured: Handover[Frame] = LatestFrame() if source.live else EveryFrame()
         self._judged: Handover[Judged] = LatestFrame() if source.live else EveryFrame()
         self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD + 1) if source.live else EveryFrame()
-        self._handed_on = self._recorded = 0
+        self._damaged = self._handed_on = self._recorded = 0
         self._stopping = Event()
         self._finished = Event()
         self._starting = Lock()
@@ -128,21 +128,28 @@ class Pipeline:
         self.stop()
 
     def _capture(self) -> None:
-        counters, damaged = self._board.counters, 0
+        counters = self._board.counters
         with _Stage(None, self._captured), self._source:
             frames = self._source.frames()
             while not self._stopping.is_set():
-                with self._board.stages.measure("source"):
-                    frame = next(frames, None)
-                counters.captured(self._source.damaged - damaged)
-                counters.dropped("damaged", self._source.damaged - damaged)
-                damaged = self._source.damaged
+                try:
+                    with self._board.stages.measure("source"):
+                        frame = next(frames, None)
+                finally:
+                    self._count_damaged()
                 if frame is None:
                     return
                 counters.captured()
                 lost = self._captured.put(frame)
                 if lost is not None:
                     counters.dropped(lost)
+
+    def _count_damaged(self) -> None:
+        """Frames that the source could not decode were captured as well, and lost."""
+        new = self._source.damaged - self._damaged
+        self._damaged += new
+        self._board.counters.captured(new)
+        self._board.counters.dropped("damaged", new)
 
     def _analyse(self) -> None:
         with _Stage(self._captured, self._judged):

@@ -83,7 +83,7 @@ class Board:
         self._lock = Lock()
         self._rate = Rate(clock_ns=clock_ns)
         self._latency = Percentiles()
-        self._first: Frame | None = None
+        self._start_s: float | None = None
         self._timeline: deque[Moment] = deque()
         self._assessment: Assessment | None = None
         self._phase = Phase.STARTING
@@ -108,11 +108,10 @@ class Board:
         with self._lock:
             self._phase = Phase.RUNNING
             self._assessment = assessment
-            self._first = self._first or frame
-            if self._live:
-                at_s = (frame.captured_ns - self._first.captured_ns) / 1e9
-            else:
-                at_s = frame.pts_s - self._first.pts_s
+            now_s = frame.captured_ns / 1e9 if self._live else frame.pts_s
+            if self._start_s is None:
+                self._start_s = now_s
+            at_s = now_s - self._start_s
             if not self._timeline or at_s - self._timeline[-1].t_s >= TIMELINE_STEP_S:
                 self._timeline.append(Moment(at_s, tuple(map(float, assessment.smoothed)), assessment.state))
             while at_s - self._timeline[0].t_s > self._timeline_s:

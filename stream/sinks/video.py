@@ -23,8 +23,9 @@ KEYFRAME_EVERY = 15
 LONGEST_STEP_S = 1.0
 """A longer step in the source's time, or one backwards (loop, seek), is recorded as the usual step."""
 
-OPTIONS = {"preset": "superfast", "tune": "zerolatency", "crf": "20"}
-"""Fast enough beside the engine on two cores; no frames held back, so that fragments reach the disk at once."""
+OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "crf": "20"}
+"""A third of the work of "veryfast" for half as many bytes again: the engine needs the processor more. No frames are
+held back, so that fragments reach the disk at once."""
 
 
 class VideoSink:
@@ -62,7 +63,8 @@ class VideoSink:
             self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
             self._stream.codec_context.time_base = TIME_BASE
             self._stream.codec_context.gop_size = KEYFRAME_EVERY
-        image = av.VideoFrame.from_ndarray(fit(view.picture, self._stream.height, self._stream.width), format="rgb24")
+        picture = fit(view.picture, self._stream.height, self._stream.width)
+        image = av.VideoFrame.from_numpy_buffer(picture, format="rgb24")  # no copy
         image.pts, image.time_base = self._next_pts(view.frame.pts_s), TIME_BASE
         try:
             self._container.mux(self._stream.encode(image))
