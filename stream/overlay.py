@@ -113,7 +113,7 @@ def heat_is_shown(assessment: Assessment, style: OverlayStyle) -> bool:
 @lru_cache(maxsize=1)
 def _heat_colours() -> Picture:
     """RGB by attention 0..255, [256, 1, 3]: inferno, rising in lightness with attention as the eye expects."""
-    ramp = np.linspace(60, 245, 256).astype(np.uint8)  # its ends are black and near white: no colours on a scan
+    ramp = np.linspace(60, 215, 256).astype(np.uint8)  # its ends, black and pale yellow, are lost on a scan
     return np.asarray(cv2.cvtColor(cv2.applyColorMap(ramp[:, None], cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB), np.uint8)
 
 
