@@ -1,0 +1,170 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from stream.__main__ import app, dated
+from stream.types import RESEARCH_NOTICE
+
+ROOT = Path(__file__).parents[1]
+
+
+def command(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve frames of noise with a bright disc, 25 a second."""
+    path = tmp_path_factory.mktemp("clip") / "scan.mp4"
+    noise = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(25))
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for _ in range(12):
+            picture = noise.integers(0, 120, (64, 96, 3), np.uint8)
+            picture[20:40, 40:60] = 230
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def without_times(journal: Path) -> list[str]:
+    lines = [json.loads(text) for text in journal.read_text().splitlines()]
+    return [json.dumps({key: value for key, value in line.items() if key != "times"}) for line in lines]
+
+
+def test_replay_writes_video_journal_summary_and_report(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = command("replay", clip, "--out", out, "--engine", "fake")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in out.iterdir()) == [
+        "annotated.mp4", "frames.jsonl", "report.html", "summary.json"
+    ]  # fmt: skip
+    with av.open(str(out / "annotated.mp4")) as container:
+        assert len(list(container.decode(video=0))) == 12
+    assert len((out / "frames.jsonl").read_text().splitlines()) == 12
+    assert json.loads((out / "summary.json").read_text())["frames"]["analysed"] == 12
+    assert "12 of 12 frames analysed" in result.stdout
+    assert RESEARCH_NOTICE in result.stdout
+
+
+def test_a_second_replay_replaces_the_first_and_says_the_same(clip: Path, tmp_path: Path) -> None:
+    command("replay", clip, "--out", tmp_path, "--engine", "fake")
+    first = without_times(tmp_path / "frames.jsonl")
+    command("replay", clip, "--out", tmp_path, "--engine", "fake")
+    assert without_times(tmp_path / "frames.jsonl") == first
+
+
+def test_the_command_line_s_scan_area_wins_over_the_file_s(clip: Path, tmp_path: Path) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text('scan_area = "0,0,96,64"\nsmoothing_s = 0.9\n')
+    arguments = ("--engine", "fake", "--config", config, "--scan-area", "10,0,64,64")
+    assert command("replay", clip, "--out", tmp_path / "out", *arguments).exit_code == 0
+    line = json.loads((tmp_path / "out" / "frames.jsonl").read_text().splitlines()[0])
+    assert line["scan_area"] == [10, 0, 64, 64]
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["config"]["smoothing_s"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--engine", "none_such"], 4, "none_such"),
+        (["--engine", "fake", "--scan-area", "1,2,3"], 2, "1,2,3"),
+        (["--engine", "fake", "--config", "none.toml"], 2, "none.toml"),
+        (["--engine", "fake", "--out", "/dev/null/out"], 2, "cannot write /dev/null/out"),
+        (["--engine", "fake", "--out", "/proc/sys"], 2, "cannot write /proc/sys/"),
+    ],
+)
+def test_wrong_use_is_one_line_and_a_code(
+    clip: Path, tmp_path: Path, arguments: list[str], code: int, words: str
+) -> None:
+    result = command("replay", clip, "--out", tmp_path, *arguments)
+    assert result.exit_code == code
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert "Traceback" not in result.stderr
+
+
+def test_a_missing_clip_is_one_line_and_leaves_no_folder(tmp_path: Path) -> None:
+    result = command("replay", tmp_path / "none.mp4", "--out", tmp_path / "out", "--engine", "fake")
+    assert result.exit_code in (2, 3)
+    assert result.stderr.startswith("error: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_truncated_clip_keeps_the_frames_that_could_be_read(clip: Path, tmp_path: Path) -> None:
+    with av.open(str(clip)) as whole, av.open(str(tmp_path / "scan.ts"), "w") as container:
+        stream = container.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
+    data = (tmp_path / "scan.ts").read_bytes()
+    (tmp_path / "scan.ts").write_bytes(data[: len(data) * 2 // 3])
+    result = command("replay", tmp_path / "scan.ts", "--out", tmp_path / "out", "--engine", "fake")
+    frames = len((tmp_path / "out" / "frames.jsonl").read_text().splitlines())
+    assert 1 <= frames < 12
+    with av.open(str(tmp_path / "out" / "annotated.mp4")) as container:
+        assert len(list(container.decode(video=0))) == frames
+    assert "Traceback" not in result.stderr
+
+
+def test_a_port_in_use_is_refused_before_anything_opens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = command("run", "--source", "none.mp4", "--engine", "none_such", "--port", port)
+    assert result.exit_code == 2
+    assert f"port {port}" in result.stderr
+
+
+def test_run_serves_records_and_ends_cleanly_on_ctrl_c(clip: Path, tmp_path: Path) -> None:
+    arguments = ["run", "--source", str(clip), "--engine", "fake", "--port", "0", "--record", str(tmp_path / "rec")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        assert "http://127.0.0.1:" in said, said
+        os.kill(process.pid, signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 0, rest
+    assert "Traceback" not in rest
+    (recorded,) = (tmp_path / "rec").iterdir()
+    assert (recorded / "summary.json").exists()
+
+
+def test_recordings_of_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
+    first = dated(tmp_path)
+    first.mkdir()
+    assert dated(tmp_path) != first
+
+
+def test_live_and_replay_need_no_torch() -> None:
+    program = (
+        "import sys\n"
+        "for name in ('torch', 'timm', 'safetensors'): sys.modules[name] = None\n"
+        "import stream.__main__, stream.web.app, stream.web.control\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+def test_the_real_clip_replays_whole_and_twice_the_same(shared_data: Path, tmp_path: Path) -> None:
+    clip = shared_data / "clips" / "breast_linear_BR001.mp4"
+    for folder in ("a", "b"):
+        assert command("replay", clip, "--out", tmp_path / folder, "--engine", "fake").exit_code == 0
+    assert without_times(tmp_path / "a" / "frames.jsonl") == without_times(tmp_path / "b" / "frames.jsonl")
+    assert len(without_times(tmp_path / "a" / "frames.jsonl")) == 56
+    with av.open(str(tmp_path / "a" / "annotated.mp4")) as container:
+        assert len(list(container.decode(video=0))) == 56
