@@ -1,0 +1,43 @@
+"""A network of a few lines, for tests and for pages without weights: its class maps follow the picture's brightness."""
+
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.base import EngineInfo, EngineOutput
+from rcdnet.spec import ModelSpec
+
+SPEC = ModelSpec(("normal", "benign", "malignant"), 224, 224, 0.485, 0.229, "none", version="fake")
+"""What the fake stands for when nobody says otherwise."""
+
+
+class FakeEngine:
+    """Dark cells speak for the last class, bright ones for the first. A pure function of the pixels; knows nothing."""
+
+    CELL_PX = 16
+
+    def __init__(self, spec: ModelSpec = SPEC) -> None:
+        self.spec = spec
+        self.info = EngineInfo("fake", "float32", "cpu", "numpy", "")
+
+    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        """See ``engines.base.Engine``."""
+        size = self.spec.width_px // self.CELL_PX, self.spec.height_px // self.CELL_PX
+        cells = np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]) / np.float32(255)
+        weights = np.linspace(4, -4, len(self.spec.class_names), dtype=np.float32)
+        maps = np.asarray(cells[:, None] * weights[:, None, None], np.float32)
+        return EngineOutput(maps.mean(axis=(2, 3)), maps)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,75 @@
+"""OpenVINO on the CPU: the shipped ONNX, BF16 where the processor computes it and the golden set allows it."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from engines.base import EngineInfo, EngineOutput
+from engines.errors import EngineError, WeightsError
+from rcdnet import onnx_file
+from rcdnet.spec import ModelSpec
+
+
+class OpenvinoCpu:
+    """``precision`` is "bf16" or "f32"; what the compiled network really computes in is read back into ``info``.
+
+    Raises WeightsError for a missing or altered file, EngineError if OpenVINO cannot compile it.
+    """
+
+    def __init__(self, weights: Path, precision: str) -> None:
+        try:
+            data, spec = onnx_file.read(weights / "rcdnet.onnx")
+        except onnx_file.OnnxFileError as error:
+            raise WeightsError(str(error)) from error
+        self.spec: ModelSpec = spec
+        core = ov.Core()
+        try:
+            compiled = core.compile_model(
+                core.read_model(data),
+                "CPU",
+                {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision},
+            )
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO cannot compile {weights / 'rcdnet.onnx'}: {error}") from error
+        self._request: Any = compiled.create_infer_request()
+        self.info = EngineInfo(
+            name="openvino_cpu",
+            precision=_convolution_precision(compiled),
+            device=str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip(),
+            built_for=f"OpenVINO {ov.__version__.split('-')[0]}",
+            weights_sha256=spec.weights_sha256,
+        )
+
+    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        """See ``engines.base.Engine``."""
+        try:
+            outputs = self._request.infer({0: images})
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO refused a batch {list(images.shape)}: {error}") from error
+        return EngineOutput(outputs["logits"].copy(), outputs["class_maps"].copy())  # the next call reuses the buffers
+
+    def close(self) -> None:
+        """See ``engines.base.Engine``."""
+        self._request = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _convolution_precision(compiled: Any) -> str:
+    """What most convolutions of the compiled network run in, as its execution graph says."""
+    counts: dict[str, int] = {}
+    for node in compiled.get_runtime_model().get_ops():
+        facts = {key: node.get_rt_info()[key].astype(str) for key in ("layerType", "runtimePrecision")}
+        if facts["layerType"] == "Convolution":
+            counts[facts["runtimePrecision"]] = counts.get(facts["runtimePrecision"], 0) + 1
+    return max(counts, key=lambda precision: counts[precision])

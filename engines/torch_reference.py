@@ -1,0 +1,49 @@
+"""PyTorch in float32 on the CPU: slow, and what every other engine is held against."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engines.base import EngineInfo, EngineOutput
+from engines.errors import EngineError, WeightsError
+from rcdnet import checkpoint
+
+
+class TorchReference:
+    """Reads the safetensors checkpoint; computes in "f32" alone. Raises WeightsError if it is missing or altered."""
+
+    def __init__(self, weights: Path, precision: str = "f32") -> None:
+        if precision != "f32":
+            raise EngineError(f"torch_reference computes in f32, not {precision}: it is the reference")
+        try:
+            self._model = checkpoint.load(weights / "rcdnet.safetensors")
+        except checkpoint.CheckpointError as error:
+            raise WeightsError(str(error)) from error
+        self.spec = self._model.spec
+        self.info = EngineInfo(
+            "torch_reference", "f32", "cpu", f"PyTorch {torch.__version__}", self.spec.weights_sha256
+        )
+
+    @torch.inference_mode()
+    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        """See ``engines.base.Engine``."""
+        try:
+            logits, maps = self._model(torch.from_numpy(images))
+        except RuntimeError as error:
+            raise EngineError(f"PyTorch refused a batch {list(images.shape)}: {error}") from error
+        return EngineOutput(logits.numpy(), maps.numpy())
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,89 @@
+"""A picture, or a folder of pictures in natural order, as a stream of frames."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.errors import SourceError
+from stream.sources.base import Closing, Pace
+from stream.sources.uri import SIZE_LIMIT_PX, options
+from stream.types import Frame, ScanArea
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
+MASK = re.compile(r"_mask(_\d+)?$")
+"""Lesion masks, as BUSI names them beside their pictures: no pictures to judge."""
+
+DEFAULT_FPS = 2.0
+"""Slow enough to look at each picture."""
+
+
+class ImageSource(Closing):
+    """Raises SourceError if there is no picture. One that cannot be decoded breaks the stream off, named."""
+
+    synthetic = False
+    scan_area: ScanArea | None = None
+
+    def __init__(self, path: Path, *, fps: float = DEFAULT_FPS, live: bool = False, loop: bool = False) -> None:
+        super().__init__()
+        self.name, self.fps, self.live, self.damaged = path.name, fps, live, 0
+        self._loop = loop
+        self._paths = [path] if path.is_file() else _pictures(path)
+        if not self._paths:
+            raise SourceError(f"{path} holds no picture. Expected files such as PNG, JPEG or TIFF.")
+
+    @classmethod
+    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
+        """See ``stream.sources.open_source``."""
+        asked = options("images", query)
+        asked.expect("fps")
+        return cls(Path(target), fps=asked.fps() or DEFAULT_FPS, live=bool(live), loop=loop)
+
+    def frames(self) -> Iterator[Frame]:
+        """See ``stream.sources.base.Source``."""
+        index, pace = 0, Pace(self._closed)
+        while True:
+            for path in self._paths:
+                if self._closed.is_set() or (self.live and not pace.wait(index / self.fps)):
+                    return
+                yield Frame(index, time.monotonic_ns(), index / self.fps, read_rgb(path), self.name)
+                index += 1
+            if not self._loop:
+                return
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """An image file as uint8 [H, W, 3]: grey is repeated, alpha dropped, 16 bits scaled by their full range.
+
+    Raises SourceError naming the file.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except (OSError, cv2.error) as error:
+        raise SourceError(f"{path.name} cannot be read ({error}).") from error
+    if image is None:
+        raise SourceError(f"{path.name} cannot be decoded as a picture. Expected PNG, JPEG, TIFF or the like.")
+    if max(image.shape[:2]) > SIZE_LIMIT_PX:
+        raise SourceError(f"{path.name} is {image.shape[1]}x{image.shape[0]}. Expected at most {SIZE_LIMIT_PX} a side.")
+    if image.dtype == np.uint16:
+        image = np.right_shift(image.astype(np.uint16), 8).astype(np.uint8)
+    elif image.dtype != np.uint8:
+        raise SourceError(f"{path.name} has {image.dtype} pixels. Expected 8 or 16 bits.")
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    convert = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}.get(channels)
+    if convert is None:
+        raise SourceError(f"{path.name} has {channels} channels. Expected grey, colour or colour with alpha.")
+    return np.asarray(cv2.cvtColor(image, convert), np.uint8)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not MASK.search(path.stem)]
+    return sorted(
+        found, key=lambda path: [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", path.stem)]
+    )

@@ -1,0 +1,58 @@
+"""The networks that RcdNet is compared with: timm backbones under the same pooling and linear layer."""
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rcdnet.spec import ModelSpec
+
+PEERS = {
+    "ResNet50": "resnet50",
+    "MobileNetV2": "mobilenetv2_100",
+    "RegNet": "regnety_016",
+    "ViT": "vit_small_patch16_224",
+    "ResNeXt": "resnext50_32x4d",
+}
+"""The paper's names and the timm model of the usual size."""
+
+
+class Peer(nn.Module):
+    """``spec.backbone`` of timm -> global average pooling -> one linear layer, in RcdNet's own form.
+
+    All of the peers end so, a ViT with the mean of its patch tokens in place of its class token, hence the class maps
+    come as they do in RcdNet. Raises RuntimeError (from timm) for an unknown name or an unreachable hub.
+    """
+
+    def __init__(self, spec: ModelSpec, *, pretrained: bool = False) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backbone = timm.create_model(
+            spec.backbone, pretrained=pretrained, in_chans=1, num_classes=0, global_pool="", **_options(spec)
+        )
+        self.classifier = nn.Linear(self.backbone.num_features, len(spec.class_names))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 [N, H, W] grey -> (logits [N, K], class maps [N, K, h, w]), as ``rcdnet.model.RcdNet``."""
+        x = (images.unsqueeze(1).float() / 255.0 - self.spec.mean) / self.spec.std
+        features = self.backbone.forward_features(x)
+        if features.ndim == 3:  # tokens [N, 1 + h * w, C]; the first is the class token
+            patches = features[:, self.backbone.num_prefix_tokens :]
+            side = round(patches.shape[1] ** 0.5)
+            features = patches.transpose(1, 2).unflatten(2, (side, side))
+        class_maps = F.conv2d(features, self.classifier.weight[:, :, None, None], self.classifier.bias)
+        return class_maps.mean(dim=(2, 3)), class_maps
+
+
+def _options(spec: ModelSpec) -> dict[str, int]:
+    return {"img_size": spec.height_px} if spec.backbone.startswith("vit") else {}
+
+
+def macs(model: nn.Module, spec: ModelSpec) -> int:
+    """Multiply-accumulates of one picture, counted by torch's own flop counter (two operations each)."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    image = torch.zeros(1, spec.height_px, spec.width_px, dtype=torch.uint8)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model.eval()(image)
+    return int(counter.get_total_flops()) // 2
