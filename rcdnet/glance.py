@@ -130,7 +130,12 @@ def square_around(middle_x_px: float, middle_y_px: float, side_px: float, within
     No shorter than a quarter of the longer side of ``within``: a smaller crop would be more blur than lesion.
     """
     half = max(side_px, 0.25 * max(within.width_px, within.height_px)) / 2
-    left, top = max(round(middle_x_px - half), within.x_px), max(round(middle_y_px - half), within.y_px)
-    right = min(round(middle_x_px + half), within.x_px + within.width_px)
-    bottom = min(round(middle_y_px + half), within.y_px + within.height_px)
-    return Box(left, top, max(1, right - left), max(1, bottom - top))
+    left, width = _cut(middle_x_px - half, middle_x_px + half, within.x_px, within.width_px)
+    top, height = _cut(middle_y_px - half, middle_y_px + half, within.y_px, within.height_px)
+    return Box(left, top, width, height)
+
+
+def _cut(start: float, end: float, low: int, length: int) -> tuple[int, int]:
+    """Start and length of the whole pixels of start..end that lie in low..low+length, at least one of them."""
+    first = min(max(round(start), low), low + length - 1)
+    return first, max(1, min(round(end), low + length) - first)

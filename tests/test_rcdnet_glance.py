@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from rcdnet.glance import attention, judge, judge_batch, lesion_class, locate, softmax, square_around
+from rcdnet.preprocess import Box, place
+from rcdnet.spec import ModelSpec, Preprocessing
+
+Floats = NDArray[np.float32]
+PLAIN = Preprocessing(median_px=1, clahe_clip=0)
+GLANCE = ModelSpec(("normal", "benign", "malignant"), 96, 128, 0.5, 0.25, "none", preprocessing=PLAIN)
+LOOK = ModelSpec(("normal", "benign", "malignant"), 96, 128, 0.5, 0.25, "none", preprocessing=PLAIN, second_look=1.5)
+side = st.integers(1, 300)
+
+
+def brightness(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+    """A network whose malignant map is the picture's brightness in 8 px cells."""
+    cells = images.reshape(len(images), 12, 8, 16, 8).mean(axis=(2, 4)).astype(np.float32) / 64
+    maps = np.stack([np.zeros_like(cells), np.full_like(cells, 0.5), cells], 1)
+    return maps.mean(axis=(2, 3)), maps
+
+
+def with_spot(height: int, width: int, x: int, y: int, radius: int) -> NDArray[np.uint8]:
+    down, across = np.mgrid[:height, :width]
+    return np.where((across - x) ** 2 + (down - y) ** 2 <= radius**2, 255, 30).astype(np.uint8)
+
+
+@settings(deadline=None, max_examples=60)
+@given(side, side, st.integers(0, 40), st.integers(0, 40), st.integers(0, 2**31))
+@example(1, 1, 0, 0, 0)
+@example(300, 1, 0, 0, 0)
+@example(1, 300, 3, 3, 0)
+def test_the_second_look_stays_inside_the_box(width: int, height: int, x: int, y: int, seed: int) -> None:
+    box = Box(x, y, width, height)
+    maps = np.random.default_rng(seed).normal(size=(3, 6, 8)).astype(np.float32)
+    crop = locate(maps, maps.mean(axis=(1, 2)), place(box, LOOK), LOOK)
+    assert box.x_px <= crop.x_px
+    assert box.y_px <= crop.y_px
+    assert crop.x_px + crop.width_px <= box.x_px + box.width_px
+    assert crop.y_px + crop.height_px <= box.y_px + box.height_px
+
+
+@given(st.floats(-50, 350), st.floats(-50, 350), st.floats(0, 500), st.builds(Box, side, side, side, side))
+def test_a_square_anywhere_stays_inside(middle_x: float, middle_y: float, length: float, within: Box) -> None:
+    middle_x = min(max(middle_x, within.x_px), within.x_px + within.width_px)
+    middle_y = min(max(middle_y, within.y_px), within.y_px + within.height_px)
+    crop = square_around(middle_x, middle_y, length, within)
+    assert within.x_px <= crop.x_px
+    assert within.y_px <= crop.y_px
+    assert crop.x_px + crop.width_px <= within.x_px + within.width_px
+    assert crop.y_px + crop.height_px <= within.y_px + within.height_px
+
+
+@pytest.mark.parametrize(("x", "y", "radius"), [(300, 150, 40), (80, 210, 30), (320, 60, 25)])
+def test_the_second_look_is_around_the_lesion(x: int, y: int, radius: int) -> None:
+    look = judge(with_spot(300, 400, x, y, radius), LOOK, brightness).look
+    assert look is not None
+    assert look.x_px <= x - radius * 0.7
+    assert x + radius * 0.7 <= look.x_px + look.width_px
+    assert look.y_px <= y - radius * 0.7
+    assert y + radius * 0.7 <= look.y_px + look.height_px
+    assert max(look.width_px, look.height_px) < 300
+
+
+def test_glance_and_look_are_averaged_on_log_odds() -> None:
+    grey = with_spot(300, 400, 200, 150, 40)
+    found = judge(grey, LOOK, brightness)
+    assert found.look is not None
+    glance = judge(grey, GLANCE, brightness)
+    closer = judge(grey, GLANCE, brightness, found.look)
+    together = np.log(glance.probabilities / glance.probabilities[0]) + np.log(
+        closer.probabilities / closer.probabilities[0]
+    )
+    np.testing.assert_allclose(np.log(found.probabilities / found.probabilities[0]), together / 2, atol=1e-5)
+    np.testing.assert_array_equal(found.class_maps, glance.class_maps)
+
+
+def test_a_batch_is_judged_like_one_at_a_time() -> None:
+    greys = [with_spot(300, 400, 100, 100, 30), with_spot(90, 61, 30, 40, 12)]
+    for together, alone in zip(
+        judge_batch(greys, LOOK, brightness), [judge(grey, LOOK, brightness) for grey in greys], strict=True
+    ):
+        np.testing.assert_array_equal(together.probabilities, alone.probabilities)
+        assert together.look == alone.look
+
+
+def test_the_glance_alone_is_one_call() -> None:
+    calls = []
+
+    def counted(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        calls.append(len(images))
+        return brightness(images)
+
+    assert judge(with_spot(60, 60, 30, 30, 9), GLANCE, counted).look is None
+    judge(with_spot(60, 60, 30, 30, 9), LOOK, counted)
+    assert calls == [1, 1, 1]
+
+
+@given(st.lists(st.floats(-80, 80, width=32), min_size=2, max_size=5), st.floats(0.2, 5))
+def test_softmax_is_the_textbooks(values: list[float], temperature: float) -> None:
+    found = softmax(np.array(values, np.float32), temperature)
+    z = np.array(values, np.float64) / temperature
+    expected = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_flat_map_stays_dark_and_a_peak_shines() -> None:
+    assert not attention(np.full((6, 8), 3.0, np.float32)).any()
+    peaked = np.full((6, 8), 3.0, np.float32)
+    peaked[2, 5] = 11
+    found = attention(peaked)
+    assert found[2, 5] == 1
+    assert found.sum() == 1
+
+
+def test_the_likeliest_lesion_is_never_normal() -> None:
+    assert lesion_class(np.array([9, 1, 2], np.float32), GLANCE) == 2

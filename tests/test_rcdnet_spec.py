@@ -1,0 +1,60 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rcdnet.spec import ModelSpec, OperatingPoint, Preprocessing
+
+SPEC = ModelSpec(("normal", "benign", "malignant"), 224, 224, 0.485, 0.229, "tf_efficientnet_lite0")
+probability = st.floats(0, 1)
+
+
+@given(
+    st.lists(st.text(min_size=1), min_size=2, max_size=5, unique=True),
+    st.builds(OperatingPoint, probability, probability),
+    st.floats(0.01, 10),
+    st.none() | st.floats(1, 5),
+    st.builds(Preprocessing, st.integers(0, 5).map(lambda n: 2 * n + 1), st.floats(0, 10), st.integers(1, 16)),
+)
+def test_json_holds_everything(
+    names: list[str], point: OperatingPoint, temperature: float, second_look: float | None, settings: Preprocessing
+) -> None:
+    spec = ModelSpec(
+        tuple(names), 1, 2, 0.5, 0.25, "b", settings, temperature, {"balanced": point}, second_look=second_look
+    )
+    assert ModelSpec.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("class_names", ("benign",)),
+        ("class_names", ("benign", "benign")),
+        ("height_px", 0),
+        ("std", 0.0),
+        ("temperature", -1.0),
+        ("indeterminate", (0.6, 0.4)),
+        ("operating_points", {"screening": OperatingPoint(0.5, 0.5)}),
+        ("second_look", 0.5),
+    ],
+)
+def test_a_spec_that_makes_no_sense_is_refused_by_name(field: str, value: object) -> None:
+    values = {name: getattr(SPEC, name) for name in SPEC.__dataclass_fields__}
+    with pytest.raises(ValueError, match=field if field != "height_px" else "input size"):
+        ModelSpec(**{**values, field: value})
+
+
+def test_an_unknown_field_is_refused() -> None:
+    with pytest.raises(ValueError, match="sharpness"):
+        ModelSpec.from_json(SPEC.to_json().replace('"temperature"', '"sharpness"'))
+
+
+@pytest.mark.parametrize(("median_px", "clip", "pad"), [(2, 2.0, 0), (3, -1.0, 0), (3, 2.0, 256)])
+def test_preprocessing_that_makes_no_sense_is_refused(median_px: int, clip: float, pad: int) -> None:
+    with pytest.raises(ValueError, match=r"median_px|clahe_clip|pad_value"):
+        Preprocessing(median_px, clip, 8, pad)
+
+
+def test_a_class_is_found_by_name() -> None:
+    assert SPEC.index("malignant") == 2
+    with pytest.raises(ValueError, match="not in tuple"):
+        SPEC.index("cyst")
