@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 from urllib.parse import parse_qsl
 
 from stream.errors import UsageError
@@ -11,6 +12,10 @@ SIZE_LIMIT_PX = 8192
 
 FPS_LIMIT = 1000.0
 """No probe, card or clip is faster."""
+
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,11 @@ class Options:
                 accepted = ", ".join(known) or "none"
                 raise UsageError(f"{self.scheme}: unknown option '{key}'. Accepted: {accepted}.")
 
-    def size_px(self, default: tuple[int, int] | None = None, least_px: int = 16) -> tuple[int, int] | None:
+    @overload
+    def size_px(self, default: Size, least_px: int = 16) -> Size: ...
+    @overload
+    def size_px(self, default: None = None, least_px: int = 16) -> Size | None: ...
+    def size_px(self, default: Size | None = None, least_px: int = 16) -> Size | None:
         """``size=WIDTHxHEIGHT`` in pixels."""
         text = self.values.get("size")
         if text is None:
@@ -39,6 +48,10 @@ class Options:
                 return size
         raise self._wrong("size", f"WIDTHxHEIGHT in pixels, {least_px} to {SIZE_LIMIT_PX} each, like 1280x720")
 
+    @overload
+    def fps(self, default: float) -> float: ...
+    @overload
+    def fps(self, default: None = None) -> float | None: ...
     def fps(self, default: float | None = None) -> float | None:
         """``fps=NUMBER`` of frames a second."""
         text = self.values.get("fps")
@@ -52,6 +65,10 @@ class Options:
             return fps
         raise self._wrong("fps", f"a number of frames a second from 0.01 to {FPS_LIMIT:.0f}, like 30")
 
+    @overload
+    def count(self, key: str, default: int) -> int: ...
+    @overload
+    def count(self, key: str, default: None = None) -> int | None: ...
     def count(self, key: str, default: int | None = None) -> int | None:
         """``key=NUMBER``, a whole number from 0."""
         text = self.values.get(key)
@@ -84,8 +101,10 @@ def is_path(text: str) -> bool:
         return False
 
 
-def options(scheme: str, query: str) -> Options:
-    """The pairs of ``key=value&key=value``. Raises UsageError for anything else."""
+def options(scheme: str, query: str, unread: str = "") -> Options:
+    """The pairs of ``key=value&key=value``. Raises UsageError for anything else, and for ``unread`` text before it."""
+    if unread:
+        raise UsageError(f"{scheme}: takes nothing before its options. Expected {scheme}:?key=value&key=value.")
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
     except ValueError as error:
