@@ -1,0 +1,133 @@
+"""How do browsers reach the picture? Plain routes at once, the Gradio control room as soon as it is loaded.
+
+Importing Gradio takes seconds. So "/" first shows the plain page (the same picture and numbers, no controls), which
+loads itself anew once the control room stands behind it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator
+from threading import Thread
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from stream.errors import UsageError
+from stream.web.control import Control
+from stream.web.guard import Guard
+from stream.web.routes import plain_page, routes
+
+log = logging.getLogger(__name__)
+
+SEND_BUFFER_BYTES = 1 << 18
+"""Of one connection, in the kernel: two pictures. Left alone it grows to megabytes, which a slow player sees as lag."""
+
+LET_GO_S = 2
+"""What open requests get to finish after Ctrl-C; the viewers have been told to end by then."""
+
+
+class Front:
+    """What stands at "/": the plain page, then the control room."""
+
+    def __init__(self) -> None:
+        self.control_room: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        await (self.control_room or plain_page)(scope, receive, send)
+
+
+def create_app(control: Control) -> FastAPI:
+    """The whole site: /ws, /live.mjpg and /status.json at once, the control room at / once Gradio is imported."""
+    front = Front()
+
+    async def keep_control_room() -> None:
+        room = await load_control_room(control)
+        async with room.router.lifespan_context(room):
+            front.control_room = room
+            await asyncio.Event().wait()  # until cancelled
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        room = asyncio.create_task(keep_control_room())
+        room.add_done_callback(_report)
+        yield
+        room.cancel()
+        await asyncio.wait([room])
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(routes(control, lambda: front.control_room is not None))
+    app.mount("/", front)
+    app.add_middleware(Guard)
+    return app
+
+
+async def load_control_room(control: Control) -> FastAPI:
+    """Import Gradio and build its page on a daemon thread, which Ctrl-C need not wait for."""
+    loop = asyncio.get_running_loop()
+    built: asyncio.Future[FastAPI] = loop.create_future()
+
+    def hand_over(room: FastAPI) -> None:
+        if not built.cancelled():
+            built.set_result(room)
+
+    def build() -> None:
+        from stream.web.page import create_control_room  # imports Gradio: seconds
+
+        room = create_control_room(control)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(hand_over, room)
+
+    Thread(target=build, name="control room", daemon=True).start()
+    return await built
+
+
+def _report(room: "asyncio.Task[None]") -> None:
+    if not room.cancelled() and room.exception() is not None:
+        log.error("the control room cannot be opened, the plain page stays: %s", room.exception())
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, so that a port in use is known before anything else is opened. Raises UsageError."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise UsageError(
+            f"cannot serve on {host} port {port}: {error.strerror or error}. Choose another with --host or --port."
+        ) from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # connections inherit it
+    return listener
+
+
+def serve(control: Control, listener: socket.socket) -> None:
+    """Serve the page on ``listener`` until Ctrl-C or SIGTERM, then let go of all viewers and return."""
+    config = uvicorn.Config(
+        create_app(control),
+        log_level="warning",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,  # JPEG does not get smaller
+        ws_max_size=1024,  # acknowledgements are one word
+        timeout_graceful_shutdown=LET_GO_S,
+    )
+    _Server(config, control).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends the viewers first, for they would never end by themselves; and returns, where uvicorn raises the signal."""
+
+    def __init__(self, config: uvicorn.Config, control: Control) -> None:
+        super().__init__(config)
+        self._control = control
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await asyncio.to_thread(self._control.broadcast.close)
+        await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()

@@ -1,0 +1,151 @@
+"""What runs now, and what may run next? The one object that the page's controls act on."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from engines.base import Engine
+from engines.catalog import open_engine
+from stream.config import StreamConfig
+from stream.errors import UsageError
+from stream.pipeline import Pipeline
+from stream.sinks.base import Sink
+from stream.sources import open_source
+from stream.sources.device import devices
+from stream.sources.uri import split
+from stream.web.viewer import Broadcast
+
+PHANTOM = "phantom:"
+"""The synthetic scan, always on offer."""
+
+
+@dataclass(frozen=True)
+class Now:
+    """``pipeline`` is the running one, or the last one once ``stopped``; ``error`` is why there is none."""
+
+    source_uri: str
+    engine_name: str
+    pipeline: Pipeline | None = None
+    stopped: bool = False
+    error: str | None = None
+
+
+class Control:
+    """Owns the engine, the current pipeline and the viewers of its picture. A context manager; safe from any thread.
+
+    The page may only choose among ``sources()``: the one given at start, the phantom and the devices attached. It takes
+    no paths and no addresses, so that nobody can read a file or reach another machine through it. ``make_sinks`` is
+    called once per start and gives the recording of that run.
+    """
+
+    def __init__(
+        self,
+        config: StreamConfig,
+        source_uri: str,
+        engine_name: str,
+        make_sinks: Callable[[], Sequence[Sink]] = tuple,
+    ) -> None:
+        self._config = config
+        self._given_uri = source_uri
+        self._make_sinks = make_sinks
+        self._changing = Lock()
+        self._engine: Engine | None = None
+        self._style = config.overlay
+        self.timeline_s = config.timeline_s
+        self._now = Now(source_uri, engine_name, stopped=True)
+        self.broadcast = Broadcast(config.jpeg_quality)
+
+    def start(self, source_uri: str | None = None, engine_name: str | None = None) -> None:
+        """Run this source with this engine (by default the last ones) in place of what runs.
+
+        Raises StreamError or EngineError; then nothing runs, and ``now`` says why.
+        """
+        with self._changing:
+            self._end()
+            now = Now(source_uri or self._now.source_uri, engine_name or self._now.engine_name)
+            reload = now.engine_name != self._now.engine_name
+            self._now = now
+            try:
+                pipeline = self._open(now, reload)
+            except Exception as error:
+                self._now = replace(now, stopped=True, error=str(error) or type(error).__name__)
+                raise
+            self._now = replace(now, pipeline=pipeline)
+
+    def stop(self) -> None:
+        """End what runs; what was recorded is on disk on return."""
+        with self._changing:
+            self._end()
+
+    def now(self) -> Now:
+        """What runs, from any thread, without waiting for a start that is under way."""
+        return self._now
+
+    def sources(self) -> dict[str, str]:
+        """What the page may choose now: label -> URI."""
+        uris = {self._given_uri: label(self._given_uri), PHANTOM: label(PHANTOM)}
+        return {name: uri for uri, name in (devices() | uris).items()}
+
+    @property
+    def opacity(self) -> float:
+        """Of the heat map, 0..1."""
+        return self._style.opacity
+
+    def set_opacity(self, opacity: float) -> None:
+        """Draw the heat map with this opacity, 0..1, from the next frame on and in later runs. Raises UsageError."""
+        if not 0 <= opacity <= 1:
+            raise UsageError(f"an opacity is 0 to 1, not {opacity}")
+        self._style = self._style.model_copy(update={"opacity": opacity})
+        pipeline = self._now.pipeline
+        if pipeline is not None:
+            pipeline.style = self._style
+
+    def close(self) -> None:
+        """End the run and all viewers, and give the engine back. Safe to call twice."""
+        self.stop()
+        self.broadcast.close()
+        with self._changing:
+            self._close_engine()
+
+    def _open(self, now: Now, reload: bool) -> Pipeline:
+        if reload:
+            self._close_engine()
+        if self._engine is None:
+            self._engine = open_engine(now.engine_name)
+        config = self._config.model_copy(update={"overlay": self._style})
+        with ExitStack() as unless_started:
+            source = unless_started.enter_context(open_source(now.source_uri, live=True, loop=True))
+            pipeline = Pipeline(source, self._engine, config, self._make_sinks(), self.broadcast.publish)
+            pipeline.start()
+            unless_started.pop_all()
+        return pipeline
+
+    def _end(self) -> None:
+        if self._now.pipeline is not None and not self._now.stopped:
+            self._now.pipeline.stop()
+            self._now = replace(self._now, stopped=True)
+
+    def _close_engine(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def label(uri: str) -> str:
+    """How a source is called on the page: a path by its last part only, for the rest may name a patient."""
+    scheme, target, _ = split(uri)
+    if scheme is None or scheme in ("file", "images"):
+        return Path(target).name
+    return "phantom (synthetic)" if uri == PHANTOM else uri

@@ -1,0 +1,85 @@
+"""May this request see the picture? Only pages that this program served may, and nothing may load from elsewhere.
+
+The live picture is a patient's. Any page open in the same browser could try to read it or press its buttons: straight
+(cross-site request), or after pointing its own name at this machine (DNS rebinding). Both show in the headers.
+"""
+
+import socket
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADERS = {
+    # 'unsafe-inline' and 'unsafe-eval' because Gradio builds its page with both; what counts is: no other host
+    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; font-src 'self' data:; connect-src 'self'; "
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+UNUSED_GRADIO_ROUTES = tuple(
+    "/gradio_api/" + name
+    for name in ("upload", "file", "proxy=", "stream/", "component_server", "vibe", "process_recording", "run-history")
+)
+"""Gradio's routes for files and addresses, where its past holes were. The page has neither, so they stay shut."""
+
+
+class Guard:
+    """ASGI middleware: refuses what did not come from our own page, and marks every answer as ours alone."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass the request on."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        refusal = refuse(Headers(scope=scope), scope["path"])
+        if refusal is None:
+            await self._app(scope, receive, _marking(send))
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal})
+        else:
+            await PlainTextResponse(refusal + "\n", status_code=403)(scope, receive, send)
+
+
+def refuse(headers: Headers, path: str) -> str | None:
+    """Why this request is refused, or None if it may pass."""
+    host = headers.get("host", "")
+    if not is_own_name(urlsplit(f"//{host}").hostname or ""):
+        return f"refused: '{host}' is not a name of this machine. Open the page by its address, as printed at start."
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != host:
+        return f"refused: a page of '{origin}' may not use the live view."
+    embedded = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+    if embedded and headers.get("sec-fetch-mode") != "navigate":
+        return "refused: another page may not embed the live view."
+    if path.startswith(UNUSED_GRADIO_ROUTES):
+        return "refused: the live page takes no files and no addresses."
+    return None
+
+
+def is_own_name(name: str) -> bool:
+    """An IP address, or a name that nobody outside can point here. (A rebinding attack needs a name of its own.)"""
+    if name in ("localhost", socket.gethostname()):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _marking(send: Send) -> Send:
+    async def marked(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(HEADERS)
+        await send(message)
+
+    return marked

@@ -1,0 +1,114 @@
+"""What can be done on the page? Gradio's part: the controls beside the picture. Importing it takes seconds.
+
+No pixels and no numbers pass through Gradio: its HTML blocks only hold the elements that the page's own scripts fill.
+"""
+
+import gradio as gr
+from fastapi import FastAPI
+
+from engines.catalog import choices
+from engines.errors import EngineError
+from stream.errors import StreamError
+from stream.web.control import Control
+from stream.web.routes import fragment
+
+HEAD = '<link rel="stylesheet" href="/viewer/live.css"><meta name="color-scheme" content="dark">'
+DARK = "() => document.body.classList.add('dark')"
+
+FONT = ["system-ui", "Segoe UI", "Noto Sans", "DejaVu Sans", "sans-serif"]
+"""What the machine has: a font from elsewhere would be fetched, and would tell that the page is in use."""
+
+
+def create_control_room(control: Control) -> FastAPI:
+    """Gradio's application for the page at /, with every door shut that the page does not need."""
+    room = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    gr.mount_gradio_app(
+        room,
+        build(control),
+        path="/",
+        theme=theme(),
+        head=HEAD,
+        js=DARK,
+        allowed_paths=[],
+        max_file_size="1kb",
+        enable_monitoring=False,
+        mcp_server=False,
+        ssr_mode=False,
+        pwa=False,
+        run_history=False,
+        footer_links=[],
+    )
+    return room
+
+
+def build(control: Control) -> gr.Blocks:
+    """The page: picture and timeline on the left, controls and numbers on the right."""
+    with gr.Blocks(title="RcdNet Live", analytics_enabled=False, fill_width=True) as page:
+        gr.HTML(fragment("header.html"), apply_default_css=False)
+        with gr.Row():
+            with gr.Column(scale=4, min_width=640):
+                gr.HTML(fragment("stage.html"), apply_default_css=False, js_on_load=loads("stage.js", "showStage"))
+            with gr.Column(scale=1, min_width=320):
+                source = gr.Dropdown(label="Source", interactive=True, elem_id="source")
+                engine = gr.Dropdown(choices(), label="Engine", interactive=True, elem_id="engine")
+                with gr.Row():
+                    start = gr.Button("Start", variant="primary", elem_id="start", min_width=80)
+                    stop = gr.Button("Stop", elem_id="stop", min_width=80)
+                opacity = gr.Slider(0, 1, step=0.05, label="Heat map opacity", interactive=True, elem_id="opacity")
+                gr.HTML(
+                    fragment("readout.html"), apply_default_css=False, js_on_load=loads("readout.js", "showReadout")
+                )
+
+        def shown() -> tuple[gr.Dropdown, str, float]:
+            """What runs now, for a page that is opened or loaded again."""
+            now, sources = control.now(), control.sources()
+            running = next((label for label, uri in sources.items() if uri == now.source_uri), None)
+            return gr.Dropdown(choices=list(sources), value=running), now.engine_name, control.opacity
+
+        def restart(label: str, engine_name: str) -> None:
+            uri = control.sources().get(label)
+            if uri is None:
+                raise gr.Error(f"{label} is not attached any more. Reload the page for what is.", print_exception=False)
+            try:
+                control.start(uri, engine_name)
+            except (StreamError, EngineError) as error:
+                raise gr.Error(str(error), duration=None, print_exception=False) from error
+
+        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+        page.load(shown, outputs=[source, engine, opacity], **quiet)
+        start.click(restart, [source, engine], **quiet)
+        stop.click(control.stop, **quiet)
+        opacity.input(control.set_opacity, opacity, trigger_mode="always_last", **quiet)
+    return page
+
+
+def loads(module: str, function: str) -> str:
+    """Script that hands the element of an HTML block to one of the page's own modules."""
+    return f'import("/viewer/{module}").then((module) => module.{function}(element));'
+
+
+def theme() -> gr.themes.Base:
+    """Dark in every mode, in the colours of live.css."""
+    colours = {
+        "body_background_fill": "#0c0e11",
+        "body_text_color": "#eceff3",
+        "body_text_color_subdued": "#969da6",
+        "background_fill_primary": "#12151a",
+        "background_fill_secondary": "#12151a",
+        "block_background_fill": "#12151a",
+        "block_border_color": "#2c3139",
+        "block_label_text_color": "#969da6",
+        "block_title_text_color": "#969da6",
+        "border_color_primary": "#2c3139",
+        "input_background_fill": "#1a1e25",
+        "input_border_color": "#2c3139",
+        "slider_color": "#aab4c0",
+        "button_primary_background_fill": "#d7dde5",
+        "button_primary_background_fill_hover": "#ffffff",
+        "button_primary_text_color": "#0c0e11",
+        "button_secondary_background_fill": "#242a33",
+        "button_secondary_background_fill_hover": "#2f3641",
+        "button_secondary_text_color": "#eceff3",
+    }
+    both = colours | {f"{name}_dark": value for name, value in colours.items()}
+    return gr.themes.Base(font=FONT, font_mono=["ui-monospace", "monospace"]).set(**both)

@@ -1,0 +1,101 @@
+"""What does the page get to read? (Now, Audience) -> plain JSON values; no pixels, no paths."""
+
+from typing import Any
+
+from stream.overlay import CLASS_COLOURS, WHITE, Colour, class_label, headline
+from stream.status import Moment, Status
+from stream.timing import Counts, Summary
+from stream.web.control import Now
+from stream.web.viewer import Audience
+
+TIMELINE_STEP_S = 0.2
+"""Half the smoothing's time constant: the curve keeps its shape, and a minute of it stays a small message."""
+
+
+def readout(now: Now, audience: Audience, timeline_s: float) -> dict[str, Any]:
+    """Everything that /status.json says: what is chosen, who watches, and how the run goes if there is one."""
+    facts = {
+        "phase": "starting",
+        "error": now.error,
+        "engine_choice": now.engine_name,
+        "viewers": audience.viewers,
+        "skipped": audience.skipped,
+        "painted_ms": milliseconds(audience.painted_ms),
+        "timeline_s": timeline_s,
+    }
+    if now.pipeline is not None:
+        facts |= run(now.pipeline.status())
+    if now.error is not None:
+        facts["phase"] = "failed"
+    elif now.stopped and facts["error"] is None:
+        facts["phase"] = "stopped"
+    return facts
+
+
+def run(status: Status) -> dict[str, Any]:
+    """How a run goes. Probabilities are 0..1, in the order of ``classes``."""
+    words, colour = ("", WHITE) if status.assessment is None else headline(status.assessment)
+    return {
+        "phase": status.phase.value,
+        "error": status.error,
+        "source": status.source,
+        "live": status.live,
+        "synthetic": status.synthetic,
+        "engine": {
+            "name": status.engine.name,
+            "precision": status.engine.precision,
+            "device": status.engine.device,
+        },
+        "classes": [class_label(name) for name in status.class_names],
+        "class_colours": [css(CLASS_COLOURS.get(name, WHITE)) for name in status.class_names],
+        "state": None if status.assessment is None else status.assessment.state.value,
+        "headline": words,
+        "headline_colour": css(colour),
+        "reason": "" if status.assessment is None else reason(status, words),
+        "fps": round(status.fps, 1),
+        "drawn_ms": milliseconds(status.latency_ms),
+        "counts": count_rows(status.counts, status.not_drawn, status.not_recorded),
+        "recording": status.recording.value,
+        "recording_error": status.recording_error,
+        "timeline": thin(status.timeline),
+    }
+
+
+def reason(status: Status, words: str) -> str:
+    """Why the last assessment says what it says, unless its headline says it already."""
+    return "" if status.assessment is None or status.assessment.reason == words else status.assessment.reason
+
+
+def count_rows(counts: Counts, not_drawn: int, not_recorded: int) -> list[dict[str, Any]]:
+    """One row per fate of a frame and reason; captured is the sum of the next ones, but for those in flight."""
+    rows: list[dict[str, Any]] = [
+        {"label": "captured", "reason": "", "count": counts.captured},
+        {"label": "analysed", "reason": "", "count": counts.analysed},
+    ]
+    fates = {"not analysed": counts.not_analysed, "dropped": counts.dropped, "failed": counts.failed}
+    for label, reasons in fates.items():
+        rows += [{"label": label, "reason": why, "count": count} for why, count in sorted(reasons.items())]
+    lost_later = {"analysed, not drawn": not_drawn, "drawn, not recorded": not_recorded}
+    return rows + [{"label": label, "reason": "", "count": count} for label, count in lost_later.items() if count]
+
+
+def thin(timeline: tuple[Moment, ...]) -> list[dict[str, Any]]:
+    """The last moment of every TIMELINE_STEP_S, so that points stay where they are while time goes on."""
+    kept = {int(moment.t_s / TIMELINE_STEP_S): moment for moment in timeline}
+    return [
+        {"t_s": round(moment.t_s, 2), "smoothed": [round(p, 3) for p in moment.smoothed], "state": moment.state.value}
+        for moment in kept.values()
+    ]
+
+
+def milliseconds(summary: Summary | None) -> dict[str, float] | None:
+    """Percentiles with a tenth of a millisecond, or None before the first sample."""
+    if summary is None:
+        return None
+    values = {"p50": summary.p50_ms, "p95": summary.p95_ms, "p99": summary.p99_ms, "max": summary.max_ms}
+    return {name: round(value, 1) for name, value in values.items()}
+
+
+def css(colour: Colour) -> str:
+    """RGB 0..255 as #rrggbb."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)

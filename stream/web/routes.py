@@ -1,0 +1,120 @@
+"""Which plain routes are there? The picture as WebSocket and MJPEG, the numbers as JSON, the page's own files."""
+
+import asyncio
+import contextlib
+import struct
+import time
+from collections.abc import AsyncIterator, Callable
+from importlib.resources import files
+from typing import Any
+
+from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
+from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from stream.types import RESEARCH_NOTICE
+from stream.web.control import Control
+from stream.web.readout import readout
+from stream.web.viewer import Broadcast, Picture, Viewer
+
+STATIC = files("stream.web.static")
+
+MEDIA_TYPES = {
+    "live.css": "text/css",
+    **dict.fromkeys(("picture.js", "readout.js", "stage.js", "status.js", "timeline.js"), "text/javascript"),
+}
+"""What /viewer/ serves."""
+
+
+def routes(control: Control, has_control_room: Callable[[], bool]) -> APIRouter:
+    """The routes that do not wait for Gradio. ``has_control_room`` tells the plain page when to make way for it."""
+    router = APIRouter()
+
+    @router.websocket("/ws")
+    async def picture_socket(socket: WebSocket) -> None:
+        await socket.accept()
+        await send_pictures(socket, control.broadcast)
+
+    @router.get("/live.mjpg")
+    async def mjpeg() -> StreamingResponse:
+        return StreamingResponse(
+            mjpeg_parts(control.broadcast),
+            media_type="multipart/x-mixed-replace; boundary=frame",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    @router.get("/status.json")
+    def status() -> dict[str, Any]:
+        told = readout(control.now(), control.broadcast.audience(), control.timeline_s)
+        return told | {"control_room": has_control_room()}
+
+    @router.get("/viewer/{name}")
+    def own_file(name: str) -> Response:
+        if name not in MEDIA_TYPES:
+            return PlainTextResponse("no such file\n", status_code=404)
+        headers = {"Cache-Control": "no-cache"}
+        return Response((STATIC / name).read_bytes(), media_type=MEDIA_TYPES[name], headers=headers)
+
+    return router
+
+
+async def send_pictures(socket: WebSocket, broadcast: Broadcast) -> None:
+    """Send the newest picture each time the browser has painted the last one, until either side ends.
+
+    Each message is uint32 frame index and float32 age in ms at sending, little-endian, then the JPEG. The browser
+    answers each with "painted", or with "passed" if nobody saw it (tab in the background, picture not decoded).
+    """
+    with broadcast.join() as viewer:
+        free = asyncio.Event()
+        sides = [asyncio.create_task(_send(socket, viewer, free)), asyncio.create_task(_hear(socket, viewer, free))]
+        _, rest = await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
+        for side in rest:
+            side.cancel()
+        await asyncio.gather(*sides, return_exceptions=True)
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # closed by the other side already
+        await socket.close()
+
+
+async def _send(socket: WebSocket, viewer: Viewer, free: asyncio.Event) -> None:
+    async for picture in viewer:
+        await socket.send_bytes(message(picture, time.monotonic_ns()))
+        await free.wait()
+        free.clear()
+
+
+async def _hear(socket: WebSocket, viewer: Viewer, free: asyncio.Event) -> None:
+    with contextlib.suppress(WebSocketDisconnect):
+        async for word in socket.iter_text():
+            if word == "painted":
+                viewer.painted()
+            free.set()
+
+
+def message(picture: Picture, now_ns: int) -> bytes:
+    """One WebSocket message, as ``send_pictures`` describes it."""
+    return struct.pack("<If", picture.index & 0xFFFFFFFF, (now_ns - picture.captured_ns) / 1e6) + picture.jpeg
+
+
+async def mjpeg_parts(broadcast: Broadcast) -> AsyncIterator[bytes]:
+    """The pictures as parts of a multipart stream with the boundary "frame"."""
+    with broadcast.join() as viewer:
+        async for picture in viewer:
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture.jpeg)}\r\n\r\n"
+            yield head.encode() + picture.jpeg + b"\r\n"
+
+
+async def plain_page(scope: Scope, receive: Receive, send: Send) -> None:
+    """The page without controls, for as long as the control room is not there."""
+    if scope["type"] != "http" or scope["path"] != "/":
+        answer: Response = PlainTextResponse("not here, or not yet\n", status_code=404)
+    else:
+        page = fragment("plain.html")
+        for name in ("header", "stage", "readout"):
+            page = page.replace(f"[[{name.upper()}]]", fragment(f"{name}.html"))
+        answer = HTMLResponse(page)
+    await answer(scope, receive, send)
+
+
+def fragment(name: str) -> str:
+    """One of the page's own pieces of HTML, with the research notice put in."""
+    return (STATIC / name).read_text("utf-8").replace("[[NOTICE]]", RESEARCH_NOTICE)

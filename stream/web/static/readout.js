@@ -1,0 +1,39 @@
+// The numbers beside the picture.
+
+import { paintedFps } from "/viewer/picture.js";
+import { onStatus, show } from "/viewer/status.js";
+
+export function showReadout(root) {
+  onStatus((status) => {
+    show(root, {
+      fps: fixed(status.fps, 1),
+      "painted-fps": fixed(paintedFps(), 1),
+      ...latency("drawn", status.drawn_ms),
+      ...latency("painted", status.painted_ms),
+      engine: status.engine?.name ?? "–",
+      precision: status.engine?.precision ?? "–",
+      device: status.engine?.device ?? "–",
+    });
+    root.querySelector('[data-show="counts"]').replaceChildren(...(status.counts ?? []).map(countRow));
+  });
+}
+
+function latency(name, summary) {
+  return Object.fromEntries(["p50", "p95", "p99"].map((key) => [`${name}-${key}`, fixed(summary?.[key], 0)]));
+}
+
+function fixed(value, digits) {
+  return value == null ? "–" : value.toFixed(digits);
+}
+
+function countRow({ label, reason, count }) {
+  const row = document.createElement("tr");
+  const head = document.createElement("th");
+  head.textContent = reason ? `${label}: ${reason}` : label;
+  head.title = head.textContent;
+  const cell = document.createElement("td");
+  cell.textContent = count.toLocaleString("en");
+  row.append(head, cell);
+  row.dataset.count = label;
+  return row;
+}

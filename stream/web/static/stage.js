@@ -1,0 +1,63 @@
+// The large picture, the line above it that says what holds, and the veil over it when it is not live.
+
+import { Picture } from "/viewer/picture.js";
+import { onStatus, show } from "/viewer/status.js";
+import { drawTimeline } from "/viewer/timeline.js";
+
+const STALE_AFTER_MS = 1000; // longer than any dropped frame, short for the eye
+
+export function showStage(root) {
+  const picture = new Picture(root.querySelector("#rcd-canvas"));
+  const timeline = root.querySelector("#rcd-timeline");
+  let status = { phase: "starting" };
+  onStatus((latest) => {
+    status = latest;
+    showStrip(root, status);
+    drawTimeline(timeline, status);
+  });
+  setInterval(() => showVeil(root, veil(status, picture.paintedAt)), 200);
+}
+
+function showStrip(root, status) {
+  show(root, {
+    phase: status.phase === "running" ? (status.live ? "live" : "replay") : status.phase,
+    recording: status.recording === "failed" ? `recording failed: ${status.recording_error}` : "recording",
+    source: status.source,
+    headline: status.phase === "running" ? status.headline : "",
+    reason: status.phase === "running" ? status.reason : "",
+  });
+  root.querySelector(".rcd-phase").dataset.phase = status.phase;
+  root.querySelector(".rcd-synthetic").hidden = !status.synthetic;
+  root.querySelector(".rcd-recording").hidden = !status.recording || status.recording === "off";
+  root.querySelector(".rcd-state").style.color = status.headline_colour ?? "";
+  const legend = root.querySelector(".rcd-legend");
+  if (status.classes && legend.childElementCount !== status.classes.length) {
+    legend.replaceChildren(...status.classes.map((label, row) => {
+      const entry = document.createElement("span");
+      entry.textContent = label;
+      entry.style.setProperty("--colour", status.class_colours[row]);
+      return entry;
+    }));
+  }
+}
+
+// What covers the picture: [headline, reason], or null while it is live.
+function veil(status, paintedAt) {
+  switch (status.phase) {
+    case "unreachable": return ["No connection", "RcdNet Live does not answer. Is it still running?"];
+    case "starting": return ["Starting", "opening the source and the engine"];
+    case "stopped": return ["Stopped", "press Start"];
+    case "ended": return ["The source has ended", ""];
+    case "failed": return ["Failed", status.error];
+  }
+  const silent_ms = paintedAt === null ? Infinity : performance.now() - paintedAt;
+  if (silent_ms < STALE_AFTER_MS) return null;
+  if (paintedAt === null) return ["No picture yet", status.reason];
+  return [`No new picture since ${Math.floor(silent_ms / 1000)} s`, status.reason];
+}
+
+function showVeil(root, words) {
+  root.querySelector(".rcd-picture").classList.toggle("rcd-dimmed", words !== null);
+  root.querySelector(".rcd-veil").hidden = words === null;
+  if (words !== null) show(root, { veil: words[0], "veil-reason": words[1] });
+}

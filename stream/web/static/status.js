@@ -1,0 +1,29 @@
+// What runs? Asks the server twice a second and tells whoever wants to know; null when there is no answer.
+
+const EVERY_MS = 500;
+const listeners = [];
+
+export function onStatus(listener) {
+  listeners.push(listener);
+  if (listeners.length === 1) ask();
+}
+
+async function ask() {
+  let status = null;
+  try {
+    const answer = await fetch("/status.json", { signal: AbortSignal.timeout(3000) });
+    if (answer.ok) status = await answer.json();
+  } catch {
+    // no server, or not in time: null says so
+  }
+  for (const listener of listeners) listener(status ?? { phase: "unreachable" });
+  setTimeout(ask, EVERY_MS);
+}
+
+export function show(root, values) {
+  for (const [name, text] of Object.entries(values)) {
+    const target = root.querySelector(`[data-show="${name}"]`);
+    const shown = text ?? "";
+    if (target.textContent !== shown) target.textContent = shown;
+  }
+}

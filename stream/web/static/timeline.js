@@ -1,0 +1,70 @@
+// Smoothed probability of each class over the last minute, with a band below for the states that say nothing.
+
+const INK = "#969da6";
+const GRID = "#2c3139";
+const BAND = { indeterminate: "#f0b446", not_analysed: "#a8772a", frozen: "#a8772a", no_signal: "#a8772a", warming_up: "#4b525c" };
+const LEFT = 46, RIGHT = 12, TOP = 8, BOTTOM = 30, BAND_HEIGHT = 5;
+
+export function drawTimeline(canvas, { timeline, timeline_s, class_colours }) {
+  const scale = window.devicePixelRatio || 1;
+  const width = canvas.clientWidth, height = canvas.clientHeight;
+  if (!width || !timeline) return;
+  canvas.width = width * scale;
+  canvas.height = height * scale;
+  const context = canvas.getContext("2d");
+  context.scale(scale, scale);
+  const last = timeline.at(-1)?.t_s ?? 0;
+  const x = (t_s) => width - RIGHT - ((last - t_s) / timeline_s) * (width - LEFT - RIGHT);
+  const y = (p) => TOP + (1 - p) * (height - TOP - BOTTOM);
+  drawGrid(context, x, y, last, timeline_s, width, height);
+  drawBand(context, x, timeline, height - BOTTOM + 4);
+  class_colours.forEach((colour, row) => drawLine(context, x, y, timeline, row, colour));
+}
+
+function drawGrid(context, x, y, last, span_s, width, height) {
+  context.font = "11px system-ui, sans-serif";
+  context.fillStyle = INK;
+  context.strokeStyle = GRID;
+  context.textBaseline = "middle";
+  context.textAlign = "right";
+  for (const p of [0, 0.5, 1]) {
+    context.fillText(`${p * 100} %`, LEFT - 8, y(p));
+    line(context, [[LEFT, y(p)], [width - RIGHT, y(p)]]);
+  }
+  context.textBaseline = "alphabetic";
+  for (let back_s = 0; back_s <= span_s; back_s += 10) {
+    context.textAlign = back_s === 0 ? "right" : "center";
+    context.fillText(back_s === 0 ? "now" : `−${back_s} s`, x(last - back_s), height - 4);
+  }
+}
+
+function drawBand(context, x, timeline, top) {
+  timeline.forEach(({ t_s, state }, at) => {
+    if (!(state in BAND)) return;
+    const until = timeline[at + 1]?.t_s ?? t_s;
+    context.fillStyle = BAND[state];
+    context.fillRect(Math.floor(x(t_s)), top, Math.ceil(x(until) - x(t_s)) + 1, BAND_HEIGHT);
+  });
+}
+
+function drawLine(context, x, y, timeline, row, colour) {
+  context.strokeStyle = colour;
+  context.lineWidth = 1.6;
+  let run = [];
+  for (const { t_s, smoothed } of timeline) {
+    if (smoothed.length) {
+      run.push([x(t_s), y(smoothed[row])]);
+    } else {
+      line(context, run); // a gap where nothing was analysed, never a line across it
+      run = [];
+    }
+  }
+  line(context, run);
+  context.lineWidth = 1;
+}
+
+function line(context, points) {
+  context.beginPath();
+  points.forEach(([x, y], at) => (at ? context.lineTo(x, y) : context.moveTo(x, y)));
+  context.stroke();
+}

@@ -1,0 +1,186 @@
+"""How does one picture reach many screens? Encoded once, on a thread; one slot per viewer, the newest picture wins."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from threading import Condition, Thread
+from types import TracebackType
+from typing import Self
+
+import cv2
+
+from stream.timing import Percentiles, Summary
+from stream.types import State, View
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An annotated frame as JPEG bytes; ``captured_ns`` and ``encoded_ns`` are monotonic.
+
+    ``repeated``: an old frame shown again because no new one comes, which says nothing about latency.
+    """
+
+    index: int
+    repeated: bool
+    captured_ns: int
+    encoded_ns: int
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
+class Audience:
+    """``skipped`` counts pictures that some viewer did not take because a newer one came first.
+
+    ``painted_ms`` is from capture to painted, over all screens that acknowledge.
+    """
+
+    viewers: int
+    skipped: int
+    painted_ms: Summary | None
+
+
+class Viewer:
+    """One screen: an async iterator of pictures, newest only. Lives in the event loop that joined it."""
+
+    def __init__(self, broadcast: "Broadcast") -> None:
+        self._broadcast = broadcast
+        self._loop = asyncio.get_running_loop()
+        self._slot: Picture | None = None
+        self._ended = False
+        self._changed = asyncio.Event()
+        self._taken: Picture | None = None
+        self._joined_ns = time.monotonic_ns()
+
+    def __aiter__(self) -> AsyncIterator[Picture]:
+        return self
+
+    async def __anext__(self) -> Picture:
+        while self._slot is None:
+            if self._ended:
+                raise StopAsyncIteration
+            self._changed.clear()
+            await self._changed.wait()
+        self._taken, self._slot = self._slot, None
+        return self._taken
+
+    def painted(self) -> None:
+        """The screen says that the picture it took last is painted. Timed here, so the way back counts as well."""
+        taken, self._taken = self._taken, None
+        if taken is not None and not taken.repeated and taken.encoded_ns >= self._joined_ns:  # not one from before
+            self._broadcast.count_painted(time.monotonic_ns() - taken.captured_ns)
+
+    def offer(self, picture: Picture | None) -> None:
+        """Put a picture into the slot, or end with None. From any thread."""
+        self._loop.call_soon_threadsafe(self._put, picture)
+
+    def _put(self, picture: Picture | None) -> None:
+        if picture is None:
+            self._ended = True
+        elif self._slot is not None:
+            self._broadcast.count_skipped()
+        self._slot = picture
+        self._changed.set()
+
+    def __enter__(self) -> Self:
+        self._broadcast.add(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._broadcast.remove(self)
+
+
+class Broadcast:
+    """Pictures for any number of viewers. A slow or dead one costs the others, and the pipeline, nothing.
+
+    Nothing is encoded while nobody watches. ``jpeg_quality`` is 1..100.
+    """
+
+    def __init__(self, jpeg_quality: int) -> None:
+        self._jpeg_quality = jpeg_quality
+        self._guard = Condition()
+        self._waiting: View | None = None
+        self._last: Picture | None = None
+        self._viewers: list[Viewer] = []
+        self._skipped = 0
+        self._painted = Percentiles()
+        self._closed = False
+        self._thread = Thread(target=self._encode_all, name="jpeg", daemon=True)
+        self._thread.start()
+
+    def publish(self, view: View) -> None:
+        """Show this next. Returns at once, from any thread."""
+        with self._guard:
+            self._waiting = view
+            self._guard.notify()
+
+    def join(self) -> AbstractContextManager[Viewer]:
+        """A viewer, from inside an event loop, for as long as the ``with`` block lasts."""
+        return Viewer(self)
+
+    def audience(self) -> Audience:
+        """Who watches, and how late they see it."""
+        with self._guard:
+            return Audience(len(self._viewers), self._skipped, self._painted.summary())
+
+    def close(self) -> None:
+        """End every viewer and the encoder. Safe to call twice."""
+        with self._guard:
+            self._closed = True
+            for viewer in self._viewers:
+                viewer.offer(None)
+            self._guard.notify()
+        self._thread.join()
+
+    def add(self, viewer: Viewer) -> None:
+        """Called by a viewer that joins: it gets the last picture, so that a pause does not look like a fault."""
+        with self._guard:
+            self._viewers.append(viewer)
+            if self._closed or self._last is not None:
+                viewer.offer(None if self._closed else self._last)
+            self._guard.notify()
+
+    def remove(self, viewer: Viewer) -> None:
+        """Called by a viewer that leaves."""
+        with self._guard:
+            self._viewers.remove(viewer)
+
+    def count_painted(self, latency_ns: int) -> None:
+        """Take in that a screen shows a picture, this long after its capture at most."""
+        self._painted.add(latency_ns)
+
+    def count_skipped(self) -> None:
+        """Take in that a viewer was offered a newer picture before it took the last one."""
+        with self._guard:
+            self._skipped += 1
+
+    def _encode_all(self) -> None:
+        while True:
+            with self._guard:
+                self._guard.wait_for(lambda: self._closed or (self._waiting is not None and self._viewers))
+                view, self._waiting = self._waiting, None
+                if self._closed or view is None:
+                    return
+            try:
+                picture = encode(view, self._jpeg_quality)
+            except cv2.error as error:
+                log.error("frame %d could not be encoded as JPEG: %s", view.frame.index, error)
+                continue
+            with self._guard:
+                self._last = picture
+                for viewer in self._viewers:
+                    viewer.offer(picture)
+
+
+def encode(view: View, jpeg_quality: int) -> Picture:
+    """The view's RGB picture as JPEG of ``jpeg_quality`` 1..100. Raises cv2.error."""
+    bgr = cv2.cvtColor(view.picture, cv2.COLOR_RGB2BGR)
+    _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
+    repeated = view.assessment.state is State.NO_SIGNAL
+    return Picture(view.frame.index, repeated, view.frame.captured_ns, time.monotonic_ns(), jpeg.tobytes())
