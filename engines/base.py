@@ -7,6 +7,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.errors import EngineError
 from rcdnet.spec import ModelSpec
 
 
@@ -35,6 +36,24 @@ class EngineInfo:
     device: str
     built_for: str
     weights_sha256: str
+
+
+def require_images(images: NDArray[np.uint8], spec: ModelSpec) -> None:
+    """Raise EngineError unless ``images`` is what ``spec`` expects. Runtimes differ in what else they would swallow."""
+    if (
+        images.dtype != np.uint8
+        or images.ndim != 3
+        or len(images) == 0
+        or images.shape[1:]
+        != (
+            spec.height_px,
+            spec.width_px,
+        )
+    ):
+        raise EngineError(
+            f"expected prepared pictures, uint8 [N, {spec.height_px}, {spec.width_px}] with N of at least 1, "
+            f"not {images.dtype} {list(images.shape)}"
+        )
 
 
 class Engine(Protocol):

@@ -15,7 +15,7 @@ from rcdnet.weights import SHIPPED
 
 ENGINES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "openvino_cpu": ("engines.openvino_cpu:OpenvinoCpu", "openvino", ("bf16", "f32")),
-    "torch_reference": ("engines.torch_reference:TorchReference", "torch", ("f32",)),
+    "torch_reference": ("engines.torch_reference:TorchReference", "timm", ("f32",)),
 }
 """Name -> module:Class, the package it needs, and the precisions to try; in the order in which ``auto`` tries them."""
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import EngineInfo, EngineOutput
+from engines.base import EngineInfo, EngineOutput, require_images
 from rcdnet.spec import ModelSpec
 
 SPEC = ModelSpec(("normal", "benign", "malignant"), 224, 224, 0.485, 0.229, "none", version="fake")
@@ -21,10 +21,11 @@ class FakeEngine:
 
     def __init__(self, spec: ModelSpec = SPEC) -> None:
         self.spec = spec
-        self.info = EngineInfo("fake", "float32", "cpu", "numpy", "")
+        self.info = EngineInfo("fake", "f32", "cpu", "numpy", spec.weights_sha256)
 
     def run(self, images: NDArray[np.uint8]) -> EngineOutput:
         """See ``engines.base.Engine``."""
+        require_images(images, self.spec)
         size = self.spec.width_px // self.CELL_PX, self.spec.height_px // self.CELL_PX
         cells = np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]) / np.float32(255)
         weights = np.linspace(4, -4, len(self.spec.class_names), dtype=np.float32)

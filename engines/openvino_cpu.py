@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from engines.base import EngineInfo, EngineOutput
+from engines.base import EngineInfo, EngineOutput, require_images
 from engines.errors import EngineError, WeightsError
 from rcdnet import onnx_file
 from rcdnet.spec import ModelSpec
@@ -28,8 +28,10 @@ class OpenvinoCpu:
         self.spec: ModelSpec = spec
         core = ov.Core()
         try:
+            network = core.read_model(data)
+            network.reshape({0: [1, spec.height_px, spec.width_px]})  # a fixed batch is a tenth faster than a free one
             compiled = core.compile_model(
-                core.read_model(data),
+                network,
                 "CPU",
                 {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision},
             )
@@ -46,15 +48,22 @@ class OpenvinoCpu:
 
     def run(self, images: NDArray[np.uint8]) -> EngineOutput:
         """See ``engines.base.Engine``."""
-        try:
-            outputs = self._request.infer({0: images})
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO refused a batch {list(images.shape)}: {error}") from error
-        return EngineOutput(outputs["logits"].copy(), outputs["class_maps"].copy())  # the next call reuses the buffers
+        require_images(images, self.spec)
+        outputs = [self._run_one(image) for image in images]
+        return EngineOutput(np.concatenate([z for z, _ in outputs]), np.concatenate([maps for _, maps in outputs]))
 
     def close(self) -> None:
         """See ``engines.base.Engine``."""
         self._request = None
+
+    def _run_one(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        if self._request is None:
+            raise EngineError("openvino_cpu is closed")
+        try:
+            outputs = self._request.infer({0: image[None]})
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed on a picture: {error}") from error
+        return outputs["logits"], outputs["class_maps"]  # copies: only share_outputs would hand out its buffers
 
     def __enter__(self) -> Self:
         return self

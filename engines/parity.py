@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.base import Engine
 from engines.errors import ParityError, WeightsError
@@ -13,16 +14,17 @@ TOLERANCES = {"f32": 0.002, "bf16": 0.1, "f16": 0.02}
 """Largest difference of a probability, by precision: a few units in the last place carried through fifty layers."""
 
 LEAST_CORRELATION = {"f32": 0.9999, "bf16": 0.995, "f16": 0.999}
-"""Pearson, of all class maps of a picture, by precision."""
+"""Pearson, of the shape of a picture's class maps, by precision."""
 
 
 @dataclass(frozen=True)
 class ParityReport:
     """How far an engine is from the golden set.
 
-    ``largest_dp`` is the largest difference of a probability; ``flips`` counts pictures whose decision changed although
-    the reference was surer of it than twice the tolerance (closer calls may fall either way within it);
-    ``least_correlation`` is the worst picture's, of the class maps.
+    ``largest_dp`` is the largest difference of a calibrated probability; ``flips`` counts pictures whose decision
+    changed although the reference's first class led its second by more than that tolerance (closer calls may fall
+    either way); ``least_correlation`` is the worst picture's, of all class maps together, each less its own mean, so
+    that a map's place and strength count and its level, which ``largest_dp`` sees, does not.
     """
 
     pictures: int
@@ -64,9 +66,9 @@ def measure(engine: Engine, golden: Golden) -> ParityReport:
     precision = engine.info.precision
     if not (np.isfinite(logits).all() and np.isfinite(maps).all()):
         return ParityReport(len(logits), precision, False, float("inf"), len(logits), 0.0)
-    reference, found = softmax(golden.logits), softmax(logits)
+    reference, found = (softmax(z, engine.spec.temperature) for z in (golden.logits, logits))
     ordered = np.sort(reference, axis=1)
-    sure = ordered[:, -1] - ordered[:, -2] > 2 * TOLERANCES[precision]
+    sure = ordered[:, -1] - ordered[:, -2] > TOLERANCES[precision]
     return ParityReport(
         pictures=len(logits),
         precision=precision,
@@ -74,9 +76,16 @@ def measure(engine: Engine, golden: Golden) -> ParityReport:
         largest_dp=float(np.abs(found - reference).max()),
         flips=int((sure & (found.argmax(1) != reference.argmax(1))).sum()),
         least_correlation=min(
-            float(np.corrcoef(a.ravel(), b.ravel())[0, 1]) for a, b in zip(maps, golden.class_maps, strict=True)
+            map_correlation(found, reference) for found, reference in zip(maps, golden.class_maps, strict=True)
         ),
     )
+
+
+def map_correlation(found: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+    """Pearson over two sets of class maps [K, h, w], each map less its own mean; -1..1, 0 if one set is flat."""
+    a, b = (maps - maps.mean(axis=(1, 2), keepdims=True) for maps in (found, reference))
+    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / scale if scale > 0 else 0.0
 
 
 def require(engine: Engine, golden: Golden) -> ParityReport:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.base import EngineInfo, EngineOutput
+from engines.base import EngineInfo, EngineOutput, require_images
 from engines.errors import EngineError, WeightsError
 from rcdnet import checkpoint
 
@@ -31,8 +31,9 @@ class TorchReference:
     @torch.inference_mode()
     def run(self, images: NDArray[np.uint8]) -> EngineOutput:
         """See ``engines.base.Engine``."""
+        require_images(images, self.spec)
         try:
-            logits, maps = self._model(torch.from_numpy(images))
+            logits, maps = self._model(torch.from_numpy(images.copy()))  # PyTorch takes no read-only memory
         except RuntimeError as error:
             raise EngineError(f"PyTorch refused a batch {list(images.shape)}: {error}") from error
         return EngineOutput(logits.numpy(), maps.numpy())

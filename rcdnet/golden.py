@@ -50,9 +50,9 @@ class Golden:
     def load(cls, path: Path) -> "Golden":
         """Read ``.npz``. Raises GoldenError."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return cls(file["images"], file["logits"], file["class_maps"], str(file["weights_sha256"]))
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return cls(arrays["images"], arrays["logits"], arrays["class_maps"], str(arrays["weights_sha256"]))
+        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise GoldenError(
                 f"{path} cannot be read as a golden set ({error}). Restore it, or make it with: "
                 "python -m rcdnet.export rcdnet/weights/rcdnet.safetensors"

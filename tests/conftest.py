@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 
@@ -9,4 +10,33 @@ def shared_data() -> Path:
     folder = Path(__file__).parents[2] / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"no data at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like the shipped one with a small untrained network: checkpoint, ONNX, golden set.
+
+    Its last layer is set so that the golden pictures get different decisions; its input is not square.
+    """
+    torch = pytest.importorskip("torch")
+    from rcdnet import checkpoint, export
+    from rcdnet.golden import pictures
+    from rcdnet.model import RcdNet
+    from rcdnet.spec import ModelSpec
+
+    folder = tmp_path_factory.mktemp("untrained")
+    torch.manual_seed(7)
+    spec = ModelSpec(("normal", "benign", "malignant"), 96, 128, 0.485, 0.229, "tf_efficientnet_lite0", second_look=1.7)
+    model = RcdNet(spec).eval()
+    with torch.no_grad():
+        pooled = model.forward_features(torch.from_numpy(pictures(spec))).mean(dim=(2, 3))
+        scores = pooled @ model.classifier.weight.T
+        gain = 2 / scores.std(dim=0)
+        model.classifier.weight.mul_(gain[:, None])
+        model.classifier.bias.copy_(-gain * scores.mean(dim=0))
+    checkpoint.save(model, folder / "rcdnet.safetensors")
+    export.export(folder / "rcdnet.safetensors", folder / "rcdnet.onnx")
+    golden = export.write_golden(folder / "rcdnet.safetensors", folder / "golden.npz")
+    assert len(np.unique(golden.logits.argmax(1))) > 1
     return folder

@@ -1,0 +1,117 @@
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from typer.testing import CliRunner
+
+from engines import catalog
+from engines.__main__ import app
+from engines.errors import EngineUnavailable, ParityError, UnknownEngine, WeightsError
+from engines.openvino_cpu import OpenvinoCpu
+from rcdnet.golden import Golden
+
+
+@pytest.fixture
+def weights(untrained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(untrained, tmp_path / "weights"))
+
+
+@pytest.fixture
+def wrong_onnx(weights: Path) -> Path:
+    """The ONNX computes something else than the golden set and the checkpoint, and says that it does not."""
+    golden = Golden.load(weights / "golden.npz")
+    Golden(golden.images, golden.logits[::-1], golden.class_maps, golden.weights_sha256).save(weights / "golden.npz")
+    return weights
+
+
+def test_auto_takes_the_first_that_runs_here(untrained: Path) -> None:
+    with catalog.open_engine("auto", untrained) as engine:
+        assert engine.info.name == next(iter(catalog.ENGINES))
+
+
+def test_auto_falls_to_the_next_and_says_why(
+    untrained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(catalog.ENGINES, "openvino_cpu", ("nowhere:Nothing", "a_package_that_is_not_there", ("f32",)))
+    with caplog.at_level(logging.WARNING), catalog.open_engine("auto", untrained) as engine:
+        assert engine.info.name == "torch_reference"
+    assert "openvino_cpu" in caplog.text
+    assert "a_package_that_is_not_there is not installed" in caplog.text
+
+
+def test_a_precision_that_does_not_hold_is_replaced_visibly(
+    untrained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if OpenvinoCpu(untrained, "bf16").info.precision != "bf16":
+        pytest.skip("this processor has no BF16")
+    monkeypatch.setitem(catalog.parity.TOLERANCES, "bf16", 0.0)
+    with caplog.at_level(logging.WARNING), catalog.open_engine("openvino_cpu", untrained) as engine:
+        assert engine.info.precision == "f32"
+    assert "openvino_cpu in bf16 is not used" in caplog.text
+
+
+def test_an_engine_that_computes_something_else_is_refused_with_numbers(wrong_onnx: Path) -> None:
+    with pytest.raises(ParityError, match=r"openvino_cpu does not compute .* flips"):
+        catalog.open_engine("openvino_cpu", wrong_onnx)
+
+
+def test_when_none_holds_every_refusal_is_named(wrong_onnx: Path) -> None:
+    with pytest.raises(EngineUnavailable, match=r"openvino_cpu.*torch_reference"):
+        catalog.open_engine("auto", wrong_onnx)
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(UnknownEngine, match=r"'warp'.*auto, openvino_cpu, torch_reference, fake"):
+        catalog.open_engine("warp")
+
+
+@pytest.mark.parametrize("name", ["rcdnet.onnx", "golden.npz"])
+def test_a_missing_file_is_named_with_the_mend(weights: Path, name: str) -> None:
+    (weights / name).unlink()
+    with pytest.raises(WeightsError, match=rf"{name}.*python -m rcdnet\.export"):
+        catalog.open_engine("auto", weights)
+
+
+def test_altered_weights_are_refused_and_not_worked_around(weights: Path) -> None:
+    model = onnx.load(weights / "rcdnet.onnx")
+    model.graph.node[-1].name = "another"
+    onnx.save(model, weights / "rcdnet.onnx")
+    with pytest.raises(WeightsError, match="altered after export"):
+        catalog.open_engine("auto", weights)
+
+
+def test_a_golden_set_of_another_network_is_refused(weights: Path) -> None:
+    golden = Golden.load(weights / "golden.npz")
+    Golden(golden.images, golden.logits, golden.class_maps, "f" * 64).save(weights / "golden.npz")
+    with pytest.raises(WeightsError, match="golden set belongs to weights ffff"):
+        catalog.open_engine("auto", weights)
+
+
+def test_the_fake_is_never_chosen_and_needs_no_weights(tmp_path: Path) -> None:
+    assert catalog.FAKE not in catalog.ENGINES
+    with catalog.open_engine("fake", tmp_path) as engine:
+        assert np.isfinite(engine.run(np.zeros((1, 224, 224), np.uint8)).logits).all()
+
+
+def test_list_shows_every_engine_with_its_precision(untrained: Path) -> None:
+    result = CliRunner().invoke(app, ["list", "--weights", str(untrained)])
+    assert result.exit_code == 0
+    for word in (*catalog.ENGINES, "fake", "f32"):
+        assert word in result.stdout
+
+
+def test_verify_prints_the_numbers(untrained: Path) -> None:
+    result = CliRunner().invoke(app, ["verify", "torch_reference", "--weights", str(untrained)])
+    assert result.exit_code == 0
+    assert "0 flips" in result.stdout
+
+
+@pytest.mark.parametrize(("name", "exit_code"), [("openvino_cpu", 4), ("all", 4), ("warp", 4), ("fake", 2)])
+def test_verify_fails_with_the_reason_and_no_traceback(wrong_onnx: Path, name: str, exit_code: int) -> None:
+    result = CliRunner().invoke(app, ["verify", name, "--weights", str(wrong_onnx)])
+    assert result.exit_code == exit_code
+    assert result.stderr
+    assert "Traceback" not in result.stderr

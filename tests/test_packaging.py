@@ -1,0 +1,58 @@
+import subprocess
+import sys
+from importlib.metadata import requires
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LIVE = [
+    "stream.pipeline",
+    "stream.__main__",
+    "stream.web.app",
+    "engines.catalog",
+    "engines.base",
+    "rcdnet.spec",
+    "rcdnet.preprocess",
+    "rcdnet.glance",
+    "rcdnet.golden",
+    "rcdnet.onnx_file",
+]
+
+
+@pytest.mark.parametrize("package", ["rcdnet", "engines", "stream", "train", "benchmarks"])
+def test_the_generic_names_are_ours(package: str) -> None:
+    found = find_spec(package)
+    assert found is not None
+    assert list(found.submodule_search_locations or []) == [str(ROOT / package)]
+
+
+@pytest.mark.parametrize("module", LIVE)
+def test_the_live_path_leaves_torch_alone(module: str) -> None:
+    program = f"import sys, {module}; print(sorted({{'torch', 'timm', 'torchvision'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[]\n"
+
+
+def test_the_base_install_asks_for_no_torch() -> None:
+    base = [line for line in requires("rcdnet-live") or [] if "extra ==" not in line]
+    assert any(line.startswith("openvino") for line in base)
+    assert not [line for line in base if line.startswith(("torch", "timm"))]
+
+
+def test_a_network_runs_in_an_environment_without_torch(untrained: Path) -> None:
+    """torch and its friends are barred from import, as if they were not installed; auto finds its way."""
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'torchvision', 'timm', 'safetensors')))\n"
+        "from pathlib import Path; from engines.catalog import open_engine; from rcdnet.golden import Golden\n"
+        "weights = Path(sys.argv[1])\n"
+        "with open_engine('auto', weights) as engine:\n"
+        "    output = engine.run(Golden.load(weights / 'golden.npz').images)\n"
+        "print(engine.info.name, output.logits.shape)\n"
+    )
+    command = [sys.executable, "-c", program, str(untrained)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "openvino_cpu (16, 3)\n"

@@ -1,0 +1,74 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from rcdnet import checkpoint
+from rcdnet.checkpoint import CheckpointError
+from rcdnet.model import RcdNet
+from rcdnet.spec import SPEC_KEY
+
+
+@pytest.fixture
+def path(untrained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(untrained / "rcdnet.safetensors", tmp_path))
+
+
+def test_what_was_saved_is_what_is_loaded(path: Path, tmp_path: Path) -> None:
+    model = checkpoint.load(path)
+    again = tmp_path / "new" / "again.safetensors"
+    spec = checkpoint.save(model, again)
+    assert spec == model.spec == checkpoint.read_spec(again)
+    assert not model.training
+    for name, value in checkpoint.load(again).state_dict().items():
+        torch.testing.assert_close(value, model.state_dict()[name], atol=0, rtol=0)
+
+
+def test_an_altered_weight_is_found(path: Path) -> None:
+    tensors = load_file(path)
+    tensors["classifier.bias"][0] += 1
+    save_file(tensors, path, {SPEC_KEY: checkpoint.read_spec(path).to_json()})
+    with pytest.raises(CheckpointError, match="not what it says"):
+        checkpoint.load(path)
+
+
+def test_a_truncated_file_is_refused(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        checkpoint.load(path)
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"absent\.safetensors"):
+        checkpoint.load(tmp_path / "absent.safetensors")
+
+
+def test_somebody_elses_safetensors_are_refused(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="not an RcdNet checkpoint"):
+        checkpoint.load(tmp_path / "other.safetensors")
+
+
+def test_weights_of_another_network_are_refused(path: Path) -> None:
+    tensors = load_file(path)
+    del tensors["classifier.bias"]
+    spec = replace(checkpoint.read_spec(path), weights_sha256=checkpoint.tensors_sha256(tensors))
+    save_file(tensors, path, {SPEC_KEY: spec.to_json()})
+    with pytest.raises(CheckpointError, match="does not fit"):
+        checkpoint.load(path)
+
+
+def test_the_hash_sees_names_shapes_and_types() -> None:
+    zeros = torch.zeros(2, 3)
+    variants = [{"a": zeros}, {"b": zeros}, {"a": zeros.T.contiguous()}, {"a": zeros.int()}, {"a": zeros + 1}]
+    assert len({checkpoint.tensors_sha256(tensors) for tensors in variants}) == len(variants)
+    assert checkpoint.tensors_sha256({"a": zeros, "b": zeros}) == checkpoint.tensors_sha256({"b": zeros, "a": zeros})
+
+
+def test_half_precision_is_all_that_is_lost(path: Path) -> None:
+    model = checkpoint.load(path)
+    assert isinstance(model, RcdNet)
+    assert all(p.dtype == torch.float32 and torch.equal(p, p.half().float()) for p in model.parameters())

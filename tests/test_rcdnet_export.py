@@ -1,0 +1,129 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+from typer.testing import CliRunner
+
+import rcdnet.export
+from rcdnet import checkpoint, onnx_file
+from rcdnet.golden import Golden, GoldenError, pictures
+from rcdnet.onnx_file import OnnxFileError
+from rcdnet.spec import ModelSpec
+from rcdnet.weights import SHIPPED
+
+
+@pytest.fixture
+def path(untrained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(untrained / "rcdnet.onnx", tmp_path))
+
+
+def test_onnxs_own_reference_computes_what_pytorch_computed(untrained: Path) -> None:
+    golden = Golden.load(untrained / "golden.npz")
+    session = ReferenceEvaluator(str(untrained / "rcdnet.onnx"))
+    logits, maps = session.run(["logits", "class_maps"], {"image": golden.images[:2]})
+    np.testing.assert_allclose(logits, golden.logits[:2], atol=2e-3)
+    np.testing.assert_allclose(maps, golden.class_maps[:2], atol=5e-3)
+
+
+def test_the_batch_is_free_and_the_rest_is_not(path: Path) -> None:
+    model = onnx.load(path)
+    (image,) = model.graph.input
+    assert image.name == "image"
+    assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [d.dim_param or d.dim_value for d in image.type.tensor_type.shape.dim] == ["n", 96, 128]
+    assert [output.name for output in model.graph.output] == ["logits", "class_maps"]
+
+
+def test_the_spec_travels_with_it(path: Path, untrained: Path) -> None:
+    data, spec = onnx_file.read(path)
+    assert data == path.read_bytes()
+    assert spec == checkpoint.read_spec(untrained / "rcdnet.safetensors")
+
+
+def test_halving_changes_no_value_and_nearly_halves_the_file(path: Path, untrained: Path) -> None:
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+    for name, value in checkpoint.load(untrained / "rcdnet.safetensors").state_dict().items():
+        if f"{name}.float16" in stored:
+            np.testing.assert_array_equal(stored[f"{name}.float16"].astype(np.float32), value.numpy())
+    assert path.stat().st_size < 0.6 * 4 * sum(value.size for value in stored.values())
+
+
+def test_it_says_nothing_of_the_machine_it_was_made_on(path: Path) -> None:
+    assert str(Path(rcdnet.export.__file__).parents[1]).encode() not in path.read_bytes()
+
+
+def test_an_altered_weight_is_found(path: Path) -> None:
+    model = onnx.load(path)
+    tensor = model.graph.initializer[0]
+    values = numpy_helper.to_array(tensor).copy()
+    values.flat[0] += 1
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, path)
+    with pytest.raises(OnnxFileError, match="altered after export"):
+        onnx_file.read(path)
+
+
+def test_an_altered_spec_is_found(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"temperature":1.0', b'"temperature":2.0'))
+    with pytest.raises(OnnxFileError, match="altered after export"):
+        onnx_file.read(path)
+
+
+def test_a_truncated_file_is_refused(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(OnnxFileError, match="not ONNX"):
+        onnx_file.read(path)
+
+
+def test_a_missing_file_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(OnnxFileError, match=r"python -m rcdnet\.export"):
+        onnx_file.read(tmp_path / "rcdnet.onnx")
+
+
+def test_somebody_elses_onnx_is_refused(path: Path) -> None:
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    onnx.save(model, path)
+    with pytest.raises(OnnxFileError, match=r"rcdnet\.export did not write it"):
+        onnx_file.read(path)
+
+
+def test_golden_pictures_are_seeded_and_differ() -> None:
+    spec = ModelSpec(("a", "b"), 64, 80, 0.5, 0.25, "none")
+    images = pictures(spec, 5)
+    np.testing.assert_array_equal(images, pictures(spec, 5))
+    assert len({image.tobytes() for image in images}) == 5
+    assert images.shape == (5, 64, 80)
+
+
+def test_the_same_golden_set_is_the_same_file(untrained: Path, tmp_path: Path) -> None:
+    golden = Golden.load(untrained / "golden.npz")
+    golden.save(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == (untrained / "golden.npz").read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"\x93NUMPY"])
+def test_a_broken_golden_set_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "golden.npz").write_bytes(content)
+    with pytest.raises(GoldenError, match=r"golden\.npz"):
+        Golden.load(tmp_path / "golden.npz")
+
+
+def test_a_missing_checkpoint_is_one_line_and_exit_code_4(tmp_path: Path) -> None:
+    app = rcdnet.export.typer.Typer()
+    app.command()(rcdnet.export.main)
+    result = CliRunner().invoke(app, [str(tmp_path / "absent.safetensors")])
+    assert result.exit_code == 4
+    assert "absent.safetensors" in result.stderr
+    assert result.stdout == ""
+
+
+def test_the_shipped_files_are_of_one_network_and_small() -> None:
+    _, spec = onnx_file.read(SHIPPED / "rcdnet.onnx")
+    assert spec == checkpoint.load(SHIPPED / "rcdnet.safetensors").spec
+    assert Golden.load(SHIPPED / "golden.npz").weights_sha256 == spec.weights_sha256
+    assert (SHIPPED / "rcdnet.onnx").stat().st_size <= 12e6
