@@ -6,7 +6,7 @@ from typing import Protocol, cast
 
 from stream.errors import UsageError
 from stream.sources.base import Source
-from stream.sources.uri import split
+from stream.sources.uri import IMAGE_SUFFIXES, split
 
 SOURCES = {
     "file": "stream.sources.file:FileSource",
@@ -17,8 +17,8 @@ SOURCES = {
 }
 """Scheme of the URI -> module:Class. ``file`` and ``images`` are also what a plain path becomes."""
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
-"""Files that are one picture; any other file is taken for a video."""
+
+EXPECTED = "a path to a video, a picture or a folder of pictures, or one of " + ", ".join(f"{key}:" for key in SOURCES)
 
 
 class _Opener(Protocol):
@@ -34,14 +34,13 @@ def open_source(uri: str, *, live: bool | None = None, loop: bool = False) -> So
     opened).
     """
     scheme, target, query = split(uri)
+    if scheme is None and not target:
+        raise UsageError(f"no source is named. Expected {EXPECTED}")
     if scheme is None:
         path = Path(target)
         scheme = "images" if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES else "file"
     if scheme not in SOURCES:
-        raise UsageError(
-            f"unknown kind of source '{scheme[:20]}:'. Expected a path to a video, a picture or a folder of pictures, "
-            f"or one of {', '.join(f'{known}:' for known in SOURCES)}"
-        )
+        raise UsageError(f"unknown kind of source '{scheme[:20]}:'. Expected {EXPECTED}")
     module, _, name = SOURCES[scheme].partition(":")
     opener = cast(_Opener, getattr(import_module(module), name))
     return opener.open(target, query, live, loop)

@@ -18,23 +18,29 @@ class Source(Protocol):
     ``frames`` is consumed by one thread; ``close`` may be called from any other, and ``frames`` then ends.
     """
 
-    name: str
-    """Label for people: a file's name, a device, "phantom (synthetic)". Never text from inside a picture or header."""
+    @property
+    def name(self) -> str:
+        """Label for people: a file's name, a device, "phantom (synthetic)". Never text from a picture or a header."""
 
-    live: bool
-    """True: comes in real time, the newest frame wins. False: a replay, every frame in order, as fast as consumed."""
+    @property
+    def live(self) -> bool:
+        """True: comes in real time, the newest frame wins. False: a replay, every frame, as fast as it is consumed."""
 
-    synthetic: bool
-    """Made up by a computer (phantom, lavfi) and labelled so wherever it is shown."""
+    @property
+    def synthetic(self) -> bool:
+        """Made up by a computer (phantom, lavfi) and labelled so wherever it is shown."""
 
-    fps: float | None
-    """Nominal rate, or None where the source does not tell."""
+    @property
+    def fps(self) -> float | None:
+        """Nominal rate, or None where the source does not tell."""
 
-    scan_area: ScanArea | None
-    """Where the scan lies in the picture, if the source itself knows (origin "header"); outside may be names."""
+    @property
+    def scan_area(self) -> ScanArea | None:
+        """Where the scan lies in the picture, if the source itself knows (origin "header"); names may lie outside."""
 
-    damaged: int
-    """Frames that arrived but could not be decoded whole. Each used up a ``Frame.index`` and was not handed on."""
+    @property
+    def damaged(self) -> int:
+        """Frames that arrived but could not be decoded whole. Each used up a ``Frame.index`` and was not handed on."""
 
     def frames(self) -> Iterator[Frame]:
         """Every frame in order of presentation; ``index`` and ``pts_s`` only grow, also when a clip is looped.

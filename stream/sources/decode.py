@@ -1,4 +1,9 @@
-"""What FFmpeg delivers, as frames: the part that a file and a device share."""
+"""What FFmpeg delivers, as pictures: the part that a file and a device share."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from threading import Event
 
 import av
 import numpy as np
@@ -8,29 +13,83 @@ from numpy.typing import NDArray
 from stream.errors import SourceError
 from stream.sources.uri import SIZE_LIMIT_PX
 
-OPEN_ERRORS = (av.FFmpegError, UnicodeDecodeError, ValueError)
+OPEN_ERRORS = (av.FFmpegError, OSError, UnicodeDecodeError, ValueError)
 """What PyAV raises for a broken header; corrupt MP4 metadata comes as UnicodeDecodeError."""
+
+LIMITS = {"max_pixels": str(SIZE_LIMIT_PX**2)}
+"""Codec options that keep a broken header from asking for gigabytes."""
+
+IDLE_S = 0.002
+"""Pause before a device without a new picture is asked again: it adds half of this to the latency."""
+
+
+@dataclass
+class Tally:
+    """How many packets of the stream were read, and how many of them must each give a picture."""
+
+    packets: int = 0
+    shown: int = 0
 
 
 def video_stream(container: InputContainer, name: str) -> av.VideoStream:
     """The first video stream. Raises SourceError if there is none, or if its header asks for an absurd size."""
     if not container.streams.video:
-        raise SourceError(f"{name} holds no video. Expected a clip with a video stream.")
+        raise SourceError(f"{name} holds no video. Expected a whole clip with a video stream.")
     stream = container.streams.video[0]
-    width, height = stream.codec_context.width, stream.codec_context.height
-    if width > SIZE_LIMIT_PX or height > SIZE_LIMIT_PX:
+    check_size(stream.codec_context.width, stream.codec_context.height, name)
+    return stream
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Raises SourceError if a picture is larger than any scanner's."""
+    if max(width, height) > SIZE_LIMIT_PX:
         raise SourceError(
             f"{name} says that it is {width}x{height}. Expected at most {SIZE_LIMIT_PX} pixels a side: "
             "the header is broken, or the clip must be scaled down first."
         )
-    return stream
 
 
-def to_rgb(picture: av.VideoFrame) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3]; any pixel format, 16 bits included, through FFmpeg's own conversion."""
+def pictures(
+    container: InputContainer, stream: av.VideoStream, closed: Event, tally: Tally | None = None
+) -> Iterator[tuple[int, av.VideoFrame | None]]:
+    """Monotonic ns at which its packet arrived, and each picture, or None for one that is damaged; until ``closed``.
+
+    A picture counts as damaged if FFmpeg had to invent part of it. What later pictures inherit from a damaged one, up
+    to the next key frame, FFmpeg does not tell.
+    """
+    for packet in _packets(container, stream, closed):
+        arrived_ns = time.monotonic_ns()
+        if tally is not None and packet.size:
+            tally.packets += 1
+            tally.shown += not packet.is_discard
+        try:
+            found = packet.decode()
+        except av.InvalidDataError:
+            yield arrived_ns, None
+            continue
+        for picture in found:
+            yield arrived_ns, None if picture.is_corrupt else picture
+
+
+def to_rgb(picture: av.VideoFrame, name: str) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3]; any pixel format, 16 bits included, through FFmpeg's own conversion. Raises SourceError."""
+    check_size(picture.width, picture.height, name)  # it may change in mid-stream
     return np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
 
 
 def reason(error: BaseException) -> str:
     """What FFmpeg says went wrong, without its numbers and paths."""
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    said: str | None = getattr(error, "strerror", None)
+    return said or str(error) or type(error).__name__
+
+
+def _packets(container: InputContainer, stream: av.VideoStream, closed: Event) -> Iterator["av.Packet[av.VideoStream]"]:
+    while not closed.is_set():
+        try:
+            for packet in container.demux(stream):
+                yield packet
+                if closed.is_set():
+                    return
+            return
+        except av.BlockingIOError:
+            closed.wait(IDLE_S)

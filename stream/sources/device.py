@@ -1,100 +1,157 @@
 """What FFmpeg captures in real time: a V4L2 device, or a lavfi test source through the same code."""
 
+import errno
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import ClassVar, Self
 
 import av
+from av.container import InputContainer
 
-from stream.errors import SourceError
+from stream.errors import SourceError, UsageError
 from stream.sources.base import Closing, Pace
-from stream.sources.decode import OPEN_ERRORS, reason, to_rgb, video_stream
-from stream.sources.uri import Options, options
+from stream.sources.decode import LIMITS, OPEN_ERRORS, pictures, reason, to_rgb, video_stream
+from stream.sources.uri import Size, options
 from stream.types import Frame, ScanArea
 
 SYSFS = Path("/sys/class/video4linux")
+"""Where Linux lists its capture devices."""
+
+OPEN_TIMEOUT_S = 5.0
+"""A card without a cable may never deliver the first picture that opening waits for."""
+
+NONBLOCK = {"fflags": "+4"}
+"""AVFMT_FLAG_NONBLOCK, as the ffmpeg command sets it: a silent device must not hold up the thread that closes it."""
+
+FALLBACK_FPS = 25.0
+"""Where a device tells neither times nor a rate."""
+
+LIST = "`python -m stream devices` lists what is attached."
+
+MENDS = {
+    errno.EACCES: "Add yourself to the group 'video'.",
+    errno.EBUSY: "Close the other program that uses it.",
+    errno.EINVAL: "It may not know the size, rate or format asked for; leave them out.",
+    errno.ENOTTY: f"It is no capture device. {LIST}",
+    errno.ETIMEDOUT: "No picture came: is the scanner on and the cable in?",
+}
+"""errno -> how to mend it."""
 
 
 class DeviceSource(Closing):
-    """A capture device: ``v4l2:/dev/video0?size=1920x1080&fps=60``.
+    """A capture device: ``v4l2:/dev/video0?size=1920x1080&fps=60&format=mjpeg``.
 
-    Raises SourceError if it is missing, busy, or cannot deliver the size and rate that were asked for.
+    Raises SourceError if it is missing or busy, or delivers another size than the one asked for.
     """
 
     FORMAT: ClassVar[str] = "v4l2"
     synthetic = False
-    live = True
     scan_area: ScanArea | None = None
 
-    def __init__(self, target: str, size_px: tuple[int, int] | None = None, fps: float | None = None) -> None:
+    def __init__(
+        self,
+        target: str,
+        size_px: Size | None = None,
+        fps: float | None = None,
+        pixel_format: str | None = None,
+        *,
+        live: bool = True,
+    ) -> None:
         super().__init__()
-        self.name, self.damaged = target, 0
-        wanted = {} if size_px is None else {"video_size": f"{size_px[0]}x{size_px[1]}"}
-        wanted |= {} if fps is None else {"framerate": f"{fps:g}"}
-        self._check(target)
-        try:
-            self._container = av.open(target, format=self.FORMAT, options=wanted, timeout=5.0)
-        except OPEN_ERRORS as error:
-            raise SourceError(
-                f"{self.name} cannot be opened ({reason(error)}). It may be busy in another program, or not know "
-                "the size or rate asked for. `python -m stream devices` lists what is attached."
-            ) from error
+        self.name, self.live, self.damaged = self._label(target), live, 0
+        self._reading = False
+        self._guard = Lock()
+        wanted = {
+            "video_size": None if size_px is None else f"{size_px[0]}x{size_px[1]}",
+            "framerate": None if fps is None else f"{fps:g}",
+            "input_format": pixel_format,
+        }
+        asked = {key: value for key, value in wanted.items() if value is not None}
+        self._container = self._connect(target, asked)
         try:
             stream = video_stream(self._container, self.name)
+            got = stream.codec_context.width, stream.codec_context.height
+            if size_px is not None and got != size_px:
+                raise SourceError(
+                    f"{self.name} delivers {got[0]}x{got[1]}, not the {size_px[0]}x{size_px[1]} asked for. "
+                    "Ask for that size, or leave size out."
+                )
         except SourceError:
             self._container.close()
             raise
         self.fps = float(stream.average_rate) if stream.average_rate else fps
-        got = stream.codec_context.width, stream.codec_context.height
-        if size_px is not None and got != size_px:
-            self._container.close()
-            raise SourceError(
-                f"{self.name} delivers {got[0]}x{got[1]}, not the {size_px[0]}x{size_px[1]} asked for. "
-                "Ask for that size, or leave size out."
-            )
 
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
         """See ``stream.sources.open_source``; a device is always live and has no end to loop from."""
-        asked: Options = options(cls.FORMAT, query)
-        asked.expect("size", "fps")
-        return cls(target, asked.size_px(), asked.fps())
+        asked = options(cls.FORMAT, query)
+        asked.expect("size", "fps", "format")
+        if not target:
+            raise UsageError(f"v4l2: names no device. Expected v4l2:/dev/video0. {LIST}")
+        return cls(target, asked.size_px(), asked.fps(), asked.word("format"))
 
     def frames(self) -> Iterator[Frame]:
-        """See ``stream.sources.base.Source``. Must be called once."""
-        index, pace, origin_s = 0, Pace(self._closed), None
+        """See ``stream.sources.base.Source``. Can be called once."""
+        with self._guard:
+            if self._closed.is_set():
+                return
+            self._reading = True
+        index, pace, origin_s, pts_s = 0, Pace(self._closed), None, 0.0
+        step_s = 1 / (self.fps or FALLBACK_FPS)
         try:
-            with self._container:
-                stream = self._container.streams.video[0]
+            with self._container as container:
+                stream = container.streams.video[0]
                 stream.thread_type = "SLICE"  # whole-frame threads would add a frame of delay each
-                for picture in self._container.decode(stream):
-                    pts_s = picture.time if picture.time is not None else index / (self.fps or 25.0)
-                    origin_s = pts_s if origin_s is None else origin_s
-                    if self._closed.is_set() or not self._due(pace, pts_s - origin_s):
-                        return
-                    if picture.is_corrupt:
+                for arrived_ns, picture in pictures(container, stream, self._closed):
+                    if picture is None:
                         self.damaged += 1
-                    else:
-                        yield Frame(index, time.monotonic_ns(), pts_s - origin_s, to_rgb(picture), self.name)
+                        index += 1
+                        continue
+                    told_s = picture.time if picture.time is not None else index * step_s
+                    origin_s = told_s if origin_s is None else origin_s
+                    pts_s = max(pts_s, told_s - origin_s)
+                    due_ns = self._due(arrived_ns, pts_s, pace)
+                    if due_ns is None:
+                        return
+                    yield Frame(index, due_ns, pts_s, to_rgb(picture, self.name), self.name)
                     index += 1
         except OPEN_ERRORS as error:
             if not self._closed.is_set():
                 raise SourceError(
-                    f"{self.name} broke off after {index} frames ({reason(error)}). Was it unplugged?"
+                    f"{self.name} broke off after {index} frames ({reason(error)}). Was it unplugged? {LIST}"
                 ) from error
 
-    def _check(self, target: str) -> None:
-        if not Path(target).exists():
-            raise SourceError(f"{target} is not there. `python -m stream devices` lists what is attached.")
+    def close(self) -> None:
+        """End ``frames``, which then lets go of the device: FFmpeg must not lose it while it reads."""
+        super().close()
+        with self._guard:
+            if not self._reading:
+                self._container.close()
 
-    def _due(self, pace: Pace, pts_s: float) -> bool:
-        """A device sets the pace itself."""
-        return True
+    def _label(self, target: str) -> str:
+        return target
+
+    def _connect(self, target: str, asked: dict[str, str]) -> InputContainer:
+        if not Path(target).exists():
+            raise SourceError(f"{target} is not there. {LIST}")
+        try:
+            return av.open(target, format=self.FORMAT, options=NONBLOCK | LIMITS | asked, timeout=OPEN_TIMEOUT_S)
+        except OPEN_ERRORS as error:
+            mend = MENDS.get(getattr(error, "errno", 0) or 0, LIST)
+            raise SourceError(f"{target} cannot be opened ({reason(error)}). {mend}") from error
+
+    def _due(self, arrived_ns: int, pts_s: float, pace: Pace) -> int | None:
+        """When the frame was captured, monotonic ns; None if the source was closed. A device sets the pace itself."""
+        return arrived_ns
 
 
 class LavfiSource(DeviceSource):
-    """FFmpeg's test sources, ``lavfi:testsrc2=size=640x480:rate=30``: a capture device without a card."""
+    """FFmpeg's test sources, ``lavfi:testsrc2=size=640x480:rate=30``: a capture device without a card.
+
+    In real time unless ``live`` is False. Raises SourceError if FFmpeg cannot make sense of the filter graph.
+    """
 
     FORMAT: ClassVar[str] = "lavfi"
     synthetic = True
@@ -102,17 +159,39 @@ class LavfiSource(DeviceSource):
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
         """See ``stream.sources.open_source``; the whole text after the colon is FFmpeg's filter graph."""
-        return cls(f"{target}?{query}" if query else target)
+        graph = f"{target}?{query}" if query else target
+        if not graph:
+            raise UsageError("lavfi: names no filter graph. Expected one like lavfi:testsrc2=size=640x480:rate=30")
+        return cls(graph, live=live is not False)
 
-    def _check(self, target: str) -> None:
-        """Nothing lies on disk."""
+    def _label(self, target: str) -> str:
+        return f"lavfi {target}"
 
-    def _due(self, pace: Pace, pts_s: float) -> bool:
+    def _connect(self, target: str, asked: dict[str, str]) -> InputContainer:
+        try:
+            return av.open(target, format=self.FORMAT, options=LIMITS)
+        except OPEN_ERRORS as error:
+            raise SourceError(
+                f"lavfi: FFmpeg cannot run the filter graph {target[:80]!r} ({reason(error)}). "
+                "Expected one like testsrc2=size=640x480:rate=30"
+            ) from error
+
+    def _due(self, arrived_ns: int, pts_s: float, pace: Pace) -> int | None:
         """lavfi delivers as fast as it is read, so it is held to its own times."""
-        return pace.wait(pts_s)
+        if not self.live:
+            return arrived_ns
+        return time.monotonic_ns() if pace.wait(pts_s) else None
 
 
 def devices(sysfs: Path = SYSFS) -> dict[str, str]:
-    """URI -> name of every capture device that the kernel knows, in order."""
-    found = sorted(sysfs.glob("video*"), key=lambda path: int(path.name[5:] or 0)) if sysfs.is_dir() else []
-    return {f"v4l2:/dev/{path.name}": (path / "name").read_text().strip() for path in found}
+    """URI -> name of every capture device that the kernel knows, in order; empty where there is none."""
+    found = [path for path in sysfs.glob("video*") if path.name[5:].isdecimal()]
+    found.sort(key=lambda path: int(path.name[5:]))
+    return {f"v4l2:/dev/{path.name}": _device_name(path) for path in found}
+
+
+def _device_name(folder: Path) -> str:
+    try:
+        return (folder / "name").read_text(errors="replace").strip()
+    except OSError:  # unplugged since it was listed
+        return "unknown"

@@ -2,27 +2,34 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import av
-import numpy as np
-from numpy.typing import NDArray
+from av.container import InputContainer
 
 from stream.errors import SourceError
 from stream.sources.base import Closing, Pace
-from stream.sources.decode import OPEN_ERRORS, reason, to_rgb, video_stream
+from stream.sources.decode import LIMITS, OPEN_ERRORS, Tally, pictures, reason, to_rgb, video_stream
 from stream.sources.uri import options
 from stream.types import Frame, ScanArea
 
 FALLBACK_FPS = 25.0
 """Where a clip tells neither times nor a rate."""
 
+SHORT_S = 0.5
+"""By which a header's duration may be rounded; a count of frames must be met exactly."""
+
+LOCAL_ONLY = {"protocol_whitelist": "file"}
+"""A playlist that calls itself a video must not reach into the network."""
+
 
 class FileSource(Closing):
     """Raises SourceError if the file cannot be read as a video.
 
-    Only local files are opened, so a hanging network is no danger here; a hostile file is FFmpeg's to withstand.
+    Only regular local files are opened, so nothing waits for a network. Not guarded: a hostile file that keeps FFmpeg
+    busy, or a network drive that stops answering, holds up the thread that reads.
     """
 
     synthetic = False
@@ -38,6 +45,7 @@ class FileSource(Closing):
         with self._open() as container:
             rate = video_stream(container, self.name).average_rate
         self.fps = float(rate) if rate else None
+        self._step_s = 1 / (self.fps or FALLBACK_FPS)
 
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
@@ -49,57 +57,86 @@ class FileSource(Closing):
         """See ``stream.sources.base.Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""
         index, start_s, pace = 0, 0.0, Pace(self._closed)
         while not self._closed.is_set():
-            first, end_s = index, start_s
-            for pts_s, rgb in self._pass():
-                if rgb is not None:
-                    if self.live and not pace.wait(start_s + pts_s):
-                        return
+            first, end_s = index, None
+            for pts_s, picture in self._pass():
+                if picture is not None:
                     end_s = start_s + pts_s
-                    yield Frame(index, time.monotonic_ns(), end_s, rgb, self.name)
+                    if self.live and not pace.wait(end_s):
+                        return
+                    captured_ns = time.monotonic_ns()
+                    yield Frame(index, captured_ns, end_s, to_rgb(picture, self.name), self.name)
                 index += 1
-                if self._closed.is_set():
-                    return
-            if index == first:
-                raise SourceError(f"{self.name} holds no frame that can be decoded. Expected a video clip.")
+            if self._closed.is_set():
+                return
+            if end_s is None:
+                raise SourceError(f"{self.name} holds no picture: none of {index - first} could be decoded whole.")
             if not self._loop:
                 return
-            start_s = end_s + 1 / (self.fps or FALLBACK_FPS)
+            start_s = end_s + self._step_s
 
-    def _pass(self) -> Iterator[tuple[float, NDArray[np.uint8] | None]]:
-        """Seconds since the clip's first frame and its pixels, or None for a damaged one; once through the clip."""
-        read, last_s, origin_s = 0, -1.0, None
-        step_s = 1 / (self.fps or FALLBACK_FPS)
+    def _pass(self) -> Iterator[tuple[float, av.VideoFrame | None]]:
+        """Seconds since the clip's first picture, and the picture, or None for a damaged one; once through the clip.
+
+        Raises SourceError at its end if it is shorter than its header says.
+        """
+        read, last_s, tally = 0, -self._step_s, Tally()
         try:
             with self._open() as container:
                 stream = video_stream(container, self.name)
                 # slices add no delay; whole frames in parallel decode a replay faster
                 stream.thread_type = "SLICE" if self.live else "AUTO"
-                for picture in container.decode(stream):
-                    told_s: float | None = picture.time
+                origin_s = None if stream.start_time is None else float(stream.start_time * stream.time_base)
+                for _, picture in pictures(container, stream, self._closed, tally):
+                    told_s = None if picture is None else picture.time
                     if told_s is None:
-                        pts_s = last_s + step_s if read else 0.0
+                        pts_s = last_s + self._step_s
                     else:
                         origin_s = told_s if origin_s is None else origin_s
                         pts_s = told_s - origin_s
-                    last_s = max(pts_s, last_s)  # times that run backwards stand still
+                    last_s = max(0.0, pts_s, last_s)  # times that run backwards stand still
                     read += 1
-                    if picture.is_corrupt:
+                    if picture is None:
                         self.damaged += 1
-                        yield last_s, None
-                    else:
-                        yield last_s, to_rgb(picture)
-                expected = stream.frames
+                    yield last_s, picture
+                promised = promise(container, stream)
         except OPEN_ERRORS as error:
             raise SourceError(f"{self.name} broke off after {read} frames ({reason(error)}).") from error
-        if read < expected and read:
-            raise SourceError(f"{self.name} is cut short: {read} of {expected} frames could be read.")
+        if self._closed.is_set():
+            return
+        self.damaged += max(0, tally.shown - read)  # packets that the decoder passed over in silence
+        seconds = last_s + self._step_s
+        if tally.packets < promised.frames or seconds + SHORT_S < promised.seconds:
+            whole = f"{promised.frames}" if promised.frames else f"about {round(promised.seconds / self._step_s)}"
+            raise SourceError(
+                f"{self.name} is cut short: {read} of {whole} frames could be read. Copy it again from its origin."
+            )
 
-    def _open(self) -> av.container.InputContainer:
+    def _open(self) -> InputContainer:
         if not self._path.is_file():
-            raise SourceError(f"{self._path} is not there. Expected a video file.")
+            raise SourceError(f"{self._path} is not there, or is no file. Expected a video.")
         try:
-            return av.open(str(self._path), metadata_errors="replace")
+            with self._path.open("rb") as file:
+                head = file.read(132)
+            if head.endswith(b"DICM"):
+                raise SourceError(f"{self.name} is DICOM, which cannot be read yet. Export it as MP4 or AVI.")
+            # an absolute path, for FFmpeg takes "name:rest" for a protocol
+            return av.open(str(self._path.absolute()), options=LIMITS | LOCAL_ONLY, metadata_errors="replace")
         except OPEN_ERRORS as error:
             raise SourceError(
-                f"{self.name} cannot be read as a video ({reason(error)}). Expected a clip like MP4, AVI or MKV."
+                f"{self.name} cannot be read as a video ({reason(error)}). Expected a whole clip like MP4, AVI or MKV."
             ) from error
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a header says that the file holds; 0 where it does not say."""
+
+    frames: int
+    seconds: float
+
+
+def promise(container: InputContainer, stream: av.VideoStream) -> Promise:
+    """MP4 and AVI count their frames; MKV and WebM tell how long the longest of their streams is."""
+    only_video = len(container.streams) == 1
+    seconds = container.duration / av.time_base if container.duration and only_video and not stream.frames else 0.0
+    return Promise(stream.frames, seconds)

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from stream.errors import SourceError
 from stream.sources.base import Closing, Pace
-from stream.sources.uri import SIZE_LIMIT_PX, options
+from stream.sources.uri import IMAGE_SUFFIXES, SIZE_LIMIT_PX, options
 from stream.types import Frame, ScanArea
 
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
 MASK = re.compile(r"_mask(_\d+)?$")
 """Lesion masks, as BUSI names them beside their pictures: no pictures to judge."""
 
@@ -33,7 +32,7 @@ class ImageSource(Closing):
         super().__init__()
         self.name, self.fps, self.live, self.damaged = path.name, fps, live, 0
         self._loop = loop
-        self._paths = [path] if path.is_file() else _pictures(path)
+        self._paths = [path] if path.is_file() else list_pictures(path)
         if not self._paths:
             raise SourceError(f"{path} holds no picture. Expected files such as PNG, JPEG or TIFF.")
 
@@ -51,28 +50,32 @@ class ImageSource(Closing):
             for path in self._paths:
                 if self._closed.is_set() or (self.live and not pace.wait(index / self.fps)):
                     return
-                yield Frame(index, time.monotonic_ns(), index / self.fps, read_rgb(path), self.name)
+                captured_ns = time.monotonic_ns()
+                yield Frame(index, captured_ns, index / self.fps, read_rgb(path), self.name)
                 index += 1
             if not self._loop:
                 return
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """An image file as uint8 [H, W, 3]: grey is repeated, alpha dropped, 16 bits scaled by their full range.
+    """An image file as uint8 [H, W, 3]: grey is repeated, alpha dropped, 16 bits divided by 256.
 
-    Raises SourceError naming the file.
+    Never by the picture's own brightest pixel: that would brighten one frame of a series and darken the next. Raises
+    SourceError naming the file.
     """
     try:
         data = np.fromfile(path, np.uint8)
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    except (OSError, cv2.error) as error:
-        raise SourceError(f"{path.name} cannot be read ({error}).") from error
+    except OSError as error:
+        raise SourceError(f"{path.name} cannot be read ({error.strerror}). Expected a readable picture.") from error
+    except cv2.error:  # over OpenCV's own limit of a gigapixel, or a header that contradicts itself
+        image = None
     if image is None:
         raise SourceError(f"{path.name} cannot be decoded as a picture. Expected PNG, JPEG, TIFF or the like.")
     if max(image.shape[:2]) > SIZE_LIMIT_PX:
         raise SourceError(f"{path.name} is {image.shape[1]}x{image.shape[0]}. Expected at most {SIZE_LIMIT_PX} a side.")
     if image.dtype == np.uint16:
-        image = np.right_shift(image.astype(np.uint16), 8).astype(np.uint8)
+        image = np.right_shift(image, 8).astype(np.uint8)
     elif image.dtype != np.uint8:
         raise SourceError(f"{path.name} has {image.dtype} pixels. Expected 8 or 16 bits.")
     channels = 1 if image.ndim == 2 else image.shape[2]
@@ -82,8 +85,20 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, convert), np.uint8)
 
 
-def _pictures(folder: Path) -> list[Path]:
-    found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not MASK.search(path.stem)]
-    return sorted(
-        found, key=lambda path: [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", path.stem)]
-    )
+def list_pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder in natural order (2 before 10), masks left out. Raises SourceError."""
+    try:
+        found = [
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not MASK.search(path.stem)
+        ]
+    except OSError as error:
+        raise SourceError(
+            f"{folder} cannot be read ({error.strerror}). Expected a picture or a folder of them."
+        ) from error
+    return sorted(found, key=lambda path: (_natural(path.stem), path.name))
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)]

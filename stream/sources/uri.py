@@ -14,6 +14,9 @@ FPS_LIMIT = 1000.0
 """No probe, card or clip is faster."""
 
 
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
+"""Files that are one picture; any other file is taken for a video."""
+
 Size = tuple[int, int]
 """Width and height in pixels."""
 
@@ -77,6 +80,13 @@ class Options:
         if text.isascii() and text.isdecimal() and len(text) <= 9:
             return int(text)
         raise self._wrong(key, "a whole number from 0 to 999999999")
+
+    def word(self, key: str) -> str | None:
+        """``key=NAME``, of letters, digits and underscores."""
+        text = self.values.get(key)
+        if text is None or text.replace("_", "").isalnum():
+            return text
+        raise self._wrong(key, "a name like mjpeg")
 
     def _wrong(self, key: str, expected: str) -> UsageError:
         return UsageError(f"{self.scheme}: option {key}={self.values[key][:40]!r} makes no sense. Expected {expected}.")
