@@ -1,0 +1,118 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from train import datasets
+
+
+def write(path: Path, picture: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), picture)
+
+
+def square(size: tuple[int, int], left: int) -> np.ndarray:
+    mask = np.zeros(size, np.uint8)
+    mask[10:20, left : left + 10] = 255
+    return mask
+
+
+def test_class_folders_with_several_masks_and_any_suffix(tmp_path):
+    picture = np.full((60, 80), 90, np.uint8)
+    write(tmp_path / "benign" / "benign (10).png", picture)
+    write(tmp_path / "benign" / "benign (2).jpg", picture)
+    write(tmp_path / "benign" / "benign (2)_mask.png", square((60, 80), 5))
+    write(tmp_path / "benign" / "benign (2)_mask_1.png", square((60, 80), 40))
+    write(tmp_path / "normal" / "normal (1).bmp", picture)
+    samples = datasets.load(tmp_path)
+    assert [(s.label, s.name) for s in samples] == [
+        ("normal", "normal (1)"),
+        ("benign", "benign (2)"),
+        ("benign", "benign (10)"),
+    ]
+    assert [int(s.lesion().sum()) for s in samples] == [0, 200, 0]
+    assert not any(s.external for s in samples)
+
+
+def bus_bra(root: Path) -> None:
+    for name in ("bus_0001-l", "bus_0001-r"):
+        write(root / "Images" / f"{name}.png", np.full((50, 70), 60, np.uint8))
+        write(root / "Masks" / f"{name.replace('bus', 'mask')}.png", square((50, 70), 8))
+    (root / "bus_data.csv").write_text(
+        "ID,Case,Histology,Pathology,BIRADS,Device\n"
+        "bus_0001-l,7,fibroadenoma,benign,3,GE\nbus_0001-r,7,carcinoma,malignant,5,GE\n"
+    )
+    (root / "5-fold-cv.csv").write_text("ID,Pathology,kFold\nbus_0001-l,benign,4\nbus_0001-r,malignant,4\n")
+
+
+def test_bus_bra_knows_patient_fold_and_attributes(tmp_path):
+    bus_bra(tmp_path)
+    left, right = datasets.load(tmp_path)
+    assert (left.label, left.patient, left.fold) == ("benign", "7", 4)
+    assert (right.label, right.attributes["birads"], right.attributes["device"]) == ("malignant", "5", "GE")
+    assert left.lesion().sum() == 100
+
+
+def test_a_listed_picture_that_is_missing_is_named(tmp_path):
+    bus_bra(tmp_path)
+    (tmp_path / "Images" / "bus_0001-r.png").unlink()
+    with pytest.raises(datasets.DataError, match="bus_0001-r"):
+        datasets.load(tmp_path)
+
+
+def test_udiat_is_external(tmp_path):
+    write(tmp_path / "original" / "000001.png", np.full((50, 70), 60, np.uint8))
+    write(tmp_path / "GT" / "000001.png", square((50, 70), 8))
+    (tmp_path / "labels.csv").write_text("image,pathology,diagnosis\n000001,malignant,IDC\n")
+    (sample,) = datasets.load(tmp_path)
+    assert sample.external
+    assert sample.label == "malignant"
+
+
+def test_a_mask_of_another_size_is_fitted(tmp_path):
+    write(tmp_path / "benign" / "a.png", np.full((60, 80), 90, np.uint8))
+    write(tmp_path / "benign" / "a_mask.png", square((120, 160), 20))
+    lesion = datasets.load(tmp_path)[0].lesion()
+    assert lesion.shape == (60, 80)
+    assert lesion.sum() == 25
+
+
+@pytest.mark.parametrize("picture", [np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9, 4), np.uint8)])
+def test_colour_and_alpha_are_read_as_grey(tmp_path, picture):
+    write(tmp_path / "a.png", picture)
+    grey = datasets.read_grey(tmp_path / "a.png")
+    assert grey.dtype == np.uint8
+    assert grey.shape == (9, 9)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_an_undecodable_picture_is_named(tmp_path, content):
+    (tmp_path / "broken.png").write_bytes(content)
+    with pytest.raises(datasets.DataError, match=r"broken\.png"):
+        datasets.read_grey(tmp_path / "broken.png")
+
+
+def test_an_unknown_layout_says_what_is_expected(tmp_path):
+    with pytest.raises(datasets.DataError, match="class folders"):
+        datasets.load(tmp_path)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(datasets.DataError, match="nowhere"):
+        datasets.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("busi", {"benign": 437, "malignant": 210, "normal": 133}),
+        ("busbra", {"benign": 1268, "malignant": 607}),
+        ("udiat", {"benign": 109, "malignant": 54}),
+    ],
+)
+def test_the_published_sets_are_complete(shared_data, name, labels):
+    samples = datasets.load(shared_data / name)
+    assert {label: sum(s.label == label for s in samples) for label in labels} == labels
+    assert len(samples) == sum(labels.values())
+    assert all(s.masks for s in samples if s.label != "normal")

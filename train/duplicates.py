@@ -1,0 +1,122 @@
+"""Which pictures of a data set are the same picture? Exact copies by their pixels, near copies by perceptual hash and
+correlation, mirrored ones too. Near copies on both sides of a split are a leak; with two labels they are a conflict."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import cv2
+import imagehash
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from train.datasets import Sample
+
+SIDE_PX = 64
+MOST_BITS = 20
+"""Of the 64 bits of the perceptual hash (DCT, Zauner 2010): a coarse sieve before the correlation decides."""
+
+LEAST_CORRELATION = 0.93
+"""Pearson, of the pictures at SIDE_PX. On BUSI this joins every group of a published list of 127 and splits none."""
+
+SAME_VIEW_BITS = 8
+LEAST_SAME_VIEW_CORRELATION = 0.85
+"""Within 8 bits a pair is one view (looked at by eye on BUSI), but added callipers or a shifted crop can pull its
+correlation down to 0.85; BUS-BRA, where copies were removed by its makers, has no such pair."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two pictures by their index; ``correlation`` -1..1 of the better of plain and ``mirrored``."""
+
+    first: int
+    second: int
+    correlation: float
+    mirrored: bool
+    exact: bool
+
+
+def find_pairs(greys: Sequence[NDArray[np.uint8]]) -> list[Pair]:
+    """Every pair of near copies among uint8 [H, W] pictures, most alike first."""
+    if len(greys) < 2:
+        return []
+    plain, mirrored = _thumbs(greys), _thumbs([grey[:, ::-1] for grey in greys])
+    hashes, mirrored_hashes = _hashes(greys), _hashes([grey[:, ::-1] for grey in greys])
+    digests = [
+        hashlib.sha256(np.ascontiguousarray(grey).tobytes() + str(grey.shape).encode()).digest() for grey in greys
+    ]
+    pairs = []
+    for other, other_hashes, flipped in ((plain, hashes, False), (mirrored, mirrored_hashes, True)):
+        correlation = plain @ other.T
+        bits = (hashes[:, None] != other_hashes[None]).sum(axis=-1)
+        alike = (bits <= MOST_BITS) & (correlation > LEAST_CORRELATION)
+        same_view = (bits <= SAME_VIEW_BITS) & (correlation > LEAST_SAME_VIEW_CORRELATION)
+        found = np.triu(alike | same_view, k=1)
+        for i, j in zip(*np.nonzero(found), strict=True):
+            pairs.append(Pair(int(i), int(j), float(correlation[i, j]), flipped, digests[i] == digests[j]))
+    best: dict[tuple[int, int], Pair] = {}
+    for pair in sorted(pairs, key=lambda pair: pair.correlation):
+        best[pair.first, pair.second] = pair
+    return sorted(best.values(), key=lambda pair: -pair.correlation)
+
+
+def group(count: int, pairs: Sequence[Pair]) -> list[int]:
+    """A group number for each of ``count`` pictures: those that a chain of pairs connects share one."""
+    leader = list(range(count))
+
+    def find(index: int) -> int:
+        while leader[index] != index:
+            leader[index] = leader[leader[index]]
+            index = leader[index]
+        return index
+
+    for pair in pairs:
+        leader[find(pair.second)] = find(pair.first)
+    return [find(index) for index in range(count)]
+
+
+def groups_of(samples: Sequence[Sample]) -> dict[Sample, str]:
+    """A group for every sample: its patient where known, joined with whatever is a near copy within its data set."""
+    groups: dict[Sample, str] = {}
+    for dataset in dict.fromkeys(sample.dataset for sample in samples):
+        own = [sample for sample in samples if sample.dataset == dataset]
+        pairs = find_pairs([sample.grey() for sample in own])
+        by_patient: dict[str, list[int]] = {}
+        for index, sample in enumerate(own):
+            if sample.patient is not None:
+                by_patient.setdefault(sample.patient, []).append(index)
+        pairs += [
+            Pair(first, second, 1.0, mirrored=False, exact=False)
+            for members in by_patient.values()
+            for first, second in pairwise(members)
+        ]
+        groups |= {s: f"{dataset}-{leader}" for s, leader in zip(own, group(len(own), pairs), strict=True)}
+    return groups
+
+
+def conflicts(samples: Sequence[Sample], groups: dict[Sample, str]) -> list[list[Sample]]:
+    """The groups whose members carry different labels, patients' own several lesions aside."""
+    members: dict[str, list[Sample]] = {}
+    for sample in samples:
+        members.setdefault(groups[sample], []).append(sample)
+    return [
+        group
+        for group in members.values()
+        if any(a.label != b.label and (a.patient is None or a.patient != b.patient) for a, b in combinations(group, 2))
+    ]
+
+
+def _thumbs(greys: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Unit vectors with zero mean, float32 [N, SIDE_PX * SIDE_PX], so that a product is a correlation."""
+    rows = [
+        cv2.resize(np.ascontiguousarray(g), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA).ravel() for g in greys
+    ]
+    thumbs = np.stack(rows).astype(np.float32)
+    thumbs -= thumbs.mean(axis=1, keepdims=True)
+    return np.asarray(thumbs / np.maximum(np.linalg.norm(thumbs, axis=1, keepdims=True), 1e-6), np.float32)
+
+
+def _hashes(greys: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
+    return np.stack([imagehash.phash(Image.fromarray(np.ascontiguousarray(grey))).hash.ravel() for grey in greys])

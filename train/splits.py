@@ -1,0 +1,68 @@
+"""Who trains and who tests? Near copies and patients stay on one side; the external set is never trained on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+
+from train.datasets import Sample
+from train.duplicates import conflicts
+
+Groups = Mapping[Sample, str]
+Split = tuple[list[Sample], list[Sample]]
+
+
+class LeakError(ValueError):
+    """A near copy, a patient or an external picture is on the wrong side of a split."""
+
+
+def without_conflicts(samples: Sequence[Sample], groups: Groups) -> list[Sample]:
+    """The samples without those whose near copy carries another label: one of the two is wrong, nobody knows which."""
+    dropped = {sample for group in conflicts(samples, dict(groups)) for sample in group}
+    return [sample for sample in samples if sample not in dropped]
+
+
+def folds(samples: Sequence[Sample], groups: Groups, *, count: int = 5, seed: int = 0) -> Iterator[Split]:
+    """``count`` splits (train, test) that test every sample once.
+
+    A sample with an official fold keeps it; the others are dealt by whole groups, stratified by label.
+    """
+    official = [sample for sample in samples if sample.fold is not None]
+    rest = [sample for sample in samples if sample.fold is None]
+    fold = {sample: sample.fold for sample in official}
+    if rest:
+        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+        labels, names = [s.label for s in rest], [groups[s] for s in rest]
+        for number, (_, test) in enumerate(splitter.split(rest, labels, names), 1):
+            fold |= {rest[index]: number for index in test}
+    for number in range(1, count + 1):
+        yield [s for s in samples if fold[s] != number], [s for s in samples if fold[s] == number]
+
+
+def random_split(samples: Sequence[Sample], train_share: float, seed: int) -> Split:
+    """The paper's split: by picture, stratified by label, near copies ignored. It leaks; see ``leaked``."""
+    labels = [sample.label for sample in samples]
+    train, test = train_test_split(np.arange(len(samples)), train_size=train_share, stratify=labels, random_state=seed)
+    return [samples[i] for i in sorted(train)], [samples[i] for i in sorted(test)]
+
+
+def leaked(train: Sequence[Sample], test: Sequence[Sample], groups: Groups) -> list[Sample]:
+    """The test samples whose near copy or patient is trained on."""
+    seen = {groups[sample] for sample in train}
+    return [sample for sample in test if groups[sample] in seen]
+
+
+def check(train: Sequence[Sample], test: Sequence[Sample], groups: Groups) -> None:
+    """Raises LeakError if a group crosses the split or an external sample is trained on.
+
+    ``groups`` must know every training sample; test samples of other data sets may be missing from it.
+    """
+    for sample in train:
+        if sample.external:
+            raise LeakError(
+                f"{sample.dataset}/{sample.name} is external: it must never be trained, tuned or selected on"
+            )
+    crossing = leaked(train, [sample for sample in test if sample in groups], groups)
+    if crossing:
+        names = ", ".join(f"{sample.dataset}/{sample.name}" for sample in crossing[:3])
+        raise LeakError(f"{len(crossing)} test pictures have a near copy or their patient in training: {names} …")
