@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from threading import Thread
 from types import FrameType
 
@@ -19,15 +19,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stream.errors import UsageError
 from stream.web.control import Control
 from stream.web.guard import Guard
-from stream.web.routes import plain_page, routes
+from stream.web.routes import ControlRoomState, plain_page, routes
 
 log = logging.getLogger(__name__)
 
 SEND_BUFFER_BYTES = 1 << 18
 """Of one connection, in the kernel: two pictures. Left alone it grows to megabytes, which a slow player sees as lag."""
 
-LET_GO_S = 2
-"""What open requests get to finish after Ctrl-C; the viewers have been told to end by then."""
+LET_GO_S = 1.0
+"""What browsers get to close their connections after Ctrl-C, before they are cut: a stuck player never would."""
 
 
 class Front:
@@ -35,6 +35,7 @@ class Front:
 
     def __init__(self) -> None:
         self.control_room: ASGIApp | None = None
+        self.state: ControlRoomState = "opening"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
@@ -47,48 +48,54 @@ def create_app(control: Control) -> FastAPI:
 
     async def keep_control_room() -> None:
         room = await load_control_room(control)
+        if room is None:
+            front.state = "failed"
+            return
         async with room.router.lifespan_context(room):
-            front.control_room = room
+            front.control_room, front.state = room, "open"
             await asyncio.Event().wait()  # until cancelled
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         room = asyncio.create_task(keep_control_room())
-        room.add_done_callback(_report)
         yield
         room.cancel()
         await asyncio.wait([room])
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(routes(control, lambda: front.control_room is not None))
+    app.include_router(routes(control, lambda: front.state))
     app.mount("/", front)
     app.add_middleware(Guard)
     return app
 
 
-async def load_control_room(control: Control) -> FastAPI:
-    """Import Gradio and build its page on a daemon thread, which Ctrl-C need not wait for."""
+async def load_control_room(control: Control) -> FastAPI | None:
+    """Import Gradio and build its page on a daemon thread, which Ctrl-C need not wait for. None if that fails."""
     loop = asyncio.get_running_loop()
-    built: asyncio.Future[FastAPI] = loop.create_future()
+    built: asyncio.Future[FastAPI | None] = loop.create_future()
 
-    def hand_over(room: FastAPI) -> None:
+    def hand_over(room: FastAPI | None) -> None:
         if not built.cancelled():
             built.set_result(room)
 
-    def build() -> None:
-        from stream.web.page import create_control_room  # imports Gradio: seconds
+    async def in_a_loop(create: Callable[[Control], FastAPI]) -> FastAPI:
+        return create(control)
 
-        room = create_control_room(control)
+    def build() -> None:
+        room = None
+        try:
+            from stream.web.page import create_control_room  # imports Gradio: seconds
+
+            room = asyncio.run(
+                in_a_loop(create_control_room)
+            )  # where none runs, Gradio makes some and leaves them open
+        except Exception:
+            log.exception("the controls cannot be loaded; the picture goes on without them")
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(hand_over, room)
 
     Thread(target=build, name="control room", daemon=True).start()
     return await built
-
-
-def _report(room: "asyncio.Task[None]") -> None:
-    if not room.cancelled() and room.exception() is not None:
-        log.error("the control room cannot be opened, the plain page stays: %s", room.exception())
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -112,7 +119,6 @@ def serve(control: Control, listener: socket.socket) -> None:
         ws="websockets-sansio",
         ws_per_message_deflate=False,  # JPEG does not get smaller
         ws_max_size=1024,  # acknowledgements are one word
-        timeout_graceful_shutdown=LET_GO_S,
     )
     _Server(config, control).run(sockets=[listener])
 
@@ -126,7 +132,13 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await asyncio.to_thread(self._control.broadcast.close)
+        asyncio.get_running_loop().call_later(LET_GO_S, self._cut)
         await super().shutdown(sockets)
+
+    def _cut(self) -> None:
+        for connection in self.server_state.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)

@@ -4,7 +4,7 @@ from typing import Any
 
 from stream.overlay import CLASS_COLOURS, WHITE, Colour, class_label, headline
 from stream.status import Moment, Status
-from stream.timing import Counts, Summary
+from stream.timing import Summary
 from stream.web.control import Now
 from stream.web.viewer import Audience
 
@@ -17,14 +17,12 @@ def readout(now: Now, audience: Audience, timeline_s: float) -> dict[str, Any]:
     facts = {
         "phase": "starting",
         "error": now.error,
-        "engine_choice": now.engine_name,
         "viewers": audience.viewers,
-        "skipped": audience.skipped,
         "painted_ms": milliseconds(audience.painted_ms),
         "timeline_s": timeline_s,
     }
     if now.pipeline is not None:
-        facts |= run(now.pipeline.status())
+        facts |= run(now.pipeline.status(), audience.skipped)
     if now.error is not None:
         facts["phase"] = "failed"
     elif now.stopped and facts["error"] is None:
@@ -32,7 +30,7 @@ def readout(now: Now, audience: Audience, timeline_s: float) -> dict[str, Any]:
     return facts
 
 
-def run(status: Status) -> dict[str, Any]:
+def run(status: Status, not_shown: int) -> dict[str, Any]:
     """How a run goes. Probabilities are 0..1, in the order of ``classes``."""
     words, colour = ("", WHITE) if status.assessment is None else headline(status.assessment)
     return {
@@ -54,7 +52,7 @@ def run(status: Status) -> dict[str, Any]:
         "reason": "" if status.assessment is None else reason(status, words),
         "fps": round(status.fps, 1),
         "drawn_ms": milliseconds(status.latency_ms),
-        "counts": count_rows(status.counts, status.not_drawn, status.not_recorded),
+        "counts": count_rows(status, not_shown),
         "recording": status.recording.value,
         "recording_error": status.recording_error,
         "timeline": thin(status.timeline),
@@ -66,8 +64,9 @@ def reason(status: Status, words: str) -> str:
     return "" if status.assessment is None or status.assessment.reason == words else status.assessment.reason
 
 
-def count_rows(counts: Counts, not_drawn: int, not_recorded: int) -> list[dict[str, Any]]:
+def count_rows(status: Status, not_shown: int) -> list[dict[str, Any]]:
     """One row per fate of a frame and reason; captured is the sum of the next ones, but for those in flight."""
+    counts = status.counts
     rows: list[dict[str, Any]] = [
         {"label": "captured", "reason": "", "count": counts.captured},
         {"label": "analysed", "reason": "", "count": counts.analysed},
@@ -75,7 +74,11 @@ def count_rows(counts: Counts, not_drawn: int, not_recorded: int) -> list[dict[s
     fates = {"not analysed": counts.not_analysed, "dropped": counts.dropped, "failed": counts.failed}
     for label, reasons in fates.items():
         rows += [{"label": label, "reason": why, "count": count} for why, count in sorted(reasons.items())]
-    lost_later = {"analysed, not drawn": not_drawn, "drawn, not recorded": not_recorded}
+    lost_later = {
+        "analysed, not drawn": status.not_drawn,
+        "drawn, not recorded": status.not_recorded,
+        "drawn, skipped by a screen": not_shown,
+    }
     return rows + [{"label": label, "reason": "", "count": count} for label, count in lost_later.items() if count]
 
 

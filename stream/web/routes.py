@@ -6,7 +6,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
@@ -17,6 +17,8 @@ from stream.web.control import Control
 from stream.web.readout import readout
 from stream.web.viewer import Broadcast, Picture, Viewer
 
+ControlRoomState = Literal["opening", "open", "failed"]
+
 STATIC = files("stream.web.static")
 
 MEDIA_TYPES = {
@@ -26,8 +28,8 @@ MEDIA_TYPES = {
 """What /viewer/ serves."""
 
 
-def routes(control: Control, has_control_room: Callable[[], bool]) -> APIRouter:
-    """The routes that do not wait for Gradio. ``has_control_room`` tells the plain page when to make way for it."""
+def routes(control: Control, control_room: Callable[[], ControlRoomState]) -> APIRouter:
+    """The routes that do not wait for Gradio. ``control_room`` tells the plain page when to make way for it."""
     router = APIRouter()
 
     @router.websocket("/ws")
@@ -46,7 +48,7 @@ def routes(control: Control, has_control_room: Callable[[], bool]) -> APIRouter:
     @router.get("/status.json")
     def status() -> dict[str, Any]:
         told = readout(control.now(), control.broadcast.audience(), control.timeline_s)
-        return told | {"control_room": has_control_room()}
+        return told | {"opacity": control.opacity, "control_room": control_room()}
 
     @router.get("/viewer/{name}")
     def own_file(name: str) -> Response:
@@ -66,28 +68,25 @@ async def send_pictures(socket: WebSocket, broadcast: Broadcast) -> None:
     """
     with broadcast.join() as viewer:
         free = asyncio.Event()
-        sides = [asyncio.create_task(_send(socket, viewer, free)), asyncio.create_task(_hear(socket, viewer, free))]
-        _, rest = await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
-        for side in rest:
-            side.cancel()
-        await asyncio.gather(*sides, return_exceptions=True)
-    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # closed by the other side already
-        await socket.close()
+        sending = asyncio.create_task(_send(socket, viewer, free))
+        try:
+            with contextlib.suppress(WebSocketDisconnect):
+                async for word in socket.iter_text():
+                    if word == "painted":
+                        viewer.painted()
+                    free.set()
+        finally:
+            sending.cancel()
+            await asyncio.wait([sending])
 
 
 async def _send(socket: WebSocket, viewer: Viewer, free: asyncio.Event) -> None:
-    async for picture in viewer:
-        await socket.send_bytes(message(picture, time.monotonic_ns()))
-        await free.wait()
-        free.clear()
-
-
-async def _hear(socket: WebSocket, viewer: Viewer, free: asyncio.Event) -> None:
-    with contextlib.suppress(WebSocketDisconnect):
-        async for word in socket.iter_text():
-            if word == "painted":
-                viewer.painted()
-            free.set()
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # closed by the browser, which the listener hears
+        async for picture in viewer:
+            await socket.send_bytes(message(picture, time.monotonic_ns()))
+            await free.wait()
+            free.clear()
+        await socket.close()
 
 
 def message(picture: Picture, now_ns: int) -> bytes:

@@ -117,6 +117,7 @@ class Broadcast:
     def publish(self, view: View) -> None:
         """Show this next. Returns at once, from any thread."""
         with self._guard:
+            self._skipped += self._waiting is not None and bool(self._viewers)
             self._waiting = view
             self._guard.notify()
 

@@ -1,0 +1,170 @@
+"""The whole product as a user meets it: the command, the page in a real browser, the picture, the controls."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+from rcdnet.weights import SHIPPED
+from stream.types import RESEARCH_NOTICE
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+PATIENCE_S = 60
+"""For Gradio on a machine that is busy with other things; a condition that holds is noticed at once."""
+
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1400,900",
+]
+
+PIXELS = """
+const canvas = document.querySelector("#rcd-canvas");
+const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+let sum = 0, hash = 0;
+for (let at = 0; at < pixels.length; at += 52) { sum += pixels[at]; hash = (31 * hash + pixels[at]) | 0; }
+return [hash, sum / (pixels.length / 52)];
+"""
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None or CHROMEDRIVER is None, reason="chromium is not installed")
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """``python -m stream run`` on the phantom, with the shipped network where there is one."""
+    engine = "auto" if (SHIPPED / "rcdnet.onnx").exists() else "fake"
+    arguments = ["run", "--source", "phantom:", "--engine", engine, "--port", "0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        found = re.search(r"http://\S+", said)
+        try:
+            assert found is not None, said
+            yield found[0]
+        finally:
+            process.send_signal(signal.SIGINT)
+            rest = process.stderr.read()
+    assert process.returncode == 0, rest
+    assert "Traceback" not in rest, rest
+
+
+@pytest.fixture(scope="module")
+def browser(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """The page with its controls, the picture painted at least once."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
+    try:
+        browser.get(address)
+        until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#start"))
+        until(browser, lambda: frame(browser) is not None)
+        yield browser
+    finally:
+        browser.quit()
+
+
+def until(browser: webdriver.Chrome, condition: object) -> None:
+    WebDriverWait(browser, PATIENCE_S, poll_frequency=0.1).until(lambda _: condition())  # type: ignore[operator]
+
+
+def frame(browser: webdriver.Chrome) -> int | None:
+    text = browser.execute_script("return document.querySelector('#rcd-canvas')?.dataset.frame")
+    return None if text is None else int(text)
+
+
+def shown(browser: webdriver.Chrome, name: str) -> str:
+    script = "return document.querySelector(`[data-show='${arguments[0]}']`)?.textContent ?? ''"
+    return str(browser.execute_script(script, name))
+
+
+def phase(browser: webdriver.Chrome) -> str:
+    return str(browser.execute_script("return document.querySelector('.rcd-phase')?.dataset.phase"))
+
+
+def control(browser: webdriver.Chrome, selector: str) -> WebElement:
+    until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, selector))
+    return browser.find_element(By.CSS_SELECTOR, selector)
+
+
+def test_the_painted_pixels_change(browser: webdriver.Chrome) -> None:
+    first, brightness = browser.execute_script(PIXELS)
+    assert brightness > 5, "the canvas is black"
+    until(browser, lambda: browser.execute_script(PIXELS)[0] != first)
+
+
+def test_the_numbers_move(browser: webdriver.Chrome) -> None:
+    until(browser, lambda: shown(browser, "painted-p99") not in ("", "–"))
+    until(browser, lambda: shown(browser, "drawn-p99") not in ("", "–"))
+    until(browser, lambda: float(shown(browser, "painted-fps").replace("–", "0")) > 1)
+    before = shown(browser, "counts")
+    until(browser, lambda: shown(browser, "counts") != before)
+
+
+def test_the_timeline_is_drawn(browser: webdriver.Chrome) -> None:
+    coloured = """
+    const canvas = document.querySelector("#rcd-timeline");
+    const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    let count = 0;
+    for (let at = 0; at < pixels.length; at += 4) count += pixels[at + 3] > 0 && pixels[at] > pixels[at + 2] + 60;
+    return count;
+    """  # red: the line of the class malignant
+    until(browser, lambda: browser.execute_script(coloured) > 20)
+
+
+def test_the_page_says_what_it_is_not(browser: webdriver.Chrome) -> None:
+    notice = browser.find_element(By.CSS_SELECTOR, ".rcd-notice")
+    assert notice.is_displayed()
+    assert notice.text == RESEARCH_NOTICE
+    assert browser.find_element(By.CSS_SELECTOR, ".rcd-synthetic").is_displayed()
+
+
+def test_the_opacity_reaches_the_picture(browser: webdriver.Chrome, address: str) -> None:
+    number = control(browser, "#opacity input[type=number]")
+    browser.execute_script(
+        "arguments[0].value = '0.9'; arguments[0].dispatchEvent(new Event('input', {bubbles: true}));"
+        "arguments[0].dispatchEvent(new Event('change', {bubbles: true}));",
+        number,
+    )
+    script = "return fetch('/status.json').then((answer) => answer.json()).then((status) => status.opacity)"
+    until(browser, lambda: browser.execute_script(script) == 0.9)
+
+
+def test_stop_is_visible_and_start_goes_on(browser: webdriver.Chrome) -> None:
+    control(browser, "#stop").click()
+    until(browser, lambda: phase(browser) == "stopped")
+    until(browser, lambda: browser.find_element(By.CSS_SELECTOR, ".rcd-veil").is_displayed())
+    stopped_at = frame(browser)
+    control(browser, "#start").click()
+    until(browser, lambda: phase(browser) == "running")
+    until(browser, lambda: frame(browser) != stopped_at)
+    until(browser, lambda: not browser.find_element(By.CSS_SELECTOR, ".rcd-veil").is_displayed())
+
+
+def test_nothing_is_fetched_from_elsewhere(browser: webdriver.Chrome, address: str) -> None:
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    hosts = {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "blob:", "chrome:"))}
+    assert hosts == {urlsplit(address).netloc}

@@ -1,0 +1,211 @@
+import asyncio
+import socket
+import struct
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from engines.errors import EngineError
+from stream.config import StreamConfig
+from stream.errors import StreamError, UsageError
+from stream.types import RESEARCH_NOTICE
+from stream.web.app import create_app, listen
+from stream.web.control import Control
+from stream.web.guard import is_own_name
+from stream.web.routes import mjpeg_parts
+
+ADDRESS = "http://127.0.0.1:7860"
+SOCKET = "ws://127.0.0.1:7860/ws"
+PHANTOM = "phantom:?size=320x240"
+
+
+@pytest.fixture
+def control() -> Iterator[Control]:
+    with Control(StreamConfig(), PHANTOM, "fake") as control:
+        yield control
+
+
+@pytest.fixture
+def client(control: Control) -> TestClient:
+    """Without the application's start: Gradio is not loaded."""
+    return TestClient(create_app(control), base_url=ADDRESS)
+
+
+def test_the_socket_sends_index_age_and_jpeg_and_times_what_is_painted(control: Control, client: TestClient) -> None:
+    control.start()
+    with client.websocket_connect(SOCKET) as socket_:
+        indices = []
+        for _ in range(3):
+            message = socket_.receive_bytes()
+            index, age_ms = struct.unpack_from("<If", message)
+            assert age_ms > 0
+            assert cv2.imdecode(np.frombuffer(message[8:], np.uint8), cv2.IMREAD_COLOR).shape[0] >= 240
+            indices.append(index)
+            socket_.send_text("painted")
+    assert indices == sorted(set(indices))
+    assert client.get("/status.json").json()["painted_ms"]["p50"] > 0
+
+
+def test_a_screen_that_does_not_answer_gets_no_second_picture(control: Control, client: TestClient) -> None:
+    control.start()
+    with client.websocket_connect(SOCKET) as silent, client.websocket_connect(SOCKET) as other:
+        (first,) = struct.unpack_from("<I", silent.receive_bytes())
+        shown = []
+        for _ in range(6):
+            shown += struct.unpack_from("<I", other.receive_bytes())
+            other.send_text("painted")
+        silent.send_text("passed")
+        (second,) = struct.unpack_from("<I", silent.receive_bytes())
+    assert first < shown[-2] <= second
+
+
+def test_mjpeg_is_one_jpeg_a_part(control: Control) -> None:
+    async def first_parts() -> list[bytes]:
+        parts = mjpeg_parts(control.broadcast)
+        taken = [await anext(parts), await anext(parts)]
+        await parts.aclose()
+        return taken
+
+    control.start()
+    for part in asyncio.run(first_parts()):
+        head, _, body = part.partition(b"\r\n\r\n")
+        assert head.startswith(b"--frame\r\nContent-Type: image/jpeg\r\n")
+        assert cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR) is not None
+
+
+def test_the_status_tells_the_run_in_words_and_numbers(control: Control, client: TestClient) -> None:
+    control.start()
+    with client.websocket_connect(SOCKET) as socket_:
+        socket_.receive_bytes()
+        status = client.get("/status.json").json()
+    assert status["phase"] == "running"
+    assert status["synthetic"] is True
+    assert status["engine"]["name"] == "fake"
+    assert status["classes"] == ["no lesion", "benign", "malignant"]
+    assert {"captured", "analysed"} <= {row["label"] for row in status["counts"]}
+    assert all(len(moment["smoothed"]) == 3 for moment in status["timeline"])
+
+
+def test_stop_and_start_are_seen_in_the_status(control: Control, client: TestClient) -> None:
+    assert client.get("/status.json").json()["phase"] == "stopped"
+    control.start()
+    control.stop()
+    assert client.get("/status.json").json()["phase"] == "stopped"
+    control.start()
+    assert client.get("/status.json").json()["phase"] in ("starting", "running")
+
+
+@pytest.mark.parametrize(("source", "engine"), [("none.mp4", "fake"), (PHANTOM, "none_such")])
+def test_what_cannot_start_is_a_visible_failure_and_can_be_mended(
+    control: Control, client: TestClient, source: str, engine: str
+) -> None:
+    with pytest.raises((StreamError, EngineError)) as refusal:
+        control.start(source, engine)
+    status = client.get("/status.json").json()
+    assert (status["phase"], status["error"]) == ("failed", str(refusal.value))
+    control.start(PHANTOM, "fake")
+    assert client.get("/status.json").json()["error"] is None
+
+
+def test_the_opacity_holds_for_this_run_and_the_next(control: Control) -> None:
+    control.start()
+    control.set_opacity(0.8)
+    running = control.now().pipeline
+    assert running is not None
+    assert running.style.opacity == 0.8
+    control.start()
+    restarted = control.now().pipeline
+    assert restarted is not None
+    assert restarted.style.opacity == 0.8
+
+
+def test_an_opacity_beyond_one_is_refused(control: Control) -> None:
+    with pytest.raises(UsageError, match="0 to 1"):
+        control.set_opacity(1.5)
+
+
+def test_the_page_offers_the_given_source_without_its_folder_and_the_phantom() -> None:
+    with Control(StreamConfig(), "/patients/Miller/scan.mp4", "fake") as control:
+        offered = control.sources()
+    assert offered["phantom (synthetic)"] == "phantom:"
+    assert not any("Miller" in label for label in offered)
+
+
+def test_the_plain_page_comes_before_gradio_and_says_what_this_is_not(client: TestClient) -> None:
+    page = client.get("/").text
+    assert RESEARCH_NOTICE in page
+    assert 'id="rcd-canvas"' in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "[[" not in page
+
+
+def test_every_answer_forbids_other_hosts_and_other_pages(client: TestClient) -> None:
+    headers = client.get("/status.json").headers
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "rebound.example"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "http://127.0.0.1:9999"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+    ],
+)
+def test_other_pages_are_refused(client: TestClient, headers: dict[str, str]) -> None:
+    assert client.get("/status.json", headers=headers).status_code == 403
+    with pytest.raises(WebSocketDisconnect) as refusal, client.websocket_connect(SOCKET, headers=headers):
+        pass
+    assert refusal.value.code == 1008
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": ADDRESS},
+        {"Host": "localhost:7860"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+    ],
+)
+def test_our_own_page_and_a_link_to_it_are_not_refused(client: TestClient, headers: dict[str, str]) -> None:
+    assert client.get("/status.json", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "192.168.0.7", "::1", "localhost"])
+def test_addresses_are_own_names(name: str) -> None:
+    assert is_own_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "localhost.example", "127.0.0.1.nip.io", "evil.example"])
+def test_names_that_others_can_point_here_are_not(name: str) -> None:
+    assert not is_own_name(name)
+
+
+@pytest.mark.parametrize("path", ["/viewer/__init__.py", "/viewer/..%2Fapp.py", "/viewer/none.js"])
+def test_only_the_page_s_own_files_are_served(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_a_port_in_use_is_wrong_use() -> None:
+    with listen("127.0.0.1", 0) as taken, pytest.raises(UsageError, match="--port"):
+        listen("127.0.0.1", taken.getsockname()[1])
+
+
+def test_an_address_of_another_machine_is_wrong_use() -> None:
+    with pytest.raises(UsageError, match="--host"):
+        listen("192.0.2.1", 0)
+
+
+def test_connections_keep_little_in_the_kernel() -> None:
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 1 << 19

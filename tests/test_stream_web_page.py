@@ -1,0 +1,65 @@
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from stream.config import StreamConfig
+from stream.web.app import create_app
+from stream.web.control import Control
+
+ADDRESS = "http://127.0.0.1:7860"
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    """The whole application, once its control room is open."""
+    with (
+        Control(StreamConfig(), "phantom:?size=320x240", "fake") as control,
+        TestClient(create_app(control), base_url=ADDRESS) as client,
+    ):
+        while (state := client.get("/status.json").json()["control_room"]) == "opening":
+            pass
+        assert state == "open"
+        yield client
+
+
+def components(client: TestClient) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = client.get("/config").json()["components"]
+    return found
+
+
+def test_the_control_room_takes_the_place_of_the_plain_page(client: TestClient) -> None:
+    assert "Opening the control room" not in client.get("/").text
+    assert client.get("/config").json()["title"] == "RcdNet Live"
+
+
+def test_it_has_the_controls(client: TestClient) -> None:
+    labels = {part["props"].get("label") or part["props"].get("value") for part in components(client)}  # type: ignore[attr-defined]
+    assert {"Source", "Engine", "Start", "Stop", "Heat map opacity"} <= labels
+
+
+def test_it_takes_no_free_text_and_no_files(client: TestClient) -> None:
+    kinds = {part["type"] for part in components(client)}
+    assert not kinds & {"textbox", "file", "uploadbutton", "fileexplorer", "image", "video", "code"}
+    assert not any(part["props"].get("allow_custom_value") for part in components(client))  # type: ignore[attr-defined]
+
+
+def test_nothing_is_told_to_anybody(client: TestClient) -> None:
+    assert client.get("/config").json()["analytics_enabled"] is False
+
+
+@pytest.mark.parametrize(
+    "path", ["/gradio_api/file=/etc/hostname", "/gradio_api/proxy=https://example.com/", "/gradio_api/upload_progress"]
+)
+def test_gradio_s_doors_to_files_and_addresses_are_shut(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 403
+
+
+def test_nothing_can_be_uploaded(client: TestClient) -> None:
+    assert client.post("/gradio_api/upload", files={"files": b"x"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/monitoring", "/monitoring/summary", "/docs", "/gradio_api/mcp/"])
+def test_what_gradio_offers_besides_is_off(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404 or "not enabled" in answer.text, answer.text[:200]

@@ -1,0 +1,102 @@
+import asyncio
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pytest
+from stream_views import view
+
+from stream.types import State
+from stream.web.viewer import Broadcast, encode
+
+
+@pytest.fixture
+def broadcast() -> Iterator[Broadcast]:
+    broadcast = Broadcast(jpeg_quality=80)
+    yield broadcast
+    broadcast.close()
+
+
+def test_the_jpeg_shows_the_picture_in_its_colours() -> None:
+    shown = view()
+    picture = np.zeros_like(shown.picture)
+    picture[:, :32] = (200, 40, 20)
+    jpeg = encode(type(shown)(shown.frame, shown.assessment, picture), 90).jpeg
+    decoded = cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    assert np.abs(decoded[10:38, 4:28].astype(int) - (200, 40, 20)).max() < 12
+
+
+def test_a_viewer_that_was_away_gets_the_newest_picture_only(broadcast: Broadcast) -> None:
+    async def watch() -> list[int]:
+        with broadcast.join() as slow, broadcast.join() as quick:
+            seen = []
+            for index in range(5):
+                broadcast.publish(view(index))
+                assert (await anext(quick)).index == index
+            seen.append((await anext(slow)).index)
+            return seen
+
+    assert asyncio.run(watch()) == [4]
+    assert broadcast.audience().skipped == 4
+
+
+def test_who_comes_late_sees_the_last_picture_at_once_and_does_not_count_as_slow(broadcast: Broadcast) -> None:
+    async def watch() -> int:
+        with broadcast.join() as first:
+            broadcast.publish(view(7))
+            await anext(first)
+        with broadcast.join() as late:
+            picture = await anext(late)
+            late.painted()
+            return picture.index
+
+    assert asyncio.run(watch()) == 7
+    assert broadcast.audience().painted_ms is None
+
+
+def test_a_picture_published_to_nobody_waits_for_the_first_viewer(broadcast: Broadcast) -> None:
+    async def watch() -> int:
+        broadcast.publish(view(1))
+        broadcast.publish(view(2))
+        with broadcast.join() as viewer:
+            return (await anext(viewer)).index
+
+    assert asyncio.run(watch()) == 2
+
+
+@pytest.mark.parametrize(("state", "counted"), [(State.CLEAR_FINDING, 1), (State.NO_SIGNAL, 0)])
+def test_painted_pictures_are_timed_unless_an_old_frame_is_repeated(
+    broadcast: Broadcast, state: State, counted: int
+) -> None:
+    async def watch() -> None:
+        with broadcast.join() as viewer:
+            broadcast.publish(view(state=state))
+            await anext(viewer)
+            viewer.painted()
+            viewer.painted()  # twice for one picture counts once
+
+    asyncio.run(watch())
+    summary = broadcast.audience().painted_ms
+    assert (0 if summary is None else summary.count) == counted
+
+
+def test_a_viewer_that_breaks_off_is_forgotten(broadcast: Broadcast) -> None:
+    async def break_off() -> None:
+        with broadcast.join():
+            assert broadcast.audience().viewers == 1
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        asyncio.run(break_off())
+    assert broadcast.audience().viewers == 0
+
+
+def test_closing_ends_those_who_watch_and_those_who_come_after(broadcast: Broadcast) -> None:
+    async def watch() -> list[int]:
+        with broadcast.join() as viewer:
+            await asyncio.to_thread(broadcast.close)
+            seen = [picture.index async for picture in viewer]
+        with broadcast.join() as late:
+            return seen + [picture.index async for picture in late]
+
+    assert asyncio.run(watch()) == []
