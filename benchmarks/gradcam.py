@@ -1,0 +1,54 @@
+"""The usual way to a heat map, to be measured against: PyTorch eager, hooks and a backward pass (pytorch-grad-cam)."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_grad_cam import GradCAM
+from torch import Tensor, nn
+
+from engines.errors import WeightsError
+from rcdnet import checkpoint
+from rcdnet.model import RcdNet
+
+
+class EagerGradCam:
+    """Grad-CAM of the likeliest class on the last maps before the linear layer. Raises WeightsError.
+
+    A context manager: leaving it removes the hooks.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        try:
+            model = checkpoint.load(weights)
+        except checkpoint.CheckpointError as error:
+            raise WeightsError(str(error)) from error
+        self._cam = GradCAM(_LogitsAlone(model), [model.attention])
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 [N, H, W] prepared -> float32 [N, H, W], 0..1, each stretched to its own range, as Grad-CAM does."""
+        return np.asarray(self._cam(torch.from_numpy(images).unsqueeze(1), targets=None), np.float32)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cam.activations_and_grads.release()
+
+
+class _LogitsAlone(nn.Module):
+    """Grad-CAM expects images [N, 1, H, W] and one output."""
+
+    def __init__(self, model: RcdNet) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[N, 1, H, W] -> [N, K]."""
+        logits: Tensor = self.model(images.squeeze(1))[0]
+        return logits

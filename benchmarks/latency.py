@@ -1,0 +1,127 @@
+"""python -m benchmarks.latency: how long does a frame take, what gets lost, and what do class maps cost?
+
+Every engine and every ratio is measured in a fresh process, one after the other; this one only starts them, so that
+none inherits the memory or the threads of another. Tables go to stdout, progress to stderr.
+"""
+
+import json
+import multiprocessing
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Annotated, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+
+from benchmarks.ratios import Ratio, class_maps_cost, eager_gradcam_over_engine
+from benchmarks.report import Report, machine, show
+from benchmarks.workload import CLIP, EngineRuns, make_clip, measure_engine
+from engines.catalog import ENGINES, choices
+from engines.errors import EngineError, EngineUnavailable, UnknownEngine
+from rcdnet.weights import SHIPPED
+from stream.__main__ import exit_codes
+from stream.errors import UsageError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CPU_ENGINES = ("openvino_cpu", "torch_reference")
+"""Engines that compute on the processor; the best of them is held against Grad-CAM there."""
+
+out, err = Console(), Console(stderr=True, soft_wrap=True)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    engine: Annotated[str, typer.Option(help="all, auto, or a name from: python -m engines list")] = "auto",
+    source: Annotated[
+        str | None, typer.Option(help="for the live run; without it, the 720p clip that the benchmark makes")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.5, help="for each run and each ratio")] = 10.0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
+) -> None:
+    """Measure engines in live use and in replay, and what the class maps buy and cost."""
+    with exit_codes():
+        if json_file is not None and not json_file.absolute().parent.is_dir():
+            raise UsageError(f"--json {json_file}: there is no such folder. Expected a file in one that exists.")
+        report = measure(engine, source, seconds)
+        show(report, out)
+        if json_file is not None:
+            write(report, json_file)
+
+
+def measure(engine: str, source: str | None, seconds: float, weights: Path = SHIPPED) -> Report:
+    """Everything, in turn. With ``engine`` "all", one that does not run here is reported, not raised."""
+    if engine not in ("all", *choices()):
+        raise UnknownEngine(f"no engine '{engine}'. Expected one of: all, {', '.join(choices())}.")
+    before = machine()
+    engines: dict[str, EngineRuns | str] = {}
+    with tempfile.TemporaryDirectory(prefix="rcdnet-benchmark-") as folder:
+        clip = Path(folder) / "phantom_720p.mp4"
+        err.print("making a 1280x720 clip from the phantom")
+        scan_area = make_clip(clip, CLIP)
+        for name in ENGINES if engine == "all" else [engine]:
+            err.print(f"measuring {name}: replay, then live, {seconds:g} s each")
+            try:
+                runs = in_fresh_process(measure_engine, name, clip, scan_area, source, seconds, weights)
+                engines[runs.info.name] = runs
+            except EngineError as error:
+                if engine != "all":
+                    raise
+                engines[name] = str(error)
+    if not any(isinstance(runs, EngineRuns) for runs in engines.values()):
+        raise EngineUnavailable("no engine could be measured: " + "; ".join(map(str, engines.values())))
+    best = best_cpu_engine(engines)
+    return Report(source, seconds, before, engines, best, ratios(best, engines, seconds, weights))
+
+
+def best_cpu_engine(engines: dict[str, EngineRuns | str]) -> str | None:
+    """The engine with the least median time of one call among those on the processor, or None."""
+    medians = {
+        name: runs.replay_720p.stages_ms["engine"].p50_ms
+        for name, runs in engines.items()
+        if name in CPU_ENGINES and isinstance(runs, EngineRuns)
+    }
+    return min(medians, key=lambda name: medians[name]) if medians else None
+
+
+def ratios(best: str | None, engines: dict[str, EngineRuns | str], seconds: float, weights: Path) -> dict[str, Ratio]:
+    """Both ratios, null with the reason where one cannot be measured."""
+    runs = None if best is None else engines[best]
+    if best is None or not isinstance(runs, EngineRuns):
+        none = Ratio(None, f"no engine on the processor was measured. Expected one of: {', '.join(CPU_ENGINES)}.")
+        return {"eager_gradcam_over_best_cpu": none, "class_maps_cost": none}
+    err.print(f"comparing {best} with PyTorch and Grad-CAM, then graphs with and without class maps")
+    return {
+        "eager_gradcam_over_best_cpu": in_fresh_process(eager_gradcam_over_engine, best, seconds, weights),
+        "class_maps_cost": in_fresh_process(class_maps_cost, runs.info.precision, seconds, weights),
+    }
+
+
+def in_fresh_process(function: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
+    """Call a function of a module in a new interpreter; what it raises is raised here."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as pool:
+        try:
+            return pool.submit(function, *arguments, **keywords).result()
+        except BrokenProcessPool as error:
+            raise EngineError(
+                f"{function.__name__} was killed, most likely for want of memory. Expected it to end by itself."
+            ) from error
+
+
+def write(report: Report, path: Path) -> None:
+    """Write the JSON. Raises UsageError if the disk refuses."""
+    try:
+        path.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--json {path}: {error.strerror}. Expected a file that can be written.") from error
+    err.print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    app()

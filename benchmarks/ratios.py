@@ -1,0 +1,153 @@
+"""What do closed-form class maps buy, and what do they cost? Two pairs of calls, each timed in turns inside one run.
+
+Turns, because a machine is never quite idle: whatever slows it down then slows both sides.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import onnx
+import openvino as ov
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from engines.catalog import open_engine
+from engines.errors import EngineError
+from rcdnet import glance, onnx_file
+from rcdnet.golden import Golden
+from rcdnet.preprocess import Box, place, to_pixels
+from rcdnet.spec import ModelSpec
+
+LEAST_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """``value`` from two calls timed in turns, or None and the ``reason`` why it could not be measured."""
+
+    value: float | None
+    reason: str = ""
+    statistic: str = ""
+    engine: str = ""
+    precision: str = ""
+    calls_ms: dict[str, dict[str, float]] | None = None
+
+
+def interleave(
+    calls: Mapping[str, Callable[[], object]], seconds: float, clock_ns: Callable[[], int] = time.monotonic_ns
+) -> dict[str, list[int]]:
+    """Call each in turn (A B, B A, A B ...) for ``seconds``; durations in nanoseconds by name, equally many of each.
+
+    Each turn's first call is not timed: it pays for the caches and the waiting threads that the other one left behind.
+    """
+    for call in calls.values():  # warm-up
+        call()
+        call()
+    durations: dict[str, list[int]] = {name: [] for name in calls}
+    names = list(calls)
+    end_ns, rounds = clock_ns() + round(seconds * 1e9), 0
+    while rounds < LEAST_ROUNDS or clock_ns() < end_ns:
+        for name in names if rounds % 2 == 0 else reversed(names):
+            calls[name]()
+            start_ns = clock_ns()
+            calls[name]()
+            durations[name].append(clock_ns() - start_ns)
+        rounds += 1
+    return durations
+
+
+def eager_gradcam_over_engine(name: str, seconds: float, weights: Path) -> Ratio:
+    """How many times as long as our engine the usual way takes: the same network in PyTorch eager float32 and
+    pytorch-grad-cam on it. Both take a prepared picture and give logits and a 0..1 heat map of its size.
+
+    The ratio of the medians. Raises EngineError as ``open_engine`` does.
+    """
+    absent = [package for package in ("torch", "timm", "pytorch_grad_cam") if find_spec(package) is None]
+    if absent:
+        return Ratio(None, f"PyTorch with Grad-CAM is the other side of it; not installed: {', '.join(absent)}")
+    from benchmarks.gradcam import EagerGradCam
+
+    image = Golden.load(weights / "golden.npz").images[:1]
+    with open_engine(name, weights) as engine, EagerGradCam(weights / "rcdnet.safetensors") as eager:
+        at = place(Box(0, 0, engine.spec.width_px, engine.spec.height_px), engine.spec)
+
+        def ours() -> NDArray[np.float32]:
+            output = engine.run(image)
+            return to_pixels(glance.attention(output.class_maps[0, int(output.logits[0].argmax())]), at)
+
+        durations = interleave({"eager_gradcam": lambda: eager(image), "engine": ours}, seconds)
+        value = median(durations["eager_gradcam"]) / median(durations["engine"])
+        return Ratio(value, "", "medians", engine.info.name, engine.info.precision, summaries(durations))
+
+
+def class_maps_cost(precision: str, seconds: float, weights: Path) -> Ratio:
+    """What the class maps add to a call, as a part of it (0.03 = 3 %): the shipped graph against the same one with
+    logits alone, in OpenVINO, at the same precision and with the same settings.
+
+    Of the medians of both. Raises EngineError if OpenVINO cannot compile a graph.
+    """
+    data, spec = onnx_file.read(weights / "rcdnet.onnx")
+    image = Golden.load(weights / "golden.npz").images[:1]
+    bare = logits_alone(onnx.load_model_from_string(data)).SerializeToString()
+    requests = {
+        side: compiled(graph, spec, precision) for side, graph in (("with_class_maps", data), ("logits_alone", bare))
+    }
+    with_maps, without = (requests[side].infer({0: image})["logits"] for side in requests)
+    if not np.allclose(with_maps, without, atol=0.1):
+        raise EngineError(f"the graph with logits alone computes something else: {without} instead of {with_maps}")
+    durations = interleave({side: lambda r=request: r.infer({0: image}) for side, request in requests.items()}, seconds)
+    value = median(durations["with_class_maps"]) / median(durations["logits_alone"]) - 1
+    return Ratio(value, "", "medians", "openvino_cpu", precision, summaries(durations))
+
+
+def compiled(graph: bytes, spec: ModelSpec, precision: str) -> ov.InferRequest:
+    """A graph in OpenVINO with the settings of ``engines.openvino_cpu``, whose engine insists on class maps."""
+    try:
+        core = ov.Core()
+        network = core.read_model(graph)
+        network.reshape({0: [1, spec.height_px, spec.width_px]})
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+        return core.compile_model(network, "CPU", settings).create_infer_request()
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO cannot compile the graph: {error}") from error
+
+
+def logits_alone(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The network as it would be without class maps: one output, and pooling before the linear layer, not after it.
+
+    Raises EngineError if the graph does not end in class maps and their mean.
+    """
+    cut = onnx.ModelProto()
+    cut.CopyFrom(model)
+    graph = cut.graph
+    makers = {name: node for node in graph.node for name in node.output}
+    linear, pooling = makers["class_maps"], makers["logits"]
+    if linear.op_type != "Conv" or pooling.op_type != "ReduceMean" or pooling.input[0] != "class_maps":
+        raise EngineError("the graph does not end in class maps and their mean. Make it with: python -m rcdnet.export")
+    features = linear.input[0]
+    graph.initializer.append(numpy_helper.from_array(np.array([2, 3], np.int64), "space"))
+    head = [
+        helper.make_node("ReduceMean", [features, "space"], ["pooled"], keepdims=1),
+        helper.make_node("Conv", ["pooled", *linear.input[1:]], ["linear"]),
+        helper.make_node("Squeeze", ["linear", "space"], ["logits"]),
+    ]
+    kept = [node for node in graph.node if node not in (linear, pooling)]
+    outputs = [output for output in graph.output if output.name == "logits"]
+    del graph.node[:], graph.output[:]
+    graph.node.extend([*kept, *head])
+    graph.output.extend(outputs)
+    onnx.checker.check_model(cut)
+    return cut
+
+
+def summaries(durations: Mapping[str, list[int]]) -> dict[str, dict[str, float]]:
+    """Calls timed, and their median and minimum in milliseconds, by name."""
+    return {
+        name: {"count": len(ns), "median_ms": median(ns) / 1e6, "min_ms": min(ns) / 1e6}
+        for name, ns in durations.items()
+    }

@@ -1,0 +1,138 @@
+"""What is told: the machine, and everything that was measured, as JSON and as tables."""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.ratios import Ratio
+from benchmarks.workload import WARM_UP_S, EngineRuns, Run
+from stream.timing import Summary
+
+PACKAGES = ("rcdnet-live", "numpy", "opencv-python-headless", "av", "openvino", "onnx", "torch", "timm", "grad-cam")
+"""Whose versions change the numbers."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """``engines`` by name in the order of the catalogue: what was measured, or why it could not be.
+
+    ``best`` names the fastest engine on the processor, or is None; ``ratios`` by name.
+    """
+
+    source: str | None
+    seconds: float
+    machine: Mapping[str, Any]
+    engines: Mapping[str, EngineRuns | str]
+    best: str | None
+    ratios: Mapping[str, Ratio]
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``--json`` writes. ``ratios`` holds numbers or null; ``ratio_details`` how they came about."""
+        measured = {name: runs for name, runs in self.engines.items() if isinstance(runs, EngineRuns)}
+        best = measured.get(self.best or "")
+        return {
+            "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "settings": {"source": self.source, "seconds": self.seconds, "warm_up_s": min(WARM_UP_S, self.seconds)},
+            "machine": dict(self.machine),
+            "best_cpu_engine": self.best,
+            "ratios": {name: ratio.value for name, ratio in self.ratios.items()},
+            "ratio_details": {name: asdict(ratio) for name, ratio in self.ratios.items()},
+            "replay_720p": None if best is None else {"engine": self.best, **asdict(best.replay_720p)},
+            "base_path": None
+            if best is None
+            else {"engine": self.best, "peak_rss_mb": best.peak_rss_mb, "torch_imported": best.torch_imported},
+            "engines": {
+                name: asdict(runs) if isinstance(runs, EngineRuns) else {"not_measured": runs}
+                for name, runs in self.engines.items()
+            },
+        }
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, system and versions. No names of hosts or users."""
+    return {
+        "cpu": cpu_model(),
+        "cores_usable": len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else None,
+        "cores_logical": psutil.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "load_1_min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "os": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: installed(name) for name in PACKAGES},
+    }
+
+
+def cpu_model() -> str:
+    """The processor as it calls itself."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def installed(package: str) -> str | None:
+    """Its version, or None if it is not here."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def show(report: Report, console: Console) -> None:
+    """Tables for people."""
+    facts = report.machine
+    console.print(f"{facts['cpu']}, {facts['cores_usable']} cores, load {facts['load_1_min']}, {facts['os']}")
+    for name, runs in report.engines.items():
+        if isinstance(runs, str):
+            console.print(f"{name}: not measured. {runs}")
+            continue
+        info = runs.info
+        console.print(f"\n[bold]{info.name}[/] {info.precision}, {info.built_for}, {info.device}, ", end="")
+        console.print(f"peak memory {runs.peak_rss_mb:.0f} MB {'with' if runs.torch_imported else 'without'} torch")
+        for title, run in (("live", runs.live), ("replay of the 720p clip", runs.replay_720p)):
+            console.print(stage_table(f"{title}: {run.source}", run))
+    console.print()
+    for name, ratio in report.ratios.items():
+        console.print(f"{name}: {described(ratio)}")
+
+
+def stage_table(title: str, run: Run) -> Table:
+    """One run: percentiles by stage, then from capture to JPEG; what became of the frames below."""
+    table = Table("ms", "p50", "p95", "p99", "max", "samples", title=title, title_justify="left")
+    for stage, times in run.stages_ms.items():
+        table.add_row(stage, *cells(times))
+    table.add_section()
+    table.add_row("capture to JPEG", *cells(run.end_to_end_ms), style="bold")
+    lost = {**run.counts.dropped, **run.counts.not_analysed}
+    if run.not_drawn:
+        lost["analysed, not drawn"] = run.not_drawn
+    drops = ", ".join(f"{count} {reason}" for reason, count in lost.items()) or "none lost"
+    table.caption = f"{run.fps:.1f} fps, {run.frames} pictures; {drops}; {run.cpu_ms_per_frame:.1f} ms of CPU a picture"
+    table.caption_justify = "left"
+    return table
+
+
+def cells(times: Summary) -> tuple[str, ...]:
+    """Percentiles as table cells."""
+    numbers = (times.p50_ms, times.p95_ms, times.p99_ms, times.max_ms)
+    return (*(f"{number:.2f}" for number in numbers), str(times.count))
+
+
+def described(ratio: Ratio) -> str:
+    """One line: the number and both sides of it, or why there is none."""
+    if ratio.value is None or ratio.calls_ms is None:
+        return f"not measured: {ratio.reason}"
+    sides = " : ".join(
+        f"{name} {times['median_ms']:.2f} ms (least {times['min_ms']:.2f}, {times['count']:.0f} calls)"
+        for name, times in ratio.calls_ms.items()
+    )
+    return f"{ratio.value:.4g} by {ratio.statistic}, {ratio.engine} {ratio.precision}; {sides}"

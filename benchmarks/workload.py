@@ -1,0 +1,174 @@
+"""What is measured on one engine: a real clip through the real pipeline, up to the JPEG that a viewer would get.
+
+Each engine is meant to be measured in a process of its own (``benchmarks.latency`` sees to it), so that its memory is
+its own and the base path can be seen to run without torch.
+"""
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import psutil
+
+from engines.base import Engine, EngineInfo
+from engines.catalog import open_engine
+from engines.errors import EngineError
+from stream.config import StreamConfig
+from stream.errors import SourceError
+from stream.pipeline import Pipeline
+from stream.sources import Source, open_source
+from stream.timing import Counts, Percentiles, Summary
+from stream.types import State, View
+from stream.web.viewer import encode
+
+WARM_UP_S = 1.0
+"""A whole run of this length comes first and is thrown away: first calls allocate, compile and fill caches."""
+
+WINDOW = 100_000
+"""End-to-end samples kept: all of them, for as long as anybody will wait for a benchmark."""
+
+CLIP = "phantom:?size=1280x720&fps=60&seed=1&frames=240"
+"""Four seconds that are played again and again: tissue, then a lesion that comes and stays."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the pipeline, from capture to JPEG, without its warm-up.
+
+    ``fps`` counts encoded pictures. ``stages_ms`` is over the last 1000 samples of each stage (``engine`` is one call
+    of the network, of which a frame takes one or two; ``source`` is decoding, in live use with the wait for the next
+    frame). ``end_to_end_ms`` is from the moment a frame was dequeued to its annotated JPEG; in replay it holds the
+    waiting in full queues. ``cpu_ms_per_frame`` is the processor time of the whole process, over all cores.
+    """
+
+    source: str
+    live: bool
+    fps: float
+    frames: int
+    cpu_ms_per_frame: float
+    end_to_end_ms: Summary
+    stages_ms: dict[str, Summary]
+    counts: Counts
+    not_drawn: int
+
+
+@dataclass(frozen=True)
+class EngineRuns:
+    """``live`` paces the source in real time, newest frame wins; ``replay_720p`` takes every frame of the clip, as fast
+    as it goes. ``peak_rss_mb`` (10^6 bytes) is of the process that measured this engine and nothing else.
+    """
+
+    info: EngineInfo
+    live: Run
+    replay_720p: Run
+    peak_rss_mb: float
+    torch_imported: bool
+
+
+def make_clip(path: Path, phantom: str = CLIP) -> str:
+    """Encode a phantom as H.264, as a capture box would record it.
+
+    Returns where the scan lies in it, as a user would say it: the screen around the scan holds a (made-up) name.
+    Raises SourceError if FFmpeg refuses.
+    """
+    with open_source(phantom, live=False) as source:
+        area = source.scan_area
+        if area is None:
+            raise SourceError(f"{phantom} does not say where its scan lies. Expected a phantom.")
+        try:
+            with av.open(str(path), "w") as container:
+                stream = container.add_stream("libx264", rate=round(source.fps or 30))
+                stream.pix_fmt, stream.options = "yuv420p", {"preset": "veryfast", "crf": "20"}
+                for frame in source.frames():
+                    if frame.index == 0:
+                        stream.height, stream.width = frame.rgb.shape[:2]
+                    container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.rgb, format="rgb24")))
+                container.mux(stream.encode(None))
+        except (av.FFmpegError, ValueError) as error:
+            raise SourceError(
+                f"the benchmark's clip cannot be encoded ({error}). Expected PyAV with libx264."
+            ) from error
+    return f"{area.x_px},{area.y_px},{area.width_px},{area.height_px}"
+
+
+def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, seconds: float, weights: Path) -> EngineRuns:
+    """Both runs of one engine, the clip cut to ``scan_area``; ``uri`` None takes the clip, looped, for live as well.
+
+    Raises what the engine, the source and the settings raise; EngineError also if a frame failed.
+    """
+    of_clip = StreamConfig(scan_area=scan_area)
+    live_config = of_clip if uri is None else StreamConfig()
+    with open_engine(name, weights) as engine:
+        for run_s in (min(WARM_UP_S, seconds), seconds):
+            replay = run(open_source(str(clip), live=False, loop=True), engine, of_clip, run_s)
+            live = run(open_source(uri or str(clip), live=True, loop=True), engine, live_config, run_s)
+        return EngineRuns(engine.info, live, replay, peak_rss_mb(), "torch" in sys.modules)
+
+
+def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) -> Run:
+    """Run one pipeline for ``seconds``, or to the end of its source, with every picture encoded as the viewer does it.
+
+    Raises the error that ended the pipeline, SourceError if nothing came, EngineError if a frame failed.
+    """
+    watch = _Watch(config.jpeg_quality)
+    cpu_s = time.process_time()
+    with Pipeline(source, engine, config, on_view=watch) as pipeline:
+        pipeline.wait(seconds)
+    cpu_s = time.process_time() - cpu_s
+    if pipeline.error is not None:
+        raise pipeline.error
+    status, end_to_end = pipeline.status(), watch.end_to_end.summary()
+    if status.counts.failed:
+        raise EngineError(f"{sum(status.counts.failed.values())} frames failed: {next(iter(status.counts.failed))}")
+    if end_to_end is None:
+        raise SourceError(f"{source.name} gave no frame within {seconds:g} s. Expected a running source.")
+    stages = {"jpeg" if stage == "showing" else stage: times for stage, times in status.stages_ms.items()}
+    return Run(
+        source=source.name,
+        live=source.live,
+        fps=watch.fps(),
+        frames=end_to_end.count,
+        cpu_ms_per_frame=1000 * cpu_s / end_to_end.count,
+        end_to_end_ms=end_to_end,
+        stages_ms=stages,
+        counts=status.counts,
+        not_drawn=status.not_drawn,
+    )
+
+
+def peak_rss_mb() -> float:
+    """The most memory this process has held, in 10^6 bytes; where only Linux tells, what it holds now.
+
+    Not ``ru_maxrss``: that starts from what the parent held.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        kib = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(kib) * 1024 / 1e6
+    return float(psutil.Process().memory_info().rss) / 1e6
+
+
+class _Watch:
+    """Takes views on the drawing thread, encodes them and notes when each was ready."""
+
+    def __init__(self, jpeg_quality: int) -> None:
+        self.end_to_end = Percentiles(WINDOW)
+        self._jpeg_quality = jpeg_quality
+        self._count = 0
+        self._first_ns = self._last_ns = 0
+
+    def __call__(self, view: View) -> None:
+        if view.assessment.state is State.NO_SIGNAL:  # the last frame again, at the end of a live run
+            return
+        picture = encode(view, self._jpeg_quality)
+        self.end_to_end.add(picture.encoded_ns - picture.captured_ns)
+        self._first_ns = self._first_ns or picture.encoded_ns
+        self._last_ns = picture.encoded_ns
+        self._count += 1
+
+    def fps(self) -> float:
+        """Intervals between pictures over the time from the first to the last; 0 with fewer than two."""
+        lasted_ns = self._last_ns - self._first_ns
+        return (self._count - 1) * 1e9 / lasted_ns if lasted_ns else 0.0

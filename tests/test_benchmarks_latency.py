@@ -1,0 +1,57 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from benchmarks.latency import app, in_fresh_process
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def test_an_unknown_engine_is_named_with_the_known_ones() -> None:
+    result = invoke("--engine", "abacus")
+    assert result.exit_code == 4
+    assert "abacus" in result.stderr
+    assert "openvino_cpu" in result.stderr
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    result = invoke("--json", str(tmp_path / "absent" / "latency.json"))
+    assert result.exit_code == 2
+    assert "absent" in result.stderr
+    assert "making" not in result.stderr
+
+
+@pytest.fixture(autouse=True)
+def small_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.latency.CLIP", "phantom:?size=320x240&fps=30&frames=12")
+
+
+def test_a_source_that_is_not_there_ends_with_3(tmp_path: Path) -> None:
+    result = invoke("--engine", "fake", "--source", str(tmp_path / "absent.mp4"), "--seconds", "0.5")
+    assert result.exit_code == 3
+    assert "absent.mp4" in result.stderr
+
+
+def test_a_whole_run_writes_its_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "latency.json"
+    result = invoke("--engine", "fake", "--seconds", "0.5", "--json", str(path))
+    assert result.exit_code == 0, result.stderr
+    assert "capture to JPEG" in result.stdout
+    told = json.loads(path.read_text())
+    assert told["engines"]["fake"]["replay_720p"]["frames"] > 0
+    assert told["engines"]["fake"]["torch_imported"] is False
+    assert told["ratios"]["eager_gradcam_over_best_cpu"] is None  # the fake is no engine to boast of
+
+
+def test_a_measurement_runs_in_another_process() -> None:
+    assert in_fresh_process(os.getpid) != os.getpid()
+
+
+def test_an_error_in_the_other_process_is_raised_here() -> None:
+    with pytest.raises(FileNotFoundError):
+        in_fresh_process(os.listdir, "no such folder")

@@ -1,0 +1,80 @@
+import numpy as np
+import onnx
+import onnx.helper as helper
+import pytest
+from onnx import TensorProto, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from benchmarks.ratios import LEAST_ROUNDS, interleave, logits_alone
+from engines.errors import EngineError
+
+
+class Clock:
+    """Stands still, except while a call runs."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def test_calls_take_turns_and_only_what_they_cost_is_timed() -> None:
+    clock, order = Clock(), []
+
+    def call(name: str, cost_ns: int) -> None:
+        order.append(name)
+        clock.now_ns += cost_ns
+
+    durations = interleave({"a": lambda: call("a", 300), "b": lambda: call("b", 7)}, 3e-6, clock)
+    assert set(durations["a"]) == {300}
+    assert set(durations["b"]) == {7}
+    assert len(durations["a"]) == len(durations["b"]) >= LEAST_ROUNDS
+    rounds = order[4:]  # after the warm-up
+    assert rounds[:8] == ["a", "a", "b", "b", "b", "b", "a", "a"]
+
+
+def test_even_a_short_time_gives_enough_calls_for_a_median() -> None:
+    durations = interleave({"a": lambda: None, "b": lambda: None}, 0.0)
+    assert len(durations["a"]) == len(durations["b"]) == LEAST_ROUNDS
+
+
+def headed(last: str = "ReduceMean") -> onnx.ModelProto:
+    """A graph that ends as the shipped one does: linear layer per cell, then the mean over space."""
+    random = np.random.default_rng(3)
+    weight = random.normal(size=(3, 4, 1, 1)).astype(np.float32)
+    constants = {"weight": weight, "bias": np.array([1, 2, 3], np.float32), "axes": np.array([2, 3], np.int64)}
+    nodes = [
+        helper.make_node("Relu", ["image"], ["features"]),
+        helper.make_node("Conv", ["features", "weight", "bias"], ["class_maps"]),
+        helper.make_node(last, ["class_maps", "axes"], ["logits"], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "head",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 4, 5, 6])],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3]),
+            helper.make_tensor_value_info("class_maps", TensorProto.FLOAT, [1, 3, 5, 6]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+
+
+def test_the_graph_without_class_maps_computes_the_same_logits() -> None:
+    whole = headed()
+    bare = logits_alone(whole)
+    image = np.random.default_rng(4).normal(size=(1, 4, 5, 6)).astype(np.float32)
+    expected, _ = ReferenceEvaluator(whole).run(None, {"image": image})
+    (found,) = ReferenceEvaluator(bare).run(None, {"image": image})
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_without_class_maps_the_linear_layer_comes_after_the_pooling() -> None:
+    assert [node.op_type for node in logits_alone(headed()).graph.node] == ["Relu", "ReduceMean", "Conv", "Squeeze"]
+
+
+def test_a_graph_with_another_end_is_refused() -> None:
+    with pytest.raises(EngineError, match=r"rcdnet\.export"):
+        logits_alone(headed("ReduceMax"))

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from benchmarks.workload import make_clip, peak_rss_mb, run
+from engines.fake import FakeEngine
+from stream.config import StreamConfig
+from stream.errors import SourceError
+from stream.sources import open_source
+
+SHORT = "phantom:?size=320x240&fps=30&frames=12"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    make_clip(path, SHORT)
+    return path
+
+
+def test_the_clip_is_h264_of_the_phantom_size_and_length(clip: Path) -> None:
+    with open_source(str(clip), live=False) as source:
+        frames = list(source.frames())
+    assert [frame.rgb.shape for frame in frames] == [(240, 320, 3)] * 12
+    assert source.fps == 30
+
+
+def test_a_replay_takes_every_frame_to_its_jpeg(clip: Path) -> None:
+    with FakeEngine() as engine:
+        measured = run(open_source(str(clip), live=False), engine, StreamConfig(), 60)
+    assert measured.frames == measured.counts.captured == measured.counts.analysed == 12
+    assert measured.end_to_end_ms.count == 12
+    assert {"source", "analysis", "engine", "drawing", "jpeg"} <= set(measured.stages_ms)
+    assert measured.fps > 0
+
+
+def test_a_broken_source_is_an_error_not_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "cut.mp4"
+    make_clip(path, SHORT)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with FakeEngine() as engine, pytest.raises(SourceError):
+        run(open_source(str(path), live=False), engine, StreamConfig(), 60)
+
+
+def test_memory_is_measured_at_its_peak() -> None:
+    before = peak_rss_mb()
+    block = bytearray(b"\1") * 200_000_000
+    held = peak_rss_mb()
+    del block
+    assert 150 < held - before < 260
+    assert peak_rss_mb() == pytest.approx(held, rel=0.02)  # the kernel counts in batches
