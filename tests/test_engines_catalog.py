@@ -5,10 +5,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from typer.testing import CliRunner
 
 from engines import catalog
-from engines.__main__ import app
 from engines.errors import EngineUnavailable, ParityError, UnknownEngine, WeightsError
 from engines.openvino_cpu import OpenvinoCpu
 from rcdnet.golden import Golden
@@ -20,8 +18,8 @@ def weights(untrained: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def wrong_onnx(weights: Path) -> Path:
-    """The ONNX computes something else than the golden set and the checkpoint, and says that it does not."""
+def wrong_golden(weights: Path) -> Path:
+    """A golden set that claims these weights and expects other logits of them."""
     golden = Golden.load(weights / "golden.npz")
     Golden(golden.images, golden.logits[::-1], golden.class_maps, golden.weights_sha256).save(weights / "golden.npz")
     return weights
@@ -53,14 +51,14 @@ def test_a_precision_that_does_not_hold_is_replaced_visibly(
     assert "openvino_cpu in bf16 is not used" in caplog.text
 
 
-def test_an_engine_that_computes_something_else_is_refused_with_numbers(wrong_onnx: Path) -> None:
+def test_an_engine_that_computes_something_else_is_refused_with_numbers(wrong_golden: Path) -> None:
     with pytest.raises(ParityError, match=r"openvino_cpu does not compute .* flips"):
-        catalog.open_engine("openvino_cpu", wrong_onnx)
+        catalog.open_engine("openvino_cpu", wrong_golden)
 
 
-def test_when_none_holds_every_refusal_is_named(wrong_onnx: Path) -> None:
+def test_when_none_holds_every_refusal_is_named(wrong_golden: Path) -> None:
     with pytest.raises(EngineUnavailable, match=r"openvino_cpu.*torch_reference"):
-        catalog.open_engine("auto", wrong_onnx)
+        catalog.open_engine("auto", wrong_golden)
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
@@ -94,24 +92,3 @@ def test_the_fake_is_never_chosen_and_needs_no_weights(tmp_path: Path) -> None:
     assert catalog.FAKE not in catalog.ENGINES
     with catalog.open_engine("fake", tmp_path) as engine:
         assert np.isfinite(engine.run(np.zeros((1, 224, 224), np.uint8)).logits).all()
-
-
-def test_list_shows_every_engine_with_its_precision(untrained: Path) -> None:
-    result = CliRunner().invoke(app, ["list", "--weights", str(untrained)])
-    assert result.exit_code == 0
-    for word in (*catalog.ENGINES, "fake", "f32"):
-        assert word in result.stdout
-
-
-def test_verify_prints_the_numbers(untrained: Path) -> None:
-    result = CliRunner().invoke(app, ["verify", "torch_reference", "--weights", str(untrained)])
-    assert result.exit_code == 0
-    assert "0 flips" in result.stdout
-
-
-@pytest.mark.parametrize(("name", "exit_code"), [("openvino_cpu", 4), ("all", 4), ("warp", 4), ("fake", 2)])
-def test_verify_fails_with_the_reason_and_no_traceback(wrong_onnx: Path, name: str, exit_code: int) -> None:
-    result = CliRunner().invoke(app, ["verify", name, "--weights", str(wrong_onnx)])
-    assert result.exit_code == exit_code
-    assert result.stderr
-    assert "Traceback" not in result.stderr
