@@ -32,7 +32,9 @@ from rcdnet.model import RcdNet
 from train import backbone, datasets, splits
 from train.augment import training_view
 from train.datasets import Sample
+from train.duplicates import groups_of
 from train.losses import pointing_loss, soft_cross_entropy
+from train.peers import Peer
 from train.predict import predict
 from train.recipes import Recipe
 
@@ -63,9 +65,10 @@ def plan(recipe: Recipe, data_root: Path) -> list[Run]:
 def _parts(
     recipe: Recipe, samples: list[Sample], data_root: Path, seed: int
 ) -> Iterator[tuple[str, list[Sample], list[Sample]]]:
-    groups = splits.groups_of(samples)
+    groups = groups_of(samples)
     if recipe.protocol == "random":  # the paper's split; it leaks, which evaluation reports beside it
         train, test = splits.random_split(samples, 0.7, seed)
+        splits.check(train, [], groups)
         yield "random", train, test
         return
     samples = splits.without_conflicts(samples, groups)
@@ -86,7 +89,8 @@ class _Views(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32], int]]):
 
     def __init__(self, samples: list[Sample], recipe: Recipe, seed: int) -> None:
         self.recipe, self.spec, self.seed, self.epoch = recipe, recipe.spec(), seed, 0
-        self.pictures = [(sample.grey(), sample.lesion(), sample.label) for sample in samples]
+        pictures = [(sample.grey(), sample.lesion(), sample.label) for sample in samples]
+        self.pictures = [p for p in pictures for _ in range(recipe.normal_repeat if p[2] == "normal" else 1)]
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -125,9 +129,7 @@ def _fit_run(recipe: Recipe, run: Run, folder: Path, pretrained: Path | None, pr
     fabric = Fabric(accelerator="auto", devices=1, precision=precision)
     fabric.seed_everything(run.seed, verbose=False)
     (folder / "config.json").write_text(json.dumps(_provenance(recipe, run, fabric), indent=1))
-    model = RcdNet(recipe.spec(), pretrained=pretrained is None)
-    if pretrained is not None:
-        backbone.load_folded(model, pretrained)
+    model = _network(recipe, pretrained)
     body = _trainable_body(model, recipe.frozen_stages)
     views = _Views(run.train, recipe, run.seed)
     steps = math.ceil(len(views) / recipe.batch)
@@ -181,6 +183,15 @@ def _fit_run(recipe: Recipe, run: Run, folder: Path, pretrained: Path | None, pr
         header=["dataset", "name", "label", "patient", *names],
     )
     (folder / "state.pt").unlink(missing_ok=True)
+
+
+def _network(recipe: Recipe, pretrained: Path | None) -> RcdNet | Peer:
+    if recipe.architecture == "peer":
+        return Peer(recipe.spec(), pretrained=pretrained is None)
+    model = RcdNet(recipe.spec(), pretrained=pretrained is None)
+    if pretrained is not None:
+        backbone.load_folded(model, pretrained)
+    return model
 
 
 def _loss(

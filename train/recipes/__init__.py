@@ -36,7 +36,11 @@ class Recipe(BaseModel):
     preprocessing: Preprocessing = Preprocessing()
     augmentation: Augmentation = Augmentation()
 
-    epochs: int = 15
+    architecture: Literal["rcdnet", "peer"] = "rcdnet"
+    """peer: the plain backbone of ``train.peers``, for comparison."""
+    normal_repeat: int = Field(default=3, ge=1)
+    """How often an epoch shows each normal picture: they are 1 in 20 here, and most of what a live probe sees."""
+    epochs: int = 20
     batch: int = 32
     optimizer: Literal["adam", "adamw"] = "adamw"
     lr_head: float = 1e-3

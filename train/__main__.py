@@ -1,0 +1,194 @@
+"""python -m train audit | fit | calibrate | evaluate: where the weights come from, and how good they are."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rcdnet import checkpoint
+from rcdnet.checkpoint import CheckpointError
+from train import calibrate as calibration
+from train import datasets, recipes
+from train import evaluate as evaluation
+from train.audit import audit as audit_samples
+from train.audit import contact_sheet
+from train.datasets import DataError
+from train.markers import marker_mask
+from train.recipes import RecipeError
+from train.splits import LeakError
+
+NOTICE = "Research use only. Not for diagnosis."
+
+FINDINGS = {
+    "groups": "groups of near copies",
+    "exact": "identical pairs",
+    "mirrored": "mirrored pairs",
+    "conflicts": "groups with two labels",
+    "markers": "pictures with ink",
+    "colour": "pictures with colour",
+}
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+out, err = Console(), Console(stderr=True)
+
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")]
+
+
+@app.command()
+def audit(
+    data: Annotated[list[Path], typer.Argument(help="Folders laid out like BUSI, BUS-BRA or UDIAT.")],
+    json_file: JsonFile = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write the worst pairs as one picture.")] = None,
+) -> None:
+    """Copies, conflicting labels, burnt-in markers and sizes of a data set."""
+    with exit_codes():
+        samples = datasets.load_all(data)
+        findings, pairs = audit_samples(samples)
+        table = Table("finding", "count", "first of them")
+        table.add_row("pictures", str(findings["n"]), ", ".join(f"{v} {k}" for k, v in findings["labels"].items()))
+        for key, title in FINDINGS.items():
+            found = list(findings[key])
+            shown = [" = ".join(entry) if isinstance(entry, list) else entry for entry in found[:3]]
+            table.add_row(title, str(len(found)), "; ".join(shown))
+        out.print(table)
+        for entry in findings["conflicts"]:
+            out.print("two labels: " + " = ".join(entry), soft_wrap=True)
+        for pair in findings["exact"]:
+            out.print("identical: " + " = ".join(pair), soft_wrap=True)
+        write_json(json_file, findings)
+        if sheet is not None and pairs:
+            contact_sheet(samples, pairs, sheet)
+
+
+@app.command()
+def fit(
+    recipe: Annotated[str, typer.Argument(help="A recipe of train/recipes by name, or a TOML file.")],
+    data: Annotated[Path, typer.Option(help="The folder that holds the data sets.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Run folders go here; finished runs are kept.")],
+    pretrained: Annotated[
+        Path | None, typer.Option(help="Folded backbone file; without it timm's model hub is asked.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    only: Annotated[str, typer.Option(help="Train only runs whose name contains this.")] = "",
+    precision: Annotated[str, typer.Option(help="Of Lightning Fabric: 32-true, bf16-mixed, …")] = "32-true",
+) -> None:
+    """Train every run of a recipe, resumably: weights, curves, held-out predictions, provenance."""
+    from train import loop
+
+    with exit_codes():
+        chosen = recipes.load(recipe)
+        if epochs is not None:
+            chosen = chosen.model_copy(update={"epochs": epochs})
+        for folder in loop.fit(chosen, data, out_dir, pretrained=pretrained, precision=precision, only=only):
+            out.print(folder, soft_wrap=True)
+
+
+@app.command()
+def calibrate(
+    predictions: Annotated[list[Path], typer.Argument(help="predictions.csv of held-out folds.")],
+    weights: Annotated[Path, typer.Option(help="The checkpoint whose spec is filled in, in place.")],
+) -> None:
+    """Temperature, operating points and indeterminate band from held-out predictions, into a checkpoint's spec."""
+    with exit_codes():
+        model = checkpoint.load(weights)
+        model.spec = calibration.calibrated(model.spec, calibration.read_predictions(predictions))
+        spec = checkpoint.save(model, weights)
+        out.print_json(spec.to_json())
+
+
+@app.command()
+def evaluate(
+    weights: Annotated[Path, typer.Option(help="A checkpoint, .safetensors.")],
+    data: Annotated[Path, typer.Option(help="One data set.")],
+    task: Annotated[evaluation.Task, typer.Option(help="binary: benign against malignant, lesions only.")] = "binary",
+    json_file: JsonFile = None,
+    operating_point: Annotated[str, typer.Option(help="Of the spec.")] = "balanced",
+    by: Annotated[str | None, typer.Option(help="Also by subgroup: size, birads, device, histology.")] = None,
+    in_paint: Annotated[bool, typer.Option(help="Also with burnt-in markers painted away.")] = False,
+) -> None:
+    """A finished model on a data set: numbers with n and interval, heat map against the masks."""
+    from train.predict import predict
+
+    with exit_codes():
+        model = checkpoint.load(weights)
+        spec = model.spec
+        if operating_point not in spec.operating_points:
+            raise DataError(
+                f"no operating point {operating_point!r}: the weights have {', '.join(spec.operating_points)}"
+            )
+        samples = evaluation.select(datasets.load(data), task)
+        judgements = predict(model, [sample.grey() for sample in samples])
+        result = evaluation.evaluate(samples, judgements, spec, task, operating_point=operating_point)
+        if by is not None:
+            result["by"] = {by: {}}
+            for value, indices in evaluation.by_subgroup(samples, judgements, by).items():
+                part = [samples[i] for i in indices], [judgements[i] for i in indices]
+                try:
+                    result["by"][by][value] = evaluation.evaluate(*part, spec, task, operating_point=operating_point)
+                except ValueError:  # one side only: an AUC does not exist
+                    result["by"][by][value] = {"n": len(indices), "auc": None}
+        if in_paint:
+            result["in_paint"] = evaluation.without_markers(
+                samples, judgements, lambda greys: predict(model, greys), marker_mask, spec
+            )
+        result |= {"task": task, "data": data.name, "weights_sha256": spec.weights_sha256, "notice": NOTICE}
+        print_result(result, task)
+        write_json(json_file, result)
+
+
+def print_result(result: dict[str, object], task: str) -> None:
+    """The numbers as a table on stdout."""
+    table = Table("measure", f"{result['data']}, {task}")
+    for key, value in result.items():
+        if key == "auc_ci" or isinstance(value, dict):
+            continue
+        if key == "auc":
+            low, high = result["auc_ci"]
+            table.add_row("AUC (95 % bootstrap)", f"{value:.3f} ({low:.3f} to {high:.3f})")
+        else:
+            table.add_row(key, f"{value:.3f}" if isinstance(value, float) else str(value))
+    out.print(table)
+    for attribute, parts in dict(result.get("by", {})).items():
+        for value, numbers in parts.items():
+            score = "none" if numbers["auc"] is None else f"{numbers['auc']:.3f}"
+            out.print(f"{attribute} {value}: n {numbers['n']}, AUC {score}", soft_wrap=True)
+    if "in_paint" in result:
+        out.print(f"markers painted away: {result['in_paint']}", soft_wrap=True)
+
+
+def write_json(path: Path | None, content: dict[str, object]) -> None:
+    """``content`` as JSON, if a file was asked for."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """One line instead of a traceback for what a user can mend: 2 wrong use, 3 data, 4 weights."""
+    try:
+        yield
+    except RecipeError as error:
+        raise failed(error, 2) from error
+    except (DataError, LeakError) as error:
+        raise failed(error, 3) from error
+    except CheckpointError as error:
+        raise failed(error, 4) from error
+
+
+def failed(error: Exception, code: int) -> typer.Exit:
+    """The error on stderr, and the exit to raise."""
+    err.print(f"error: {error}", soft_wrap=True, markup=False)
+    return typer.Exit(code)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(stream=sys.stderr, format="%(message)s")
+    app(prog_name="python -m train")

@@ -1,0 +1,75 @@
+"""What is wrong with a data set before anybody trains on it? Copies, conflicting labels, burnt-in markers, sizes."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.progress import track
+
+from train.datasets import Sample
+from train.duplicates import Pair, conflicts, find_pairs, group
+from train.markers import marker_mask
+
+
+def audit(samples: Sequence[Sample]) -> tuple[dict[str, object], list[Pair]]:
+    """The findings as JSON would have them, and every pair of near copies, most alike first.
+
+    ``groups`` are the near-copy groups of two or more, ``exact`` the pairs of identical pixels, ``conflicts`` the
+    groups with more than one label, ``markers`` the names of pictures with ink on them. Names read DATASET/NAME.
+    """
+    greys = [sample.grey() for sample in track(samples, description="reading", transient=True)]
+    pairs = find_pairs(greys)
+    leaders = group(len(samples), pairs)
+    groups = {sample: str(leader) for sample, leader in zip(samples, leaders, strict=True)}
+    together: dict[int, list[str]] = {}
+    for sample, leader in zip(samples, leaders, strict=True):
+        together.setdefault(leader, []).append(_name(sample))
+    sizes = Counter(f"{grey.shape[1]}x{grey.shape[0]}" for grey in greys)
+    sides = np.array([grey.shape for grey in greys])
+    findings: dict[str, object] = {
+        "n": len(samples),
+        "labels": dict(Counter(sample.label for sample in samples)),
+        "patients": len({sample.patient for sample in samples if sample.patient}) or None,
+        "groups": [members for members in together.values() if len(members) > 1],
+        "exact": [[_name(samples[p.first]), _name(samples[p.second])] for p in pairs if p.exact],
+        "mirrored": [[_name(samples[p.first]), _name(samples[p.second])] for p in pairs if p.mirrored],
+        "conflicts": [[_name(sample) for sample in members] for members in conflicts(samples, groups)],
+        "markers": [_name(s) for s, grey in zip(samples, greys, strict=True) if marker_mask(grey).any()],
+        "colour": [_name(sample) for sample in samples if has_colour(sample.image)],
+        "sizes": {
+            "different": len(sizes),
+            "smallest": [int(v) for v in sides.min(axis=0)[::-1]],
+            "largest": [int(v) for v in sides.max(axis=0)[::-1]],
+        },
+    }
+    return findings, pairs
+
+
+def has_colour(path: Path) -> bool:
+    """Whether a picture carries a colour overlay (Doppler, coloured callipers): clearly saturated pixels."""
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    return image is not None and int((image.max(axis=2).astype(int) - image.min(axis=2) > 60).sum()) >= 20
+
+
+def contact_sheet(samples: Sequence[Sample], pairs: Sequence[Pair], path: Path, count: int = 24) -> None:
+    """The pairs that matter most, side by side: label conflicts first, then the most alike."""
+    worst = sorted(pairs, key=lambda p: (samples[p.first].label == samples[p.second].label, -p.correlation))[:count]
+    cells = []
+    for pair in worst:
+        both = []
+        for index in (pair.first, pair.second):
+            cell = cv2.resize(samples[index].grey(), (200, 160))
+            cv2.rectangle(cell, (0, 142), (200, 160), 0, -1)
+            cv2.putText(cell, samples[index].name, (4, 155), cv2.FONT_HERSHEY_PLAIN, 0.9, 255)
+            both.append(cell)
+        cells.append(np.pad(np.hstack(both), 4))
+    cells += [np.zeros_like(cells[0])] * (-len(cells) % 3)
+    sheet = np.vstack([np.hstack(cells[row : row + 3]) for row in range(0, len(cells), 3)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imencode(path.suffix or ".png", sheet)[1].tofile(path)
+
+
+def _name(sample: Sample) -> str:
+    return f"{sample.dataset}/{sample.name}"

@@ -1,0 +1,123 @@
+"""From held-out predictions to what the spec says about certainty: temperature, operating points, indeterminate band.
+
+Only predictions that a recipe held out may come here; the external set has no way in (``read_predictions`` refuses it).
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import roc_curve
+
+from rcdnet.glance import log_softmax, softmax
+from rcdnet.spec import ModelSpec, OperatingPoint
+from train.splits import LeakError
+
+EXTERNAL = frozenset({"udiat"})
+SENSITIVE = 0.95
+"""``sensitive`` misses at most one malignant lesion in twenty, and one lesion of any kind."""
+SPECIFIC = 0.95
+"""``specific`` calls at most one benign lesion in twenty malignant, and flags one normal picture in twenty."""
+LARGEST_RISK = 0.05
+"""Of the calls that are made outside the indeterminate band."""
+LARGEST_ABSTENTION = 0.3
+"""Of the lesions that may fall into the band: a helper that mostly shrugs is none."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Held-out answers: ``logits`` float32 [N, K] before any temperature, ``truth`` int [N], ``groups`` [N]."""
+
+    class_names: tuple[str, ...]
+    logits: NDArray[np.float32]
+    truth: NDArray[np.intp]
+    datasets: tuple[str, ...]
+
+
+def read_predictions(paths: Sequence[Path]) -> Predictions:
+    """The ``predictions.csv`` of several folds, one after the other. Raises LeakError for an external data set."""
+    rows: list[dict[str, str]] = []
+    for path in paths:
+        with path.open(newline="") as file:
+            rows += csv.DictReader(file)
+    if external := {row["dataset"] for row in rows} & EXTERNAL:
+        raise LeakError(f"{', '.join(external)} is external: nothing may be tuned on it")
+    names = tuple(key for key in rows[0] if key not in ("dataset", "name", "label", "patient"))
+    logits = np.array([[float(row[name]) for name in names] for row in rows], np.float32)
+    truth = np.array([names.index(row["label"]) for row in rows])
+    return Predictions(names, logits, truth, tuple(row["dataset"] for row in rows))
+
+
+def temperature(logits: NDArray[np.float32], truth: NDArray[np.intp]) -> float:
+    """The T that minimises the negative log-likelihood of softmax(logits / T) (Guo et al. 2017), 0.2 to 5."""
+
+    def loss(value: float) -> float:
+        return -float(log_softmax(np.asarray(logits / value, np.float32))[np.arange(len(truth)), truth].mean())
+
+    return float(minimize_scalar(loss, bounds=(0.2, 5.0), method="bounded").x)
+
+
+def threshold(positive: NDArray[np.bool_], score: NDArray[np.floating], aim: str) -> float:
+    """A threshold on ``score`` 0..1: the best Youden index (``balanced``), the highest with sensitivity SENSITIVE, or
+    the lowest with specificity SPECIFIC.
+    """
+    false_positive, sensitivity, thresholds = roc_curve(positive, score, drop_intermediate=False)
+    if aim == "sensitive":
+        index = int(np.argmax(sensitivity >= SENSITIVE))
+    elif aim == "specific":
+        index = int(np.flatnonzero(false_positive <= 1 - SPECIFIC)[-1])
+    else:
+        index = int(np.argmax(sensitivity - false_positive))
+    return float(np.clip(thresholds[index], 0.0, 1.0))
+
+
+def indeterminate_band(share: NDArray[np.floating], malignant: NDArray[np.bool_], at: float) -> tuple[float, float]:
+    """The narrowest band of malignant shares around ``at`` outside which at most LARGEST_RISK of the calls are wrong.
+
+    Selective prediction (Geifman and El-Yaniv 2017, arXiv:1705.08500), by distance from ``at`` in log-odds; no wider
+    than LARGEST_ABSTENTION of the lesions.
+    """
+    odds = _logit(share) - _logit(np.array(at))
+    order = np.argsort(-np.abs(odds))
+    wrong = ((share >= at) != malignant)[order]
+    risk = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
+    kept = np.flatnonzero(risk <= LARGEST_RISK)
+    least = int((1 - LARGEST_ABSTENTION) * len(wrong))
+    covered = max(int(kept[-1]) + 1 if kept.size else 0, least)
+    if covered >= len(wrong):
+        return at, at
+    half = float(np.abs(odds)[order][covered])
+    middle = float(_logit(np.array(at)))
+    return float(1 / (1 + np.exp(half - middle))), float(1 / (1 + np.exp(-half - middle)))
+
+
+def calibrated(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
+    """``spec`` with temperature, operating points and band from ``held_out``. Raises ValueError for other classes."""
+    if held_out.class_names != spec.class_names:
+        raise ValueError(f"predictions of {held_out.class_names} cannot calibrate a model of {spec.class_names}")
+    value = temperature(held_out.logits, held_out.truth)
+    probabilities = softmax(held_out.logits, value)
+    normal, benign, malignant = (spec.index(name) for name in ("normal", "benign", "malignant"))
+    lesion = held_out.truth != normal
+    is_malignant = held_out.truth[lesion] == malignant
+    share = (probabilities[:, malignant] / (probabilities[:, benign] + probabilities[:, malignant]))[lesion]
+    points = {
+        aim: OperatingPoint(
+            lesion=round(threshold(lesion, 1 - probabilities[:, normal], aim), 4),
+            malignant=round(threshold(is_malignant, share, aim), 4),
+        )
+        for aim in ("sensitive", "balanced", "specific")
+    }
+    low, high = indeterminate_band(share, is_malignant, points["balanced"].malignant)
+    return replace(
+        spec, temperature=round(value, 4), operating_points=points, indeterminate=(round(low, 4), round(high, 4))
+    )
+
+
+def _logit(p: NDArray[np.floating]) -> NDArray[np.floating]:
+    clipped = np.clip(p, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(clipped / (1 - clipped)))

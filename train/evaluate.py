@@ -1,0 +1,146 @@
+"""A finished model on a data set: numbers with n and interval, the heat map against the masks, subgroups, markers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rcdnet.glance import Judgement, attention
+from rcdnet.preprocess import to_pixels
+from rcdnet.spec import ModelSpec
+from train import metrics
+from train.datasets import Sample
+
+Task = Literal["binary", "three-class"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was asked of the model, and the answers: ``result`` goes to JSON as it is."""
+
+    task: Task
+    data: str
+    result: dict[str, object]
+
+
+def select(samples: Sequence[Sample], task: Task) -> list[Sample]:
+    """The samples that a task is about: binary is benign against malignant, lesions only."""
+    return [sample for sample in samples if task == "three-class" or sample.label != "normal"]
+
+
+def evaluate(
+    samples: Sequence[Sample],
+    judgements: Sequence[Judgement],
+    spec: ModelSpec,
+    task: Task,
+    *,
+    operating_point: str = "balanced",
+) -> dict[str, object]:
+    """The numbers of one data set, keys as in the JSON of ``train evaluate``.
+
+    binary scores malignant over benign + malignant; three-class scores a lesion (one minus p(normal)) and reports the
+    three-class confusion matrix beside it. ``sensitivity`` and ``specificity`` are at the operating point, as are all
+    yes-or-no numbers of binary. Raises ValueError if only one of the two sides is in the data.
+    """
+    probabilities = np.stack([judgement.probabilities for judgement in judgements])
+    labels = [sample.label for sample in samples]
+    point = spec.operating_points[operating_point]
+    if task == "binary":
+        benign, malignant = probabilities[:, spec.index("benign")], probabilities[:, spec.index("malignant")]
+        score, threshold = malignant / (benign + malignant), point.malignant
+        positive = np.array([label == "malignant" for label in labels])
+        numbers = metrics.classification(positive.astype(int), (score >= threshold).astype(int), 2)
+    else:
+        score, threshold = 1 - probabilities[:, spec.index("normal")], point.lesion
+        positive = np.array([label != "normal" for label in labels])
+        truth = np.array([spec.index(label) for label in labels])
+        numbers = metrics.classification(truth, probabilities.argmax(axis=1), len(spec.class_names))
+    if positive.all() or not positive.any():
+        raise ValueError(f"{task} needs pictures of both sides; this data set has {sorted(set(labels))}")
+    patients = [sample.patient or sample.name for sample in samples]
+    interval = metrics.bootstrap(lambda index: metrics.auc(positive[index], score[index]), positive, patients)
+    called = score >= threshold
+    return {
+        "n": len(samples),
+        "n_positive": int(positive.sum()),
+        "auc": interval.value,
+        "auc_ci": [interval.low, interval.high],
+        "sensitivity": float(called[positive].mean()),
+        "specificity": float((~called[~positive]).mean()),
+        **numbers,
+        "ece": metrics.expected_calibration_error(score, positive),
+        "operating_point": operating_point,
+        "threshold": threshold,
+        **heat_map_quality(samples, judgements, spec),
+    }
+
+
+def heat_map_quality(
+    samples: Sequence[Sample], judgements: Sequence[Judgement], spec: ModelSpec
+) -> dict[str, float | int | None]:
+    """Pointing game and mean energy ratio of the called lesion class's map, over the pictures with a lesion mask."""
+    hits, ratios, chance = [], [], []
+    for sample, judgement in zip(samples, judgements, strict=True):
+        lesion = sample.lesion()
+        if not lesion.any():
+            continue
+        names = [name for name in spec.class_names if name != "normal"]
+        called = max((spec.index(name) for name in names), key=lambda index: float(judgement.logits[index]))
+        class_map = judgement.class_maps[called]
+        hits.append(metrics.pointing_hit(to_pixels(class_map, judgement.placement), lesion))
+        ratios.append(metrics.energy_ratio(to_pixels(attention(class_map), judgement.placement), lesion))
+        chance.append(float(lesion.mean()))
+    if not hits:
+        return {"n_masks": 0, "pointing_game": None, "energy_ratio": None, "pointing_chance": None}
+    return {
+        "n_masks": len(hits),
+        "pointing_game": float(np.mean(hits)),
+        "energy_ratio": float(np.mean(ratios)),
+        "pointing_chance": float(np.mean(chance)),
+    }
+
+
+def by_subgroup(samples: Sequence[Sample], judgements: Sequence[Judgement], attribute: str) -> dict[str, list[int]]:
+    """Value of an attribute -> indices of its samples; ``size`` is the lesion's share of the picture, in terciles."""
+    if attribute == "size":
+        areas = np.array([sample.lesion().mean() for sample in samples])
+        low, high = np.quantile(areas, [1 / 3, 2 / 3])
+        values = ["small" if area <= low else "medium" if area <= high else "large" for area in areas]
+    else:
+        values = [sample.attributes.get(attribute, "unknown") for sample in samples]
+    return {value: [i for i, v in enumerate(values) if v == value] for value in sorted(set(values))}
+
+
+def without_markers(
+    samples: Sequence[Sample],
+    judgements: Sequence[Judgement],
+    judge: Callable[[Sequence[NDArray[np.uint8]]], list[Judgement]],
+    marker_mask: Callable[[NDArray[np.uint8]], NDArray[np.bool_]],
+    spec: ModelSpec,
+) -> dict[str, float | int]:
+    """Paint the burnt-in markers away (Telea 2004) and judge again: how much does the malignant share move?
+
+    ``median_dp`` is of |difference|; ``flips`` is the share of answers that change side at 0.5.
+    """
+    marked = [(i, mask) for i, sample in enumerate(samples) if (mask := marker_mask(sample.grey())).any()]
+    if not marked:
+        return {"n_marked": 0}
+    painted = [
+        np.asarray(cv2.inpaint(samples[i].grey(), mask.astype(np.uint8), 3, cv2.INPAINT_TELEA), np.uint8)
+        for i, mask in marked
+    ]
+    before = np.array([_share(judgements[i], spec) for i, _ in marked])
+    after = np.array([_share(judgement, spec) for judgement in judge(painted)])
+    return {
+        "n_marked": len(marked),
+        "median_dp": float(np.median(np.abs(after - before))),
+        "flips": float(((before >= 0.5) != (after >= 0.5)).mean()),
+    }
+
+
+def _share(judgement: Judgement, spec: ModelSpec) -> float:
+    benign, malignant = (float(judgement.probabilities[spec.index(name)]) for name in ("benign", "malignant"))
+    return malignant / (benign + malignant)

@@ -1,0 +1,103 @@
+"""How good are the answers? Pure functions of labels and scores, scikit-learn underneath."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics
+
+Floats = NDArray[np.floating]
+Labels = NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def auc(positive: NDArray[np.bool_], score: Floats) -> float:
+    """Area under the ROC curve: the chance that a positive scores above a negative (Hanley and McNeil 1982)."""
+    return float(metrics.roc_auc_score(positive, score))
+
+
+def bootstrap(
+    statistic: Callable[[NDArray[np.intp]], float],
+    positive: NDArray[np.bool_],
+    groups: Sequence[str] | None = None,
+    rounds: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Percentile bootstrap (Efron 1979) of ``statistic(index)``, stratified by class.
+
+    With ``groups`` (patients, near copies) whole groups are drawn, so that pictures of one patient count as one draw.
+    """
+    random = np.random.default_rng(seed)
+    strata = []
+    for value in (True, False):
+        index = np.flatnonzero(positive == value)
+        names = np.array([groups[i] for i in index]) if groups is not None else index
+        order = np.argsort(names, kind="stable")
+        starts = np.flatnonzero(np.r_[True, names[order][1:] != names[order][:-1]])
+        strata.append(np.split(index[order], starts[1:]))
+    values = []
+    for _ in range(rounds):
+        drawn = [stratum[i] for stratum in strata for i in random.integers(0, len(stratum), len(stratum))]
+        values.append(statistic(np.concatenate(drawn)))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Interval(statistic(np.arange(len(positive))), float(low), float(high))
+
+
+def expected_calibration_error(probability: Floats, positive: NDArray[np.bool_], bins: int = 15) -> float:
+    """ECE of a binary answer (Guo et al. 2017, equation 3): |confidence - accuracy| over equal-width bins, 0..1.
+
+    The confidence is that of the answer given, max(p, 1 - p), from 0.5 to 1.
+    """
+    confidence = np.maximum(probability, 1 - probability)
+    right = (probability >= 0.5) == positive
+    which = np.minimum(((confidence - 0.5) * 2 * bins).astype(int), bins - 1)
+    total = 0.0
+    for number in range(bins):
+        inside = which == number
+        if inside.any():
+            total += inside.mean() * abs(float(confidence[inside].mean()) - float(right[inside].mean()))
+    return total
+
+
+def classification(truth: Labels, answer: Labels, classes: int) -> dict[str, object]:
+    """Accuracy; precision, recall and F1 as the mean over classes (macro); confusion matrix [truth, answer]."""
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        truth, answer, labels=range(classes), average="macro", zero_division=0
+    )
+    return {
+        "accuracy": float(metrics.accuracy_score(truth, answer)),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
+        "confusion_matrix": metrics.confusion_matrix(truth, answer, labels=range(classes)).tolist(),
+    }
+
+
+def pointing_hit(class_map: Floats, lesion: NDArray[np.bool_]) -> bool:
+    """The pointing game (Zhang et al. 2018, arXiv:1608.00507), without its 15-pixel tolerance.
+
+    Both [H, W] in pixels of the picture: does the map's highest point lie in the lesion?
+    """
+    return bool(lesion.flat[int(class_map.argmax())])
+
+
+def energy_ratio(attention: Floats, lesion: NDArray[np.bool_]) -> float:
+    """Share of the attention (0 or more) inside the lesion over the lesion's share of the picture; 1 is chance.
+
+    The energy-based pointing game (Wang et al. 2020, arXiv:1910.01279) made comparable between lesions of all sizes.
+    0 where nothing is attended to.
+    """
+    total, area = float(attention.sum()), float(lesion.mean())
+    return float(attention[lesion].sum()) / total / area if total > 0 and area > 0 else 0.0
