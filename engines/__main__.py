@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engines import catalog, parity
-from engines.errors import EngineError
+from engines.errors import EngineError, UnknownEngine
 from rcdnet.golden import Golden
 from rcdnet.weights import SHIPPED
 
@@ -41,7 +41,10 @@ def list_engines(weights: Weights = SHIPPED) -> None:
 
 @app.command()
 def verify(name: Annotated[str, typer.Argument(help="An engine, or all.")] = "all", weights: Weights = SHIPPED) -> None:
-    """Hold engines against the golden set and print the numbers. Exit code 4 if one that runs here does not hold."""
+    """Hold engines against the golden set and print the numbers.
+
+    Exit code 4 if one that runs here does not hold, 2 for a name that cannot be verified.
+    """
     if name == catalog.FAKE:
         err.print(
             f"{name} computes no network, so there is nothing to verify. Expected: all, {', '.join(catalog.ENGINES)}."
@@ -52,6 +55,9 @@ def verify(name: Annotated[str, typer.Argument(help="An engine, or all.")] = "al
         try:
             with catalog.open_engine(each, weights) as engine:
                 out.print(f"{each}: holds. {parity.measure(engine, Golden.load(weights / 'golden.npz'))}")
+        except UnknownEngine as error:
+            err.print(str(error))
+            raise typer.Exit(error.exit_code) from error
         except EngineError as error:
             skipped = name == "all" and catalog.missing(each) is not None
             failed = failed or not skipped

@@ -153,12 +153,9 @@ def exit_codes() -> Iterator[None]:
     """Turn the errors of users, sources and engines into one line on stderr and an exit code; Ctrl-C is no error."""
     try:
         yield
-    except StreamError as error:
+    except (StreamError, EngineError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
-    except EngineError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(4) from error
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
 

@@ -5,11 +5,30 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 
 from engines import catalog
+from engines.base import EngineOutput
 from engines.errors import EngineUnavailable, ParityError, UnknownEngine, WeightsError
 from engines.openvino_cpu import OpenvinoCpu
+from rcdnet import checkpoint
 from rcdnet.golden import Golden
+from rcdnet.spec import SPEC_KEY
+
+
+class TurnedAround(OpenvinoCpu):
+    """OpenVINO with its classes in the wrong order: what a badly built engine looks like."""
+
+    closed = 0
+
+    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        output = super().run(images)
+        return EngineOutput(output.logits[:, ::-1], output.class_maps[:, ::-1])
+
+    def close(self) -> None:
+        type(self).closed += 1
+        super().close()
 
 
 @pytest.fixture
@@ -38,6 +57,20 @@ def test_auto_falls_to_the_next_and_says_why(
         assert engine.info.name == "torch_reference"
     assert "openvino_cpu" in caplog.text
     assert "a_package_that_is_not_there is not installed" in caplog.text
+
+
+def test_auto_leaves_an_engine_that_is_off_closes_it_and_says_by_how_much(
+    untrained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    turned = (f"{__name__}:TurnedAround", "openvino", ("f32",))
+    monkeypatch.setattr(catalog, "ENGINES", {"turned": turned, "openvino_cpu": catalog.ENGINES["openvino_cpu"]})
+    monkeypatch.setattr(TurnedAround, "closed", 0)
+    with caplog.at_level(logging.WARNING), catalog.open_engine("auto", untrained) as engine:
+        assert type(engine) is OpenvinoCpu
+    (message,) = [record.message for record in caplog.records if "turned" in record.message]
+    assert message.startswith("engine turned is not used: ")
+    assert "flips" in message
+    assert TurnedAround.closed == 1
 
 
 def test_a_precision_that_does_not_hold_is_replaced_visibly(
@@ -79,6 +112,24 @@ def test_altered_weights_are_refused_and_not_worked_around(weights: Path) -> Non
     onnx.save(model, weights / "rcdnet.onnx")
     with pytest.raises(WeightsError, match="altered after export"):
         catalog.open_engine("auto", weights)
+
+
+def test_an_altered_spec_is_refused(weights: Path) -> None:
+    data = (weights / "rcdnet.onnx").read_bytes()
+    assert data.count(b'"temperature":1.0') == 1
+    (weights / "rcdnet.onnx").write_bytes(data.replace(b'"temperature":1.0', b'"temperature":9.0'))
+    with pytest.raises(WeightsError, match="altered after export"):
+        catalog.open_engine("openvino_cpu", weights)
+
+
+def test_an_altered_checkpoint_is_refused_by_the_reference(weights: Path) -> None:
+    path = weights / "rcdnet.safetensors"
+    tensors = load_file(path)
+    tensors["classifier.bias"][0] += 1
+    save_file(tensors, path, {SPEC_KEY: checkpoint.read_spec(path).to_json()})
+    with pytest.raises(WeightsError, match="is not what it says") as refusal:
+        catalog.open_engine("torch_reference", weights)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_golden_set_of_another_network_is_refused(weights: Path) -> None:

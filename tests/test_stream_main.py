@@ -79,7 +79,7 @@ def test_the_command_line_s_scan_area_wins_over_the_file_s(clip: Path, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--engine", "none_such"], 4, "none_such"),
+        (["--engine", "none_such"], 2, "none_such"),
         (["--engine", "fake", "--scan-area", "1,2,3"], 2, "1,2,3"),
         (["--engine", "fake", "--config", "none.toml"], 2, "none.toml"),
         (["--engine", "fake", "--out", "/dev/null/out"], 2, "cannot write /dev/null/out"),

@@ -1,0 +1,98 @@
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from engines import catalog
+from engines.__main__ import app
+from rcdnet.golden import Golden
+
+ROOT = Path(__file__).parents[1]
+
+
+def command(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def off(untrained: Path, tmp_path: Path) -> Path:
+    """Weights whose golden set expects other decisions."""
+    weights = Path(shutil.copytree(untrained, tmp_path / "weights"))
+    golden = Golden.load(weights / "golden.npz")
+    replace(golden, logits=golden.logits[:, ::-1], class_maps=golden.class_maps[:, ::-1]).save(weights / "golden.npz")
+    return weights
+
+
+def test_list_names_every_engine_and_what_it_runs_on(untrained: Path) -> None:
+    result = command("list", "--weights", untrained)
+    assert result.exit_code == 0, result.output
+    for name in [*catalog.ENGINES, catalog.FAKE]:
+        assert name in result.stdout
+    assert "OpenVINO" in result.stdout
+    assert result.stderr == ""
+
+
+def test_list_says_why_an_engine_does_not_run(tmp_path: Path) -> None:
+    result = command("list", "--weights", tmp_path / "none")
+    assert result.exit_code == 0, result.output
+    assert "no: " in result.stdout
+
+
+def test_verify_prints_the_numbers_of_every_engine(untrained: Path) -> None:
+    result = command("verify", "--weights", untrained)
+    assert result.exit_code == 0, result.output
+    for name in catalog.ENGINES:
+        if catalog.missing(name) is None:
+            assert f"{name}: holds. " in result.stdout
+    assert "largest difference of a probability" in result.stdout
+
+
+def test_an_engine_that_is_off_is_exit_code_4_with_the_numbers(off: Path) -> None:
+    result = command("verify", "openvino_cpu", "--weights", off)
+    assert result.exit_code == 4
+    assert result.stdout == ""
+    assert "openvino_cpu: FAILS. " in result.stderr
+    assert "flips" in result.stderr
+
+
+def test_one_that_is_off_fails_all(off: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "ENGINES", {"openvino_cpu": catalog.ENGINES["openvino_cpu"]})
+    assert command("verify", "--weights", off).exit_code == 4
+
+
+def test_missing_weights_are_exit_code_4_with_the_mend(tmp_path: Path) -> None:
+    result = command("verify", "openvino_cpu", "--weights", tmp_path / "none")
+    assert result.exit_code == 4
+    assert "python -m rcdnet.export" in " ".join(result.stderr.split())
+
+
+def test_an_engine_that_is_not_installed_does_not_fail_all(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = ("engines.absent:Absent", "no_such_runtime", ("f32",))
+    monkeypatch.setattr(catalog, "ENGINES", {"openvino_cpu": catalog.ENGINES["openvino_cpu"], "absent": absent})
+    result = command("verify", "--weights", untrained)
+    assert result.exit_code == 0, result.output
+    assert "absent: not here. absent: no_such_runtime is not installed" in result.stdout
+    assert command("verify", "absent", "--weights", untrained).exit_code == 4
+
+
+@pytest.mark.parametrize(("name", "words"), [("gpu", "no engine 'gpu'"), ("fake", "computes no network")])
+def test_a_name_that_cannot_be_verified_is_wrong_use(untrained: Path, name: str, words: str) -> None:
+    result = command("verify", name, "--weights", untrained)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "openvino_cpu" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_user_s_mistake_is_no_traceback() -> None:
+    arguments = [sys.executable, "-m", "engines", "verify", "gpu"]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no engine 'gpu'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
