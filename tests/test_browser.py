@@ -141,7 +141,7 @@ def test_the_page_says_what_it_is_not(browser: webdriver.Chrome) -> None:
     assert browser.find_element(By.CSS_SELECTOR, ".rcd-synthetic").is_displayed()
 
 
-def test_the_opacity_reaches_the_picture(browser: webdriver.Chrome, address: str) -> None:
+def test_the_slider_sets_the_opacity(browser: webdriver.Chrome) -> None:
     number = control(browser, "#opacity input[type=number]")
     browser.execute_script(
         "arguments[0].value = '0.9'; arguments[0].dispatchEvent(new Event('input', {bubbles: true}));"

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import socket
 import struct
 from collections.abc import Iterator
@@ -35,15 +36,19 @@ def client(control: Control) -> TestClient:
     return TestClient(create_app(control), base_url=ADDRESS)
 
 
-def test_the_socket_sends_index_age_and_jpeg_and_times_what_is_painted(control: Control, client: TestClient) -> None:
+def test_the_socket_sends_picture_and_verdict_together_and_times_what_is_painted(
+    control: Control, client: TestClient
+) -> None:
     control.start()
     with client.websocket_connect(SOCKET) as socket_:
         indices = []
         for _ in range(3):
             message = socket_.receive_bytes()
-            index, age_ms = struct.unpack_from("<If", message)
+            index, age_ms, verdict_bytes = struct.unpack_from("<IfI", message)
             assert age_ms > 0
-            assert cv2.imdecode(np.frombuffer(message[8:], np.uint8), cv2.IMREAD_COLOR).shape[0] >= 240
+            assert json.loads(message[12 : 12 + verdict_bytes])["headline"]
+            jpeg = np.frombuffer(message[12 + verdict_bytes :], np.uint8)
+            assert cv2.imdecode(jpeg, cv2.IMREAD_COLOR).shape[0] >= 240
             indices.append(index)
             socket_.send_text("painted")
     assert indices == sorted(set(indices))

@@ -5,6 +5,7 @@ from typing import Any
 from stream.overlay import CLASS_COLOURS, WHITE, Colour, class_label, headline
 from stream.status import Moment, Status
 from stream.timing import Summary
+from stream.types import Assessment
 from stream.web.control import Now
 from stream.web.viewer import Audience
 
@@ -32,7 +33,6 @@ def readout(now: Now, audience: Audience, timeline_s: float) -> dict[str, Any]:
 
 def run(status: Status, not_shown: int) -> dict[str, Any]:
     """How a run goes. Probabilities are 0..1, in the order of ``classes``."""
-    words, colour = ("", WHITE) if status.assessment is None else headline(status.assessment)
     return {
         "phase": status.phase.value,
         "error": status.error,
@@ -46,10 +46,7 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         },
         "classes": [class_label(name) for name in status.class_names],
         "class_colours": [css(CLASS_COLOURS.get(name, WHITE)) for name in status.class_names],
-        "state": None if status.assessment is None else status.assessment.state.value,
-        "headline": words,
-        "headline_colour": css(colour),
-        "reason": "" if status.assessment is None else reason(status, words),
+        "verdict": None if status.assessment is None else verdict(status.assessment),
         "fps": round(status.fps, 1),
         "drawn_ms": milliseconds(status.latency_ms),
         "counts": count_rows(status, not_shown),
@@ -59,9 +56,15 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
     }
 
 
-def reason(status: Status, words: str) -> str:
-    """Why the last assessment says what it says, unless its headline says it already."""
-    return "" if status.assessment is None or status.assessment.reason == words else status.assessment.reason
+def verdict(assessment: Assessment) -> dict[str, str]:
+    """What is said about one frame, in the words and the colour of its picture, and why."""
+    words, colour = headline(assessment)
+    return {
+        "state": assessment.state.value,
+        "headline": words,
+        "headline_colour": css(colour),
+        "reason": "" if assessment.reason == words else assessment.reason,
+    }
 
 
 def count_rows(status: Status, not_shown: int) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from stream.types import RESEARCH_NOTICE
 from stream.web.control import Control
-from stream.web.readout import readout
+from stream.web.readout import readout, verdict
 from stream.web.viewer import Broadcast, Picture, Viewer
 
 ControlRoomState = Literal["opening", "open", "failed"]
@@ -63,7 +64,8 @@ def routes(control: Control, control_room: Callable[[], ControlRoomState]) -> AP
 async def send_pictures(socket: WebSocket, broadcast: Broadcast) -> None:
     """Send the newest picture each time the browser has painted the last one, until either side ends.
 
-    Each message is uint32 frame index and float32 age in ms at sending, little-endian, then the JPEG. The browser
+    Each message is uint32 frame index, float32 age in ms at sending and uint32 length of the next part, little-endian;
+    then the verdict on this very frame as JSON, so that words and picture never part; then the JPEG. The browser
     answers each with "painted", or with "passed" if nobody saw it (tab in the background, picture not decoded).
     """
     with broadcast.join() as viewer:
@@ -91,7 +93,9 @@ async def _send(socket: WebSocket, viewer: Viewer, free: asyncio.Event) -> None:
 
 def message(picture: Picture, now_ns: int) -> bytes:
     """One WebSocket message, as ``send_pictures`` describes it."""
-    return struct.pack("<If", picture.index & 0xFFFFFFFF, (now_ns - picture.captured_ns) / 1e6) + picture.jpeg
+    words = json.dumps(verdict(picture.assessment)).encode()
+    age_ms = (now_ns - picture.captured_ns) / 1e6
+    return struct.pack("<IfI", picture.index & 0xFFFFFFFF, age_ms, len(words)) + words + picture.jpeg
 
 
 async def mjpeg_parts(broadcast: Broadcast) -> AsyncIterator[bytes]:

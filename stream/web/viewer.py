@@ -13,14 +13,14 @@ from typing import Self
 import cv2
 
 from stream.timing import Percentiles, Summary
-from stream.types import State, View
+from stream.types import Assessment, State, View
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An annotated frame as JPEG bytes; ``captured_ns`` and ``encoded_ns`` are monotonic.
+    """An annotated frame as JPEG bytes, with what is said about it; ``captured_ns`` and ``encoded_ns`` are monotonic.
 
     ``repeated``: an old frame shown again because no new one comes, which says nothing about latency.
     """
@@ -30,6 +30,7 @@ class Picture:
     captured_ns: int
     encoded_ns: int
     jpeg: bytes
+    assessment: Assessment
 
 
 @dataclass(frozen=True)
@@ -183,5 +184,11 @@ def encode(view: View, jpeg_quality: int) -> Picture:
     """The view's RGB picture as JPEG of ``jpeg_quality`` 1..100. Raises cv2.error."""
     bgr = cv2.cvtColor(view.picture, cv2.COLOR_RGB2BGR)
     _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
-    repeated = view.assessment.state is State.NO_SIGNAL
-    return Picture(view.frame.index, repeated, view.frame.captured_ns, time.monotonic_ns(), jpeg.tobytes())
+    return Picture(
+        index=view.frame.index,
+        repeated=view.assessment.state is State.NO_SIGNAL,
+        captured_ns=view.frame.captured_ns,
+        encoded_ns=time.monotonic_ns(),
+        jpeg=jpeg.tobytes(),
+        assessment=view.assessment,
+    )

@@ -1,13 +1,15 @@
 // Paints the newest picture on a canvas and tells the server when it is painted; the next one comes only then.
 
-const HEADER_BYTES = 8; // uint32 frame index, float32 age in ms; then the JPEG
+const HEADER_BYTES = 12; // uint32 frame index, float32 age in ms, uint32 length of the verdict; verdict, JPEG
 
 const RATE_WINDOW_MS = 2000;
 const painted = []; // performance.now() of each
 
 export class Picture {
-  constructor(canvas) {
+  // onVerdict is called with what is said about a frame in the moment in which that frame is painted.
+  constructor(canvas, onVerdict) {
     this.canvas = canvas;
+    this.onVerdict = onVerdict;
     this.context = canvas.getContext("2d", { alpha: false });
     this.frame = null; // index of the frame on the canvas
     this.paintedAt = null; // performance.now() when that frame came, null before the first
@@ -29,8 +31,10 @@ export class Picture {
   }
 
   async paint(message) {
-    const jpeg = new Blob([new Uint8Array(message, HEADER_BYTES)], { type: "image/jpeg" });
-    const bitmap = await createImageBitmap(jpeg);
+    const header = new DataView(message);
+    const jpegFrom = HEADER_BYTES + header.getUint32(8, true);
+    const verdict = JSON.parse(new TextDecoder().decode(message.slice(HEADER_BYTES, jpegFrom)));
+    const bitmap = await createImageBitmap(new Blob([new Uint8Array(message, jpegFrom)], { type: "image/jpeg" }));
     if (!(await nextRepaint())) return false;
     if (this.canvas.width !== bitmap.width || this.canvas.height !== bitmap.height) {
       this.canvas.width = bitmap.width;
@@ -38,7 +42,8 @@ export class Picture {
     }
     this.context.drawImage(bitmap, 0, 0);
     bitmap.close();
-    this.note(new DataView(message).getUint32(0, true));
+    this.onVerdict(verdict);
+    this.note(header.getUint32(0, true));
     await new Promise((done) => setTimeout(done)); // runs after the browser has put this repaint on the screen
     return true;
   }

@@ -7,7 +7,11 @@ import { drawTimeline } from "/viewer/timeline.js";
 const STALE_AFTER_MS = 1000; // longer than any dropped frame, short for the eye
 
 export function showStage(root) {
-  const picture = new Picture(root.querySelector("#rcd-canvas"));
+  const state = root.querySelector(".rcd-state");
+  const picture = new Picture(root.querySelector("#rcd-canvas"), ({ headline, headline_colour, reason }) => {
+    show(root, { headline, reason });
+    state.style.color = headline_colour;
+  });
   const timeline = root.querySelector("#rcd-timeline");
   let status = { phase: "starting" };
   onStatus((latest) => {
@@ -23,13 +27,11 @@ function showStrip(root, status) {
     phase: status.phase === "running" ? (status.live ? "live" : "replay") : status.phase,
     recording: status.recording === "failed" ? `recording failed: ${status.recording_error}` : "recording",
     source: status.source,
-    headline: status.phase === "running" ? status.headline : "",
-    reason: status.phase === "running" ? status.reason : "",
   });
+  if (status.phase !== "running") show(root, { headline: "", reason: "" });
   root.querySelector(".rcd-phase").dataset.phase = status.phase;
   root.querySelector(".rcd-synthetic").hidden = !status.synthetic;
   root.querySelector(".rcd-recording").hidden = !status.recording || status.recording === "off";
-  root.querySelector(".rcd-state").style.color = status.headline_colour ?? "";
   const legend = root.querySelector(".rcd-legend");
   if (status.classes && legend.childElementCount !== status.classes.length) {
     legend.replaceChildren(...status.classes.map((label, row) => {
@@ -52,8 +54,8 @@ function veil(status, paintedAt) {
   }
   const silent_ms = paintedAt === null ? Infinity : performance.now() - paintedAt;
   if (silent_ms < STALE_AFTER_MS) return null;
-  if (paintedAt === null) return ["No picture yet", status.reason];
-  return [`No new picture since ${Math.floor(silent_ms / 1000)} s`, status.reason];
+  if (paintedAt === null) return ["No picture yet", ""];
+  return [`No new picture since ${Math.floor(silent_ms / 1000)} s`, status.verdict?.reason];
 }
 
 function showVeil(root, words) {

@@ -1,0 +1,65 @@
+import json
+
+import pytest
+from stream_views import ending, view
+
+from stream.status import Moment
+from stream.timing import Counts
+from stream.types import State
+from stream.web.control import Now
+from stream.web.readout import TIMELINE_STEP_S, readout, run, thin, verdict
+from stream.web.viewer import Audience
+
+NOBODY = Audience(viewers=0, skipped=0, painted_ms=None)
+
+
+def test_no_lesion_is_said_in_grey_and_never_as_normal() -> None:
+    said = verdict(view(finding="normal").assessment)
+    assert said["headline"] == "no lesion flagged"
+    red, green, blue = (int(said["headline_colour"][at : at + 2], 16) for at in (1, 3, 5))
+    assert max(red, green, blue) - min(red, green, blue) < 24
+    assert "normal" not in run(ending(), not_shown=0)["classes"]
+
+
+@pytest.mark.parametrize("state", [State.NOT_ANALYSED, State.NO_SIGNAL, State.FROZEN])
+def test_what_cannot_be_judged_is_said_with_its_reason(state: State) -> None:
+    said = verdict(view(state=state).assessment)
+    assert said["headline"] == state.value.replace("_", " ")
+    assert said["reason"] == "no picture"
+
+
+@pytest.mark.parametrize(
+    ("now", "phase"),
+    [
+        (Now("phantom:", "auto"), "starting"),
+        (Now("phantom:", "auto", stopped=True), "stopped"),
+        (Now("none.mp4", "auto", stopped=True, error="none.mp4 is not there"), "failed"),
+    ],
+)
+def test_without_a_run_the_page_still_knows_why(now: Now, phase: str) -> None:
+    told = readout(now, NOBODY, timeline_s=60)
+    assert (told["phase"], told["error"]) == (phase, now.error)
+
+
+def test_every_lost_frame_has_a_row_with_its_reason() -> None:
+    counts = Counts(10, 4, {"scan area leaves the picture": 1}, {"overwritten": 3}, {"engine failed": 2})
+    rows = run(ending(counts=counts), not_shown=5)["counts"]
+    assert {(row["label"], row["reason"]): row["count"] for row in rows} == {
+        ("captured", ""): 10,
+        ("analysed", ""): 4,
+        ("not analysed", "scan area leaves the picture"): 1,
+        ("dropped", "overwritten"): 3,
+        ("failed", "engine failed"): 2,
+        ("drawn, skipped by a screen", ""): 5,
+    }
+
+
+def test_the_timeline_is_thinned_evenly_and_keeps_its_end() -> None:
+    timeline = tuple(Moment(index / 60, (0.2, 0.8), State.CLEAR_FINDING) for index in range(60 * 60))
+    kept = thin(timeline)
+    assert len(kept) == round(60 / TIMELINE_STEP_S)
+    assert kept[-1]["t_s"] == round(timeline[-1].t_s, 2)
+
+
+def test_it_is_plain_json() -> None:
+    json.dumps(run(ending(error="the cable is out"), not_shown=0), allow_nan=False)
