@@ -14,7 +14,7 @@ def invoke(*arguments: str) -> Result:
 
 def test_an_unknown_engine_is_named_with_the_known_ones() -> None:
     result = invoke("--engine", "abacus")
-    assert result.exit_code == 4
+    assert result.exit_code == 2
     assert "abacus" in result.stderr
     assert "openvino_cpu" in result.stderr
 
