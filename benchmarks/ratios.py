@@ -97,7 +97,8 @@ def class_maps_cost(precision: str, seconds: float, weights: Path) -> Ratio:
     """What the class maps add to a call, as a part of it (0.03 = 3 %): the shipped graph against the same one with
     logits alone, in OpenVINO, at the same precision and with the same settings.
 
-    Of the minima of both: it is smaller than what else a machine does in between. Raises EngineError if OpenVINO cannot compile a graph.
+    Of the minima of both: it is smaller than what else a machine does in between. Raises EngineError if OpenVINO cannot
+    compile a graph.
     """
     data, spec = onnx_file.read(weights / "rcdnet.onnx")
     image = Golden.load(weights / "golden.npz").images[:1]
