@@ -40,7 +40,7 @@ class StreamConfig(BaseModel):
     operating_point: str = "balanced"
     """Name of a pair of thresholds in the weights' spec. Every spec has this one."""
 
-    lesion_margin: float = Field(default=0.05, ge=0, le=0.5)
+    lesion_margin: float = Field(default=0.5, ge=0, le=3)
     """Closer than this to the lesion threshold, 0..1, nothing is called: the calibration error is about as large."""
 
     stall_after_s: float = Field(default=1.0, gt=0)

@@ -5,7 +5,7 @@ is the time between the frames in the source. That is the exact step of a first-
 alike, and dt comes from the source, so a replay decides exactly what the first run decided.
 """
 
-from math import exp
+from math import exp, log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,21 +77,27 @@ def decide(
 ) -> tuple[State, str | None, str]:
     """State, finding and reason for smoothed probabilities [K].
 
-    INDETERMINATE within ``lesion_margin`` of the lesion threshold, and for malignant shares in ``spec.indeterminate``.
+    INDETERMINATE within ``lesion_margin`` (in log-odds: thresholds may lie near 1) of the lesion threshold, and for
+    malignant shares in ``spec.indeterminate``, widened to the operating point where that lies outside.
     """
     benign, malignant = (float(smoothed[spec.index(name)]) for name in ("benign", "malignant"))
     if "normal" in spec.class_names:
         lesion = 1 - float(smoothed[spec.index("normal")])
-        if abs(lesion - point.lesion) < lesion_margin:
+        if abs(log_odds(lesion) - log_odds(point.lesion)) < lesion_margin:
             return State.INDETERMINATE, None, "near the lesion threshold"
         if lesion < point.lesion:
             return State.CLEAR_FINDING, "normal", "no lesion flagged"
     share = malignant / (benign + malignant)
     low, high = spec.indeterminate
-    if low <= share < high:
+    if low < high and min(low, point.malignant) <= share < max(high, point.malignant):
         return State.INDETERMINATE, None, "between benign and malignant"
-    finding = "malignant" if share >= point.malignant else "benign"
-    return State.CLEAR_FINDING, finding, ""
+    return State.CLEAR_FINDING, "malignant" if share >= point.malignant else "benign", ""
+
+
+def log_odds(probability: float) -> float:
+    """log(p / (1 - p)), finite for 0 and 1 as well."""
+    clipped = min(max(probability, 1e-6), 1 - 1e-6)
+    return log(clipped / (1 - clipped))
 
 
 def attention_class(smoothed: NDArray[np.float32], state: State, finding: str | None, spec: ModelSpec) -> str | None:
