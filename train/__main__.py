@@ -20,6 +20,7 @@ from train import evaluate as evaluation
 from train.audit import audit as audit_samples
 from train.audit import contact_sheet
 from train.datasets import DataError
+from train.faithfulness import deletion_curve
 from train.markers import marker_mask
 from train.recipes import RecipeError
 from train.splits import LeakError
@@ -112,17 +113,16 @@ def evaluate(
     operating_point: Annotated[str, typer.Option(help="Of the spec.")] = "balanced",
     by: Annotated[str | None, typer.Option(help="Also by subgroup: size, birads, device, histology.")] = None,
     in_paint: Annotated[bool, typer.Option(help="Also with burnt-in markers painted away.")] = False,
+    faithfulness: Annotated[bool, typer.Option(help="Also the deletion curve of the heat map.")] = False,
 ) -> None:
     """A finished model on a data set: numbers with n and interval, heat map against the masks."""
-    from train.predict import predict
+    from train.predict import predict, runner
 
     with exit_codes():
         model = checkpoint.load(weights)
         spec = model.spec
         if operating_point not in spec.operating_points:
-            raise DataError(
-                f"no operating point {operating_point!r}: the weights have {', '.join(spec.operating_points)}"
-            )
+            raise failed(f"no operating point {operating_point!r}: name one of {', '.join(spec.operating_points)}", 2)
         samples = evaluation.select(datasets.load(data), task)
         judgements = predict(model, [sample.grey() for sample in samples])
         result = evaluation.evaluate(samples, judgements, spec, task, operating_point=operating_point)
@@ -132,12 +132,21 @@ def evaluate(
                 part = [samples[i] for i in indices], [judgements[i] for i in indices]
                 try:
                     result["by"][by][value] = evaluation.evaluate(*part, spec, task, operating_point=operating_point)
-                except ValueError:  # one side only: an AUC does not exist
+                except DataError:  # one side only: an AUC does not exist
                     result["by"][by][value] = {"n": len(indices), "auc": None}
         if in_paint:
             result["in_paint"] = evaluation.without_markers(
                 samples, judgements, lambda greys: predict(model, greys), marker_mask, spec
             )
+        if faithfulness:
+            lesions = [sample.grey() for sample in samples if sample.label != "normal"]
+            curve = deletion_curve(lesions, spec, runner(model))
+            result["faithfulness"] = {
+                "shares": curve.shares,
+                "hottest": curve.hottest.tolist(),
+                "random": curve.random.tolist(),
+                "advantage": curve.advantage,
+            }
         result |= {"task": task, "data": data.name, "weights_sha256": spec.weights_sha256, "notice": NOTICE}
         print_result(result, task)
         write_json(json_file, result)
@@ -159,6 +168,8 @@ def print_result(result: dict[str, object], task: str) -> None:
         for value, numbers in parts.items():
             score = "none" if numbers["auc"] is None else f"{numbers['auc']:.3f}"
             out.print(f"{attribute} {value}: n {numbers['n']}, AUC {score}", soft_wrap=True)
+    if "faithfulness" in result:
+        out.print(f"heat map, hottest cells blurred: {result['faithfulness']}", soft_wrap=True)
     if "in_paint" in result:
         out.print(f"markers painted away: {result['in_paint']}", soft_wrap=True)
 
@@ -183,7 +194,7 @@ def exit_codes() -> Iterator[None]:
         raise failed(error, 4) from error
 
 
-def failed(error: Exception, code: int) -> typer.Exit:
+def failed(error: Exception | str, code: int) -> typer.Exit:
     """The error on stderr, and the exit to raise."""
     err.print(f"error: {error}", soft_wrap=True, markup=False)
     return typer.Exit(code)

@@ -18,13 +18,15 @@ from rcdnet.spec import ModelSpec, OperatingPoint
 from train.splits import LeakError
 
 EXTERNAL = frozenset({"udiat"})
-SENSITIVE = 0.95
-"""``sensitive`` misses at most one malignant lesion in twenty, and one lesion of any kind."""
-SPECIFIC = 0.95
-"""``specific`` calls at most one benign lesion in twenty malignant, and flags one normal picture in twenty."""
+LESION_AIMS = {"sensitive": 0.99, "balanced": 0.98}
+"""Share of lesions that must be flagged: what is not flagged is not looked at, so ``balanced`` leans this way too."""
+MALIGNANT_AIMS = {"sensitive": 0.95}
+"""Share of malignant lesions that must be called so."""
+LEAST_SPECIFICITY = {"specific": 0.95}
+"""Share of benign lesions that must not be called malignant."""
 LARGEST_RISK = 0.05
 """Of the calls that are made outside the indeterminate band."""
-LARGEST_ABSTENTION = 0.3
+LARGEST_ABSTENTION = 0.15
 """Of the lesions that may fall into the band: a helper that mostly shrugs is none."""
 
 
@@ -61,17 +63,23 @@ def temperature(logits: NDArray[np.float32], truth: NDArray[np.intp]) -> float:
     return float(minimize_scalar(loss, bounds=(0.2, 5.0), method="bounded").x)
 
 
-def threshold(positive: NDArray[np.bool_], score: NDArray[np.floating], aim: str) -> float:
-    """A threshold on ``score`` 0..1: the best Youden index (``balanced``), the highest with sensitivity SENSITIVE, or
-    the lowest with specificity SPECIFIC.
+def threshold(
+    positive: NDArray[np.bool_],
+    score: NDArray[np.floating],
+    *,
+    sensitivity: float | None = None,
+    specificity: float | None = None,
+) -> float:
+    """The highest threshold on ``score`` 0..1 with this sensitivity, or the lowest with this specificity, or, where
+    neither is asked for, the one with the best Youden index (sensitivity + specificity - 1).
     """
-    false_positive, sensitivity, thresholds = roc_curve(positive, score, drop_intermediate=False)
-    if aim == "sensitive":
-        index = int(np.argmax(sensitivity >= SENSITIVE))
-    elif aim == "specific":
-        index = int(np.flatnonzero(false_positive <= 1 - SPECIFIC)[-1])
+    false_positive, true_positive, thresholds = roc_curve(positive, score, drop_intermediate=False)
+    if sensitivity is not None:
+        index = int(np.argmax(true_positive >= sensitivity))
+    elif specificity is not None:
+        index = int(np.flatnonzero(false_positive <= 1 - specificity)[-1])
     else:
-        index = int(np.argmax(sensitivity - false_positive))
+        index = int(np.argmax(true_positive - false_positive))
     return float(np.clip(thresholds[index], 0.0, 1.0))
 
 
@@ -105,12 +113,21 @@ def calibrated(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
     lesion = held_out.truth != normal
     is_malignant = held_out.truth[lesion] == malignant
     share = (probabilities[:, malignant] / (probabilities[:, benign] + probabilities[:, malignant]))[lesion]
+    flagged = 1 - probabilities[:, normal]
     points = {
-        aim: OperatingPoint(
-            lesion=round(threshold(lesion, 1 - probabilities[:, normal], aim), 4),
-            malignant=round(threshold(is_malignant, share, aim), 4),
+        name: OperatingPoint(
+            lesion=round(threshold(lesion, flagged, sensitivity=LESION_AIMS.get(name)), 4),
+            malignant=round(
+                threshold(
+                    is_malignant,
+                    share,
+                    sensitivity=MALIGNANT_AIMS.get(name),
+                    specificity=LEAST_SPECIFICITY.get(name),
+                ),
+                4,
+            ),
         )
-        for aim in ("sensitive", "balanced", "specific")
+        for name in ("sensitive", "balanced", "specific")
     }
     low, high = indeterminate_band(share, is_malignant, points["balanced"].malignant)
     return replace(

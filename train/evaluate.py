@@ -1,29 +1,19 @@
 """A finished model on a data set: numbers with n and interval, the heat map against the masks, subgroups, markers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.glance import Judgement, attention
+from rcdnet.glance import Judgement, attention, lesion_class
 from rcdnet.preprocess import to_pixels
 from rcdnet.spec import ModelSpec
 from train import metrics
-from train.datasets import Sample
+from train.datasets import DataError, Sample
 
 Task = Literal["binary", "three-class"]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What was asked of the model, and the answers: ``result`` goes to JSON as it is."""
-
-    task: Task
-    data: str
-    result: dict[str, object]
 
 
 def select(samples: Sequence[Sample], task: Task) -> list[Sample]:
@@ -43,10 +33,14 @@ def evaluate(
 
     binary scores malignant over benign + malignant; three-class scores a lesion (one minus p(normal)) and reports the
     three-class confusion matrix beside it. ``sensitivity`` and ``specificity`` are at the operating point, as are all
-    yes-or-no numbers of binary. Raises ValueError if only one of the two sides is in the data.
+    yes-or-no numbers of binary. Raises DataError if only one of the two sides is in the data, or if the model does not
+    know a label.
     """
     probabilities = np.stack([judgement.probabilities for judgement in judgements])
     labels = [sample.label for sample in samples]
+    needed = {"benign", "malignant"} if task == "binary" else {"normal", *labels}
+    if missing := needed - set(spec.class_names):
+        raise DataError(f"{task} needs a model that knows {', '.join(sorted(missing))}; it has {spec.class_names}")
     point = spec.operating_points[operating_point]
     if task == "binary":
         benign, malignant = probabilities[:, spec.index("benign")], probabilities[:, spec.index("malignant")]
@@ -59,7 +53,8 @@ def evaluate(
         truth = np.array([spec.index(label) for label in labels])
         numbers = metrics.classification(truth, probabilities.argmax(axis=1), len(spec.class_names))
     if positive.all() or not positive.any():
-        raise ValueError(f"{task} needs pictures of both sides; this data set has {sorted(set(labels))}")
+        sides = "benign and malignant" if task == "binary" else "normal pictures and lesions"
+        raise DataError(f"{task} needs {sides}; this data set has only: {', '.join(sorted(set(labels)))}")
     patients = [sample.patient or sample.name for sample in samples]
     interval = metrics.bootstrap(lambda index: metrics.auc(positive[index], score[index]), positive, patients)
     called = score >= threshold
@@ -72,6 +67,7 @@ def evaluate(
         "specificity": float((~called[~positive]).mean()),
         **numbers,
         "ece": metrics.expected_calibration_error(score, positive),
+        "brier": metrics.brier(score, positive),
         "operating_point": operating_point,
         "threshold": threshold,
         **heat_map_quality(samples, judgements, spec),
@@ -87,9 +83,7 @@ def heat_map_quality(
         lesion = sample.lesion()
         if not lesion.any():
             continue
-        names = [name for name in spec.class_names if name != "normal"]
-        called = max((spec.index(name) for name in names), key=lambda index: float(judgement.logits[index]))
-        class_map = judgement.class_maps[called]
+        class_map = judgement.class_maps[lesion_class(judgement.logits, spec)]
         hits.append(metrics.pointing_hit(to_pixels(class_map, judgement.placement), lesion))
         ratios.append(metrics.energy_ratio(to_pixels(attention(class_map), judgement.placement), lesion))
         chance.append(float(lesion.mean()))

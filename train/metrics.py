@@ -71,6 +71,11 @@ def expected_calibration_error(probability: Floats, positive: NDArray[np.bool_],
     return total
 
 
+def brier(probability: Floats, positive: NDArray[np.bool_]) -> float:
+    """Mean squared difference between probability and truth (Brier 1950), 0 best, 0.25 for always saying 0.5."""
+    return float(metrics.brier_score_loss(positive, probability))
+
+
 def classification(truth: Labels, answer: Labels, classes: int) -> dict[str, object]:
     """Accuracy; precision, recall and F1 as the mean over classes (macro); confusion matrix [truth, answer]."""
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+
+from rcdnet.glance import softmax
+from rcdnet.spec import ModelSpec
+from train import calibrate
+from train.calibrate import Predictions
+from train.metrics import expected_calibration_error
+from train.splits import LeakError
+
+SPEC = ModelSpec(("normal", "benign", "malignant"), 224, 224, 0.485, 0.229, "tf_efficientnet_lite0")
+
+
+def held_out(sharpness: float, count: int = 3000) -> Predictions:
+    """Answers that are calibrated at ``sharpness`` 1, and too sure of themselves above."""
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 1.5, (count, 3)).astype(np.float32)
+    chance = softmax(logits)
+    truth = np.array([random.choice(3, p=row / row.sum()) for row in chance.astype(np.float64)])
+    return Predictions(SPEC.class_names, sharpness * logits, truth, ("busi",) * count)
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
+def test_the_temperature_undoes_a_known_sharpness(sharpness):
+    answers = held_out(sharpness)
+    assert calibrate.temperature(answers.logits, answers.truth) == pytest.approx(sharpness, rel=0.08)
+
+
+def test_the_temperature_stays_in_its_bounds():
+    logits = np.array([[0.3, 0, 0], [0, 0.3, 0]], np.float32)
+    assert 0.2 <= calibrate.temperature(logits, np.array([0, 1])) <= 0.21
+    assert calibrate.temperature(logits, np.array([1, 0])) == pytest.approx(5, abs=0.01)
+
+
+def test_calibration_lowers_the_calibration_error():
+    answers = held_out(2.5)
+    spec = calibrate.calibrated(SPEC, answers)
+    lesion = answers.truth > 0
+    before, after = (
+        expected_calibration_error(1 - softmax(answers.logits, t)[:, 0], lesion) for t in (1.0, spec.temperature)
+    )
+    assert after < 0.03 < before
+
+
+def test_operating_points_keep_what_their_names_promise():
+    answers = held_out(1.0)
+    spec = calibrate.calibrated(SPEC, answers)
+    _, benign, malignant = softmax(answers.logits, spec.temperature).T
+    share, truth = malignant / (benign + malignant), answers.truth
+    points = spec.operating_points
+    assert (share >= points["sensitive"].malignant)[truth == 2].mean() >= 0.948
+    assert (share < points["specific"].malignant)[truth == 1].mean() >= 0.948
+    for which in ("lesion", "malignant"):
+        low, middle, high = (getattr(points[name], which) for name in ("sensitive", "balanced", "specific"))
+        assert low < middle < high
+
+
+def answered() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(1)
+    positive = random.random(300) < 0.4
+    return positive, np.clip(0.3 * positive + random.random(300) * 0.6, 0, 1)
+
+
+def test_without_an_aim_the_threshold_has_the_best_youden_index():
+    positive, score = answered()
+    chosen = calibrate.threshold(positive, score)
+
+    def youden(at):
+        called = score >= at
+        return called[positive].mean() - called[~positive].mean()
+
+    assert youden(chosen) == pytest.approx(max(youden(at) for at in score))
+
+
+@pytest.mark.parametrize("aim", [0.8, 0.95, 1.0])
+def test_a_threshold_reaches_the_sensitivity_asked_for_and_is_the_highest_that_does(aim):
+    positive, score = answered()
+    chosen = calibrate.threshold(positive, score, sensitivity=aim)
+    assert (score >= chosen)[positive].mean() >= aim
+    assert (score > chosen)[positive].mean() < aim
+
+
+@pytest.mark.parametrize("aim", [0.8, 0.95])
+def test_a_threshold_reaches_the_specificity_asked_for_and_is_the_lowest_that_does(aim):
+    positive, score = answered()
+    chosen = calibrate.threshold(positive, score, specificity=aim)
+    assert (score < chosen)[~positive].mean() >= aim
+    lower = score[score < chosen].max()
+    assert (score < lower)[~positive].mean() < aim
+
+
+def test_outside_the_band_few_calls_are_wrong():
+    random = np.random.default_rng(2)
+    share = random.beta(0.15, 0.15, 4000)
+    malignant = random.random(4000) < share
+    low, high = calibrate.indeterminate_band(share, malignant, 0.5)
+    assert low < 0.5 < high
+    sure = (share < low) | (share > high)
+    assert ((share >= 0.5) != malignant)[sure].mean() <= calibrate.LARGEST_RISK + 0.005
+    assert sure.mean() >= 1 - calibrate.LARGEST_ABSTENTION - 0.01
+
+
+def test_a_model_that_never_errs_has_no_band():
+    malignant = np.arange(100) >= 50
+    assert calibrate.indeterminate_band(np.where(malignant, 0.9, 0.1), malignant, 0.5) == (0.5, 0.5)
+
+
+def test_the_band_never_swallows_most_lesions():
+    random = np.random.default_rng(3)
+    share, malignant = random.random(1000), random.random(1000) < 0.5
+    low, high = calibrate.indeterminate_band(share, malignant, 0.5)
+    assert ((share >= low) & (share < high)).mean() <= calibrate.LARGEST_ABSTENTION + 0.01
+
+
+def written(path, dataset):
+    path.write_text(
+        "dataset,name,label,patient,normal,benign,malignant\n"
+        f"{dataset},a,benign,,-2.0,-0.2,-3.0\n{dataset},b,malignant,7,-3.0,-2.0,-0.1\n"
+    )
+    return path
+
+
+def test_predictions_of_several_folds_are_read_one_after_the_other(tmp_path):
+    paths = [written(tmp_path / "1.csv", "busi"), written(tmp_path / "2.csv", "busbra")]
+    answers = calibrate.read_predictions(paths)
+    assert answers.class_names == SPEC.class_names
+    assert answers.truth.tolist() == [1, 2, 1, 2]
+    assert answers.logits[1].tolist() == pytest.approx([-3.0, -2.0, -0.1])
+    assert answers.datasets == ("busi", "busi", "busbra", "busbra")
+
+
+def test_nothing_is_tuned_on_the_external_set(tmp_path):
+    paths = [written(tmp_path / "1.csv", "busi"), written(tmp_path / "2.csv", "udiat")]
+    with pytest.raises(LeakError, match="udiat"):
+        calibrate.read_predictions(paths)
+
+
+def test_a_model_of_other_classes_is_refused():
+    answers = Predictions(("benign", "malignant"), np.zeros((2, 2), np.float32), np.array([0, 1]), ("busi",) * 2)
+    with pytest.raises(ValueError, match="cannot calibrate"):
+        calibrate.calibrated(SPEC, answers)

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from rcdnet.spec import ModelSpec
+from train.faithfulness import SHARES, deletion_curve, without_cells
+
+SPEC = ModelSpec(("normal", "benign", "malignant"), 56, 56, 0.485, 0.229, "tf_efficientnet_lite0")
+
+
+def textured_lesion(seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    picture = np.full((56, 56), 90, np.uint8)
+    picture[8:24, 28:44] = random.choice([0, 255], (16, 16))
+    return picture
+
+
+def looker(sees: int):
+    """A network whose malignant score is the contrast in each cell, but whose map is that contrast times ``sees``."""
+
+    def run(images):
+        cells = images.reshape(len(images), 14, 4, 14, 4).astype(np.float32).std(axis=(2, 4)) / 8
+        maps = np.zeros((len(images), 3, 14, 14), np.float32)
+        maps[:, 2] = sees * cells
+        logits = np.zeros((len(images), 3), np.float32)
+        logits[:, 2] = cells.mean(axis=(1, 2))
+        return logits, maps
+
+    return run
+
+
+def test_a_map_that_marks_what_is_used_falls_faster_than_chance():
+    curve = deletion_curve([textured_lesion(seed) for seed in range(4)], SPEC, looker(1))
+    assert curve.advantage > 0.02
+    assert curve.hottest[0] == pytest.approx(curve.random[0])
+
+
+def test_a_map_that_marks_the_opposite_falls_slower():
+    curve = deletion_curve([textured_lesion(seed) for seed in range(4)], SPEC, looker(-1))
+    assert curve.advantage < -0.02
+
+
+def test_only_the_chosen_share_of_cells_changes():
+    image = textured_lesion(0)
+    pictures = without_cells(image, np.arange(14 * 14), (14, 14))
+    assert pictures.shape == (len(SHARES), 56, 56)
+    assert np.array_equal(pictures[0], image)
+    assert np.array_equal(pictures[-1][28:], image[28:])
+    assert not np.array_equal(pictures[-1][:28], image[:28])
+
+
+def test_no_picture_is_refused():
+    with pytest.raises(ValueError, match="at least one"):
+        deletion_curve([], SPEC, looker(1))

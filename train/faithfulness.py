@@ -1,0 +1,63 @@
+"""Does the network need what its heat map marks? Blur the hottest cells: the score should fall faster than for random
+ones. The deletion curve of RISE (Petsiuk et al. 2018, arXiv:1806.07421), with blur for what is deleted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rcdnet.glance import Run, lesion_class, softmax
+from rcdnet.preprocess import prepare
+from rcdnet.spec import ModelSpec
+
+SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+"""Of the cells that are blurred. A lesion covers about a tenth of a picture."""
+
+
+@dataclass(frozen=True)
+class DeletionCurve:
+    """Mean probability of the called lesion class [len(shares)] when that share of the cells is blurred."""
+
+    shares: tuple[float, ...]
+    hottest: NDArray[np.float32]
+    random: NDArray[np.float32]
+
+    @property
+    def advantage(self) -> float:
+        """Area between the two curves over the range of shares: above 0 if the map marks what the network needs."""
+        return float(np.trapezoid(self.random - self.hottest, self.shares) / self.shares[-1])
+
+
+def deletion_curve(greys: Sequence[NDArray[np.uint8]], spec: ModelSpec, run: Run, seed: int = 0) -> DeletionCurve:
+    """The glance's curve, mean over pictures uint8 [H, W] of any sizes. Raises ValueError for no picture."""
+    if not greys:
+        raise ValueError("a deletion curve needs at least one picture")
+    random = np.random.default_rng(seed)
+    curves = []
+    for grey in greys:
+        image, _ = prepare(grey, spec)
+        logits, maps = run(image[None])
+        called = lesion_class(logits[0], spec)
+        class_map = maps[0, called]
+        hottest = np.argsort(-class_map, axis=None)
+        anywhere = random.permutation(class_map.size)
+        batch = np.concatenate([without_cells(image, order, class_map.shape) for order in (hottest, anywhere)])
+        scores = softmax(run(batch)[0], spec.temperature)[:, called]
+        curves.append(scores.reshape(2, len(SHARES)))
+    hottest_mean, random_mean = np.mean(curves, axis=0)
+    return DeletionCurve(SHARES, hottest_mean, random_mean)
+
+
+def without_cells(image: NDArray[np.uint8], order: NDArray[np.intp], cells: tuple[int, ...]) -> NDArray[np.uint8]:
+    """One picture per share, uint8 [len(SHARES), H, W]: the first cells in ``order`` of a grid [h, w] blurred away."""
+    height, width = image.shape
+    away = cv2.GaussianBlur(image, (0, 0), max(height, width) / 12)
+    pictures = []
+    for share in SHARES:
+        chosen = np.zeros(cells[0] * cells[1], np.uint8)
+        chosen[order[: round(share * chosen.size)]] = 1
+        mask = cv2.resize(chosen.reshape(cells[0], cells[1]), (width, height), interpolation=cv2.INTER_NEAREST)
+        pictures.append(np.where(mask > 0, away, image))
+    return np.asarray(pictures, np.uint8)
