@@ -38,8 +38,8 @@ class Recipe(BaseModel):
 
     architecture: Literal["rcdnet", "peer"] = "rcdnet"
     """peer: the plain backbone of ``train.peers``, for comparison."""
-    normal_repeat: int = Field(default=3, ge=1)
-    """How often an epoch shows each normal picture: they are 1 in 20 here, and most of what a live probe sees."""
+    normal_repeat: int = Field(default=1, ge=1)
+    """How often an epoch shows each normal picture: few in the data sets, they are most of what a live probe sees."""
     epochs: int = 20
     batch: int = 32
     optimizer: Literal["adam", "adamw"] = "adamw"
