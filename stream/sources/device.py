@@ -13,7 +13,7 @@ from av.container import InputContainer
 from stream.errors import SourceError, UsageError
 from stream.sources.base import Closing, Pace
 from stream.sources.decode import LIMITS, OPEN_ERRORS, pictures, reason, to_rgb, video_stream
-from stream.sources.uri import Size, options
+from stream.sources.uri import Size, options, printable
 from stream.types import Frame, ScanArea
 
 SYSFS = Path("/sys/class/video4linux")
@@ -131,16 +131,16 @@ class DeviceSource(Closing):
                 self._container.close()
 
     def _label(self, target: str) -> str:
-        return target
+        return printable(target)
 
     def _connect(self, target: str, asked: dict[str, str]) -> InputContainer:
         if not Path(target).exists():
-            raise SourceError(f"{target} is not there. {LIST}")
+            raise SourceError(f"{printable(target)} is not there. {LIST}")
         try:
             return av.open(target, format=self.FORMAT, options=NONBLOCK | LIMITS | asked, timeout=OPEN_TIMEOUT_S)
         except OPEN_ERRORS as error:
             mend = MENDS.get(getattr(error, "errno", 0) or 0, LIST)
-            raise SourceError(f"{target} cannot be opened ({reason(error)}). {mend}") from error
+            raise SourceError(f"{printable(target)} cannot be opened ({reason(error)}). {mend}") from error
 
     def _due(self, arrived_ns: int, pts_s: float, pace: Pace) -> int | None:
         """When the frame was captured, monotonic ns; None if the source was closed. A device sets the pace itself."""
@@ -165,7 +165,7 @@ class LavfiSource(DeviceSource):
         return cls(graph, live=live is not False)
 
     def _label(self, target: str) -> str:
-        return f"lavfi {target}"
+        return f"lavfi {printable(target)}"
 
     def _connect(self, target: str, asked: dict[str, str]) -> InputContainer:
         try:

@@ -12,7 +12,7 @@ from av.container import InputContainer
 from stream.errors import SourceError
 from stream.sources.base import Closing, Pace
 from stream.sources.decode import LIMITS, OPEN_ERRORS, Tally, pictures, reason, to_rgb, video_stream
-from stream.sources.uri import options
+from stream.sources.uri import options, printable
 from stream.types import Frame, ScanArea
 
 FALLBACK_FPS = 25.0
@@ -21,15 +21,23 @@ FALLBACK_FPS = 25.0
 SHORT_S = 0.5
 """By which a header's duration may be rounded; a count of frames must be met exactly."""
 
-LOCAL_ONLY = {"protocol_whitelist": "file"}
-"""A playlist that calls itself a video must not reach into the network."""
+FORMATS = (
+    "asf,av1,avi,dv,flv,gif,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,webm,"
+    "yuv4mpegpipe"
+)
+"""FFmpeg's names of what is a clip. Not its playlists, which reach into the network and can wait for ever."""
+
+LOCAL_ONLY = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+
+OPEN_TIMEOUT_S = 20.0
+"""For FFmpeg to make sense of a header; a large damaged clip takes it a second."""
 
 
 class FileSource(Closing):
     """Raises SourceError if the file cannot be read as a video.
 
-    Only regular local files are opened, so nothing waits for a network. Not guarded: a hostile file that keeps FFmpeg
-    busy, or a network drive that stops answering, holds up the thread that reads.
+    Only regular local files in FORMATS are opened, so nothing waits for a network. Not guarded: a hostile file that
+    keeps a decoder busy, or a network drive that stops answering, holds up the thread that reads.
     """
 
     synthetic = False
@@ -37,7 +45,7 @@ class FileSource(Closing):
 
     def __init__(self, path: Path, *, live: bool = False, loop: bool = False) -> None:
         super().__init__()
-        self.name = path.name
+        self.name = printable(path.name)
         self.live = live
         self.damaged = 0
         self._path = path
@@ -85,7 +93,7 @@ class FileSource(Closing):
                 stream = video_stream(container, self.name)
                 # slices add no delay; whole frames in parallel decode a replay faster
                 stream.thread_type = "SLICE" if self.live else "AUTO"
-                origin_s = None if stream.start_time is None else float(stream.start_time * stream.time_base)
+                origin_s = start_s(stream)
                 for _, picture in pictures(container, stream, self._closed, tally):
                     told_s = None if picture is None else picture.time
                     if told_s is None:
@@ -108,19 +116,25 @@ class FileSource(Closing):
         if tally.packets < promised.frames or seconds + SHORT_S < promised.seconds:
             whole = f"{promised.frames}" if promised.frames else f"about {round(promised.seconds / self._step_s)}"
             raise SourceError(
-                f"{self.name} is cut short: {read} of {whole} frames could be read. Copy it again from its origin."
+                f"{self.name} is cut short or damaged: {read} of {whole} frames could be read. "
+                "Copy it again from its origin."
             )
 
     def _open(self) -> InputContainer:
         if not self._path.is_file():
-            raise SourceError(f"{self._path} is not there, or is no file. Expected a video.")
+            raise SourceError(f"{printable(str(self._path))} is not there, or is no file. Expected a video.")
         try:
             with self._path.open("rb") as file:
                 head = file.read(132)
             if head.endswith(b"DICM"):
                 raise SourceError(f"{self.name} is DICOM, which cannot be read yet. Export it as MP4 or AVI.")
             # an absolute path, for FFmpeg takes "name:rest" for a protocol
-            return av.open(str(self._path.absolute()), options=LIMITS | LOCAL_ONLY, metadata_errors="replace")
+            return av.open(
+                str(self._path.absolute()),
+                options=LIMITS | LOCAL_ONLY,
+                metadata_errors="replace",
+                timeout=(OPEN_TIMEOUT_S, None),
+            )
         except OPEN_ERRORS as error:
             raise SourceError(
                 f"{self.name} cannot be read as a video ({reason(error)}). Expected a whole clip like MP4, AVI or MKV."
@@ -140,3 +154,10 @@ def promise(container: InputContainer, stream: av.VideoStream) -> Promise:
     only_video = len(container.streams) == 1
     seconds = container.duration / av.time_base if container.duration and only_video and not stream.frames else 0.0
     return Promise(stream.frames, seconds)
+
+
+def start_s(stream: av.VideoStream) -> float | None:
+    """Time of the stream's first picture, or None where the header does not say."""
+    if stream.start_time is None or stream.time_base is None:
+        return None
+    return float(stream.start_time * stream.time_base)

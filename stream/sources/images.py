@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stream.errors import SourceError
 from stream.sources.base import Closing, Pace
-from stream.sources.uri import IMAGE_SUFFIXES, SIZE_LIMIT_PX, options
+from stream.sources.uri import IMAGE_SUFFIXES, SIZE_LIMIT_PX, options, printable
 from stream.types import Frame, ScanArea
 
 MASK = re.compile(r"_mask(_\d+)?$")
@@ -30,11 +30,11 @@ class ImageSource(Closing):
 
     def __init__(self, path: Path, *, fps: float = DEFAULT_FPS, live: bool = False, loop: bool = False) -> None:
         super().__init__()
-        self.name, self.fps, self.live, self.damaged = path.name, fps, live, 0
+        self.name, self.fps, self.live, self.damaged = printable(path.name), fps, live, 0
         self._loop = loop
         self._paths = [path] if path.is_file() else list_pictures(path)
         if not self._paths:
-            raise SourceError(f"{path} holds no picture. Expected files such as PNG, JPEG or TIFF.")
+            raise SourceError(f"{printable(str(path))} holds no picture. Expected files such as PNG, JPEG or TIFF.")
 
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
@@ -63,25 +63,26 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     Never by the picture's own brightest pixel: that would brighten one frame of a series and darken the next. Raises
     SourceError naming the file.
     """
+    name = printable(path.name)
     try:
         data = np.fromfile(path, np.uint8)
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     except OSError as error:
-        raise SourceError(f"{path.name} cannot be read ({error.strerror}). Expected a readable picture.") from error
+        raise SourceError(f"{name} cannot be read ({error.strerror}). Expected a readable picture.") from error
     except cv2.error:  # over OpenCV's own limit of a gigapixel, or a header that contradicts itself
         image = None
     if image is None:
-        raise SourceError(f"{path.name} cannot be decoded as a picture. Expected PNG, JPEG, TIFF or the like.")
+        raise SourceError(f"{name} cannot be decoded as a picture. Expected PNG, JPEG, TIFF or the like.")
     if max(image.shape[:2]) > SIZE_LIMIT_PX:
-        raise SourceError(f"{path.name} is {image.shape[1]}x{image.shape[0]}. Expected at most {SIZE_LIMIT_PX} a side.")
+        raise SourceError(f"{name} is {image.shape[1]}x{image.shape[0]}. Expected at most {SIZE_LIMIT_PX} a side.")
     if image.dtype == np.uint16:
         image = np.right_shift(image, 8).astype(np.uint8)
     elif image.dtype != np.uint8:
-        raise SourceError(f"{path.name} has {image.dtype} pixels. Expected 8 or 16 bits.")
+        raise SourceError(f"{name} has {image.dtype} pixels. Expected 8 or 16 bits.")
     channels = 1 if image.ndim == 2 else image.shape[2]
     convert = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}.get(channels)
     if convert is None:
-        raise SourceError(f"{path.name} has {channels} channels. Expected grey, colour or colour with alpha.")
+        raise SourceError(f"{name} has {channels} channels. Expected grey, colour or colour with alpha.")
     return np.asarray(cv2.cvtColor(image, convert), np.uint8)
 
 
@@ -95,7 +96,7 @@ def list_pictures(folder: Path) -> list[Path]:
         ]
     except OSError as error:
         raise SourceError(
-            f"{folder} cannot be read ({error.strerror}). Expected a picture or a folder of them."
+            f"{printable(str(folder))} cannot be read ({error.strerror}). Expected a picture or a folder of them."
         ) from error
     return sorted(found, key=lambda path: (_natural(path.stem), path.name))
 

@@ -17,6 +17,9 @@ FPS_LIMIT = 1000.0
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
 """Files that are one picture; any other file is taken for a video."""
 
+LONGEST_NAME = 200
+"""Letters of a name that a message repeats."""
+
 Size = tuple[int, int]
 """Width and height in pixels."""
 
@@ -33,7 +36,7 @@ class Options:
         for key in self.values:
             if key not in known:
                 accepted = ", ".join(known) or "none"
-                raise UsageError(f"{self.scheme}: unknown option '{key}'. Accepted: {accepted}.")
+                raise UsageError(f"{self.scheme}: unknown option '{printable(key[:40])}'. Accepted: {accepted}.")
 
     @overload
     def size_px(self, default: Size, least_px: int = 16) -> Size: ...
@@ -101,6 +104,11 @@ def split(uri: str) -> tuple[str | None, str, str]:
         scheme, rest = "", uri
     target, _, query = rest.partition("?")
     return scheme.lower() or None, target, query
+
+
+def printable(text: str) -> str:
+    """``text`` as one line that a terminal cannot be upset by: whatever cannot be printed becomes a question mark."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:LONGEST_NAME])
 
 
 def is_path(text: str) -> bool:

@@ -1,0 +1,154 @@
+"""Nothing is lost in replay, the newest wins in live use, and neither side waits for ever."""
+
+from threading import Barrier, Thread
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.errors import SourceError
+from stream.handover import OVERWRITTEN, STOPPED, EveryFrame, LatestFrame
+
+NOW_S = 0.0
+SOON_S = 20.0
+"""Only a broken handover waits this long."""
+
+
+def drain(handover: LatestFrame[int] | EveryFrame[int]) -> list[int]:
+    items = []
+    while not handover.closed:
+        item = handover.get(SOON_S)
+        if item is not None:
+            items.append(item)
+    return items
+
+
+@given(count=st.integers(0, 60), capacity=st.integers(1, 7))
+def test_every_frame_arrives_in_order_through_a_queue_of_any_size(count: int, capacity: int) -> None:
+    queue: EveryFrame[int] = EveryFrame(capacity)
+
+    def produce() -> None:
+        for item in range(count):
+            queue.put(item)
+        queue.close()
+
+    producer = Thread(target=produce)
+    producer.start()
+    items = drain(queue)
+    producer.join()
+    assert items == list(range(count))
+    assert queue.dropped == 0
+
+
+@given(steps=st.lists(st.booleans()))
+def test_the_latest_frame_wins_and_every_other_one_is_counted(steps: list[bool]) -> None:
+    slot: LatestFrame[int] = LatestFrame()
+    put = 0
+    delivered = []
+    for is_put in steps:
+        if is_put:
+            slot.put(put)
+            put += 1
+        else:
+            item = slot.get(NOW_S)
+            if item is not None:
+                assert item == put - 1
+                delivered.append(item)
+    slot.close()
+    delivered += drain(slot)
+    assert delivered == sorted(set(delivered))
+    assert put == len(delivered) + slot.dropped
+
+
+def test_the_latest_frame_adds_up_between_two_threads() -> None:
+    slot: LatestFrame[int] = LatestFrame()
+    start = Barrier(2)
+
+    def produce() -> None:
+        start.wait()
+        for item in range(2000):
+            slot.put(item)
+        slot.close()
+
+    producer = Thread(target=produce)
+    producer.start()
+    start.wait()
+    items = drain(slot)
+    producer.join()
+    assert items[-1] == 1999
+    assert items == sorted(set(items))
+    assert len(items) + slot.dropped == 2000
+
+
+def test_putting_tells_why_a_frame_was_lost() -> None:
+    slot: LatestFrame[str] = LatestFrame()
+    assert slot.put("first") is None
+    assert slot.put("second") == OVERWRITTEN
+    slot.close()
+    assert slot.put("late") == STOPPED
+    assert slot.get(NOW_S) == "second"
+    assert slot.dropped == 2
+
+
+def test_the_producer_cannot_run_ahead_of_a_full_queue() -> None:
+    capacity, count = 3, 500
+    queue: EveryFrame[int] = EveryFrame(capacity)
+    accepted: list[int] = []
+
+    def produce() -> None:
+        for item in range(count):
+            queue.put(item)
+            accepted.append(item)
+
+    producer = Thread(target=produce)
+    producer.start()
+    for taken in range(count):
+        assert len(accepted) <= taken + capacity
+        assert queue.get(SOON_S) == taken
+    producer.join()
+
+
+def test_closing_frees_a_producer_that_waits_for_room() -> None:
+    queue: EveryFrame[int] = EveryFrame(1)
+    queue.put(0)
+    lost: list[str | None] = []
+    producer = Thread(target=lambda: lost.append(queue.put(1)))
+    producer.start()
+    queue.close()
+    producer.join(SOON_S)
+    assert lost == [STOPPED]
+
+
+@pytest.mark.parametrize("handover", [LatestFrame(), EveryFrame()], ids=["latest", "every"])
+def test_closing_frees_a_consumer_that_waits_for_a_frame(handover: LatestFrame[int] | EveryFrame[int]) -> None:
+    got: list[int | None] = []
+    consumer = Thread(target=lambda: got.append(handover.get(SOON_S)))
+    consumer.start()
+    handover.close()
+    consumer.join(SOON_S / 2)
+    assert got == [None]
+
+
+@pytest.mark.parametrize("make", [LatestFrame, EveryFrame])
+def test_an_error_comes_after_the_frames_and_only_once(make: type[LatestFrame[int]] | type[EveryFrame[int]]) -> None:
+    handover = make()
+    handover.put(7)
+    handover.close(SourceError("unplugged"))
+    handover.close()
+    assert handover.get(NOW_S) == 7
+    assert not handover.closed
+    with pytest.raises(SourceError, match="unplugged"):
+        handover.get(NOW_S)
+    assert handover.closed
+    assert handover.get(NOW_S) is None
+
+
+def test_nothing_yet_is_not_the_end() -> None:
+    slot: LatestFrame[int] = LatestFrame()
+    assert slot.get(NOW_S) is None
+    assert not slot.closed
+
+
+def test_a_queue_without_room_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        EveryFrame(0)

@@ -1,0 +1,174 @@
+"""Real clips, and every way in which one can be broken: what can be decoded comes out, the rest is counted or told."""
+
+import re
+import struct
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stream.errors import SourceError, UsageError
+from stream.sources import open_source
+from stream.sources.file import FileSource
+from stream.types import Frame
+from tests.clips import picture, write_clip
+
+
+def read_until_it_breaks(path: Path) -> tuple[list[Frame], str, int]:
+    frames: list[Frame] = []
+    with FileSource(path) as source, pytest.raises(SourceError) as caught:
+        frames.extend(source.frames())
+    return frames, str(caught.value), source.damaged
+
+
+@pytest.mark.parametrize(
+    ("clip", "frames", "shape", "fps"),
+    [
+        ("breast_linear_BR001", 56, (526, 526, 3), 20),
+        ("thyroid_linear_0002", 91, (256, 256, 3), 20),
+        ("scanner_screen_clarius", 50, (960, 1280, 3), 25),
+        ("scanner_screen_sonosite", 100, (720, 960, 3), 25),
+    ],
+)
+def test_a_real_clip_gives_every_frame(
+    shared_data: Path, clip: str, frames: int, shape: tuple[int, int, int], fps: int
+) -> None:
+    with open_source(str(shared_data / "clips" / f"{clip}.mp4")) as source:
+        read = list(source.frames())
+    assert len(read) == frames
+    assert {frame.rgb.shape for frame in read} == {shape}
+    assert source.fps == fps
+    assert read[-1].pts_s == pytest.approx((frames - 1) / fps)
+    assert source.damaged == 0
+
+
+def test_pixels_are_those_that_were_written(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.avi", 5, codec="mjpeg")
+    for frame in FileSource(clip).frames():
+        assert np.abs(frame.rgb.astype(int) - picture(frame.index)).mean() < 6
+
+
+def test_frames_keep_the_times_of_a_variable_frame_rate(tmp_path: Path) -> None:
+    pts = [0, 1, 2, 10, 11, 30]
+    clip = write_clip(tmp_path / "clip.mkv", len(pts), pts=pts)
+    told = [frame.pts_s for frame in FileSource(clip).frames()]
+    assert told == pytest.approx([ticks / 25 for ticks in pts], abs=1e-3)
+
+
+def test_a_loop_goes_on_counting(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 4)
+    with FileSource(clip, loop=True) as source:
+        frames = list(islice(source.frames(), 10))
+    assert [frame.index for frame in frames] == list(range(10))
+    assert [frame.pts_s for frame in frames] == pytest.approx([number / 25 for number in range(10)])
+    assert np.array_equal(frames[0].rgb, frames[8].rgb)
+
+
+CODECS = {"clip.mp4": "libx264", "clip.avi": "mjpeg", "clip.mkv": "libx264", "clip.webm": "libvpx"}
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_a_clip_cut_short_gives_what_is_left_and_says_so(tmp_path: Path, name: str) -> None:
+    muxer = {"movflags": "faststart"} if name.endswith("mp4") else {}
+    clip = write_clip(tmp_path / name, 60, codec=CODECS[name], muxer=muxer)
+    data = clip.read_bytes()
+    clip.write_bytes(data[: len(data) // 2])
+    frames, message, _ = read_until_it_breaks(clip)
+    assert 5 < len(frames) < 55
+    assert "cut short or damaged" in message
+    assert "of 60 frames" in message or "of about 60 frames" in message
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.avi"])
+def test_damaged_frames_are_counted_and_not_handed_on(tmp_path: Path, name: str) -> None:
+    clip = write_clip(tmp_path / name, 60, codec=CODECS[name])
+    data = bytearray(clip.read_bytes())
+    middle = len(data) // 2
+    if name.endswith("avi"):
+        middle = data.index(b"00dc", middle) + 100  # inside of one frame
+    data[middle : middle + 300] = np.random.default_rng(0).bytes(300)
+    clip.write_bytes(data)
+    with FileSource(clip) as source:
+        frames = list(source.frames())
+    assert 0 < source.damaged < 30
+    assert len(frames) + source.damaged == 60
+    assert frames[-1].index == 59
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", bytes(range(256)) * 20], ids=["empty", "text", "noise"])
+def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"clip\.mp4 cannot be read as a video") as caught:
+        open_source(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_clip_without_a_single_frame_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="holds no video"):
+        FileSource(write_clip(tmp_path / "clip.mp4", 0))
+
+
+def emptied(chunk: re.Match[bytes]) -> bytes:
+    return chunk[1] + bytes(len(chunk[0]) - len(chunk[1]))
+
+
+def test_a_clip_in_which_no_frame_can_be_decoded_is_refused(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.avi", 8, codec="mjpeg")
+    data = clip.read_bytes()
+    start, end = data.index(b"movi"), data.index(b"idx1")
+    clip.write_bytes(data[:start] + re.sub(rb"(?s)(00dc.{4}).+?(?=00dc|$)", emptied, data[start:end]) + data[end:])
+    frames, message, _ = read_until_it_breaks(clip)
+    assert frames == []
+    assert "none of 8 could be decoded" in message
+
+
+def test_an_absurd_size_is_refused(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.avi", 2, codec="rawvideo")
+    data = clip.read_bytes()
+    header = data.index(b"strf") + 12  # biWidth and biHeight of its BITMAPINFOHEADER
+    clip.write_bytes(data[:header] + struct.pack("<ii", 16000, 1000) + data[header + 8 :])
+    with pytest.raises(SourceError, match="says that it is 16000x1000"):
+        FileSource(clip)
+
+
+def test_a_missing_clip_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"gone\.mp4 is not there"):
+        open_source(str(tmp_path / "gone.mp4"))
+
+
+def test_a_clip_that_vanishes_between_two_rounds_ends_the_loop_with_a_reason(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 3)
+    with FileSource(clip, loop=True) as source:
+        frames = source.frames()
+        next(frames)
+        clip.unlink()
+        with pytest.raises(SourceError, match="is not there"):
+            list(frames)
+
+
+def test_dicom_is_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "cine.dcm"
+    path.write_bytes(bytes(128) + b"DICM" + bytes(500))
+    with pytest.raises(SourceError, match="is DICOM"):
+        open_source(str(path))
+
+
+def test_a_playlist_may_not_reach_into_the_network(tmp_path: Path) -> None:
+    path = tmp_path / "list.m3u8"
+    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:9/a.ts\n")
+    with pytest.raises(SourceError):
+        open_source(str(path))
+
+
+def test_a_clip_takes_no_options(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown option 'fps'"):
+        open_source(f"{tmp_path / 'clip.mp4'}?fps=3")
+
+
+def test_a_name_that_looks_like_a_uri_is_a_file_if_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_clip(tmp_path / "clip.mp4", 3).rename(tmp_path / "phantom:1?a=b.mp4")
+    monkeypatch.chdir(tmp_path)
+    with open_source("phantom:1?a=b.mp4") as source:
+        assert len(list(source.frames())) == 3

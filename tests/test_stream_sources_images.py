@@ -1,0 +1,104 @@
+"""Pictures of every kind that is met in practice become uint8 [H, W, 3], in the order in which a person counts."""
+
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from stream.errors import SourceError, UsageError
+from stream.sources import open_source
+from stream.sources.images import list_pictures, read_rgb
+
+GREY = np.arange(5 * 7, dtype=np.uint8).reshape(5, 7) * 7
+COLOUR = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+
+
+def write(path: Path, image: np.ndarray) -> Path:
+    assert cv2.imwrite(str(path), image)
+    return path
+
+
+def test_grey_is_repeated(tmp_path: Path) -> None:
+    assert np.array_equal(read_rgb(write(tmp_path / "a.png", GREY)), np.dstack([GREY] * 3))
+
+
+def test_colours_are_red_green_blue(tmp_path: Path) -> None:
+    assert np.array_equal(read_rgb(write(tmp_path / "a.png", COLOUR[..., ::-1])), COLOUR)
+
+
+def test_alpha_is_dropped(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png", np.dstack([COLOUR[..., ::-1], GREY]))
+    assert np.array_equal(read_rgb(path), COLOUR)
+
+
+def test_sixteen_bits_keep_their_scale(tmp_path: Path) -> None:
+    dark = GREY.astype(np.uint16) * 256 + 255
+    assert np.array_equal(read_rgb(write(tmp_path / "a.tiff", dark)), np.dstack([GREY] * 3))
+
+
+def test_a_palette_becomes_colour(tmp_path: Path) -> None:
+    from PIL import Image
+
+    image = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8), mode="P")
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.save(tmp_path / "a.png")
+    assert read_rgb(tmp_path / "a.png").tolist()[0] == [[10, 20, 30], [200, 100, 50]]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 501), (97, 2)])
+def test_odd_sizes_are_kept(tmp_path: Path, size: tuple[int, int]) -> None:
+    assert read_rgb(write(tmp_path / "a.png", np.zeros(size, np.uint8))).shape == (*size, 3)
+
+
+def test_floating_point_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tiff", GREY.astype(np.float32))
+    with pytest.raises(SourceError, match=r"a\.tiff has float32 pixels"):
+        read_rgb(path)
+
+
+@pytest.mark.parametrize("keep", [0, 20, 60])
+def test_a_broken_picture_is_named_after_those_before_it(tmp_path: Path, keep: int) -> None:
+    write(tmp_path / "1.png", GREY)
+    broken = write(tmp_path / "2.png", GREY)
+    broken.write_bytes(broken.read_bytes()[:keep])
+    frames = open_source(str(tmp_path)).frames()
+    assert next(frames).index == 0
+    with pytest.raises(SourceError, match=r"2\.png cannot be decoded"):
+        next(frames)
+
+
+def test_a_folder_is_read_in_natural_order_without_masks(tmp_path: Path) -> None:
+    for name in ("b (10).png", "b (2).png", "b (2)_mask.png", "b (10)_mask_1.png", "a.jpg", "B (1).PNG"):
+        write(tmp_path / name, GREY)
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "folder.png").mkdir()
+    names = [path.name for path in list_pictures(tmp_path)]
+    assert names == ["B (1).PNG", "a.jpg", "b (2).png", "b (10).png"]
+
+
+def test_busi_is_read_without_its_masks(shared_data: Path) -> None:
+    assert len(list_pictures(shared_data / "busi" / "normal")) == 133
+
+
+def test_a_single_picture_is_a_stream_too(tmp_path: Path) -> None:
+    with open_source(f"{write(tmp_path / 'a.png', GREY)}?fps=4", loop=True) as source:
+        frames = list(islice(source.frames(), 3))
+    assert [frame.pts_s for frame in frames] == [0, 0.25, 0.5]
+    assert source.fps == 4
+
+
+def test_a_folder_without_pictures_says_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="holds no picture"):
+        open_source(str(tmp_path))
+
+
+def test_a_missing_picture_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"gone\.png cannot be read"):
+        open_source(str(tmp_path / "gone.png"))
+
+
+def test_a_rate_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="option fps='0'"):
+        open_source(f"{tmp_path}?fps=0")

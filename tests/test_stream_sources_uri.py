@@ -1,0 +1,44 @@
+"""One URI, one source: what is meant is found, and nothing secret is repeated."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.errors import StreamError, UsageError
+from stream.sources import SOURCES, open_source
+from stream.sources.uri import split
+
+
+@pytest.mark.parametrize(
+    ("uri", "parts"),
+    [
+        ("clip.mp4", (None, "clip.mp4", "")),
+        ("folder?fps=3", (None, "folder", "fps=3")),
+        ("C:\\clips\\a.mp4", (None, "C:\\clips\\a.mp4", "")),
+        ("./a:b.mp4", (None, "./a:b.mp4", "")),
+        ("v4l2:/dev/video0?size=640x480&fps=30", ("v4l2", "/dev/video0", "size=640x480&fps=30")),
+        ("PHANTOM:?seed=1", ("phantom", "", "seed=1")),
+    ],
+)
+def test_a_uri_is_taken_apart(uri: str, parts: tuple[str | None, str, str]) -> None:
+    assert split(uri) == parts
+
+
+def test_an_unknown_kind_names_the_known_ones_and_no_password() -> None:
+    with pytest.raises(UsageError) as caught:
+        open_source("nope://user:secret@host/stream")
+    assert all(f"{scheme}:" in str(caught.value) for scheme in SOURCES)
+    assert "secret" not in str(caught.value)
+
+
+def test_no_source_at_all_is_told() -> None:
+    with pytest.raises(UsageError, match="no source is named"):
+        open_source("")
+
+
+@given(text=st.text(max_size=30))
+def test_any_text_after_a_path_is_one_clear_error(text: str) -> None:
+    with pytest.raises(StreamError) as caught:
+        open_source(f"/nowhere/{text}")
+    assert len(str(caught.value).splitlines()) == 1
+    assert caught.value.exit_code in (2, 3)
