@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -76,6 +77,16 @@ def test_markers_are_bright_and_leave_the_original_alone():
     marked = paint_markers(grey, lesion, np.random.default_rng(2))
     np.testing.assert_array_equal(grey, before)
     assert marked[marked != grey].min() >= 180
+
+
+def test_burnt_in_markers_are_painted_away():
+    grey = np.full((90, 120), 60, np.uint8)
+    lesion = np.zeros((90, 120), bool)
+    marked = cv2.drawMarker(grey.copy(), (60, 45), 255, cv2.MARKER_CROSS, 9, 1)
+    how = Augmentation(0, 0, 1, 0, 0, 0, 0, cleaned=1)
+    image, _, _ = training_view(marked, lesion, "benign", SPEC, how, np.random.default_rng(0))
+    clean, _, _ = training_view(grey, lesion, "benign", SPEC, NONE, np.random.default_rng(0))
+    np.testing.assert_allclose(image.astype(int), clean.astype(int), atol=8)
 
 
 def test_other_machine_keeps_size_and_changes_the_picture():

@@ -122,9 +122,9 @@ def test_painting_markers_away_counts_moves_and_flips(tmp_path):
     before = [judged(ANSWERS["benign"]) for _ in samples]
 
     def first_pixel(grey):
-        mask = np.zeros(grey.shape, bool)
-        mask[0, 0] = True
-        return mask
+        painted = grey.copy()
+        painted[0, 0] = 0
+        return painted
 
     def always_malignant(greys):
         return [judged(ANSWERS["malignant"]) for _ in greys]
@@ -133,7 +133,7 @@ def test_painting_markers_away_counts_moves_and_flips(tmp_path):
     assert moved["n_marked"] == 12
     assert moved["median_dp"] == pytest.approx(7 / 9 - 3 / 9)
     assert moved["flips"] == 1
-    none = evaluate.without_markers(samples, before, always_malignant, lambda grey: np.zeros(grey.shape, bool), SPEC)
+    none = evaluate.without_markers(samples, before, always_malignant, lambda grey: grey, SPEC)
     assert none == {"n_marked": 0}
 
 

@@ -5,12 +5,18 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+if find_spec("torch") is None:
+    sys.exit(
+        "error: training needs PyTorch, which the base install leaves out. Install it with: pip install -e '.[train]'"
+    )
 
 from rcdnet import checkpoint
 from rcdnet.checkpoint import CheckpointError
@@ -21,7 +27,7 @@ from train.audit import audit as audit_samples
 from train.audit import contact_sheet
 from train.datasets import DataError
 from train.faithfulness import deletion_curve
-from train.markers import marker_mask
+from train.markers import painted_away
 from train.recipes import RecipeError
 from train.splits import LeakError
 
@@ -136,7 +142,7 @@ def evaluate(
                     result["by"][by][value] = {"n": len(indices), "auc": None}
         if in_paint:
             result["in_paint"] = evaluation.without_markers(
-                samples, judgements, lambda greys: predict(model, greys), marker_mask, spec
+                samples, judgements, lambda greys: predict(model, greys), painted_away, spec
             )
         if faithfulness:
             lesions = [sample.grey() for sample in samples if sample.label != "normal"]

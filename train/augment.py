@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rcdnet.glance import square_around
 from rcdnet.preprocess import Box, prepare
 from rcdnet.spec import ModelSpec
+from train.markers import painted_away
 
 Grey = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -48,6 +49,8 @@ def training_view(
     if how.rotation_deg:
         grey, lesion = _rotate(grey, lesion, rng.uniform(-how.rotation_deg, how.rotation_deg))
     grey = np.ascontiguousarray(grey)
+    if rng.random() < how.cleaned:
+        grey = painted_away(grey)
     if rng.random() < how.machine:
         grey = other_machine(grey, rng)
     if rng.random() < how.markers:

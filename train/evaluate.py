@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -112,24 +111,22 @@ def without_markers(
     samples: Sequence[Sample],
     judgements: Sequence[Judgement],
     judge: Callable[[Sequence[NDArray[np.uint8]]], list[Judgement]],
-    marker_mask: Callable[[NDArray[np.uint8]], NDArray[np.bool_]],
+    paint: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
     spec: ModelSpec,
 ) -> dict[str, float | int]:
-    """Paint the burnt-in markers away (Telea 2004) and judge again: how much does the malignant share move?
+    """Paint the burnt-in markers away and judge again: how much does the malignant share move?
 
-    ``median_dp`` is of |difference|; ``flips`` is the share of answers that change side at 0.5.
+    ``paint`` returns the picture it was given where it finds none (``markers.painted_away``). ``median_dp`` is of
+    |difference|; ``flips`` is the share of answers that change side at 0.5.
     """
-    marked = [(i, mask) for i, sample in enumerate(samples) if (mask := marker_mask(sample.grey())).any()]
-    if not marked:
+    greys = [sample.grey() for sample in samples]
+    painted = {i: clean for i, grey in enumerate(greys) if (clean := paint(grey)) is not grey}
+    if not painted:
         return {"n_marked": 0}
-    painted = [
-        np.asarray(cv2.inpaint(samples[i].grey(), mask.astype(np.uint8), 3, cv2.INPAINT_TELEA), np.uint8)
-        for i, mask in marked
-    ]
-    before = np.array([_share(judgements[i], spec) for i, _ in marked])
-    after = np.array([_share(judgement, spec) for judgement in judge(painted)])
+    before = np.array([_share(judgements[i], spec) for i in painted])
+    after = np.array([_share(judgement, spec) for judgement in judge(list(painted.values()))])
     return {
-        "n_marked": len(marked),
+        "n_marked": len(painted),
         "median_dp": float(np.median(np.abs(after - before))),
         "flips": float(((before >= 0.5) != (after >= 0.5)).mean()),
     }

@@ -39,3 +39,11 @@ def marker_mask(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
     keep = np.flatnonzero((area >= LEAST_PX) & (area <= MOST_PX) & (seeds >= 0.5 * area) & (upright | (area > 60)))
     mask = np.isin(labels, keep[keep > 0]).astype(np.uint8)
     return np.asarray(cv2.dilate(mask, np.ones((3, 3), np.uint8)), bool)
+
+
+def painted_away(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture with its marks in-painted (Telea 2004) from what surrounds them; the same object if it has none."""
+    mask = marker_mask(grey)
+    if not mask.any():
+        return grey
+    return np.asarray(cv2.inpaint(grey, mask.astype(np.uint8), 3, cv2.INPAINT_TELEA), np.uint8)

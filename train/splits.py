@@ -55,14 +55,14 @@ def leaked(train: Sequence[Sample], test: Sequence[Sample], groups: Groups) -> l
 def check(train: Sequence[Sample], test: Sequence[Sample], groups: Groups) -> None:
     """Raises LeakError if a group crosses the split or an external sample is trained on.
 
-    ``groups`` must know every training sample; test samples of other data sets may be missing from it.
+    ``groups`` must know every sample.
     """
     for sample in train:
         if sample.external:
             raise LeakError(
                 f"{sample.dataset}/{sample.name} is external: it must never be trained, tuned or selected on"
             )
-    crossing = leaked(train, [sample for sample in test if sample in groups], groups)
+    crossing = leaked(train, test, groups)
     if crossing:
         names = ", ".join(f"{sample.dataset}/{sample.name}" for sample in crossing[:3])
         raise LeakError(f"{len(crossing)} test pictures have a near copy or their patient in training: {names} …")
