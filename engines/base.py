@@ -56,6 +56,21 @@ def require_images(images: NDArray[np.uint8], spec: ModelSpec) -> None:
         )
 
 
+class Closing:
+    """The part of an engine that is the same in all: ``with`` closes it."""
+
+    def close(self) -> None:
+        """Give the device back. Safe to call twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 class Engine(Protocol):
     """A loaded network. Not thread-safe: one thread owns an engine."""
 

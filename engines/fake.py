@@ -1,20 +1,17 @@
 """A network of a few lines, for tests and for pages without weights: its class maps follow the picture's brightness."""
 
-from types import TracebackType
-from typing import Self
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import EngineInfo, EngineOutput, require_images
+from engines.base import Closing, EngineInfo, EngineOutput, require_images
 from rcdnet.spec import ModelSpec
 
 SPEC = ModelSpec(("normal", "benign", "malignant"), 224, 224, 0.485, 0.229, "none", version="fake")
 """What the fake stands for when nobody says otherwise."""
 
 
-class FakeEngine:
+class FakeEngine(Closing):
     """Dark cells speak for the last class, bright ones for the first. A pure function of the pixels; knows nothing."""
 
     CELL_PX = 16
@@ -34,11 +31,3 @@ class FakeEngine:
 
     def close(self) -> None:
         """Nothing to give back."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

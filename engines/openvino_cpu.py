@@ -1,20 +1,19 @@
 """OpenVINO on the CPU: the shipped ONNX, BF16 where the processor computes it and the golden set allows it."""
 
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from engines.base import EngineInfo, EngineOutput, require_images
+from engines.base import Closing, EngineInfo, EngineOutput, require_images
 from engines.errors import EngineError, WeightsError
 from rcdnet import onnx_file
 from rcdnet.spec import ModelSpec
 
 
-class OpenvinoCpu:
+class OpenvinoCpu(Closing):
     """``precision`` is "bf16" or "f32"; what the compiled network really computes in is read back into ``info``.
 
     Raises WeightsError for a missing or altered file, EngineError if OpenVINO cannot compile it.
@@ -64,14 +63,6 @@ class OpenvinoCpu:
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed on a picture: {error}") from error
         return outputs["logits"], outputs["class_maps"]  # copies: only share_outputs would hand out its buffers
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _convolution_precision(compiled: Any) -> str:

@@ -1,19 +1,17 @@
 """PyTorch in float32 on the CPU: slow, and what every other engine is held against."""
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.base import EngineInfo, EngineOutput, require_images
+from engines.base import Closing, EngineInfo, EngineOutput, require_images
 from engines.errors import EngineError, WeightsError
 from rcdnet import checkpoint
 
 
-class TorchReference:
+class TorchReference(Closing):
     """Reads the safetensors checkpoint; computes in "f32" alone. Raises WeightsError if it is missing or altered."""
 
     def __init__(self, weights: Path, precision: str = "f32") -> None:
@@ -40,11 +38,3 @@ class TorchReference:
 
     def close(self) -> None:
         """Nothing to give back."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -94,3 +94,5 @@ def _packets(container: InputContainer, stream: av.VideoStream, closed: Event) -
             return
         except av.BlockingIOError:
             closed.wait(IDLE_S)
+        except IndexError:  # PyAV at the end, flushing a stream that damage made up on the way; ours came before it
+            return

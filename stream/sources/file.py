@@ -150,10 +150,14 @@ class Promise:
 
 
 def promise(container: InputContainer, stream: av.VideoStream) -> Promise:
-    """MP4 and AVI count their frames; MKV and WebM tell how long the longest of their streams is."""
+    """MP4 and AVI count their frames; MKV and WebM tell how long the longest of their streams is. Ask after reading:
+    the index of a fragmented MP4 grows with every fragment.
+    """
+    # an MP4 that was trimmed without encoding still counts what it no longer shows; its index does not
+    frames = len(stream.index_entries) if "mp4" in container.format.name.split(",") else stream.frames
     only_video = len(container.streams) == 1
     seconds = container.duration / av.time_base if container.duration and only_video and not stream.frames else 0.0
-    return Promise(stream.frames, seconds)
+    return Promise(frames, seconds)
 
 
 def start_s(stream: av.VideoStream) -> float | None:
