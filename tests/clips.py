@@ -11,8 +11,8 @@ PIXELS = {"mjpeg": "yuvj420p", "rawvideo": "bgr24"}
 
 def picture(number: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
     """Grey blocks of 4x4 pixels at random, uint8 [H, W, 3]: no frame can be told from another one."""
-    blocks = np.random.default_rng(number).integers(40, 216, (height // 4, width // 4, 1), np.uint8)
-    return blocks.repeat(4, 0).repeat(4, 1).repeat(3, 2)
+    blocks = np.random.default_rng(number).integers(40, 216, (-(-height // 4), -(-width // 4), 1), np.uint8)
+    return np.ascontiguousarray(blocks.repeat(4, 0).repeat(4, 1).repeat(3, 2)[:height, :width])
 
 
 def write_clip(
@@ -23,14 +23,20 @@ def write_clip(
     fps: int = 25,
     pts: list[int] | None = None,
     muxer: dict[str, str] | None = None,
+    size_px: tuple[int, int] = (64, 48),
+    pixels: str | None = None,
 ) -> Path:
-    """``frames`` pictures of 64x48 at ``fps``, or at ``pts`` in units of 1/fps; ``muxer`` are its options."""
+    """``frames`` pictures at ``fps``, or at ``pts`` in units of 1/fps; ``muxer`` are its options.
+
+    ``size_px`` is width and height, ``pixels`` FFmpeg's name of the pixel format.
+    """
+    width, height = size_px
     with av.open(str(path), "w", options=muxer or {}) as container:
         stream = container.add_stream(codec, rate=fps)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, PIXELS.get(codec, "yuv420p")
+        stream.width, stream.height, stream.pix_fmt = width, height, pixels or PIXELS.get(codec, "yuv420p")
         container.start_encoding()
         for number in range(frames):
-            image = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
+            image = av.VideoFrame.from_ndarray(picture(number, height, width), format="rgb24")
             if pts is not None:
                 image.pts, image.time_base = pts[number], 1 / stream.codec_context.framerate
             container.mux(stream.encode(image))

@@ -2,17 +2,27 @@
 
 import re
 import struct
-from itertools import islice
+from contextlib import suppress
+from itertools import islice, pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import av
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stream.errors import SourceError, UsageError
 from stream.sources import open_source
 from stream.sources.file import FileSource
 from stream.types import Frame
 from tests.clips import picture, write_clip
+
+
+@pytest.fixture(scope="module")
+def transport_stream(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return write_clip(tmp_path_factory.mktemp("whole") / "clip.ts", 40, codec="mpeg2video").read_bytes()
 
 
 def read_until_it_breaks(path: Path) -> tuple[list[Frame], str, int]:
@@ -49,6 +59,15 @@ def test_pixels_are_those_that_were_written(tmp_path: Path) -> None:
         assert np.abs(frame.rgb.astype(int) - picture(frame.index)).mean() < 6
 
 
+@pytest.mark.parametrize("pixels", ["yuv444p", "gray", "gray16le", "yuv444p10le", "bgr0", "yuva444p"])
+def test_odd_sizes_grey_alpha_and_deep_pixels_come_as_rgb(tmp_path: Path, pixels: str) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", 3, codec="ffv1", size_px=(65, 49), pixels=pixels)
+    frames = list(FileSource(clip).frames())
+    assert {frame.rgb.shape for frame in frames} == {(49, 65, 3)}
+    for frame in frames:
+        assert np.abs(frame.rgb.astype(int) - picture(frame.index, 49, 65)).mean() < 4
+
+
 def test_frames_keep_the_times_of_a_variable_frame_rate(tmp_path: Path) -> None:
     pts = [0, 1, 2, 10, 11, 30]
     clip = write_clip(tmp_path / "clip.mkv", len(pts), pts=pts)
@@ -65,6 +84,23 @@ def test_a_loop_goes_on_counting(tmp_path: Path) -> None:
     assert np.array_equal(frames[0].rgb, frames[8].rgb)
 
 
+def test_a_clip_trimmed_without_encoding_is_whole(tmp_path: Path) -> None:
+    whole, trimmed = write_clip(tmp_path / "whole.mp4", 40, codec="mpeg4"), tmp_path / "trimmed.mp4"
+    with av.open(str(whole)) as reader, av.open(str(trimmed), "w") as writer:
+        origin = reader.streams.video[0]
+        copy = writer.add_stream_from_template(origin)
+        seven_frames = round(7 / 25 / origin.time_base)
+        for packet in reader.demux(origin):
+            if packet.pts is not None and packet.dts is not None:
+                packet.pts, packet.dts = packet.pts - seven_frames, packet.dts - seven_frames
+                packet.stream = copy
+                writer.mux(packet)
+    with FileSource(trimmed) as source:
+        frames = list(source.frames())
+    assert len(frames) == 33
+    assert source.damaged == 0
+
+
 CODECS = {"clip.mp4": "libx264", "clip.avi": "mjpeg", "clip.mkv": "libx264", "clip.webm": "libvpx"}
 
 
@@ -78,6 +114,56 @@ def test_a_clip_cut_short_gives_what_is_left_and_says_so(tmp_path: Path, name: s
     assert 5 < len(frames) < 55
     assert "cut short or damaged" in message
     assert "of 60 frames" in message or "of about 60 frames" in message
+
+
+def test_a_recording_that_broke_off_inside_a_fragment_gives_what_is_left_and_says_so(tmp_path: Path) -> None:
+    muxer = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    clip = write_clip(tmp_path / "clip.mp4", 20, codec="mjpeg", muxer=muxer)
+    data = clip.read_bytes()
+    last = data.rindex(b"mdat")
+    clip.write_bytes(data[: last + (len(data) - last) // 4])
+    frames, message, damaged = read_until_it_breaks(clip)
+    assert (len(frames), damaged) == (19, 1)
+    assert "19 of 20 frames" in message
+
+
+def test_a_clip_that_lost_its_index_is_refused(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 20)
+    data = clip.read_bytes()
+    clip.write_bytes(data[: data.rindex(b"moov") - 4])
+    with pytest.raises(SourceError, match="Expected a whole clip"):
+        open_source(str(clip))
+
+
+@given(places=st.lists(st.floats(0.3, 0.999), min_size=1, max_size=60), byte=st.integers(0, 255))
+@settings(max_examples=30)
+def test_a_damaged_transport_stream_gives_frames_counts_and_at_most_one_clear_error(
+    transport_stream: bytes, places: list[float], byte: int
+) -> None:
+    data = bytearray(transport_stream)
+    for place in places:
+        data[int(place * len(data))] ^= byte
+    with TemporaryDirectory() as folder:
+        clip = Path(folder) / "clip.ts"
+        clip.write_bytes(data)
+        frames: list[Frame] = []
+        with FileSource(clip) as source, suppress(SourceError):
+            frames.extend(source.frames())
+    assert len(frames) > 5
+    assert frames[-1].index <= len(frames) + source.damaged
+    assert all(a.pts_s <= b.pts_s and a.index < b.index for a, b in pairwise(frames))
+
+
+def test_lost_packets_of_a_transport_stream_are_counted(tmp_path: Path, transport_stream: bytes) -> None:
+    clip, data = tmp_path / "clip.ts", bytearray(transport_stream)
+    for place in (0.4, 0.6):
+        packet = int(place * len(data)) // 188 * 188
+        data[packet : packet + 188] = bytes(188)
+    clip.write_bytes(data)
+    with FileSource(clip) as source:
+        frames = list(source.frames())
+    assert 1 <= source.damaged <= 6
+    assert 34 <= len(frames) < 40
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.avi"])

@@ -55,6 +55,8 @@ def test_a_finished_run_holds_weights_curves_predictions_and_provenance(data, st
     assert {row["label"] for row in rows} == {"benign", "malignant"}
     assert json.loads((folder / "config.json").read_text())["recipe"]["name"] == "tiny"
     assert (folder / "curves.png").stat().st_size > 0
+    assert json.loads((folder / "spec.json").read_text())["class_names"] == ["benign", "malignant"]
+    assert json.loads((folder / "held_out.json").read_text())["tiny"]["n"] == 8
     assert not (folder / "state.pt").exists()
 
 

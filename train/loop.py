@@ -3,7 +3,7 @@
 RUN/config.json      the recipe, the data, the versions and the machine
 RUN/metrics.csv      a row an epoch; curves.png is drawn from it
 RUN/state.pt         the last whole epoch, to resume from; removed when the run is done
-RUN/model.safetensors and RUN/predictions.csv (held-out pictures) mark a finished run
+RUN/model.safetensors, RUN/spec.json, RUN/held_out.json (its numbers) and RUN/predictions.csv mark a finished run
 """
 
 import csv
@@ -28,11 +28,14 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from rcdnet import checkpoint
+from rcdnet.glance import Judgement
 from rcdnet.model import RcdNet
+from rcdnet.spec import ModelSpec
 from train import backbone, datasets, splits
 from train.augment import training_view
 from train.datasets import Sample
 from train.duplicates import groups_of
+from train.evaluate import evaluate
 from train.losses import pointing_loss, soft_cross_entropy
 from train.peers import Peer
 from train.predict import predict
@@ -175,9 +178,11 @@ def _fit_run(recipe: Recipe, run: Run, folder: Path, pretrained: Path | None, pr
             fabric.print(f"{run.name} epoch {epoch + 1}/{recipe.epochs}: loss {rows[-1]['loss']:.4f}, {seconds:.0f} s")
 
     final = average.module if average is not None else model
-    checkpoint.save(final, folder / "model.safetensors")
+    spec = checkpoint.save(final, folder / "model.safetensors")
+    (folder / "spec.json").write_text(spec.to_json() + "\n")
     _plot_curves(rows, folder / "curves.png")
     judgements = predict(final, [sample.grey() for sample in run.test])
+    (folder / "held_out.json").write_text(json.dumps(_held_out(run, judgements, spec), indent=1) + "\n")
     names = recipe.class_names
     _write_rows(
         folder / "predictions.csv",
@@ -189,6 +194,18 @@ def _fit_run(recipe: Recipe, run: Run, folder: Path, pretrained: Path | None, pr
         header=["dataset", "name", "label", "patient", *names],
     )
     (folder / "state.pt").unlink(missing_ok=True)
+
+
+def _held_out(run: Run, judgements: list[Judgement], spec: ModelSpec) -> dict[str, object]:
+    """Benign against malignant on the held-out pictures, by data set; without those of one side only."""
+    numbers: dict[str, object] = {"leaked": run.leaked}
+    for dataset in sorted({sample.dataset for sample in run.test}):
+        pairs = [
+            (s, j) for s, j in zip(run.test, judgements, strict=True) if s.dataset == dataset and s.label != "normal"
+        ]
+        if len({sample.label for sample, _ in pairs}) == 2:
+            numbers[dataset] = evaluate([s for s, _ in pairs], [j for _, j in pairs], spec, "binary")
+    return numbers
 
 
 def _network(recipe: Recipe, pretrained: Path | None) -> RcdNet | Peer:

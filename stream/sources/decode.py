@@ -25,7 +25,7 @@ IDLE_S = 0.002
 
 @dataclass
 class Tally:
-    """How many packets of the stream were read, and how many of them must each give a picture."""
+    """How many packets of the stream were read whole, and how many of all must each give a picture."""
 
     packets: int = 0
     shown: int = 0
@@ -60,8 +60,11 @@ def pictures(
     for packet in _packets(container, stream, closed):
         arrived_ns = time.monotonic_ns()
         if tally is not None and packet.size:
-            tally.packets += 1
+            tally.packets += not packet.is_corrupt
             tally.shown += not packet.is_discard
+        if packet.is_corrupt:  # cut off in the middle: some decoders would fill up the rest without a word
+            yield arrived_ns, None
+            continue
         try:
             found = packet.decode()
         except av.InvalidDataError:

@@ -87,7 +87,7 @@ class FileSource(Closing):
 
         Raises SourceError at its end if it is shorter than its header says.
         """
-        read, last_s, tally = 0, -self._step_s, Tally()
+        read, whole, last_s, tally = 0, 0, -self._step_s, Tally()
         try:
             with self._open() as container:
                 stream = video_stream(container, self.name)
@@ -103,8 +103,8 @@ class FileSource(Closing):
                         pts_s = told_s - origin_s
                     last_s = max(0.0, pts_s, last_s)  # times that run backwards stand still
                     read += 1
-                    if picture is None:
-                        self.damaged += 1
+                    whole += picture is not None
+                    self.damaged += picture is None
                     yield last_s, picture
                 promised = promise(container, stream)
         except OPEN_ERRORS as error:
@@ -114,9 +114,9 @@ class FileSource(Closing):
         self.damaged += max(0, tally.shown - read)  # packets that the decoder passed over in silence
         seconds = last_s + self._step_s
         if tally.packets < promised.frames or seconds + SHORT_S < promised.seconds:
-            whole = f"{promised.frames}" if promised.frames else f"about {round(promised.seconds / self._step_s)}"
+            all_frames = f"{promised.frames}" if promised.frames else f"about {round(promised.seconds / self._step_s)}"
             raise SourceError(
-                f"{self.name} is cut short or damaged: {read} of {whole} frames could be read. "
+                f"{self.name} is cut short or damaged: {whole} of {all_frames} frames could be read. "
                 "Copy it again from its origin."
             )
 
