@@ -62,7 +62,7 @@ def pictures(
         if tally is not None and packet.size:
             tally.packets += not packet.is_corrupt
             tally.shown += not packet.is_discard
-        if packet.is_corrupt:  # cut off in the middle: some decoders would fill up the rest without a word
+        if packet.is_corrupt and stream.codec.intra_only:  # such decoders fill up what was cut off without a word
             yield arrived_ns, None
             continue
         try:
