@@ -6,6 +6,7 @@ from contextlib import suppress
 from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
 
 import av
 import numpy as np
@@ -82,6 +83,27 @@ def test_a_loop_goes_on_counting(tmp_path: Path) -> None:
     assert [frame.index for frame in frames] == list(range(10))
     assert [frame.pts_s for frame in frames] == pytest.approx([number / 25 for number in range(10)])
     assert np.array_equal(frames[0].rgb, frames[8].rgb)
+
+
+def test_closing_from_another_thread_ends_a_live_loop(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 3)
+    second_round, frames = Event(), list[Frame]()
+
+    def consume() -> None:
+        for frame in source.frames():
+            frames.append(frame)
+            if frame.index == 4:
+                second_round.set()
+
+    with FileSource(clip, live=True, loop=True) as source:
+        consumer = Thread(target=consume, daemon=True)
+        consumer.start()
+        assert second_round.wait(60)
+        source.close()
+        consumer.join(60)
+        assert not consumer.is_alive()
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert all(before.pts_s < after.pts_s for before, after in pairwise(frames))
 
 
 def test_a_clip_trimmed_without_encoding_is_whole(tmp_path: Path) -> None:
