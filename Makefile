@@ -31,6 +31,7 @@ bench: .venv/dev ## Latency of every engine that runs here
 
 .venv/python:
 	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@test -x "$(UV)" || $(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null
 	@test -x "$(UV)" || $(PY) -m pip install --quiet uv
 	@touch $@
 
