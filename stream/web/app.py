@@ -104,9 +104,8 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
-        raise UsageError(
-            f"cannot serve on {host} port {port}: {error.strerror or error}. Choose another with --host or --port."
-        ) from error
+        why = str(error.strerror or error).split(" (while")[0]  # Python adds the address, which is said already
+        raise UsageError(f"cannot serve on {host} port {port}: {why}. Choose another with --host or --port.") from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # connections inherit it
     return listener
 

@@ -1,0 +1,146 @@
+"""The server as other machines meet it: ``python -m stream run`` in its own process, through real sockets."""
+
+import re
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from stream.web.app import listen
+
+ROOT = Path(__file__).parents[1]
+PATIENCE_S = 60
+
+
+@contextmanager
+def served(port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The running process and its HOST:PORT; ended by Ctrl-C if the test did not."""
+    arguments = ["run", "--source", "phantom:?size=320x240", "--engine", "fake", "--port", str(port)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        try:
+            said = process.stderr.readline()
+            found = re.search(r"http://(\S+)", said)
+            assert found is not None, said
+            yield process, found[1]
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.wait(PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with served() as (_, address):
+        yield address
+
+
+def next_index(socket: ClientConnection) -> int:
+    message = socket.recv(PATIENCE_S)
+    assert isinstance(message, bytes)
+    (index,) = struct.unpack_from("<I", message)
+    return int(index)
+
+
+def test_a_viewer_that_never_answers_costs_the_others_nothing_and_is_counted(address: str) -> None:
+    with connect(f"ws://{address}/ws") as silent, connect(f"ws://{address}/ws") as quick:
+        first = next_index(silent)
+        seen = []
+        for _ in range(20):
+            seen.append(next_index(quick))
+            quick.send("painted")
+        status = httpx.get(f"http://{address}/status.json").json()
+    assert seen[-1] > first
+    assert seen == sorted(set(seen))
+    assert status["viewers"] == 2
+    assert any(row["label"] == "drawn, skipped by a screen" and row["count"] > 0 for row in status["counts"])
+
+
+def test_painted_pictures_move_the_latency(address: str) -> None:
+    with connect(f"ws://{address}/ws") as socket:
+        for _ in range(5):
+            next_index(socket)
+            socket.send("painted")
+        next_index(socket)  # sent only once the last answer was heard
+        latency_ms = httpx.get(f"http://{address}/status.json").json()["painted_ms"]
+    assert 0 < latency_ms["p50"] <= latency_ms["p95"] <= latency_ms["p99"] <= latency_ms["max"]
+
+
+def test_mjpeg_players_get_one_picture_after_the_other(address: str) -> None:
+    received = b""
+    with httpx.stream("GET", f"http://{address}/live.mjpg", timeout=PATIENCE_S) as answer:
+        assert answer.headers["content-type"] == "multipart/x-mixed-replace; boundary=frame"
+        for chunk in answer.iter_raw():
+            received += chunk
+            if received.count(b"--frame\r\n") > 2:
+                break
+    for part in received.split(b"--frame\r\n")[1:3]:
+        head, _, body = part.partition(b"\r\n\r\n")
+        (length,) = re.findall(rb"Content-Length: (\d+)", head)
+        assert cv2.imdecode(np.frombuffer(body[: int(length)], np.uint8), cv2.IMREAD_COLOR) is not None
+
+
+def test_every_captured_frame_is_accounted_for(address: str) -> None:
+    counts = httpx.get(f"http://{address}/status.json").json()["counts"]
+    totals = dict.fromkeys(("captured", "analysed", "not analysed", "dropped", "failed"), 0)
+    for row in counts:
+        if row["label"] in totals:
+            totals[row["label"]] += row["count"]
+    captured = totals.pop("captured")
+    in_flight = captured - sum(totals.values())
+    assert captured > 0
+    assert 0 <= in_flight <= 2  # one waits, one is looked at
+
+
+@pytest.mark.parametrize("header", [{"Origin": "https://evil.example"}, {"Host": "rebound.example"}])
+def test_a_foreign_page_is_refused(address: str, header: dict[str, str]) -> None:
+    assert httpx.get(f"http://{address}/live.mjpg", headers=header).status_code == 403
+
+
+def test_a_foreign_page_gets_no_socket(address: str) -> None:
+    with pytest.raises(InvalidStatus), connect(f"ws://{address}/ws", additional_headers={"Origin": "https://evil.it"}):
+        pass
+
+
+def test_ctrl_c_lets_go_of_all_who_watch() -> None:
+    with (
+        served() as (process, address),
+        connect(f"ws://{address}/ws") as silent,
+        connect(f"ws://{address}/ws") as waiting,
+        httpx.stream("GET", f"http://{address}/live.mjpg", timeout=PATIENCE_S) as player,
+    ):
+        next_index(silent)
+        next_index(waiting)
+        next(player.iter_raw())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
+        with pytest.raises(ConnectionClosed):
+            waiting.recv(PATIENCE_S)
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_a_port_in_use_is_told_in_one_line_before_anything_opens() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        arguments = ["run", "--source", "none.mp4", "--engine", "none_such", "--port", str(port)]
+        ended = subprocess.run(
+            [sys.executable, "-m", "stream", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+        )
+    assert ended.returncode == 2
+    said = (
+        f"error: cannot serve on 127.0.0.1 port {port}: Address already in use. Choose another with --host or --port."
+    )
+    assert ended.stderr == f"{said}\n"
