@@ -57,6 +57,15 @@ def read_spec(path: Path) -> ModelSpec:
         raise CheckpointError(f"{path} carries a spec that does not hold: {error}") from error
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether the file carries a ModelSpec that holds."""
+    try:
+        read_spec(path)
+    except CheckpointError:
+        return False
+    return True
+
+
 def load(path: Path) -> RcdNet:
     """The network of a checkpoint, in float32 and evaluation mode. Raises CheckpointError if the file was altered."""
     spec = read_spec(path)

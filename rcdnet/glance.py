@@ -1,5 +1,6 @@
 """Glance, then look: judge the whole picture, find the lesion in its class maps, judge a crop around it again, and
-average the two on log-odds. Pure functions over any runtime: training, evaluation and the live path share them."""
+average the two on log-odds, the look counting more. Pure functions over any runtime: training, evaluation and the
+live path share them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,14 +21,18 @@ ATTENTION_LOGITS = 8.0
 """How far, in logits, a cell must rise above its map's median to be drawn at full strength: on held-out lesions
 the peak rises 5 to 10. Fixed, never per picture: a flat map stays dark."""
 
+LOOK_WEIGHT = 2 / 3
+"""Of the second look against the glance. On held-out folds (252 BUSI, 761 BUS-BRA lesions) better than half
+and half; the glance keeps the rest, for it tells normal tissue better."""
+
 
 @dataclass(frozen=True)
 class Judgement:
     """What the network made of one picture.
 
     ``probabilities`` [K] are calibrated; ``logits`` [K] are the log-probabilities they come from, before the
-    temperature (the mean of glance and look). ``class_maps`` [K, h, w] are the glance's, laid over the picture by
-    ``placement``. ``look`` is the crop that was judged again, or None.
+    temperature (the weighted mean of glance and look). ``class_maps`` [K, h, w] are the glance's, laid over the
+    picture by ``placement``. ``look`` is the crop that was judged again, or None.
     """
 
     probabilities: Floats
@@ -58,7 +63,7 @@ def judge_batch(
     if spec.second_look is not None:
         crops = [locate(m, z, at, spec) for m, z, at in zip(maps, logits, placements, strict=True)]
         closer, _ = run(np.stack([prepare(grey, spec, crop)[0] for grey, crop in zip(greys, crops, strict=True)]))
-        total = np.asarray((total + log_softmax(closer)) / 2, np.float32)
+        total = np.asarray((1 - LOOK_WEIGHT) * total + LOOK_WEIGHT * log_softmax(closer), np.float32)
         looks = list(crops)
     probabilities = softmax(total, spec.temperature)
     return [

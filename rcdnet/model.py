@@ -18,17 +18,21 @@ from rcdnet.spec import ModelSpec
 class RcdNet(nn.Module):
     """The network of one ModelSpec. ``pretrained`` asks timm's hub for the backbone's start.
 
+    ``fold`` folds the backbone's batch norms, whose statistics a pretrained start brings along; a network that is
+    trained from scratch needs them until it is trained.
+
     Raises RuntimeError (from timm) if ``spec.backbone`` is not a timm name or the hub is not reached.
     """
 
-    def __init__(self, spec: ModelSpec, *, pretrained: bool = False, channels: int = 256) -> None:
+    def __init__(self, spec: ModelSpec, *, pretrained: bool = False, fold: bool = True, channels: int = 256) -> None:
         super().__init__()
         self.spec = spec
         # one input channel: timm sums the three input weights of a pretrained stem, exact for a grey picture
         self.backbone = timm.create_model(
             spec.backbone, pretrained=pretrained, in_chans=1, features_only=True, out_indices=(-2, -1)
         )
-        fold_batch_norm(self.backbone)
+        if fold:
+            fold_batch_norm(self.backbone)
         self.separable = SeparableConv(sum(self.backbone.feature_info.channels()), channels)
         self.attention = Cbam(channels)
         self.classifier = nn.Linear(channels, len(spec.class_names))

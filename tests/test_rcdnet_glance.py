@@ -64,16 +64,16 @@ def test_the_second_look_is_around_the_lesion(x: int, y: int, radius: int) -> No
     assert max(look.width_px, look.height_px) < 300
 
 
-def test_glance_and_look_are_averaged_on_log_odds() -> None:
+def test_glance_and_look_are_averaged_on_log_odds_the_look_twice_as_heavy() -> None:
     grey = with_spot(300, 400, 200, 150, 40)
     found = judge(grey, LOOK, brightness)
     assert found.look is not None
     glance = judge(grey, GLANCE, brightness)
     closer = judge(grey, GLANCE, brightness, found.look)
-    together = np.log(glance.probabilities / glance.probabilities[0]) + np.log(
+    together = np.log(glance.probabilities / glance.probabilities[0]) + 2 * np.log(
         closer.probabilities / closer.probabilities[0]
     )
-    np.testing.assert_allclose(np.log(found.probabilities / found.probabilities[0]), together / 2, atol=1e-5)
+    np.testing.assert_allclose(np.log(found.probabilities / found.probabilities[0]), together / 3, atol=1e-5)
     np.testing.assert_array_equal(found.class_maps, glance.class_maps)
 
 

@@ -4,11 +4,17 @@ import pytest
 from rcdnet.glance import softmax
 from rcdnet.spec import ModelSpec
 from train import calibrate
-from train.calibrate import Predictions
 from train.metrics import expected_calibration_error
+from train.predictions import Predictions
 from train.splits import LeakError
 
 SPEC = ModelSpec(("normal", "benign", "malignant"), 224, 224, 0.485, 0.229, "tf_efficientnet_lite0")
+
+
+def answers_of(class_names, logits, truth, dataset="busi"):
+    count = len(truth)
+    names = np.array([str(index) for index in range(count)])
+    return Predictions(class_names, logits, truth, np.full(count, dataset), names, names, np.full(count, "seed0-fold1"))
 
 
 def held_out(sharpness: float, count: int = 3000) -> Predictions:
@@ -17,7 +23,7 @@ def held_out(sharpness: float, count: int = 3000) -> Predictions:
     logits = random.normal(0, 1.5, (count, 3)).astype(np.float32)
     chance = softmax(logits)
     truth = np.array([random.choice(3, p=row / row.sum()) for row in chance.astype(np.float64)])
-    return Predictions(SPEC.class_names, sharpness * logits, truth, ("busi",) * count)
+    return answers_of(SPEC.class_names, sharpness * logits, truth)
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
@@ -112,30 +118,13 @@ def test_the_band_never_swallows_most_lesions():
     assert ((share >= low) & (share < high)).mean() <= calibrate.LARGEST_ABSTENTION + 0.01
 
 
-def written(path, dataset):
-    path.write_text(
-        "dataset,name,label,patient,normal,benign,malignant\n"
-        f"{dataset},a,benign,,-2.0,-0.2,-3.0\n{dataset},b,malignant,7,-3.0,-2.0,-0.1\n"
-    )
-    return path
-
-
-def test_predictions_of_several_folds_are_read_one_after_the_other(tmp_path):
-    paths = [written(tmp_path / "1.csv", "busi"), written(tmp_path / "2.csv", "busbra")]
-    answers = calibrate.read_predictions(paths)
-    assert answers.class_names == SPEC.class_names
-    assert answers.truth.tolist() == [1, 2, 1, 2]
-    assert answers.logits[1].tolist() == pytest.approx([-3.0, -2.0, -0.1])
-    assert answers.datasets == ("busi", "busi", "busbra", "busbra")
-
-
-def test_nothing_is_tuned_on_the_external_set(tmp_path):
-    paths = [written(tmp_path / "1.csv", "busi"), written(tmp_path / "2.csv", "udiat")]
+def test_nothing_is_tuned_on_the_external_set():
+    answers = answers_of(SPEC.class_names, np.zeros((3, 3), np.float32), np.arange(3), "udiat")
     with pytest.raises(LeakError, match="udiat"):
-        calibrate.read_predictions(paths)
+        calibrate.calibrated(SPEC, answers)
 
 
 def test_a_model_of_other_classes_is_refused():
-    answers = Predictions(("benign", "malignant"), np.zeros((2, 2), np.float32), np.array([0, 1]), ("busi",) * 2)
+    answers = answers_of(("benign", "malignant"), np.zeros((2, 2), np.float32), np.array([0, 1]))
     with pytest.raises(ValueError, match="cannot calibrate"):
         calibrate.calibrated(SPEC, answers)

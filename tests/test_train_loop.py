@@ -47,7 +47,8 @@ def recipe(**changes):
 
 
 def test_a_finished_run_holds_weights_curves_predictions_and_provenance(data, start, tmp_path):
-    (folder,) = loop.fit(recipe(), data, tmp_path, pretrained=start)
+    folder, twin = loop.fit(recipe(), data, tmp_path, start=start)
+    assert (folder.name, twin.name) == ("seed0-random", "seed0-by_group")
     assert checkpoint.load(folder / "model.safetensors").spec.class_names == ("benign", "malignant")
     with (folder / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -56,14 +57,14 @@ def test_a_finished_run_holds_weights_curves_predictions_and_provenance(data, st
     assert json.loads((folder / "config.json").read_text())["recipe"]["name"] == "tiny"
     assert (folder / "curves.png").stat().st_size > 0
     assert json.loads((folder / "spec.json").read_text())["class_names"] == ["benign", "malignant"]
-    assert json.loads((folder / "held_out.json").read_text())["tiny"]["n"] == 8
+    assert json.loads((folder / "predictions_heat_maps.json").read_text())["n_masks"] == 8
     assert not (folder / "state.pt").exists()
 
 
 def test_a_finished_run_is_not_trained_again(data, start, tmp_path):
-    (folder,) = loop.fit(recipe(), data, tmp_path, pretrained=start)
+    folder, _ = loop.fit(recipe(), data, tmp_path, start=start)
     before = (folder / "model.safetensors").stat().st_mtime_ns
-    loop.fit(recipe(), data, tmp_path, pretrained=start)
+    loop.fit(recipe(), data, tmp_path, start=start)
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
 
 
@@ -76,9 +77,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(data, start, tmp_path, monk
     write = loop._write_rows
     monkeypatch.setattr(loop, "_write_rows", stop_after_one)
     with pytest.raises(KeyboardInterrupt):
-        loop.fit(recipe(epochs=3), data, tmp_path, pretrained=start)
+        loop.fit(recipe(epochs=3), data, tmp_path, start=start)
     monkeypatch.setattr(loop, "_write_rows", write)
-    (folder,) = loop.fit(recipe(epochs=3), data, tmp_path, pretrained=start)
+    folder, _ = loop.fit(recipe(epochs=3), data, tmp_path, start=start)
     with (folder / "metrics.csv").open(newline="") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
 
@@ -100,6 +101,21 @@ def test_training_on_the_external_set_is_refused(data, tmp_path):
 
 
 def test_a_peer_trains_under_the_same_recipe(data, tmp_path):
-    network = loop._network(recipe(architecture="peer", backbone="mobilenetv2_100"), data / "none")
-    logits, maps = network(torch.zeros(1, 64, 64, dtype=torch.uint8))
+    plain = {"frozen_stages": 0, "frozen_large_filters": False}
+    peer = recipe(architecture="peer", backbone="mobilenetv2_100", **plain)
+    (folder,) = loop.fit(peer, data, tmp_path, start="scratch", only="random")[:1]
+    logits, maps = loop.trained(folder)(torch.zeros(1, 64, 64, dtype=torch.uint8))
     torch.testing.assert_close(logits, maps.mean(dim=(2, 3)))
+
+
+def test_a_start_that_has_seen_the_test_pictures_is_refused(data, start, tmp_path):
+    random, _ = loop.fit(recipe(), data, tmp_path / "first", start=start)
+    (random / "predictions.csv").unlink()  # as a network would come whose held-out pictures nobody knows
+    with pytest.raises(splits.LeakError, match="was trained on 8 pictures that seed0-random tests on"):
+        loop.fit(recipe(), data, tmp_path / "second", start=random / "model.safetensors")
+
+
+def test_a_start_that_held_out_the_same_pictures_is_taken_on(data, start, tmp_path):
+    first, _ = loop.fit(recipe(), data, tmp_path / "first", start=start, only="random")
+    second, _ = loop.fit(recipe(), data, tmp_path / "second", start=first / "model.safetensors", only="random")
+    assert json.loads((second / "config.json").read_text())["start"] == "trained on tiny"

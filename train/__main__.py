@@ -1,9 +1,9 @@
-"""python -m train audit | fit | calibrate | evaluate: where the weights come from, and how good they are."""
+"""python -m train audit, fit, average, calibrate, evaluate, ablate, compare, figures: weights and how good they are."""
 
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,17 +21,17 @@ if find_spec("torch") is None:
 from rcdnet import checkpoint
 from rcdnet.checkpoint import CheckpointError
 from train import calibrate as calibration
-from train import datasets, recipes
+from train import datasets, recipes, results
 from train import evaluate as evaluation
+from train import predictions as held_out
 from train.audit import audit as audit_samples
 from train.audit import contact_sheet
 from train.datasets import DataError
 from train.faithfulness import deletion_curve
 from train.markers import painted_away
 from train.recipes import RecipeError
+from train.results import NOTICE
 from train.splits import LeakError
-
-NOTICE = "Research use only. Not for diagnosis."
 
 FINDINGS = {
     "groups": "groups of near copies",
@@ -74,27 +74,88 @@ def audit(
             contact_sheet(samples, pairs, sheet)
 
 
+Data = Annotated[Path, typer.Option(help="The folder that holds the data sets.")]
+Pretrained = Annotated[
+    Path | None,
+    typer.Option(help="Start from this file: a folded backbone or one of our checkpoints. Else timm's hub is asked."),
+]
+FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Start from random weights.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")]
+Only = Annotated[str, typer.Option(help="Train only runs whose name contains this.")]
+Precision = Annotated[str, typer.Option(help="Of Lightning Fabric: 32-true, bf16-mixed, …")]
+
+
 @app.command()
 def fit(
     recipe: Annotated[str, typer.Argument(help="A recipe of train/recipes by name, or a TOML file.")],
-    data: Annotated[Path, typer.Option(help="The folder that holds the data sets.")],
+    data: Data,
     out_dir: Annotated[Path, typer.Option("--out", help="Run folders go here; finished runs are kept.")],
-    pretrained: Annotated[
-        Path | None, typer.Option(help="Folded backbone file; without it timm's model hub is asked.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
-    only: Annotated[str, typer.Option(help="Train only runs whose name contains this.")] = "",
-    precision: Annotated[str, typer.Option(help="Of Lightning Fabric: 32-true, bf16-mixed, …")] = "32-true",
+    pretrained: Pretrained = None,
+    from_scratch: FromScratch = False,
+    epochs: Epochs = None,
+    only: Only = "",
+    precision: Precision = "32-true",
 ) -> None:
-    """Train every run of a recipe, resumably: weights, curves, held-out predictions, provenance."""
+    """Train every run of a recipe, resumably: weights, curves, held-out predictions, provenance; then print results."""
     from train import loop
 
     with exit_codes():
         chosen = recipes.load(recipe)
         if epochs is not None:
             chosen = chosen.model_copy(update={"epochs": epochs})
-        for folder in loop.fit(chosen, data, out_dir, pretrained=pretrained, precision=precision, only=only):
-            out.print(folder, soft_wrap=True)
+        start = pretrained or ("scratch" if from_scratch else "hub")
+        for folder in loop.fit(chosen, data, out_dir, start=start, precision=precision, only=only):
+            err.print(folder, soft_wrap=True)
+        found = [*results.of_recipe(out_dir), *results.of_recipe(out_dir, "external")]
+        print_rows([result.row() for result in found])
+
+
+@app.command()
+def compare(
+    data: Data,
+    out_dir: Annotated[Path, typer.Option("--out", help="Run folders go here; finished runs are kept.")],
+    recipe: Annotated[list[str], typer.Option(help="May be given several times.")] = ["paper", "grouped"],  # noqa: B006
+    from_scratch: FromScratch = False,
+    epochs: Epochs = None,
+    size_px: Annotated[int | None, typer.Option(min=32, help="Instead of the recipe's.")] = None,
+    only: Only = "",
+    precision: Precision = "32-true",
+) -> None:
+    """RcdNet beside ResNet50, MobileNetV2, RegNet, ViT and ResNeXt: same data, recipe, epochs and kind of start."""
+    from train import compare as comparison
+
+    with exit_codes():
+        changes = {"epochs": epochs, "size_px": size_px}
+        chosen = [
+            recipes.load(name).model_copy(update={k: v for k, v in changes.items() if v is not None}) for name in recipe
+        ]
+        start = "scratch" if from_scratch else "hub"
+        rows = comparison.compare(chosen, data, out_dir, start=start, precision=precision, only=only)
+        print_rows(rows)
+
+
+@app.command()
+def ablate(
+    runs: Annotated[Path, typer.Argument(help="The run folders of one recipe's folds.")],
+    data: Data,
+) -> None:
+    """What the second look is worth on held-out pictures, and at which margin."""
+    from train import ablation
+
+    with exit_codes():
+        print_rows(ablation.ablate(runs, data))
+
+
+@app.command()
+def average(
+    weights: Annotated[list[Path], typer.Argument(help="Checkpoints of one recipe, e.g. its folds.")],
+    to: Annotated[Path, typer.Option("--out", help="The checkpoint to write.")],
+) -> None:
+    """One network whose weights are the mean of several (a model soup)."""
+    from train.average import average as mean_of
+
+    with exit_codes():
+        checkpoint.save(mean_of(weights), to)
 
 
 @app.command()
@@ -105,7 +166,7 @@ def calibrate(
     """Temperature, operating points and indeterminate band from held-out predictions, into a checkpoint's spec."""
     with exit_codes():
         model = checkpoint.load(weights)
-        model.spec = calibration.calibrated(model.spec, calibration.read_predictions(predictions))
+        model.spec = calibration.calibrated(model.spec, held_out.read(predictions))
         spec = checkpoint.save(model, weights)
         out.print_json(spec.to_json())
 
@@ -156,6 +217,31 @@ def evaluate(
         result |= {"task": task, "data": data.name, "weights_sha256": spec.weights_sha256, "notice": NOTICE}
         print_result(result, task)
         write_json(json_file, result)
+
+
+@app.command()
+def figures(
+    runs: Annotated[Path, typer.Argument(help="Holds the run folders of each recipe, and compare.")],
+    data: Data,
+    weights: Annotated[Path, typer.Option(help="The shipped checkpoint, .safetensors.")],
+    out_dir: Annotated[Path, typer.Option("--out")] = Path("docs/results"),
+    pictures: Annotated[bool, typer.Option(help="Draw the scans below the heat maps; not for publishing.")] = False,
+) -> None:
+    """Tables and figures of finished runs: training, ROC, calibration, selective prediction, heat maps."""
+    from train.publish import publish
+
+    with exit_codes():
+        for path in publish(runs, data, weights, out_dir, pictures=pictures):
+            out.print(path, soft_wrap=True)
+
+
+def print_rows(rows: Sequence[dict[str, str]]) -> None:
+    """Rows of one shape as a table on stdout."""
+    if rows:
+        table = Table(*rows[0])
+        for row in rows:
+            table.add_row(*row.values())
+        out.print(table)
 
 
 def print_result(result: dict[str, object], task: str) -> None:

@@ -1,20 +1,18 @@
 """From held-out predictions to what the spec says about certainty: temperature, operating points, indeterminate band.
 
-Only predictions that a recipe held out may come here; the external set has no way in (``read_predictions`` refuses it).
+Only predictions that a recipe held out may come here; the external set has no way in (``calibrated`` refuses it).
 """
 
-import csv
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_curve
 
-from rcdnet.glance import log_softmax, softmax
+from rcdnet.glance import log_softmax
 from rcdnet.spec import ModelSpec, OperatingPoint
+from train.predictions import Predictions
 from train.splits import LeakError
 
 EXTERNAL = frozenset({"udiat"})
@@ -28,30 +26,6 @@ LARGEST_RISK = 0.05
 """Of the calls that are made outside the indeterminate band."""
 LARGEST_ABSTENTION = 0.15
 """Of the lesions that may fall into the band: a helper that mostly shrugs is none."""
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Held-out answers: ``logits`` float32 [N, K] before any temperature, ``truth`` int [N], ``groups`` [N]."""
-
-    class_names: tuple[str, ...]
-    logits: NDArray[np.float32]
-    truth: NDArray[np.intp]
-    datasets: tuple[str, ...]
-
-
-def read_predictions(paths: Sequence[Path]) -> Predictions:
-    """The ``predictions.csv`` of several folds, one after the other. Raises LeakError for an external data set."""
-    rows: list[dict[str, str]] = []
-    for path in paths:
-        with path.open(newline="") as file:
-            rows += csv.DictReader(file)
-    if external := {row["dataset"] for row in rows} & EXTERNAL:
-        raise LeakError(f"{', '.join(external)} is external: nothing may be tuned on it")
-    names = tuple(key for key in rows[0] if key not in ("dataset", "name", "label", "patient"))
-    logits = np.array([[float(row[name]) for name in names] for row in rows], np.float32)
-    truth = np.array([names.index(row["label"]) for row in rows])
-    return Predictions(names, logits, truth, tuple(row["dataset"] for row in rows))
 
 
 def temperature(logits: NDArray[np.float32], truth: NDArray[np.intp]) -> float:
@@ -104,16 +78,19 @@ def indeterminate_band(share: NDArray[np.floating], malignant: NDArray[np.bool_]
 
 
 def calibrated(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
-    """``spec`` with temperature, operating points and band from ``held_out``. Raises ValueError for other classes."""
+    """``spec`` with temperature, operating points and band from ``held_out``.
+
+    Raises ValueError for other classes, LeakError for answers to an external data set.
+    """
     if held_out.class_names != spec.class_names:
         raise ValueError(f"predictions of {held_out.class_names} cannot calibrate a model of {spec.class_names}")
+    if external := set(held_out.datasets.tolist()) & EXTERNAL:
+        raise LeakError(f"{', '.join(external)} is external: nothing may be tuned on it")
     value = temperature(held_out.logits, held_out.truth)
-    probabilities = softmax(held_out.logits, value)
-    normal, benign, malignant = (spec.index(name) for name in ("normal", "benign", "malignant"))
-    lesion = held_out.truth != normal
-    is_malignant = held_out.truth[lesion] == malignant
-    share = (probabilities[:, malignant] / (probabilities[:, benign] + probabilities[:, malignant]))[lesion]
-    flagged = 1 - probabilities[:, normal]
+    lesion = ~held_out.is_label("normal")
+    is_malignant = held_out.is_label("malignant")[lesion]
+    share = held_out.malignant_share(value)[lesion]
+    flagged = held_out.lesion_probability(value)
     points = {
         name: OperatingPoint(
             lesion=round(threshold(lesion, flagged, sensitivity=LESION_AIMS.get(name)), 4),

@@ -40,36 +40,39 @@ def evaluate(
     needed = {"benign", "malignant"} if task == "binary" else {"normal", *labels}
     if missing := needed - set(spec.class_names):
         raise DataError(f"{task} needs a model that knows {', '.join(sorted(missing))}; it has {spec.class_names}")
-    point = spec.operating_points[operating_point]
-    if task == "binary":
-        benign, malignant = probabilities[:, spec.index("benign")], probabilities[:, spec.index("malignant")]
-        score, threshold = malignant / (benign + malignant), point.malignant
-        positive = np.array([label == "malignant" for label in labels])
-        numbers = metrics.classification(positive.astype(int), (score >= threshold).astype(int), 2)
-    else:
-        score, threshold = 1 - probabilities[:, spec.index("normal")], point.lesion
-        positive = np.array([label != "normal" for label in labels])
-        truth = np.array([spec.index(label) for label in labels])
-        numbers = metrics.classification(truth, probabilities.argmax(axis=1), len(spec.class_names))
+    positive = np.array([label == "malignant" if task == "binary" else label != "normal" for label in labels])
     if positive.all() or not positive.any():
         sides = "benign and malignant" if task == "binary" else "normal pictures and lesions"
         raise DataError(f"{task} needs {sides}; this data set has only: {', '.join(sorted(set(labels)))}")
+    point = spec.operating_points[operating_point]
     patients = [sample.patient or sample.name for sample in samples]
+    if task == "binary":
+        benign, malignant = probabilities[:, spec.index("benign")], probabilities[:, spec.index("malignant")]
+        numbers = yes_or_no(malignant / (benign + malignant), positive, patients, point.malignant)
+    else:
+        numbers = yes_or_no(1 - probabilities[:, spec.index("normal")], positive, patients, point.lesion)
+        truth = np.array([spec.index(label) for label in labels])
+        numbers |= metrics.classification(truth, probabilities.argmax(axis=1), len(spec.class_names))
+    return {**numbers, "operating_point": operating_point, **heat_map_quality(samples, judgements, spec)}
+
+
+def yes_or_no(
+    score: NDArray[np.floating], positive: NDArray[np.bool_], patients: Sequence[str], threshold: float = 0.5
+) -> dict[str, object]:
+    """The numbers of one question: ``score`` [N] 0..1; ``positive`` [N], of which there must be some of each."""
     interval = metrics.bootstrap(lambda index: metrics.auc(positive[index], score[index]), positive, patients)
     called = score >= threshold
     return {
-        "n": len(samples),
+        "n": len(positive),
         "n_positive": int(positive.sum()),
         "auc": interval.value,
         "auc_ci": [interval.low, interval.high],
         "sensitivity": float(called[positive].mean()),
         "specificity": float((~called[~positive]).mean()),
-        **numbers,
+        **metrics.classification(positive.astype(int), called.astype(int), 2),
         "ece": metrics.expected_calibration_error(score, positive),
         "brier": metrics.brier(score, positive),
-        "operating_point": operating_point,
         "threshold": threshold,
-        **heat_map_quality(samples, judgements, spec),
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from train.datasets import Sample
@@ -31,10 +32,8 @@ def folds(samples: Sequence[Sample], groups: Groups, *, count: int = 5, seed: in
     rest = [sample for sample in samples if sample.fold is None]
     fold = {sample: sample.fold for sample in official}
     if rest:
-        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-        labels, names = [s.label for s in rest], [groups[s] for s in rest]
-        for number, (_, test) in enumerate(splitter.split(rest, labels, names), 1):
-            fold |= {rest[index]: number for index in test}
+        for number, part in enumerate(_deal(rest, groups, count, seed), 1):
+            fold |= {rest[index]: number for index in part}
     for number in range(1, count + 1):
         yield [s for s in samples if fold[s] != number], [s for s in samples if fold[s] == number]
 
@@ -44,6 +43,24 @@ def random_split(samples: Sequence[Sample], train_share: float, seed: int) -> Sp
     labels = [sample.label for sample in samples]
     train, test = train_test_split(np.arange(len(samples)), train_size=train_share, stratify=labels, random_state=seed)
     return [samples[i] for i in sorted(train)], [samples[i] for i in sorted(test)]
+
+
+def group_split(samples: Sequence[Sample], groups: Groups, train_share: float, seed: int) -> Split:
+    """As ``random_split``, but near copies stay together: whole tenths, dealt by group and stratified by label."""
+    dealt = list(_deal(samples, groups, 10, seed))
+    last = round(10 * (1 - train_share))
+    tested = {index for part in dealt[:last] for index in part}
+    return (
+        [s for i, s in enumerate(samples) if i not in tested],
+        [s for i, s in enumerate(samples) if i in tested],
+    )
+
+
+def _deal(samples: Sequence[Sample], groups: Groups, count: int, seed: int) -> Iterator[NDArray[np.intp]]:
+    """The indices of each of ``count`` parts."""
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    labels, names = [sample.label for sample in samples], [groups[sample] for sample in samples]
+    return (part for _, part in splitter.split(samples, labels, names))
 
 
 def leaked(train: Sequence[Sample], test: Sequence[Sample], groups: Groups) -> list[Sample]:

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from rcdnet.spec import ModelSpec
+from train import ablation
+
+SPEC = ModelSpec(("normal", "benign", "malignant"), 64, 64, 0.485, 0.229, "none", second_look=1.3)
+
+
+def by_brightness(images):
+    """Malignant where the picture is bright, pointing at its brightest cells."""
+    cells = images.reshape(len(images), 4, 16, 4, 16).mean(axis=(2, 4)) / 32
+    maps = np.stack([np.zeros_like(cells), np.full_like(cells, 2.0), cells], axis=1).astype(np.float32)
+    return maps.mean(axis=(2, 3)), maps
+
+
+def test_the_look_sees_what_the_glance_is_led_to():
+    picture = np.full((64, 64), 10, np.uint8)
+    picture[24:56, 8:40] = 250
+    parts = ablation.looks([picture], SPEC, by_brightness)
+    malignant = {name: float(np.exp(p[0, 2])) for name, p in parts.items()}
+    assert malignant["look 1.3"] > malignant["look 1.7"] > malignant["look 2.4"] > malignant["glance"]
+
+
+def test_what_ships_is_the_first_variant_and_lies_between_its_parts():
+    parts = {name: np.full((1, 3), value, np.float32) for value, name in enumerate(("glance", "look 1.3"))}
+    parts |= {"look 1.7": parts["glance"], "look 2.4": parts["glance"]}
+    assert next(iter(ablation.variants(parts).values()))[0, 0] == pytest.approx(2 / 3)
+
+
+def test_a_difference_is_paired_picture_by_picture():
+    random = np.random.default_rng(0)
+    positive = np.arange(200) >= 100
+    score = (positive + random.normal(0, 1, 200)).astype(np.float32)
+    names = [str(i) for i in range(200)]
+    same = ablation.paired(positive, score, score, names)
+    assert (same.low, same.value, same.high) == (0, 0, 0)
+    worse = ablation.paired(positive, random.normal(0, 1, 200).astype(np.float32), score, names)
+    assert worse.high < 0

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from rcdnet.glance import Judgement
+from rcdnet.preprocess import Box, Placement
+from train import predictions
+from train.datasets import DataError, Sample
+
+CLASSES = ("normal", "benign", "malignant")
+
+
+def sample(dataset, name, label, patient=None):
+    return Sample(dataset, name, None, (), label, patient=patient)
+
+
+def judged(logits):
+    at = Placement(Box(0, 0, 1, 1), 0, 0, 1, 1, 1, 1)
+    logits = np.array(logits, np.float32)
+    return Judgement(np.exp(logits), logits, np.zeros((3, 1, 1), np.float32), at, None)
+
+
+@pytest.fixture
+def two_runs(tmp_path):
+    first, second = tmp_path / "seed0-fold1" / "p.csv", tmp_path / "seed0-fold2" / "p.csv"
+    for path in (first, second):
+        path.parent.mkdir()
+    predictions.write(first, CLASSES, [sample("busi", "a", "benign")], [judged([-2.0, -0.2, -3.0])])
+    predictions.write(second, CLASSES, [sample("busbra", "b", "malignant", "7")], [judged([-3.0, -2.0, -0.1])])
+    return [first, second]
+
+
+def test_the_answers_of_several_runs_are_read_one_after_the_other(two_runs):
+    answers = predictions.read(two_runs)
+    assert answers.class_names == CLASSES
+    assert answers.truth.tolist() == [1, 2]
+    np.testing.assert_allclose(answers.logits, [[-2.0, -0.2, -3.0], [-3.0, -2.0, -0.1]])
+    assert answers.datasets.tolist() == ["busi", "busbra"]
+    assert answers.names.tolist() == ["a", "b"]
+    assert answers.patients.tolist() == ["a", "7"]
+    assert answers.runs.tolist() == ["seed0-fold1", "seed0-fold2"]
+
+
+def test_the_share_and_the_lesion_probability_are_those_of_the_softmax(two_runs):
+    answers = predictions.read(two_runs)
+    p = np.exp(answers.logits) / np.exp(answers.logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(answers.malignant_share(), p[:, 2] / (p[:, 1] + p[:, 2]), rtol=1e-5)
+    np.testing.assert_allclose(answers.lesion_probability(), 1 - p[:, 0], rtol=1e-5)
+
+
+def test_a_temperature_flattens_the_share(two_runs):
+    answers = predictions.read(two_runs)
+    assert (np.abs(answers.malignant_share(3.0) - 0.5) < np.abs(answers.malignant_share() - 0.5)).all()
+
+
+def test_runs_of_other_classes_are_refused(two_runs, tmp_path):
+    predictions.write(tmp_path / "x.csv", CLASSES[:2], [], [])
+    with pytest.raises(DataError, match="answers normal, benign; the files before it"):
+        predictions.read([*two_runs, tmp_path / "x.csv"])
+
+
+def test_a_run_without_predictions_is_named(tmp_path):
+    with pytest.raises(DataError, match="there is no"):
+        predictions.read([tmp_path / "predictions.csv"])
+
+
+def test_a_network_trained_on_everything_has_nothing_held_out(tmp_path):
+    predictions.write(tmp_path / "p.csv", CLASSES, [], [])
+    with pytest.raises(DataError, match="holds out nothing"):
+        predictions.read([tmp_path / "p.csv"])

@@ -1,0 +1,95 @@
+"""Train, compare and publish on a small set laid out like the real ones."""
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from train import compare, figures, publish
+from train.__main__ import app
+from train.figures import Answers
+from train.recipes import FOLDER, load
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """``busi`` and ``udiat``: benign lesions are dark discs, malignant ones bright."""
+    root = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    lines = ["image,pathology,diagnosis"]
+    for folder in ("busi/benign", "busi/malignant", "udiat/original", "udiat/GT"):
+        (root / folder).mkdir(parents=True)
+    for index in range(32):
+        label = "malignant" if index % 2 else "benign"
+        picture = cv2.resize(random.integers(80, 160, (8, 8), dtype=np.uint8), (64, 64))
+        mask = cv2.circle(np.zeros((64, 64), np.uint8), (32, int(random.integers(20, 44))), 10, 255, -1)
+        picture[mask > 0] = 230 if index % 2 else 20
+        if index < 24:
+            cv2.imwrite(str(root / f"busi/{label}/{label} ({index}).png"), picture)
+            cv2.imwrite(str(root / f"busi/{label}/{label} ({index})_mask.png"), mask)
+        else:
+            cv2.imwrite(str(root / f"udiat/original/{index}.png"), picture)
+            cv2.imwrite(str(root / f"udiat/GT/{index}.png"), mask)
+            lines.append(f"{index},{label},x")
+    (root / "udiat/labels.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(data, tmp_path_factory):
+    """Run folders of a comparison of two networks by the paper's recipe, in small."""
+    out = tmp_path_factory.mktemp("runs")
+    recipe = load("paper").model_copy(update={"size_px": 64, "epochs": 1})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "NETWORKS", ("RcdNet", "MobileNetV2"))
+        compare.compare([recipe], data, out / "compare", start="scratch", precision="32-true", only="random")
+    (out / "paper").symlink_to(out / "compare" / "RcdNet" / "paper")
+    return out
+
+
+def test_the_table_says_size_split_and_start_of_every_network(runs):
+    rows = compare.table(runs / "compare")
+    assert [(row["network"], row["data"], row["n (leaked)"]) for row in rows] == [
+        ("RcdNet", "busi", "8 (0)"),
+        ("RcdNet", "udiat", "8 (0)"),
+        ("MobileNetV2", "busi", "8 (0)"),
+        ("MobileNetV2", "udiat", "8 (0)"),
+    ]
+    assert {row["M parameters"] for row in rows} == {"3.06", "2.23"}
+    assert {row["start"] for row in rows} == {"scratch"}
+
+
+def test_every_network_is_trained_by_the_same_recipe():
+    recipe = load("paper")
+    changed = [compare.recipe_for(name, recipe).model_dump() for name in ("RcdNet", "ViT")]
+    differing = {key for key in changed[0] if changed[0][key] != changed[1][key]}
+    assert differing == {"architecture", "backbone"}
+
+
+def test_figures_and_tables_come_from_the_run_folders(runs, data, tmp_path):
+    weights = runs / "paper" / "seed0-random" / "model.safetensors"
+    arguments = ["figures", str(runs), "--data", str(data), "--weights", str(weights), "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    for name in ("training_curves", "roc_internal", "roc_external", "reliability", "selective", "heat_maps"):
+        assert cv2.imread(str(tmp_path / f"{name}.png")) is not None
+    text = (tmp_path / "tables.md").read_text()
+    assert "Research use only" in text
+    assert "| MobileNetV2 |" in text
+
+
+def test_a_folder_without_runs_is_an_error_that_says_so(data, tmp_path):
+    result = CliRunner().invoke(app, ["figures", str(tmp_path), "--data", str(data), "--weights", "none"])
+    assert result.exit_code == 3
+    assert "holds no run" in result.output.replace("\n", " ")
+
+
+def test_the_risk_falls_where_the_sure_calls_are_right():
+    answers = Answers("x", np.array([True, False, True, False]), np.array([0.99, 0.01, 0.4, 0.3]))
+    coverage, risk = figures.risk_coverage(answers, 0.5)
+    np.testing.assert_allclose(coverage, [0.25, 0.5, 0.75, 1.0])
+    np.testing.assert_allclose(risk, [0, 0, 0, 0.25])
+
+
+def test_the_recipes_that_are_published_exist():
+    assert set(publish.RECIPES) == {file.stem for file in FOLDER.glob("*.toml")}

@@ -1,0 +1,84 @@
+import json
+
+import numpy as np
+import pytest
+
+from rcdnet.glance import Judgement
+from rcdnet.preprocess import Box, Placement
+from train import predictions, results
+from train.datasets import Sample
+
+CLASSES = ("normal", "benign", "malignant")
+AT = Placement(Box(0, 0, 1, 1), 0, 0, 1, 1, 1, 1)
+
+
+def run(folder, labels, logits, *, leaked=0, answers="predictions", dataset="busi"):
+    """A run folder as the loop leaves it, as far as results are read from it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = {"name": "tiny", "epochs": 3, "external": ["udiat"]}
+    (folder / "config.json").write_text(json.dumps({"recipe": recipe, "n_test_leaked": leaked, "start": "hub"}))
+    samples = [Sample(dataset, f"{folder.name} {i}", None, (), label) for i, label in enumerate(labels)]
+    maps = np.zeros((3, 1, 1), np.float32)
+    judged = [Judgement(np.exp(z), z, maps, AT, None) for z in np.array(logits, np.float32)]
+    predictions.write(folder / f"{answers}.csv", CLASSES, samples, judged)
+
+
+def logits_of(labels, random, signal=2.0):
+    rows = random.normal(size=(len(labels), 3))
+    rows[np.arange(len(labels)), [CLASSES.index(label) for label in labels]] += signal
+    return rows
+
+
+@pytest.fixture
+def folds(tmp_path):
+    random = np.random.default_rng(0)
+    labels = list(random.choice(CLASSES, 60))
+    for seed in (0, 1):
+        for fold in (1, 2):
+            run(tmp_path / f"seed{seed}-fold{fold}", labels, logits_of(labels, random))
+    return tmp_path
+
+
+def test_the_folds_of_a_seed_are_pooled_and_the_seeds_are_kept_apart(folds):
+    found = results.of_recipe(folds)
+    assert [(r.part, r.question) for r in found] == [
+        (f"seed{seed}, 2 folds", question) for seed in (0, 1) for question in ("malignant", "lesion")
+    ]
+    assert found[1].numbers["n"] == 120
+
+
+def test_a_question_that_the_data_do_not_ask_is_left_out(tmp_path):
+    run(tmp_path / "seed0-fold1", ["benign", "malignant"], np.eye(3)[1:])
+    assert [r.question for r in results.of_recipe(tmp_path)] == ["malignant"]
+
+
+def test_the_leak_of_a_split_stands_beside_its_numbers(tmp_path):
+    run(tmp_path / "seed0-random", ["benign", "malignant"], np.eye(3)[1:], leaked=55)
+    (result,) = results.of_recipe(tmp_path)
+    assert result.row()["n (leaked)"] == "2 (55)"
+
+
+def test_answers_to_the_external_set_stay_with_their_network(tmp_path):
+    for fold in (1, 2):
+        run(
+            tmp_path / f"seed0-fold{fold}",
+            ["benign", "malignant"],
+            np.eye(3)[1:],
+            answers="external",
+            dataset="udiat",
+            leaked=3,
+        )
+    found = results.of_recipe(tmp_path, "external")
+    assert [(r.part, r.leaked) for r in found] == [("seed0-fold1", 0), ("seed0-fold2", 0)]
+
+
+def test_no_answer_helps_to_choose_its_own_temperature(tmp_path):
+    random = np.random.default_rng(1)
+    labels = list(random.choice(CLASSES, 400))
+    calm = logits_of(labels, random, signal=1.0)
+    run(tmp_path / "seed0-fold1", labels, calm)
+    run(tmp_path / "seed0-fold2", labels, 4 * calm)
+    answers = predictions.read(sorted(tmp_path.glob("*/predictions.csv")))
+    values = results.cross_fitted(answers)
+    first, second = (values[answers.runs == name] for name in ("seed0-fold1", "seed0-fold2"))
+    np.testing.assert_allclose(first / second, 4, rtol=0.05)  # each from the other one

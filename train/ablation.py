@@ -1,0 +1,99 @@
+"""What is the second look worth, and which margin? Held-out pictures of finished folds, judged again in parts.
+
+The weights stay as they are; only what is asked of them changes, so every difference is paired picture by picture.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rcdnet.glance import LOOK_WEIGHT, Run, locate, log_softmax
+from rcdnet.preprocess import prepare
+from rcdnet.spec import ModelSpec
+from train import datasets, loop, metrics, predictions
+from train.datasets import Sample
+from train.metrics import Interval
+from train.predict import runner
+
+Floats = NDArray[np.float32]
+MARGINS = (1.3, 1.7, 2.4)
+BATCH = 32
+
+
+def looks(greys: Sequence[NDArray[np.uint8]], spec: ModelSpec, run: Run) -> dict[str, Floats]:
+    """Log-probabilities [N, K] of the glance, and of the look at each margin that the glance leads to."""
+    parts: dict[str, list[Floats]] = {}
+    for start in range(0, len(greys), BATCH):
+        batch = greys[start : start + BATCH]
+        prepared = [prepare(grey, spec) for grey in batch]
+        logits, maps = run(np.stack([image for image, _ in prepared]))
+        parts.setdefault("glance", []).append(log_softmax(logits))
+        for margin in MARGINS:
+            around = replace(spec, second_look=margin)
+            boxes = [locate(m, z, at, around) for m, z, (_, at) in zip(maps, logits, prepared, strict=True)]
+            crops = [prepare(grey, spec, box)[0] for grey, box in zip(batch, boxes, strict=True)]
+            parts.setdefault(f"look {margin}", []).append(log_softmax(run(np.stack(crops))[0]))
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def variants(parts: dict[str, Floats]) -> dict[str, Floats]:
+    """The mixtures of glance and look that are compared; the first is what ships."""
+    glance, best = parts["glance"], parts["look 1.3"]
+    mixed = {f"glance + look {LOOK_WEIGHT:.2f} x 1.3": (1 - LOOK_WEIGHT) * glance + LOOK_WEIGHT * best}
+    mixed |= {f"half and half, margin {margin}": (glance + parts[f"look {margin}"]) / 2 for margin in MARGINS}
+    return mixed | parts
+
+
+def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
+    """One row for each data set and variant, over the finished folds of one seed below a recipe's FOLDER.
+
+    AUC benign against malignant, and its paired difference to the first variant with a 95 % bootstrap interval.
+    """
+    answers: dict[str, list[Floats]] = {}
+    tested: list[Sample] = []
+    for file in sorted(folder.glob("seed0-fold*/predictions.csv")):
+        model = loop.trained(file.parent)
+        found = predictions.read([file])
+        held_out = set(zip(found.datasets.tolist(), found.names.tolist(), strict=True))
+        recipe = loop.recipe_of(file.parent)
+        samples = datasets.load_all([data_root / name for name in recipe.data])
+        samples = [s for s in samples if (s.dataset, s.name) in held_out and s.label != "normal"]
+        parts = looks([sample.grey() for sample in samples], model.spec, runner(model))
+        pair = [model.spec.index(name) for name in ("benign", "malignant")]
+        for name, logits in variants(parts).items():
+            answers.setdefault(name, []).append(logits[:, pair[1]] - logits[:, pair[0]])
+        tested += samples
+    scores = {name: np.concatenate(values) for name, values in answers.items()}
+    return [row for dataset in sorted({s.dataset for s in tested}) for row in _rows(dataset, tested, scores)]
+
+
+def _rows(dataset: str, tested: Sequence[Sample], scores: dict[str, Floats]) -> list[dict[str, str]]:
+    chosen = np.array([sample.dataset == dataset for sample in tested])
+    positive = np.array([sample.label == "malignant" for sample in tested])[chosen]
+    patients = [sample.patient or sample.name for sample in tested if sample.dataset == dataset]
+    first, *_ = scores
+    rows = []
+    for name, values in scores.items():
+        difference = paired(positive, values[chosen], scores[first][chosen], patients)
+        rows.append(
+            {
+                "data": dataset,
+                "n": str(len(positive)),
+                "answer": name,
+                "AUC": f"{metrics.auc(positive, values[chosen]):.3f}",
+                "difference (95 %)": ""
+                if name == first
+                else f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
+            }
+        )
+    return rows
+
+
+def paired(positive: NDArray[np.bool_], one: Floats, other: Floats, patients: Sequence[str]) -> Interval:
+    """AUC of ``one`` less that of ``other`` on the same pictures."""
+    return metrics.bootstrap(
+        lambda i: metrics.auc(positive[i], one[i]) - metrics.auc(positive[i], other[i]), positive, patients
+    )

@@ -1,0 +1,50 @@
+"""RcdNet beside the networks of the paper's tables: same data, same recipe, same epochs, same kind of start."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from train import loop, results
+from train.loop import Start
+from train.peers import PEERS, macs
+from train.recipes import Recipe
+
+NETWORKS = ("RcdNet", *PEERS)
+EXTERNAL = "udiat"
+
+
+def recipe_for(network: str, recipe: Recipe) -> Recipe:
+    """``recipe`` with this network in it, tested on the external set too, and nothing frozen: which layers of a peer
+    could keep their start is not known, and a start at random must not be kept at all.
+    """
+    changes: dict[str, object] = {"frozen_stages": 0, "frozen_large_filters": False, "external": (EXTERNAL,)}
+    if network != "RcdNet":
+        changes |= {"architecture": "peer", "backbone": PEERS[network]}
+    return recipe.model_copy(update=changes)
+
+
+def compare(
+    recipes: Sequence[Recipe], data_root: Path, out: Path, *, start: Start, precision: str, only: str = ""
+) -> list[dict[str, str]]:
+    """Train each network by each recipe into OUT/NETWORK/RECIPE, resumably; the table of what is finished."""
+    for network in NETWORKS:
+        for recipe in recipes:
+            inside = recipe_for(network, recipe)
+            loop.fit(inside, data_root, out / network / recipe.name, start=start, precision=precision, only=only)
+    return table(out)
+
+
+def table(out: Path) -> list[dict[str, str]]:
+    """One row for each network, recipe, part and data set that is finished below OUT."""
+    rows = []
+    for network in NETWORKS:
+        for folder in sorted((out / network).glob("*")):
+            found = [*results.of_recipe(folder), *results.of_recipe(folder, "external")]
+            for result in (r for r in found if r.question == "malignant"):
+                rows.append({"network": network, **_size(folder), **result.row()})
+    return rows
+
+
+def _size(folder: Path) -> dict[str, str]:
+    network = loop.trained(next(folder.glob("*/external.csv")).parent)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return {"M parameters": f"{parameters / 1e6:.2f}", "GMAC": f"{macs(network, network.spec) / 1e9:.2f}"}

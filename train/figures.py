@@ -1,0 +1,141 @@
+"""The figures and tables of a set of run folders: training, ROC, heat maps, calibration, selective prediction."""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_curve
+
+from rcdnet.glance import Judgement, attention, lesion_class
+from rcdnet.preprocess import to_pixels
+from rcdnet.spec import ModelSpec
+from train import metrics
+from train.datasets import Sample
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+DPI = 110
+Judge = Callable[[Sequence[NDArray[np.uint8]]], list[Judgement]]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One network's answers to one question: ``malignant`` bool [N] is true, ``share`` [N] 0..1 was said."""
+
+    name: str
+    malignant: NDArray[np.bool_]
+    share: NDArray[np.floating]
+
+
+def training_curves(runs: Sequence[Path], path: Path) -> None:
+    """The training loss of every run folder over its epochs, a colour for each recipe."""
+    figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    colours: dict[str, str] = {}
+    for run in runs:
+        with (run / "metrics.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        recipe = run.parent.name
+        label = None if recipe in colours else recipe
+        colour = colours.setdefault(recipe, f"C{len(colours)}")
+        epochs, losses = ([float(row[key]) for row in rows] for key in ("epoch", "loss"))
+        axes.plot(epochs, losses, color=colour, label=label, linewidth=1)
+    axes.set(xlabel="epoch", ylabel="training loss")
+    axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def roc(answers: Sequence[Answers], path: Path, title: str) -> None:
+    """Sensitivity over 1 - specificity for malignant among lesions, with each area, n and interval."""
+    figure, axes = plt.subplots(figsize=(5, 5), layout="constrained")
+    for one in answers:
+        positive, score = one.malignant, one.share
+        interval = metrics.bootstrap(lambda i, p=positive, s=score: metrics.auc(p[i], s[i]), positive)  # type: ignore[misc]
+        false_positive, true_positive, _ = roc_curve(positive, score)
+        axes.plot(false_positive, true_positive, linewidth=1.2, label=f"{one.name}: {interval}, n {len(positive)}")
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.6, linestyle=":")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, aspect="equal")
+    axes.legend(fontsize=7, loc="lower right")
+    _save(figure, path)
+
+
+def reliability(answers: Sequence[Answers], path: Path, bins: int = 10) -> None:
+    """How often is it malignant where the network says p? Perfect calibration is the diagonal; area is the count."""
+    figure, axes = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.6, linestyle=":")
+    for one in answers:
+        which = np.minimum((one.share * bins).astype(int), bins - 1)
+        filled = [number for number in range(bins) if (which == number).any()]
+        said = [float(one.share[which == number].mean()) for number in filled]
+        true = [float(one.malignant[which == number].mean()) for number in filled]
+        sizes = [600 * float((which == number).mean()) for number in filled]
+        error = metrics.expected_calibration_error(one.share, one.malignant)
+        (line,) = axes.plot(said, true, linewidth=1, label=f"{one.name}: ECE {error:.3f}, n {len(one.share)}")
+        axes.scatter(said, true, sizes, color=line.get_color(), alpha=0.5)
+    axes.set(xlabel="probability of malignant, as said", ylabel="share that is malignant", aspect="equal")
+    axes.legend(fontsize=7, loc="upper left")
+    _save(figure, path)
+
+
+def selective(answers: Sequence[Answers], threshold: float, path: Path) -> None:
+    """Share of wrong calls over the share of lesions that are called at all, the least certain left out first."""
+    figure, axes = plt.subplots(figsize=(5, 3.6), layout="constrained")
+    for one in answers:
+        coverage, risk = risk_coverage(one, threshold)
+        axes.plot(coverage, risk, linewidth=1.2, label=f"{one.name}, n {len(one.share)}")
+    axes.set(xlabel="share of lesions that are called", ylabel="share of calls that are wrong", ylim=(0, None))
+    axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def risk_coverage(answers: Answers, threshold: float) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Coverage [N] and risk [N], from the surest call to all of them (Geifman and El-Yaniv 2017, arXiv:1705.08500).
+
+    Certainty is the distance from ``threshold`` in log-odds.
+    """
+    share = np.clip(answers.share, 1e-6, 1 - 1e-6)
+    odds = np.log(share / (1 - share)) - np.log(threshold / (1 - threshold))
+    wrong = ((odds >= 0) != answers.malignant)[np.argsort(-np.abs(odds), kind="stable")]
+    called = np.arange(1, len(wrong) + 1)
+    return called / len(wrong), np.cumsum(wrong) / called
+
+
+def heat_maps(
+    samples: Sequence[Sample],
+    maps: Sequence[tuple[str, Judge, ModelSpec]],
+    path: Path,
+    *,
+    pictures: bool,
+) -> None:
+    """A row for each sample, a column for each network: the called lesion class's map and the lesion's outline.
+
+    Without ``pictures`` the scan itself is left out: what the maps show may be published, the data sets may not.
+    """
+    greys = [sample.grey() for sample in samples]
+    figure, grid = plt.subplots(
+        len(samples), len(maps), figsize=(2.2 * len(maps), 1.9 * len(samples)), layout="constrained", squeeze=False
+    )
+    for column, (name, judge, spec) in zip(grid.T, maps, strict=True):
+        for axes, sample, grey, judgement in zip(column, samples, greys, judge(greys), strict=True):
+            called = lesion_class(judgement.logits, spec)
+            heat = to_pixels(attention(judgement.class_maps[called]), judgement.placement)
+            axes.imshow(grey if pictures else np.zeros_like(grey), cmap="gray", vmin=0, vmax=255)
+            axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.5 * heat if pictures else None)
+            outlines, _ = cv2.findContours(sample.lesion().astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            for outline in outlines:
+                axes.plot(*np.vstack([outline, outline[:1]])[:, 0].T, color="cyan", linewidth=1)
+            axes.set_title(f"{sample.label}: {spec.class_names[called]}", fontsize=7)
+            axes.set(xticks=[], yticks=[])
+        column[0].set_title(f"{name}\n{column[0].get_title()}", fontsize=7)
+    _save(figure, path)
+
+
+def _save(figure: plt.Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI)
+    plt.close(figure)

@@ -1,0 +1,120 @@
+"""``figures``: what docs/results holds, made from run folders, the shipped weights and the data."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from rcdnet import checkpoint
+from rcdnet.glance import Judgement
+from rcdnet.model import RcdNet
+from rcdnet.spec import ModelSpec
+from train import compare, datasets, figures, loop, predictions, results
+from train.datasets import DataError, Sample
+from train.evaluate import select
+from train.figures import Answers, Judge
+from train.peers import Peer
+from train.predict import predict
+
+RECIPES = ("joint", "twin", "grouped", "patient", "transfer", "paper", "shipped")
+
+
+def publish(runs: Path, data_root: Path, weights: Path, out: Path, *, pictures: bool = False) -> list[Path]:
+    """Write tables.md and the figures of what is finished below RUNS; the files written.
+
+    RUNS holds a folder for each recipe and ``compare``. Raises DataError if it holds no finished run.
+    """
+    curves = sorted(path.parent for path in runs.glob("*/*/metrics.csv") if path.parent.parent.name in RECIPES)
+    if not curves:
+        raise DataError(f"{runs} holds no run of {', '.join(RECIPES)}: point at the folder above the recipes' folders")
+    model = checkpoint.load(weights)
+    external = select(datasets.load(data_root / compare.EXTERNAL), "binary")
+    judgements = predict(model, [sample.grey() for sample in external])
+    shipped = _answers("shipped, UDIAT", external, judgements, model.spec)
+    inside = [one for name in RECIPES for one in _answers_below(runs / name, "predictions")]
+    peers = [one for name in compare.NETWORKS for one in _answers_below(runs / "compare" / name / "paper", "external")]
+
+    write = {
+        "training_curves.png": partial(figures.training_curves, curves),
+        "roc_internal.png": partial(figures.roc, inside, title="held out, benign / malignant"),
+        "roc_external.png": partial(figures.roc, [shipped, *peers], title="UDIAT, benign / malignant"),
+        "reliability.png": partial(figures.reliability, [*inside[:1], shipped]),
+        "selective.png": partial(
+            figures.selective, [*inside[:1], shipped], model.spec.operating_points["balanced"].malignant
+        ),
+        "heat_maps.png": partial(figures.heat_maps, _examples(external), _networks(runs, model), pictures=pictures),
+    }
+    for name, draw in write.items():
+        draw(path=out / name)
+    (out / "tables.md").write_text(tables(runs))
+    return [out / "tables.md", *(out / name for name in write)]
+
+
+def tables(runs: Path) -> str:
+    """Every finished protocol and comparison below RUNS, in Markdown."""
+    protocols = [
+        result.row()
+        for name in RECIPES
+        for answers in ("predictions", "external")
+        for result in results.of_recipe(runs / name, answers)
+    ]
+    parts = [
+        "# Results",
+        f"**{results.NOTICE}** Made by `python -m train figures` from what `train fit` and `train compare` left.",
+        "Intervals are 95 % bootstrap over patients (pictures where no patient is named). ECE out of fold: each fold's "
+        "temperature comes from the other folds. Yes-or-no numbers are at 0.5.",
+        "## Protocols",
+        _markdown(protocols),
+    ]
+    compared = compare.table(runs / "compare")
+    if compared:
+        parts += ["## RcdNet beside other networks", _markdown(compared)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _answers_below(folder: Path, kind: Literal["predictions", "external"]) -> Iterator[Answers]:
+    """Benign against malignant, for each part of the first seed and each data set."""
+    title = folder.parent.name if kind == "external" else folder.name
+    for part, files in results.parts(folder, kind).items():
+        answers = predictions.read(files)
+        temperatures = results.cross_fitted(answers)
+        for dataset in sorted(set(answers.datasets.tolist())):
+            chosen = (answers.datasets == dataset) & ~answers.is_label("normal")
+            share = results.scores(answers, "malignant", temperatures)[chosen]
+            if part.startswith("seed0"):
+                name = f"{title}, {part.removeprefix('seed0-')}, {dataset}".replace(", seed0", "")
+                yield Answers(name, answers.is_label("malignant")[chosen], share)
+
+
+def _answers(name: str, samples: Sequence[Sample], judgements: Sequence[Judgement], spec: ModelSpec) -> Answers:
+    p = np.array([judgement.probabilities for judgement in judgements])
+    benign, malignant = p[:, spec.index("benign")], p[:, spec.index("malignant")]
+    return Answers(name, np.array([s.label == "malignant" for s in samples]), malignant / (benign + malignant))
+
+
+def _examples(samples: Sequence[Sample]) -> list[Sample]:
+    """Two benign and two malignant lesions, at a third and two thirds of their order by size: nobody's choice."""
+    chosen = []
+    for label in ("benign", "malignant"):
+        by_size = sorted((s for s in samples if s.label == label), key=lambda s: float(s.lesion().mean()))
+        chosen += [by_size[len(by_size) // 3], by_size[2 * len(by_size) // 3]]
+    return chosen
+
+
+def _networks(runs: Path, model: RcdNet) -> list[tuple[str, Judge, ModelSpec]]:
+    """The shipped network and the compared ones, each with what judges a picture by it."""
+    found: list[tuple[str, RcdNet | Peer]] = [("shipped", model)]
+    for name in compare.NETWORKS:
+        folder = runs / "compare" / name / "paper" / "seed0-random"
+        if (folder / "external.csv").exists():
+            found.append((name, loop.trained(folder)))
+    return [(name, partial(predict, network), network.spec) for name, network in found]
+
+
+def _markdown(rows: Sequence[dict[str, str]]) -> str:
+    if not rows:
+        return "Nothing finished yet."
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

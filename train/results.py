@@ -1,0 +1,110 @@
+"""From run folders to numbers: folds pooled by seed, each question with its n and interval."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train import predictions
+from train.calibrate import temperature
+from train.evaluate import yes_or_no
+from train.predictions import Predictions
+
+NOTICE = "Research use only. Not for diagnosis."
+QUESTIONS = {"malignant": "benign / malignant", "lesion": "normal / lesion"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One question put to one part of a recipe's runs: all folds of a seed, or one split.
+
+    ``numbers`` are those of ``evaluate.yes_or_no`` at 0.5. ``start`` is the file that the training began from.
+    """
+
+    recipe: str
+    part: str
+    dataset: str
+    question: str
+    epochs: int
+    start: str
+    leaked: int
+    numbers: dict[str, object]
+
+    def row(self) -> dict[str, str]:
+        """As a line of a table."""
+        low, high = self.numbers["auc_ci"]
+        return {
+            "recipe": self.recipe,
+            "part": self.part,
+            "start": self.start,
+            "epochs": str(self.epochs),
+            "data": self.dataset,
+            "question": QUESTIONS[self.question],
+            "n (leaked)": f"{self.numbers['n']} ({self.leaked})",
+            "AUC (95 %)": f"{self.numbers['auc']:.3f} ({low:.3f}-{high:.3f})",
+            "accuracy": f"{self.numbers['accuracy']:.3f}",
+            "ECE": f"{self.numbers['ece']:.3f}",
+        }
+
+
+def of_recipe(folder: Path, answers: Literal["predictions", "external"] = "predictions") -> list[Result]:
+    """The results of all finished runs below a recipe's folder, as ``train fit --out`` left them.
+
+    Held-out answers of the folds of one seed are pooled; answers to the external set stay with their network.
+    """
+    return [result for part, files in parts(folder, answers).items() for result in _of_part(part, files)]
+
+
+def parts(folder: Path, answers: Literal["predictions", "external"] = "predictions") -> dict[str, list[Path]]:
+    """The answers that belong together, by seed (the folds) or by run (anything else)."""
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.glob(f"*/{answers}.csv")):
+        seed, _, name = file.parent.name.partition("-")
+        pooled = name.startswith("fold") and answers == "predictions"
+        found.setdefault(seed if pooled else file.parent.name, []).append(file)
+    return found
+
+
+def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
+    runs = [file.parent for file in files]
+    configs = [json.loads((run / "config.json").read_text()) for run in runs]
+    recipe = configs[0]["recipe"]
+    answers = predictions.read(files)
+    temperatures = cross_fitted(answers)
+    title = part if part == runs[0].name else f"{part}, {len(runs)} folds"
+    for dataset in sorted(set(answers.datasets.tolist())):
+        for question in QUESTIONS:
+            chosen = answers.datasets == dataset
+            if question == "malignant":
+                chosen &= ~answers.is_label("normal")
+                positive = answers.is_label("malignant")[chosen]
+            else:
+                positive = ~answers.is_label("normal")[chosen]
+            if positive.all() or not positive.any():
+                continue
+            score = scores(answers, question, temperatures)[chosen]
+            numbers = yes_or_no(score, positive, answers.patients[chosen].tolist())
+            leaked = 0 if dataset in recipe["external"] else sum(config["n_test_leaked"] for config in configs)
+            yield Result(
+                recipe["name"], title, dataset, question, recipe["epochs"], configs[0]["start"], leaked, numbers
+            )
+
+
+def scores(answers: Predictions, question: str, temperatures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """p(malignant | lesion) or p(lesion), float32 [N], after each answer's temperature [N]."""
+    tempered = replace(answers, logits=answers.logits / temperatures[:, None])
+    return tempered.malignant_share() if question == "malignant" else tempered.lesion_probability()
+
+
+def cross_fitted(answers: Predictions) -> NDArray[np.float32]:
+    """For every answer the temperature that the other runs' answers ask for, float32 [N]; 1 for a run on its own."""
+    values = np.ones(len(answers), np.float32)
+    for run in set(answers.runs.tolist()):
+        others = answers[answers.runs != run]
+        if len(others):
+            values[answers.runs == run] = temperature(others.logits, others.truth)
+    return values
