@@ -111,10 +111,10 @@ def test_a_model_without_a_normal_class_cannot_be_asked_for_three(tmp_path):
 
 def test_size_terciles_and_attributes_part_the_samples(tmp_path):
     samples = evaluate.select(data_set(tmp_path), "binary")
-    parts = evaluate.by_subgroup(samples, [], "size")
+    parts = evaluate.by_subgroup(samples, "size")
     assert {name: len(indices) for name, indices in parts.items()} == {"large": 4, "medium": 4, "small": 4}
     samples = [replace(s, attributes={"birads": "4" if i < 5 else "5"}) for i, s in enumerate(samples)]
-    assert evaluate.by_subgroup(samples, [], "birads") == {"4": [0, 1, 2, 3, 4], "5": [5, 6, 7, 8, 9, 10, 11]}
+    assert evaluate.by_subgroup(samples, "birads") == {"4": [0, 1, 2, 3, 4], "5": [5, 6, 7, 8, 9, 10, 11]}
 
 
 def test_painting_markers_away_counts_moves_and_flips(tmp_path):

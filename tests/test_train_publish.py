@@ -40,9 +40,8 @@ def runs(data, tmp_path_factory):
     """Run folders of a comparison of two networks by the paper's recipe, in small."""
     out = tmp_path_factory.mktemp("runs")
     recipe = load("paper").model_copy(update={"size_px": 64, "epochs": 1})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare, "NETWORKS", ("RcdNet", "MobileNetV2"))
-        compare.compare([recipe], data, out / "compare", start="scratch", precision="32-true", only="random")
+    two = ("RcdNet", "MobileNetV2")
+    compare.compare([recipe], data, out / "compare", start="scratch", precision="32-true", networks=two, only="random")
     (out / "paper").symlink_to(out / "compare" / "RcdNet" / "paper")
     return out
 
@@ -93,3 +92,10 @@ def test_the_risk_falls_where_the_sure_calls_are_right():
 
 def test_the_recipes_that_are_published_exist():
     assert set(publish.RECIPES) == {file.stem for file in FOLDER.glob("*.toml")}
+
+
+def test_an_unknown_network_is_wrong_use(data, tmp_path):
+    arguments = ["compare", "--data", str(data), "--out", str(tmp_path), "--network", "AlexNet"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "name some of RcdNet" in result.output

@@ -115,6 +115,7 @@ def compare(
     data: Data,
     out_dir: Annotated[Path, typer.Option("--out", help="Run folders go here; finished runs are kept.")],
     recipe: Annotated[list[str], typer.Option(help="May be given several times.")] = ["paper", "grouped"],  # noqa: B006
+    network: Annotated[list[str] | None, typer.Option(help="Train only these; may be given several times.")] = None,
     from_scratch: FromScratch = False,
     epochs: Epochs = None,
     size_px: Annotated[int | None, typer.Option(min=32, help="Instead of the recipe's.")] = None,
@@ -130,7 +131,10 @@ def compare(
             recipes.load(name).model_copy(update={k: v for k, v in changes.items() if v is not None}) for name in recipe
         ]
         start = "scratch" if from_scratch else "hub"
-        rows = comparison.compare(chosen, data, out_dir, start=start, precision=precision, only=only)
+        names = network or comparison.NETWORKS
+        if unknown := set(names) - set(comparison.NETWORKS):
+            raise failed(f"no network {', '.join(unknown)}: name some of {', '.join(comparison.NETWORKS)}", 2)
+        rows = comparison.compare(chosen, data, out_dir, start=start, precision=precision, networks=names, only=only)
         print_rows(rows)
 
 
@@ -195,7 +199,7 @@ def evaluate(
         result = evaluation.evaluate(samples, judgements, spec, task, operating_point=operating_point)
         if by is not None:
             result["by"] = {by: {}}
-            for value, indices in evaluation.by_subgroup(samples, judgements, by).items():
+            for value, indices in evaluation.by_subgroup(samples, by).items():
                 part = [samples[i] for i in indices], [judgements[i] for i in indices]
                 try:
                     result["by"][by][value] = evaluation.evaluate(*part, spec, task, operating_point=operating_point)

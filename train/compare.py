@@ -23,10 +23,17 @@ def recipe_for(network: str, recipe: Recipe) -> Recipe:
 
 
 def compare(
-    recipes: Sequence[Recipe], data_root: Path, out: Path, *, start: Start, precision: str, only: str = ""
+    recipes: Sequence[Recipe],
+    data_root: Path,
+    out: Path,
+    *,
+    start: Start,
+    precision: str,
+    networks: Sequence[str] = NETWORKS,
+    only: str = "",
 ) -> list[dict[str, str]]:
     """Train each network by each recipe into OUT/NETWORK/RECIPE, resumably; the table of what is finished."""
-    for network in NETWORKS:
+    for network in networks:
         for recipe in recipes:
             inside = recipe_for(network, recipe)
             loop.fit(inside, data_root, out / network / recipe.name, start=start, precision=precision, only=only)

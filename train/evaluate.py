@@ -99,7 +99,7 @@ def heat_map_quality(
     }
 
 
-def by_subgroup(samples: Sequence[Sample], judgements: Sequence[Judgement], attribute: str) -> dict[str, list[int]]:
+def by_subgroup(samples: Sequence[Sample], attribute: str) -> dict[str, list[int]]:
     """Value of an attribute -> indices of its samples; ``size`` is the lesion's share of the picture, in terciles."""
     if attribute == "size":
         areas = np.array([sample.lesion().mean() for sample in samples])

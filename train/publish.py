@@ -13,7 +13,7 @@ from rcdnet.model import RcdNet
 from rcdnet.spec import ModelSpec
 from train import compare, datasets, figures, loop, predictions, results
 from train.datasets import DataError, Sample
-from train.evaluate import select
+from train.evaluate import by_subgroup, select, yes_or_no
 from train.figures import Answers, Judge
 from train.peers import Peer
 from train.predict import predict
@@ -48,12 +48,12 @@ def publish(runs: Path, data_root: Path, weights: Path, out: Path, *, pictures: 
     }
     for name, draw in write.items():
         draw(path=out / name)
-    (out / "tables.md").write_text(tables(runs))
+    (out / "tables.md").write_text(tables(runs, data_root))
     return [out / "tables.md", *(out / name for name in write)]
 
 
-def tables(runs: Path) -> str:
-    """Every finished protocol and comparison below RUNS, in Markdown."""
+def tables(runs: Path, data_root: Path) -> str:
+    """Every finished protocol, its subgroups and the comparison below RUNS, in Markdown."""
     protocols = [
         result.row()
         for name in RECIPES
@@ -68,6 +68,8 @@ def tables(runs: Path) -> str:
         "## Protocols",
         _markdown(protocols),
     ]
+    if held_out := _subgroups(runs / "joint", data_root):
+        parts += ["## Subgroups of `joint`, held out, benign / malignant", _markdown(held_out)]
     compared = compare.table(runs / "compare")
     if compared:
         parts += ["## RcdNet beside other networks", _markdown(compared)]
@@ -111,6 +113,40 @@ def _networks(runs: Path, model: RcdNet) -> list[tuple[str, Judge, ModelSpec]]:
         if (folder / "external.csv").exists():
             found.append((name, loop.trained(folder)))
     return [(name, partial(predict, network), network.spec) for name, network in found]
+
+
+def _subgroups(folder: Path, data_root: Path) -> list[dict[str, str]]:
+    """One row for each data set, attribute and value; a subgroup of one label has no AUC and is left out."""
+    files = results.parts(folder).get("seed0", [])
+    if not files:
+        return []
+    answers = predictions.read(files)
+    share = results.scores(answers, "malignant", results.cross_fitted(answers))
+    known = datasets.load_all([data_root / name for name in sorted(set(answers.datasets.tolist()))])
+    by_name = {(sample.dataset, sample.name): sample for sample in known}
+    rows = []
+    for dataset in sorted(set(answers.datasets.tolist())):
+        index = np.flatnonzero((answers.datasets == dataset) & ~answers.is_label("normal"))
+        samples = [by_name[dataset, name] for name in answers.names[index].tolist()]
+        for attribute in ("size", *samples[0].attributes):
+            for value, inside in by_subgroup(samples, attribute).items():
+                part = index[inside]
+                positive = answers.is_label("malignant")[part]
+                if positive.all() or not positive.any():
+                    continue
+                numbers = yes_or_no(share[part], positive, answers.patients[part].tolist())
+                low, high = numbers["auc_ci"]
+                rows.append(
+                    {
+                        "data": dataset,
+                        "subgroup": f"{attribute} {value}",
+                        "n (malignant)": f"{len(part)} ({int(positive.sum())})",
+                        "AUC (95 %)": f"{numbers['auc']:.3f} ({low:.3f}-{high:.3f})",
+                        "sensitivity": f"{numbers['sensitivity']:.3f}",
+                        "specificity": f"{numbers['specificity']:.3f}",
+                    }
+                )
+    return rows
 
 
 def _markdown(rows: Sequence[dict[str, str]]) -> str:
