@@ -141,6 +141,18 @@ def test_the_page_says_what_it_is_not(browser: webdriver.Chrome) -> None:
     assert browser.find_element(By.CSS_SELECTOR, ".rcd-synthetic").is_displayed()
 
 
+def test_the_research_notice_stays_in_sight_on_a_small_screen(browser: webdriver.Chrome) -> None:
+    size = browser.get_window_size()
+    browser.set_window_size(1400, 620)
+    try:
+        until(browser, lambda: browser.execute_script("window.scrollTo(0, 9999); return scrollY") > 100)
+        top = browser.execute_script("return document.querySelector('.rcd-notice').getBoundingClientRect().top")
+    finally:
+        browser.execute_script("window.scrollTo(0, 0)")
+        browser.set_window_size(size["width"], size["height"])
+    assert top >= 0
+
+
 def test_the_slider_sets_the_opacity(browser: webdriver.Chrome) -> None:
     number = control(browser, "#opacity input[type=number]")
     browser.execute_script(
