@@ -47,6 +47,14 @@ def test_the_folds_of_a_seed_are_pooled_and_the_seeds_are_kept_apart(folds):
     assert found[1].numbers["n"] == 120
 
 
+def test_the_mean_over_the_seeds_is_told(folds):
+    found = results.of_recipe(folds)
+    last = results.rows(found)[-1]
+    assert last["part"] == "mean of 2 seeds"
+    mean = np.mean([r.numbers["auc"] for r in found if r.question == "malignant"])
+    assert last["AUC (95 %)"].startswith(f"{mean:.3f} ")
+
+
 def test_a_question_that_the_data_do_not_ask_is_left_out(tmp_path):
     run(tmp_path / "seed0-fold1", ["benign", "malignant"], np.eye(3)[1:])
     assert [r.question for r in results.of_recipe(tmp_path)] == ["malignant"]

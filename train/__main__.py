@@ -107,7 +107,7 @@ def fit(
         for folder in loop.fit(chosen, data, out_dir, start=start, precision=precision, only=only):
             err.print(folder, soft_wrap=True)
         found = [*results.of_recipe(out_dir), *results.of_recipe(out_dir, "external")]
-        print_rows([result.row() for result in found])
+        print_rows(results.rows(found))
 
 
 @app.command()

@@ -55,10 +55,10 @@ def publish(runs: Path, data_root: Path, weights: Path, out: Path, *, pictures: 
 def tables(runs: Path, data_root: Path) -> str:
     """Every finished protocol, its subgroups and the comparison below RUNS, in Markdown."""
     protocols = [
-        result.row()
+        row
         for name in RECIPES
         for answers in ("predictions", "external")
-        for result in results.of_recipe(runs / name, answers)
+        for row in results.rows(results.of_recipe(runs / name, answers))
     ]
     parts = [
         "# Results",

@@ -1,7 +1,7 @@
 """From run folders to numbers: folds pooled by seed, each question with its n and interval."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -57,6 +57,25 @@ def of_recipe(folder: Path, answers: Literal["predictions", "external"] = "predi
     Held-out answers of the folds of one seed are pooled; answers to the external set stay with their network.
     """
     return [result for part, files in parts(folder, answers).items() for result in _of_part(part, files)]
+
+
+def rows(found: Sequence[Result]) -> list[dict[str, str]]:
+    """A line for each result, and one more for the mean over the seeds where there are several."""
+    lines = [result.row() for result in found]
+    for dataset, question in sorted({(r.dataset, r.question) for r in found}):
+        seeds = [r for r in found if (r.dataset, r.question) == (dataset, question) and "folds" in r.part]
+        if len(seeds) > 1:
+            aucs, accuracies, errors = (np.array([r.numbers[key] for r in seeds]) for key in ("auc", "accuracy", "ece"))
+            lines.append(
+                seeds[0].row()
+                | {
+                    "part": f"mean of {len(seeds)} seeds",
+                    "AUC (95 %)": f"{aucs.mean():.3f} (seeds {aucs.min():.3f}-{aucs.max():.3f})",
+                    "accuracy": f"{accuracies.mean():.3f}",
+                    "ECE": f"{errors.mean():.3f}",
+                }
+            )
+    return lines
 
 
 def parts(folder: Path, answers: Literal["predictions", "external"] = "predictions") -> dict[str, list[Path]]:
