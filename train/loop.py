@@ -163,7 +163,9 @@ def trained(folder: Path) -> RcdNet | Peer:
 def _fit_run(recipe: Recipe, run: Run, folder: Path, start: Start, precision: str) -> None:
     fabric = Fabric(accelerator="auto", devices=1, precision=precision)
     fabric.seed_everything(run.seed, verbose=False)
-    (folder / "config.json").write_text(json.dumps(_provenance(recipe, run, fabric, start), indent=1))
+    (folder / "config.json").write_text(
+        json.dumps(_provenance(recipe, run, fabric, start) | {"precision": precision}, indent=1)
+    )
     if isinstance(start, Path) and checkpoint.is_checkpoint(start):
         _check_start(start, run)
     model = network(recipe, start)
