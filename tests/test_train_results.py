@@ -15,7 +15,7 @@ AT = Placement(Box(0, 0, 1, 1), 0, 0, 1, 1, 1, 1)
 def run(folder, labels, logits, *, leaked=0, answers="predictions", dataset="busi"):
     """A run folder as the loop leaves it, as far as results are read from it."""
     folder.mkdir(parents=True, exist_ok=True)
-    recipe = {"name": "tiny", "epochs": 3, "external": ["udiat"]}
+    recipe = {"name": "tiny", "epochs": 3, "size_px": 224, "external": ["udiat"]}
     (folder / "config.json").write_text(json.dumps({"recipe": recipe, "n_test_leaked": leaked, "start": "hub"}))
     samples = [Sample(dataset, f"{folder.name} {i}", None, (), label) for i, label in enumerate(labels)]
     maps = np.zeros((3, 1, 1), np.float32)
@@ -58,6 +58,11 @@ def test_the_mean_over_the_seeds_is_told(folds):
 def test_a_question_that_the_data_do_not_ask_is_left_out(tmp_path):
     run(tmp_path / "seed0-fold1", ["benign", "malignant"], np.eye(3)[1:])
     assert [r.question for r in results.of_recipe(tmp_path)] == ["malignant"]
+
+
+def test_a_network_trained_on_everything_has_no_results(tmp_path):
+    run(tmp_path / "seed0-all", [], np.zeros((0, 3)))
+    assert results.of_recipe(tmp_path) == []
 
 
 def test_the_leak_of_a_split_stands_beside_its_numbers(tmp_path):

@@ -131,7 +131,7 @@ def heat_maps(
                 axes.plot(*np.vstack([outline, outline[:1]])[:, 0].T, color="cyan", linewidth=1)
             axes.set_title(f"{sample.label}: {spec.class_names[called]}", fontsize=7)
             axes.set(xticks=[], yticks=[])
-        column[0].set_title(f"{name}\n{column[0].get_title()}", fontsize=7)
+        column[0].set_title(f"{name.replace(' (', chr(10) + '(')}\n{column[0].get_title()}", fontsize=6)
     _save(figure, path)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 from sklearn import metrics
 
 Floats = NDArray[np.floating]
@@ -24,8 +25,12 @@ class Interval:
 
 
 def auc(positive: NDArray[np.bool_], score: Floats) -> float:
-    """Area under the ROC curve: the chance that a positive scores above a negative (Hanley and McNeil 1982)."""
-    return float(metrics.roc_auc_score(positive, score))
+    """Area under the ROC curve: the chance that a positive scores above a negative (Hanley and McNeil 1982).
+
+    From the rank sum, which is what makes thousands of bootstrap rounds quick. There must be some of each.
+    """
+    above, below = int(positive.sum()), int((~positive).sum())
+    return float((rankdata(score)[positive].sum() - above * (above + 1) / 2) / (above * below))
 
 
 def bootstrap(

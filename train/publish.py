@@ -1,5 +1,6 @@
 """``figures``: what docs/results holds, made from run folders, the shipped weights and the data."""
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -72,7 +73,12 @@ def tables(runs: Path, data_root: Path) -> str:
         parts += ["## Subgroups of `joint`, held out, benign / malignant", _markdown(held_out)]
     compared = compare.table(runs / "compare")
     if compared:
-        parts += ["## RcdNet beside other networks", _markdown(compared)]
+        parts += [
+            "## RcdNet beside other networks",
+            "Same data, recipe, epochs, input and kind of start in every row, but not those of the protocols above: "
+            "read `start`, `epochs` and `px` first. From random weights and a few epochs the rows rank nothing.",
+            _markdown(compared),
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -87,7 +93,16 @@ def _answers_below(folder: Path, kind: Literal["predictions", "external"]) -> It
             share = results.scores(answers, "malignant", temperatures)[chosen]
             if part.startswith("seed0"):
                 name = f"{title}, {part.removeprefix('seed0-')}, {dataset}".replace(", seed0", "")
+                if kind == "external":
+                    name = f"{title} ({_how(files[0].parent)})"
                 yield Answers(name, answers.is_label("malignant")[chosen], share)
+
+
+def _how(run: Path) -> str:
+    """What a reader must know before comparing: start, epochs and input of a run."""
+    recipe = loop.recipe_of(run)
+    start = json.loads((run / "config.json").read_text())["start"]
+    return f"{start}, {recipe.epochs} epochs, {recipe.size_px} px"
 
 
 def _answers(name: str, samples: Sequence[Sample], judgements: Sequence[Judgement], spec: ModelSpec) -> Answers:
@@ -111,7 +126,7 @@ def _networks(runs: Path, model: RcdNet) -> list[tuple[str, Judge, ModelSpec]]:
     for name in compare.NETWORKS:
         folder = runs / "compare" / name / "paper" / "seed0-random"
         if (folder / "external.csv").exists():
-            found.append((name, loop.trained(folder)))
+            found.append((f"{name} ({_how(folder)})", loop.trained(folder)))
     return [(name, partial(predict, network), network.spec) for name, network in found]
 
 

@@ -30,6 +30,7 @@ class Result:
     dataset: str
     question: str
     epochs: int
+    size_px: int
     start: str
     leaked: int
     numbers: dict[str, object]
@@ -42,6 +43,7 @@ class Result:
             "part": self.part,
             "start": self.start,
             "epochs": str(self.epochs),
+            "px": str(self.size_px),
             "data": self.dataset,
             "question": QUESTIONS[self.question],
             "n (leaked)": f"{self.numbers['n']} ({self.leaked})",
@@ -79,9 +81,11 @@ def rows(found: Sequence[Result]) -> list[dict[str, str]]:
 
 
 def parts(folder: Path, answers: Literal["predictions", "external"] = "predictions") -> dict[str, list[Path]]:
-    """The answers that belong together, by seed (the folds) or by run (anything else)."""
+    """The answers that belong together, by seed (the folds) or by run (anything else); none of a run on everything."""
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.glob(f"*/{answers}.csv")):
+        if len(file.read_text().splitlines()) < 2:
+            continue
         seed, _, name = file.parent.name.partition("-")
         pooled = name.startswith("fold") and answers == "predictions"
         found.setdefault(seed if pooled else file.parent.name, []).append(file)
@@ -109,7 +113,15 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
             numbers = yes_or_no(score, positive, answers.patients[chosen].tolist())
             leaked = 0 if dataset in recipe["external"] else sum(config["n_test_leaked"] for config in configs)
             yield Result(
-                recipe["name"], title, dataset, question, recipe["epochs"], configs[0]["start"], leaked, numbers
+                recipe["name"],
+                title,
+                dataset,
+                question,
+                recipe["epochs"],
+                recipe["size_px"],
+                configs[0]["start"],
+                leaked,
+                numbers,
             )
 
 
