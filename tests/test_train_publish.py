@@ -84,7 +84,7 @@ def test_a_folder_without_runs_is_an_error_that_says_so(data, tmp_path):
 
 
 def test_the_risk_falls_where_the_sure_calls_are_right():
-    answers = Answers("x", np.array([True, False, True, False]), np.array([0.99, 0.01, 0.4, 0.3]))
+    answers = Answers("x", np.array([True, False, True, False]), np.array([0.99, 0.01, 0.4, 0.3]), list("abcd"))
     coverage, risk = figures.risk_coverage(answers, 0.5)
     np.testing.assert_allclose(coverage, [0.25, 0.5, 0.75, 1.0])
     np.testing.assert_allclose(risk, [0, 0, 0, 0.25])

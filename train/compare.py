@@ -1,5 +1,6 @@
 """RcdNet beside the networks of the paper's tables: same data, same recipe, same epochs, same kind of start."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,10 +46,17 @@ def table(out: Path) -> list[dict[str, str]]:
     rows = []
     for network in NETWORKS:
         for folder in sorted((out / network).glob("*")):
-            found = [*results.of_recipe(folder), *results.of_recipe(folder, "external")]
-            for result in (r for r in found if r.question == "malignant"):
-                rows.append({"network": network, **_size(folder), **result.row()})
+            for kind in ("predictions", "external"):
+                for result in (r for r in results.of_recipe(folder, kind) if r.question == "malignant"):
+                    heat = _heat_map(folder / result.part / f"{kind}_heat_maps.json")
+                    rows.append({"network": network, **_size(folder), **result.row(), **heat})
     return rows
+
+
+def _heat_map(quality: Path) -> dict[str, str]:
+    """Pointing game and energy ratio of one run; of pooled folds there is no one file, and nothing is told."""
+    found = json.loads(quality.read_text()) if quality.exists() else {}
+    return {key.replace("_", " "): f"{found[key]:.3f}" if found else "" for key in ("pointing_game", "energy_ratio")}
 
 
 def _size(folder: Path) -> dict[str, str]:

@@ -26,11 +26,15 @@ Judge = Callable[[Sequence[NDArray[np.uint8]]], list[Judgement]]
 
 @dataclass(frozen=True)
 class Answers:
-    """One network's answers to one question: ``malignant`` bool [N] is true, ``share`` [N] 0..1 was said."""
+    """One network's answers to one question: ``malignant`` bool [N] is true, ``share`` [N] 0..1 was said.
+
+    ``patients`` [N] are drawn together by the bootstrap.
+    """
 
     name: str
     malignant: NDArray[np.bool_]
     share: NDArray[np.floating]
+    patients: Sequence[str]
 
 
 def training_curves(runs: Sequence[Path], path: Path) -> None:
@@ -55,7 +59,7 @@ def roc(answers: Sequence[Answers], path: Path, title: str) -> None:
     figure, axes = plt.subplots(figsize=(5, 5), layout="constrained")
     for one in answers:
         positive, score = one.malignant, one.share
-        interval = metrics.bootstrap(lambda i, p=positive, s=score: metrics.auc(p[i], s[i]), positive)  # type: ignore[misc]
+        interval = metrics.bootstrap(lambda i, p=positive, s=score: metrics.auc(p[i], s[i]), positive, one.patients)  # type: ignore[misc]
         false_positive, true_positive, _ = roc_curve(positive, score)
         axes.plot(false_positive, true_positive, linewidth=1.2, label=f"{one.name}: {interval}, n {len(positive)}")
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.6, linestyle=":")

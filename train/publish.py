@@ -95,7 +95,7 @@ def _answers_below(folder: Path, kind: Literal["predictions", "external"]) -> It
                 name = f"{title}, {part.removeprefix('seed0-')}, {dataset}".replace(", seed0", "")
                 if kind == "external":
                     name = f"{title} ({_how(files[0].parent)})"
-                yield Answers(name, answers.is_label("malignant")[chosen], share)
+                yield Answers(name, answers.is_label("malignant")[chosen], share, answers.patients[chosen].tolist())
 
 
 def _how(run: Path) -> str:
@@ -108,7 +108,10 @@ def _how(run: Path) -> str:
 def _answers(name: str, samples: Sequence[Sample], judgements: Sequence[Judgement], spec: ModelSpec) -> Answers:
     p = np.array([judgement.probabilities for judgement in judgements])
     benign, malignant = p[:, spec.index("benign")], p[:, spec.index("malignant")]
-    return Answers(name, np.array([s.label == "malignant" for s in samples]), malignant / (benign + malignant))
+    patients = [sample.patient or sample.name for sample in samples]
+    return Answers(
+        name, np.array([s.label == "malignant" for s in samples]), malignant / (benign + malignant), patients
+    )
 
 
 def _examples(samples: Sequence[Sample]) -> list[Sample]:
