@@ -1,5 +1,7 @@
 """Train, compare and publish on a small set laid out like the real ones."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -56,6 +58,14 @@ def test_the_table_says_size_split_and_start_of_every_network(runs):
     ]
     assert {row["M parameters"] for row in rows} == {"3.06", "2.23"}
     assert {row["start"] for row in rows} == {"scratch"}
+
+
+def test_a_comparison_stopped_before_the_external_set_is_told_as_far_as_it_came(runs, tmp_path):
+    shutil.copytree(runs / "compare", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "RcdNet/paper/seed0-random/external.csv").unlink()
+    (tmp_path / "MobileNetV2/paper/seed0-random/external.csv").unlink()
+    (tmp_path / "MobileNetV2/paper/seed0-random/predictions.csv").unlink()
+    assert [(row["network"], row["data"]) for row in compare.table(tmp_path)] == [("RcdNet", "busi")]
 
 
 def test_every_network_is_trained_by_the_same_recipe():

@@ -73,7 +73,7 @@ def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
 def _rows(dataset: str, tested: Sequence[Sample], scores: dict[str, Floats]) -> list[dict[str, str]]:
     chosen = np.array([sample.dataset == dataset for sample in tested])
     positive = np.array([sample.label == "malignant" for sample in tested])[chosen]
-    patients = [sample.patient or sample.name for sample in tested if sample.dataset == dataset]
+    patients = [sample.who for sample in tested if sample.dataset == dataset]
     first, *_ = scores
     rows = []
     for name, values in scores.items():

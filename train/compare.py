@@ -46,10 +46,11 @@ def table(out: Path) -> list[dict[str, str]]:
     rows = []
     for network in NETWORKS:
         for folder in sorted((out / network).glob("*")):
+            size = _size(folder)
             for kind in ("predictions", "external"):
                 for result in (r for r in results.of_recipe(folder, kind) if r.question == "malignant"):
                     heat = _heat_map(folder / result.part / f"{kind}_heat_maps.json")
-                    rows.append({"network": network, **_size(folder), **result.row(), **heat})
+                    rows.append({"network": network, **size, **result.row(), **heat})
     return rows
 
 
@@ -60,6 +61,9 @@ def _heat_map(quality: Path) -> dict[str, str]:
 
 
 def _size(folder: Path) -> dict[str, str]:
-    network = loop.trained(next(folder.glob("*/external.csv")).parent)
+    finished = next(folder.glob("*/predictions.csv"), None)
+    if finished is None:
+        return {}
+    network = loop.trained(finished.parent)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"M parameters": f"{parameters / 1e6:.2f}", "GMAC": f"{macs(network, network.spec) / 1e9:.2f}"}

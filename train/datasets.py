@@ -41,6 +41,11 @@ class Sample:
     external: bool = False
     attributes: dict[str, str] = field(default_factory=dict, hash=False)
 
+    @property
+    def who(self) -> str:
+        """The patient, or the picture's own name where the data set names none: what a bootstrap draws as one."""
+        return self.patient or self.name
+
     def grey(self) -> NDArray[np.uint8]:
         """The picture, uint8 [H, W]. Raises DataError."""
         return read_grey(self.image)

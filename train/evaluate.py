@@ -45,10 +45,9 @@ def evaluate(
         sides = "benign and malignant" if task == "binary" else "normal pictures and lesions"
         raise DataError(f"{task} needs {sides}; this data set has only: {', '.join(sorted(set(labels)))}")
     point = spec.operating_points[operating_point]
-    patients = [sample.patient or sample.name for sample in samples]
+    patients = [sample.who for sample in samples]
     if task == "binary":
-        benign, malignant = probabilities[:, spec.index("benign")], probabilities[:, spec.index("malignant")]
-        numbers = yes_or_no(malignant / (benign + malignant), positive, patients, point.malignant)
+        numbers = yes_or_no(malignant_share(judgements, spec), positive, patients, point.malignant)
     else:
         numbers = yes_or_no(1 - probabilities[:, spec.index("normal")], positive, patients, point.lesion)
         truth = np.array([spec.index(label) for label in labels])
@@ -126,8 +125,8 @@ def without_markers(
     painted = {i: clean for i, grey in enumerate(greys) if (clean := paint(grey)) is not grey}
     if not painted:
         return {"n_marked": 0}
-    before = np.array([_share(judgements[i], spec) for i in painted])
-    after = np.array([_share(judgement, spec) for judgement in judge(list(painted.values()))])
+    before = malignant_share([judgements[i] for i in painted], spec)
+    after = malignant_share(judge(list(painted.values())), spec)
     return {
         "n_marked": len(painted),
         "median_dp": float(np.median(np.abs(after - before))),
@@ -135,6 +134,8 @@ def without_markers(
     }
 
 
-def _share(judgement: Judgement, spec: ModelSpec) -> float:
-    benign, malignant = (float(judgement.probabilities[spec.index(name)]) for name in ("benign", "malignant"))
-    return malignant / (benign + malignant)
+def malignant_share(judgements: Sequence[Judgement], spec: ModelSpec) -> NDArray[np.float32]:
+    """p(malignant) over p(benign) + p(malignant), float32 [N], calibrated."""
+    p = np.stack([judgement.probabilities for judgement in judgements])
+    benign, malignant = p[:, spec.index("benign")], p[:, spec.index("malignant")]
+    return np.asarray(malignant / (benign + malignant), np.float32)

@@ -14,7 +14,7 @@ from rcdnet.model import RcdNet
 from rcdnet.spec import ModelSpec
 from train import compare, datasets, figures, loop, predictions, results
 from train.datasets import DataError, Sample
-from train.evaluate import by_subgroup, select, yes_or_no
+from train.evaluate import by_subgroup, malignant_share, select, yes_or_no
 from train.figures import Answers, Judge
 from train.peers import Peer
 from train.predict import predict
@@ -106,12 +106,8 @@ def _how(run: Path) -> str:
 
 
 def _answers(name: str, samples: Sequence[Sample], judgements: Sequence[Judgement], spec: ModelSpec) -> Answers:
-    p = np.array([judgement.probabilities for judgement in judgements])
-    benign, malignant = p[:, spec.index("benign")], p[:, spec.index("malignant")]
-    patients = [sample.patient or sample.name for sample in samples]
-    return Answers(
-        name, np.array([s.label == "malignant" for s in samples]), malignant / (benign + malignant), patients
-    )
+    malignant = np.array([sample.label == "malignant" for sample in samples])
+    return Answers(name, malignant, malignant_share(judgements, spec), [sample.who for sample in samples])
 
 
 def _examples(samples: Sequence[Sample]) -> list[Sample]:

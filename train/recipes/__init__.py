@@ -53,7 +53,7 @@ class Recipe(BaseModel):
     frozen_stages: int = 2
     """The stem and this many stages keep their ImageNet filters: half of a step's time, no measured accuracy."""
     frozen_large_filters: bool = True
-    """The 5x5 depthwise filters keep their ImageNet values: their gradient is a fifth of a step's time on a CPU."""
+    """The 5x5 depthwise filters keep their ImageNet values: their gradient is a sixth of a step's time on a CPU."""
     label_smoothing: Share = 0.1
     mixup_alpha: float = 0.2
     """Beta(alpha, alpha) of mixup (Zhang et al. 2018, arXiv:1710.09412); 0 turns it off."""
