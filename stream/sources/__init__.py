@@ -17,6 +17,8 @@ SOURCES = {
 }
 """Scheme of the URI -> module:Class. ``file`` and ``images`` are also what a plain path becomes."""
 
+ON_DISK = frozenset({"file", "images"})
+"""Kinds of SOURCES that decode what somebody else wrote."""
 
 EXPECTED = "a path to a video, a picture or a folder of pictures, or one of " + ", ".join(f"{key}:" for key in SOURCES)
 
@@ -30,20 +32,35 @@ def open_source(uri: str, *, live: bool | None = None, loop: bool = False) -> So
     """Open what ``uri`` names: a path to a video, picture or folder of pictures, or ``scheme:target?key=value``.
 
     ``live`` None takes what is natural: replay for paths, real time for the rest. ``live=True`` on a path paces it in
-    real time; ``loop`` then starts it again at its end. Raises UsageError (makes no sense) or SourceError (cannot be
-    opened).
+    real time; ``loop`` then starts it again at its end. What lies on disk may come from anywhere, so it is decoded in a
+    process of its own. Raises UsageError (makes no sense) or SourceError (cannot be opened).
     """
-    scheme, target, query = split(uri)
-    if scheme is None and not target:
-        raise UsageError(f"no source is named. Expected {EXPECTED}")
-    if scheme is None:
-        path = Path(target)
-        scheme = "images" if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES else "file"
-    if scheme not in SOURCES:
-        raise UsageError(f"unknown kind of source '{scheme[:20]}:'. Expected {EXPECTED}")
-    module, _, name = SOURCES[scheme].partition(":")
+    if kind(uri) in ON_DISK:
+        from stream.sources.isolated import IsolatedSource
+
+        return IsolatedSource(uri, live=bool(live), loop=loop)
+    return open_here(uri, live=live, loop=loop)
+
+
+def open_here(uri: str, *, live: bool | None = None, loop: bool = False) -> Source:
+    """``open_source`` without the process of its own."""
+    _, target, query = split(uri)
+    module, _, name = SOURCES[kind(uri)].partition(":")
     opener = cast(_Opener, getattr(import_module(module), name))
     return opener.open(target, query, live, loop)
 
 
-__all__ = ["SOURCES", "Source", "open_source"]
+def kind(uri: str) -> str:
+    """Which of SOURCES ``uri`` names; for a path, as it looks from outside. Raises UsageError."""
+    scheme, target, _ = split(uri)
+    if scheme is None and not target:
+        raise UsageError(f"no source is named. Expected {EXPECTED}")
+    if scheme is None:
+        path = Path(target)
+        return "images" if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES else "file"
+    if scheme not in SOURCES:
+        raise UsageError(f"unknown kind of source '{scheme[:20]}:'. Expected {EXPECTED}")
+    return scheme
+
+
+__all__ = ["SOURCES", "Source", "kind", "open_here", "open_source"]

@@ -1,0 +1,215 @@
+"""A file from elsewhere, decoded in a process of its own: one that hangs, crashes or swells is ended, and said so.
+
+The child runs ``python -m stream.sources.isolated`` and writes messages to its standard output: one line of JSON, then
+as many bytes of pixels as that line says. Nothing it writes is trusted: sizes are checked before memory is taken.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.errors import SourceError, UsageError
+from stream.sources import open_here
+from stream.sources.base import Closing, Pace
+from stream.sources.decode import check_size
+from stream.sources.uri import printable, split
+from stream.types import Frame, ScanArea
+
+PATIENCE_S = 4.0
+"""For the child to open the file, and for each frame: a hundred times what the largest picture takes."""
+
+START_S = 30.0
+"""For the child to start, before it touches the file: a second, but for a machine that is busy or cold."""
+
+WATCH_S = 0.2
+"""How often the watchdog looks."""
+
+MEMORY_LIMIT = 900 * 2**20
+"""Bytes that the child may take: 4K video in 16 threads stays below half of it."""
+
+LONGEST_LINE = 16_384
+"""Bytes of JSON; an error message is a hundredth of it."""
+
+SINGLE_THREADED = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""The child's numpy computes nothing, and its threads would take memory for each core."""
+
+
+Message = tuple[dict[str, Any], NDArray[np.uint8] | None]
+"""What one line says, and the picture uint8 [H, W, 3] that came with it."""
+
+
+class IsolatedSource(Closing):
+    """What ``open_here(uri)`` opens, at a distance. ``live`` paces it by its own times, here and not in the child.
+
+    Raises as ``open_here`` does; and SourceError if the child crashes, or takes longer than PATIENCE_S over the file
+    or a frame.
+    """
+
+    def __init__(self, uri: str, *, live: bool = False, loop: bool = False) -> None:
+        super().__init__()
+        self.live = live
+        self.damaged = 0
+        self.name = printable(Path(split(uri)[1]).name)
+        self._limit_s = START_S
+        self._asked_s: float | None = None
+        self._overdue = False
+        self._reading = Lock()
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "stream.sources.isolated", uri, "loop" if loop else "once"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for us; we end the child
+            env=os.environ | SINGLE_THREADED,
+        )
+        Thread(target=self._watch, name="decoder watchdog", daemon=True).start()
+        try:
+            self._receive()
+            self._limit_s = PATIENCE_S
+            facts, _ = self._receive()
+        except BaseException:
+            self.close()
+            raise
+        self.name = printable(facts["name"])
+        self.fps: float | None = facts["fps"]
+        self.synthetic = bool(facts["synthetic"])
+        self.scan_area = None if facts["scan_area"] is None else ScanArea(**facts["scan_area"])
+
+    def frames(self) -> Iterator[Frame]:
+        """See ``stream.sources.base.Source``."""
+        pace = Pace(self._closed)
+        while not self._closed.is_set():
+            facts, pixels = self._receive()
+            if pixels is None:
+                return
+            if self.live and not pace.wait(facts["pts_s"]):
+                return
+            captured_ns = time.monotonic_ns() if self.live else facts["captured_ns"]
+            spacing = None if facts["mm_per_px"] is None else tuple(facts["mm_per_px"])
+            yield Frame(facts["index"], captured_ns, facts["pts_s"], pixels, self.name, spacing)
+
+    def close(self) -> None:
+        """End the child, whatever it is doing, and so ``frames``."""
+        super().close()
+        self._child.kill()
+        self._child.wait()
+        with self._reading:
+            assert self._child.stdout is not None
+            self._child.stdout.close()
+
+    def _receive(self) -> Message:
+        """The next message and its picture; an empty one without a picture at the end. Raises SourceError."""
+        with self._reading:
+            self._asked_s = time.monotonic()
+            try:
+                facts, pixels = self._read()
+            finally:
+                self._asked_s = None
+        self.damaged = facts.get("damaged", self.damaged)
+        if "error" in facts:
+            raise (UsageError if facts["usage"] else SourceError)(facts["error"])
+        return facts, pixels
+
+    def _read(self) -> Message:
+        pipe = self._child.stdout
+        if pipe is None or pipe.closed:
+            return {}, None
+        line = pipe.readline(LONGEST_LINE)
+        if not line.endswith(b"\n"):
+            return self._broken_off()
+        facts: dict[str, Any] = json.loads(line)
+        if "height_px" not in facts:
+            return facts, None
+        check_size(facts["width_px"], facts["height_px"], self.name)
+        pixels = np.empty((facts["height_px"], facts["width_px"], 3), np.uint8)
+        if _fill(pipe, memoryview(pixels.data).cast("B")):
+            return facts, pixels
+        return self._broken_off()
+
+    def _broken_off(self) -> Message:
+        if self._closed.is_set():
+            return {}, None
+        code = self._child.wait()
+        if self._overdue:
+            raise SourceError(
+                f"{self.name}: nothing could be decoded for {self._limit_s:.0f} s, so its decoder was ended. "
+                "The file is damaged, or its drive does not answer."
+            )
+        raise SourceError(
+            f"{self.name}: its decoder crashed (exit code {code}). The file is damaged, or made to do this; "
+            "convert it with a program that you trust."
+        )
+
+    def _watch(self) -> None:
+        while not self._closed.wait(WATCH_S):
+            asked_s = self._asked_s
+            if asked_s is not None and time.monotonic() - asked_s > self._limit_s:
+                self._overdue = True
+                self._child.kill()
+                return
+
+
+def _fill(pipe: Any, buffer: memoryview) -> bool:
+    """Read until ``buffer`` is full; False if the pipe ends first."""
+    filled = 0
+    while filled < len(buffer):
+        count = pipe.readinto(buffer[filled:])
+        if not count:
+            return False
+        filled += count
+    return True
+
+
+def main(uri: str, loop: bool, out: BinaryIO) -> None:
+    """The child: says that it has started, what it opened, each frame, and how it ended."""
+    _limit()
+    _send(out, {})
+    damaged, ending = 0, {}
+    try:
+        with open_here(uri, live=False, loop=loop) as source:
+            area = None if source.scan_area is None else asdict(source.scan_area)
+            _send(out, {"name": source.name, "fps": source.fps, "synthetic": source.synthetic, "scan_area": area})
+            try:
+                for frame in source.frames():
+                    facts = {key: getattr(frame, key) for key in ("index", "captured_ns", "pts_s", "mm_per_px")}
+                    height_px, width_px = frame.rgb.shape[:2]
+                    shape = {"height_px": height_px, "width_px": width_px}
+                    _send(out, facts | shape | {"damaged": source.damaged}, np.ascontiguousarray(frame.rgb).data)
+            finally:
+                damaged = source.damaged
+    except (SourceError, UsageError) as error:
+        ending = {"error": str(error), "usage": isinstance(error, UsageError)}
+    _send(out, ending | {"damaged": damaged})
+
+
+def _send(out: BinaryIO, facts: dict[str, Any], pixels: memoryview = memoryview(b"")) -> None:
+    out.write(json.dumps(facts).encode() + b"\n")
+    out.write(pixels)
+    out.flush()
+
+
+def _limit() -> None:
+    """No more memory than MEMORY_LIMIT, no core dumps, not a byte to any file; where the system can."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    for what, most in (
+        (resource.RLIMIT_DATA, MEMORY_LIMIT),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+    ):
+        resource.setrlimit(what, (most, most))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2] == "loop", sys.stdout.buffer)

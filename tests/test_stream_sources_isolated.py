@@ -1,0 +1,111 @@
+"""A decoder that hangs, crashes or outlives its use: real child processes, hung and killed for real."""
+
+import os
+import signal
+import threading
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from stream.errors import SourceError, UsageError
+from stream.sources import isolated, open_here, open_source
+from tests.clips import write_clip
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    return str(write_clip(tmp_path / "clip.mp4", frames=60, size_px=(640, 480)))
+
+
+def decoders() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "stream.sources.isolated" in child.cmdline()]
+
+
+def test_frames_are_those_of_the_file(clip: str) -> None:
+    with open_source(clip) as apart, open_here(clip) as here:
+        pairs = list(zip(apart.frames(), here.frames(), strict=True))
+    assert (apart.name, apart.fps, apart.live, apart.scan_area) == (here.name, here.fps, here.live, here.scan_area)
+    for found, expected in pairs:
+        assert np.array_equal(found.rgb, expected.rgb)
+        assert (found.index, found.pts_s, found.source) == (expected.index, expected.pts_s, expected.source)
+
+
+def test_damaged_frames_are_counted_through_the_wall(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.ts", 40, codec="mpeg2video")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 4000] = bytes(4000)
+    path.write_bytes(data)
+    counts = []
+    for opened in (open_here, open_source):
+        with opened(str(path)) as source:
+            frames = list(source.frames())
+        counts.append((len(frames), source.damaged))
+    assert counts[0] == counts[1]
+    assert counts[0][1] > 0
+
+
+def test_a_decoder_that_hangs_is_ended_and_said_so(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolated, "PATIENCE_S", 1.0)
+    with open_source(clip) as source:
+        frames = source.frames()
+        next(frames)
+        (decoder,) = decoders()
+        decoder.suspend()
+        with pytest.raises(SourceError, match=r"clip.mp4: nothing could be decoded for 1 s"):
+            list(frames)
+    assert not decoder.is_running()
+
+
+def test_a_decoder_that_crashes_is_an_error_of_the_source(clip: str) -> None:
+    with open_source(clip) as source:
+        frames = source.frames()
+        next(frames)
+        os.kill(decoders()[0].pid, signal.SIGSEGV)
+        with pytest.raises(SourceError, match=r"clip.mp4: its decoder crashed \(exit code -11\)"):
+            list(frames)
+
+
+def test_what_the_file_says_is_told_as_without_the_wall(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="not there"):
+        open_source(str(tmp_path / "none.mp4"))
+    with pytest.raises(UsageError, match="unknown option"):
+        open_source(f"{tmp_path}?colour=1")
+    assert decoders() == []
+
+
+def test_close_from_another_thread_ends_a_wait_and_the_decoder(clip: str) -> None:
+    source = open_source(clip, live=True, loop=True)
+    seen = threading.Event()
+    told: list[int] = []
+
+    def read() -> None:
+        for frame in source.frames():
+            told.append(frame.index)
+            seen.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert seen.wait(30)
+    source.close()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert decoders() == []
+
+
+def test_an_error_in_the_consumer_frees_process_and_pipe(clip: str) -> None:
+    files = psutil.Process().num_fds()
+    with pytest.raises(ZeroDivisionError), open_source(clip) as source:  # noqa: PT012
+        for frame in islice(source.frames(), 3):
+            frame.index // 0
+    assert decoders() == []
+    assert psutil.Process().num_fds() == files
+
+
+def test_an_absurd_size_is_refused_before_memory_is_taken(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_source(clip) as source:
+        monkeypatch.setattr("stream.sources.decode.SIZE_LIMIT_PX", 600)  # of this side only: the child does not mind
+        with pytest.raises(SourceError, match="640x480"):
+            list(source.frames())
