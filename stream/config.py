@@ -43,8 +43,9 @@ class StreamConfig(BaseModel):
     lesion_margin: float = Field(default=0.5, ge=0, le=3)
     """Closer than this to the lesion threshold, 0..1, nothing is called: the calibration error is about as large."""
 
-    stall_after_s: float = Field(default=1.0, gt=0)
-    """A live source that is silent for this long shows NO_SIGNAL: longer than any dropped frame, short for the eye."""
+    stall_after_s: float = Field(default=0.5, gt=0)
+    """A live source that is silent for this long, or for two of its frames, shows NO_SIGNAL: longer than a dropped
+    frame, and the last finding is gone before the eye has come back to it."""
 
     timeline_s: float = Field(default=60.0, gt=0)
     """How much of the past the page plots: one sweep over a breast quadrant."""

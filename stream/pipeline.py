@@ -116,7 +116,10 @@ class Pipeline:
     def status(self) -> Status:
         """A snapshot, from any thread."""
         session = self._session
-        return self._board.snapshot(session.source, session.synthetic, session.engine, session.spec.class_names)
+        reopened = self._source.reopened
+        return self._board.snapshot(
+            session.source, session.synthetic, session.engine, session.spec.class_names, reopened
+        )
 
     def __enter__(self) -> Self:
         self.start()
@@ -183,17 +186,24 @@ class Pipeline:
     def _draw(self) -> None:
         last: Frame | None = None
         last_ns = time.monotonic_ns()
-        stall_ns = round(self._session.config.stall_after_s * 1e9)
+        stall_ns = self._stall_ns()
         with _Stage(self._judged, self._drawn) as stage:
             for judged in received(self._judged):
                 if judged is not None:
                     last, last_ns = judged.frame, time.monotonic_ns()
                     self._show(judged)
                 elif self._session.live and last is not None and time.monotonic_ns() - last_ns > stall_ns:
-                    self._interrupt(last, f"no new frame for {(time.monotonic_ns() - last_ns) / 1e9:.1f} s")
+                    silence = f"no new frame for {(time.monotonic_ns() - last_ns) / 1e9:.1f} s"
+                    trouble = self._source.trouble
+                    self._interrupt(last, silence if trouble is None else f"{silence}: {trouble}")
         if self._session.live and last is not None:  # else the last finding would stay on the screen
             reason = "stopped" if self._stopping.is_set() else "the source has ended"
             self._interrupt(last, reason if stage.error is None else explain(stage.error))
+
+    def _stall_ns(self) -> int:
+        """A slow source is not silent before two of its frames are missing."""
+        fps = self._source.fps
+        return round(max(self._session.config.stall_after_s, 2 / fps if fps else 0.0) * 1e9)
 
     def _show(self, judged: Judged) -> None:
         frame, assessment = judged.frame, judged.assessment

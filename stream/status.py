@@ -47,6 +47,7 @@ class Moment:
 @dataclass(frozen=True)
 class Status:
     """A snapshot. ``fps`` is of drawn frames over the last seconds; ``stages_ms`` is per stage, in order of the flow.
+    ``reopened`` counts how often the source was lost and found again.
 
     ``latency_ms`` is from capture to the drawn picture. ``not_drawn`` counts analysed frames that a newer one
     overtook before drawing; ``not_recorded`` counts drawn frames that the disk was too slow for.
@@ -59,6 +60,7 @@ class Status:
     synthetic: bool
     engine: EngineInfo
     class_names: tuple[str, ...]
+    reopened: int
     counts: Counts
     not_drawn: int
     fps: float
@@ -142,7 +144,9 @@ class Board:
         with self._lock:
             self._phase, self._error = (Phase.ENDED if error is None else Phase.FAILED), error
 
-    def snapshot(self, source: str, synthetic: bool, engine: EngineInfo, class_names: tuple[str, ...]) -> Status:
+    def snapshot(
+        self, source: str, synthetic: bool, engine: EngineInfo, class_names: tuple[str, ...], reopened: int
+    ) -> Status:
         """What holds now."""
         with self._lock:
             return Status(
@@ -153,6 +157,7 @@ class Board:
                 synthetic=synthetic,
                 engine=engine,
                 class_names=class_names,
+                reopened=reopened,
                 counts=self.counters.snapshot(),
                 not_drawn=self._not_drawn,
                 fps=self._rate.per_second(),

@@ -54,6 +54,7 @@ def ending(error: str | None = None, counts: Counts | None = None) -> Status:
         live=SESSION.live,
         synthetic=SESSION.synthetic,
         engine=ENGINE,
+        reopened=0,
         class_names=SPEC.class_names,
         counts=counts or Counts(),
         not_drawn=0,

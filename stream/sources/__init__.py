@@ -1,21 +1,26 @@
 """Where frames come from: one URI, one source. Every kind lives in its own file and is imported when asked for."""
 
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
 from stream.errors import UsageError
 from stream.sources.base import Source
-from stream.sources.uri import IMAGE_SUFFIXES, split
+from stream.sources.uri import IMAGE_SUFFIXES, is_path, split
 
 SOURCES = {
     "file": "stream.sources.file:FileSource",
     "images": "stream.sources.images:ImageSource",
+    "faults": "stream.sources.faults:FaultySource",
     "v4l2": "stream.sources.device:DeviceSource",
     "lavfi": "stream.sources.device:LavfiSource",
     "phantom": "stream.sources.phantom:PhantomSource",
 }
 """Scheme of the URI -> module:Class. ``file`` and ``images`` are also what a plain path becomes."""
+
+COMES_AND_GOES = frozenset({"v4l2"})
+"""Kinds of SOURCES that can be unplugged, and come back."""
 
 ON_DISK = frozenset({"file", "images"})
 """Kinds of SOURCES that decode what somebody else wrote."""
@@ -33,17 +38,23 @@ def open_source(uri: str, *, live: bool | None = None, loop: bool = False) -> So
 
     ``live`` None takes what is natural: replay for paths, real time for the rest. ``live=True`` on a path paces it in
     real time; ``loop`` then starts it again at its end. What lies on disk may come from anywhere, so it is decoded in a
-    process of its own. Raises UsageError (makes no sense) or SourceError (cannot be opened).
+    process of its own; what can be unplugged is opened again when it is back. Raises UsageError (makes no sense) or
+    SourceError (cannot be opened).
     """
-    if kind(uri) in ON_DISK:
+    found = kind(uri)
+    if found in ON_DISK and is_path(split(uri)[1]):  # else there is nothing to decode
         from stream.sources.isolated import IsolatedSource
 
         return IsolatedSource(uri, live=bool(live), loop=loop)
+    if found in COMES_AND_GOES and live is not False:
+        from stream.sources.supervised import SupervisedSource
+
+        return SupervisedSource(partial(open_here, uri))
     return open_here(uri, live=live, loop=loop)
 
 
 def open_here(uri: str, *, live: bool | None = None, loop: bool = False) -> Source:
-    """``open_source`` without the process of its own."""
+    """``open_source`` without the process of its own, and without the second chance."""
     _, target, query = split(uri)
     module, _, name = SOURCES[kind(uri)].partition(":")
     opener = cast(_Opener, getattr(import_module(module), name))

@@ -42,6 +42,14 @@ class Source(Protocol):
     def damaged(self) -> int:
         """Frames that arrived but could not be decoded whole. Each used up a ``Frame.index`` and was not handed on."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing comes for now, where the source knows."""
+
+    @property
+    def reopened(self) -> int:
+        """How often the source was lost and found again."""
+
     def frames(self) -> Iterator[Frame]:
         """Every frame in order of presentation; ``index`` and ``pts_s`` only grow, also when a clip is looped.
 
@@ -60,6 +68,9 @@ class Source(Protocol):
 
 class Closing:
     """The part of a source that is the same in all: ``with`` closes it, and ``close`` ends a wait in ``frames``."""
+
+    trouble: str | None = None
+    reopened: int = 0
 
     def __init__(self) -> None:
         self._closed = Event()

@@ -36,8 +36,8 @@ OPEN_TIMEOUT_S = 20.0
 class FileSource(Closing):
     """Raises SourceError if the file cannot be read as a video.
 
-    Only regular local files in FORMATS are opened, so nothing waits for a network. Not guarded here: a hostile file that
-    keeps a decoder busy holds up the thread that reads; ``stream.sources.isolated`` ends it.
+    Only regular local files in FORMATS are opened, so nothing waits for a network. A hostile file that keeps a decoder
+    busy holds up the thread that reads; ``stream.sources.isolated`` ends it.
     """
 
     synthetic = False

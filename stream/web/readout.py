@@ -77,12 +77,13 @@ def count_rows(status: Status, not_shown: int) -> list[dict[str, Any]]:
     fates = {"not analysed": counts.not_analysed, "dropped": counts.dropped, "failed": counts.failed}
     for label, reasons in fates.items():
         rows += [{"label": label, "reason": why, "count": count} for why, count in sorted(reasons.items())]
-    lost_later = {
+    others = {
         "analysed, not drawn": status.not_drawn,
         "drawn, not recorded": status.not_recorded,
         "drawn, skipped by a screen": not_shown,
+        "times the source was lost and found again": status.reopened,
     }
-    return rows + [{"label": label, "reason": "", "count": count} for label, count in lost_later.items() if count]
+    return rows + [{"label": label, "reason": "", "count": count} for label, count in others.items() if count]
 
 
 def thin(timeline: tuple[Moment, ...]) -> list[dict[str, Any]]:

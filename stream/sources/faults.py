@@ -1,0 +1,137 @@
+"""A source that fails by script: ``faults:die@5+3,freeze@12+2/phantom:?fps=30``, for demonstrations and tests.
+
+Before the slash stand events, ``kind@start+length`` in seconds since the start; after it any source, in real time.
+"""
+
+import re
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from stream.errors import SourceError, UsageError
+from stream.sources import open_source
+from stream.sources.base import Closing, Source
+from stream.sources.supervised import SupervisedSource
+from stream.types import Frame
+
+KINDS = {
+    "delay": "frames come half a second late; those that wait at its end come all at once",
+    "die": "the source breaks off, and cannot be opened before the end of the event",
+    "drop": "no frames",
+    "freeze": "the first picture of the event again and again, with new times",
+    "repeat": "the last four pictures in a circle, as a grabber without input does",
+    "size": "pictures of half the size",
+    "truncate": "every frame arrives damaged",
+}
+
+DELAY_S = 0.5
+"""By which "delay" holds a frame back."""
+
+BUFFERS = 4
+"""Pictures that "repeat" goes through: as many as a V4L2 grabber has."""
+
+EXPECTED = f"faults:KIND@START+SECONDS,.../SOURCE with KIND one of {', '.join(KINDS)}, like faults:die@5+3/phantom:"
+
+EVENT = re.compile(r"(?P<kind>[a-z]+)@(?P<start_s>\d{1,6}(\.\d{1,3})?)\+(?P<length_s>\d{1,6}(\.\d{1,3})?)")
+
+
+@dataclass(frozen=True)
+class Event:
+    """``kind`` of KINDS, from ``start_s`` for ``length_s`` seconds (half-open)."""
+
+    kind: str
+    start_s: float
+    length_s: float
+
+    def covers(self, time_s: float) -> bool:
+        """Whether it is on at this time."""
+        return self.start_s <= time_s < self.start_s + self.length_s
+
+
+def parse(text: str) -> tuple[Event, ...]:
+    """``"die@5+3,freeze@12+2"``. Raises UsageError."""
+    events = []
+    for part in text.split(","):
+        found = EVENT.fullmatch(part)
+        if found is None or found["kind"] not in KINDS:
+            raise UsageError(f"faults: event {part[:40]!r} makes no sense. Expected {EXPECTED}")
+        events.append(Event(found["kind"], float(found["start_s"]), float(found["length_s"])))
+    return tuple(events)
+
+
+class FaultySource(Closing):
+    """One connection to ``inner``, with the faults of ``events`` at their times since ``start_ns``.
+
+    Raises SourceError while an event says that the source is dead.
+    """
+
+    def __init__(self, events: tuple[Event, ...], start_ns: int, inner_uri: str) -> None:
+        super().__init__()
+        self._events, self._start_ns = events, start_ns
+        self._die(time.monotonic_ns())
+        self._inner = open_source(inner_uri, live=True, loop=True)
+        self.name = f"{self._inner.name}, with faults"
+        self.live, self.synthetic, self.fps = True, self._inner.synthetic, self._inner.fps
+        self.scan_area = self._inner.scan_area
+        self._truncated = 0
+
+    @classmethod
+    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Source:
+        """See ``stream.sources.open_source``. Always live, and opened again when the script lets it."""
+        script, _, inner_uri = (f"{target}?{query}" if query else target).partition("/")
+        events, start_ns = parse(script), time.monotonic_ns()
+        return SupervisedSource(lambda: cls(events, start_ns, inner_uri))
+
+    @property
+    def damaged(self) -> int:
+        """See ``stream.sources.base.Source``."""
+        return self._truncated + self._inner.damaged
+
+    def frames(self) -> Iterator[Frame]:
+        """See ``stream.sources.base.Source``."""
+        late: deque[Frame] = deque()
+        recent: deque[Frame] = deque(maxlen=BUFFERS)
+        for frame in self._inner.frames():
+            self._die(frame.captured_ns)
+            late.append(frame)
+            held_ns = round(DELAY_S * 1e9) if self._on("delay", frame.captured_ns) else 0
+            while late and frame.captured_ns - late[0].captured_ns >= held_ns:
+                shown = self._spoil(late.popleft(), recent)
+                if shown is not None:
+                    yield shown
+
+    def close(self) -> None:
+        """See ``stream.sources.base.Source``."""
+        super().close()
+        self._inner.close()
+
+    def _spoil(self, frame: Frame, recent: deque[Frame]) -> Frame | None:
+        """The frame as it arrives, or None; ``recent`` holds the last pictures before a freeze or a repetition."""
+        now_ns = frame.captured_ns
+        if self._on("drop", now_ns):
+            return None
+        if self._on("truncate", now_ns):
+            self._truncated += 1
+            return None
+        if self._on("freeze", now_ns) and recent:
+            return replace(frame, rgb=recent[-1].rgb)
+        if self._on("repeat", now_ns) and recent:
+            recent.rotate(-1)
+            return replace(frame, rgb=recent[-1].rgb)
+        recent.append(frame)
+        if self._on("size", now_ns):
+            half = cv2.resize(frame.rgb, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            return replace(frame, rgb=np.asarray(half, np.uint8))
+        return frame
+
+    def _on(self, kind: str, now_ns: int) -> bool:
+        time_s = (now_ns - self._start_ns) / 1e9
+        return any(event.kind == kind and event.covers(time_s) for event in self._events)
+
+    def _die(self, now_ns: int) -> None:
+        if self._on("die", now_ns):
+            raise SourceError("the source died, as its script says")

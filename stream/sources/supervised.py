@@ -1,0 +1,140 @@
+"""A live source that is opened again whenever it ends, breaks or falls silent, for as long as anybody wants frames."""
+
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from threading import Thread
+
+from stream.errors import SourceError
+from stream.sources.base import Closing, Source
+from stream.types import Frame, ScanArea
+
+SILENCE_S = 2.0
+"""Without a frame for this long a connection is taken for dead. The screen says NO SIGNAL long before."""
+
+FIRST_S = 10.0
+"""For the first frame: a network stream can be decoded from its next key frame on."""
+
+WATCH_S = 0.2
+"""How often the watchdog looks."""
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+"""Between two attempts: a card that is plugged in again is there in seconds, a machine that is off needs no hammer."""
+
+JITTER = 0.2
+"""Share by which a wait is shortened at random: many viewers of one sender must not come back at the same moment."""
+
+STABLE_S = 1.0
+"""A connection that lived for less counts as another failure: one that opens and dies in turn is not a recovery."""
+
+log = logging.getLogger(__name__)
+
+
+def wait_s(failures: int, chance: float) -> float:
+    """Seconds before the next attempt, after ``failures`` (1 or more) in a row; ``chance`` 0..1 of JITTER comes off."""
+    longest = min(FIRST_WAIT_S * 2.0 ** min(failures - 1, 10), LONGEST_WAIT_S)
+    return max(FIRST_WAIT_S, longest * (1 - JITTER * chance))
+
+
+class SupervisedSource(Closing):
+    """``again()`` opens the source, now and after each break; ``index`` and ``pts_s`` grow over all connections.
+
+    The first opening is strict: it raises as ``again`` does. Later ones are tried until one succeeds, and ``trouble``
+    says meanwhile why nothing comes. ``frames`` ends when this source is closed, never by itself.
+    """
+
+    def __init__(self, again: Callable[[], Source]) -> None:
+        super().__init__()
+        self._again = again
+        self._inner = again()
+        self.name, self.live, self.synthetic = self._inner.name, self._inner.live, self._inner.synthetic
+        self._damaged_before = 0
+        self._due_s = math.inf
+        self._next_index, self._last_pts_s = 0, 0.0
+        self._start_ns: int | None = None
+        Thread(target=self._watch, name="source watchdog", daemon=True).start()
+
+    @property
+    def fps(self) -> float | None:
+        """Of the present connection, or of the last one."""
+        return self._inner.fps
+
+    @property
+    def scan_area(self) -> ScanArea | None:
+        """Of the present connection, or of the last one."""
+        return self._inner.scan_area
+
+    @property
+    def damaged(self) -> int:
+        """Of all connections together."""
+        return self._damaged_before + self._inner.damaged
+
+    def frames(self) -> Iterator[Frame]:
+        """See ``stream.sources.base.Source``. ``pts_s`` jumps by the length of an outage."""
+        failures = 0
+        while not self._closed.is_set():
+            opened_s, before = time.monotonic(), self._next_index
+            try:
+                with self._inner:
+                    yield from self._connection()
+                self.trouble = f"{self.name} ended"
+            except SourceError as error:
+                self.trouble = str(error)
+            stable = self._next_index > before and time.monotonic() - opened_s >= STABLE_S
+            failures = self._open_again(0 if stable else failures)
+
+    def close(self) -> None:
+        """End ``frames``, also while it waits for the next attempt."""
+        super().close()
+        self._inner.close()
+
+    def _connection(self) -> Iterator[Frame]:
+        """The frames of one connection, counted on from the last one's. Raises SourceError, also after a silence."""
+        first_index, shift_s, patience_s = self._next_index, None, FIRST_S
+        frames = self._inner.frames()
+        while True:
+            self._due_s = due_s = time.monotonic() + patience_s
+            try:
+                frame = next(frames, None)
+            finally:
+                self._due_s = math.inf
+            if frame is None:
+                if time.monotonic() >= due_s:
+                    raise SourceError(f"{self.name} sent nothing for {patience_s:.0f} s")
+                return
+            patience_s = SILENCE_S
+            if shift_s is None:
+                self.trouble = None
+                self._start_ns = frame.captured_ns if self._start_ns is None else self._start_ns
+                shift_s = max((frame.captured_ns - self._start_ns) / 1e9, self._last_pts_s) - frame.pts_s
+            index, self._last_pts_s = first_index + frame.index, shift_s + frame.pts_s
+            self._next_index = index + 1
+            yield replace(frame, index=index, pts_s=self._last_pts_s, source=self.name)
+
+    def _open_again(self, failures: int) -> int:
+        """Try until it opens or this source is closed. Takes and returns the failures in a row."""
+        while True:
+            failures += 1
+            pause_s = wait_s(failures, random.random())
+            log.warning("%s; trying again in %.0f s", self.trouble, pause_s)
+            if self._closed.wait(pause_s):
+                return failures
+            try:
+                inner = self._again()
+            except SourceError as error:
+                self.trouble = str(error)
+                continue
+            self._damaged_before += self._inner.damaged
+            self._inner = inner
+            self.reopened += 1
+            if self._closed.is_set():  # while it was being opened
+                self._inner.close()
+            return failures
+
+    def _watch(self) -> None:
+        while not self._closed.wait(WATCH_S):
+            if time.monotonic() >= self._due_s:
+                self._inner.close()

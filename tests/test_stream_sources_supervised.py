@@ -1,0 +1,175 @@
+"""A source that breaks, ends or falls silent is opened again, and time and counts go on."""
+
+import threading
+from collections.abc import Callable, Iterator
+from itertools import islice, pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.errors import SourceError
+from stream.sources import supervised
+from stream.sources.base import Closing
+from stream.sources.supervised import JITTER, SupervisedSource, wait_s
+from stream.types import Frame, ScanArea
+
+PICTURE = np.zeros((8, 8, 3), np.uint8)
+
+
+class Connection(Closing):
+    """``count`` frames and a damaged one; then ``error``, or silence until it is closed, or the end."""
+
+    live, synthetic, fps = True, False, 25.0
+    scan_area: ScanArea | None = None
+
+    def __init__(self, count: int, error: str | None = None, *, silent: bool = False, start_ns: int = 0) -> None:
+        super().__init__()
+        self.name, self.damaged, self.closed = "card", 0, self._closed
+        self._count, self._error, self._silent, self._start_ns = count, error, silent, start_ns
+
+    def frames(self) -> Iterator[Frame]:
+        for index in range(self._count):
+            yield Frame(index, self._start_ns + index * 40_000_000, index / 25, PICTURE, self.name)
+        self.damaged += 1
+        if self._silent:
+            self._closed.wait()
+        if self._error is not None:
+            raise SourceError(self._error)
+
+
+def opening(*connections: Connection | SourceError) -> Callable[[], Connection]:
+    """Opens them one after the other; the last one for ever."""
+    left = list(connections)
+
+    def again() -> Connection:
+        found = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(found, SourceError):
+            raise found
+        return found
+
+    return again
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervised, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(supervised, "LONGEST_WAIT_S", 0.002)
+    monkeypatch.setattr(supervised, "STABLE_S", 0.0)
+
+
+def test_counts_and_times_go_on_over_a_break() -> None:
+    first, second = Connection(3, "unplugged"), Connection(5, start_ns=2_000_000_000)
+    with SupervisedSource(opening(first, second)) as source:
+        frames = list(islice(source.frames(), 8))
+    assert [frame.index for frame in frames] == list(range(8))
+    assert [frame.pts_s for frame in frames[:3]] == pytest.approx([0, 0.04, 0.08])
+    assert [frame.pts_s for frame in frames[3:5]] == pytest.approx([2.0, 2.04])
+    assert all(b.pts_s > a.pts_s for a, b in pairwise(frames))
+    assert source.reopened == 1
+    assert first.closed.is_set()
+    assert second.closed.is_set()
+
+
+def test_an_end_is_a_break_too() -> None:
+    with SupervisedSource(opening(Connection(2), Connection(2), Connection(2))) as source:
+        assert len(list(islice(source.frames(), 6))) == 6
+    assert source.reopened == 2
+
+
+def test_the_lost_frames_of_all_connections_are_counted() -> None:
+    with SupervisedSource(opening(Connection(2, "gone"), Connection(2, "gone"), Connection(2))) as source:
+        list(islice(source.frames(), 6))
+        assert source.damaged == 2
+
+
+def test_it_says_what_is_wrong_until_it_is_mended() -> None:
+    told: list[str | None] = []
+
+    def again() -> Connection:
+        told.append(source.trouble)
+        if len(told) < 3:
+            raise SourceError(f"refused {len(told)}")
+        return Connection(1)
+
+    source = SupervisedSource(opening(Connection(1, "unplugged")))
+    source._again = again
+    with source:
+        list(islice(source.frames(), 2))
+        assert told == ["unplugged", "refused 1", "refused 2"]
+        assert source.trouble is None
+
+
+def test_a_silent_connection_is_closed_and_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervised, "SILENCE_S", 0.3)
+    silent = Connection(2, silent=True)
+    with SupervisedSource(opening(silent, Connection(1))) as source:
+        assert len(list(islice(source.frames(), 3))) == 3
+    assert silent.closed.is_set()
+
+
+def test_the_first_opening_is_strict() -> None:
+    with pytest.raises(SourceError, match="no such card"):
+        SupervisedSource(opening(SourceError("no such card")))
+
+
+def test_an_error_that_is_not_of_the_source_is_not_retried() -> None:
+    source = SupervisedSource(opening(Connection(1)))
+    with source, pytest.raises(ZeroDivisionError):  # noqa: PT012
+        for _ in source.frames():
+            raise ZeroDivisionError
+    assert source.reopened == 0
+
+
+def test_close_ends_the_wait_for_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervised, "FIRST_WAIT_S", 3600.0)
+    monkeypatch.setattr(supervised, "LONGEST_WAIT_S", 3600.0)
+    broke = threading.Event()
+    source = SupervisedSource(opening(Connection(1, "unplugged")))
+
+    def read() -> None:
+        for _ in source.frames():
+            broke.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert broke.wait(10)
+    source.close()
+    reader.join(10)
+    assert not reader.is_alive()
+
+
+def test_a_connection_that_opens_while_it_is_closed_is_closed_too() -> None:
+    late = Connection(5)
+
+    def again() -> Connection:
+        source.close()
+        return late
+
+    source = SupervisedSource(opening(Connection(1, "unplugged")))
+    source._again = again
+    assert len(list(source.frames())) == 1
+    assert late.closed.is_set()
+
+
+@given(st.integers(1, 10**9), st.floats(0, 1))
+def test_a_wait_grows_from_the_first_to_the_longest(failures: int, chance: float) -> None:
+    wait = wait_s(failures, chance)
+    assert supervised.FIRST_WAIT_S <= wait <= supervised.LONGEST_WAIT_S
+    assert wait_s(failures + 1, chance) >= wait
+    assert wait >= wait_s(failures, 0.0) * (1 - JITTER)
+
+
+def test_a_connection_that_dies_at_once_waits_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervised, "STABLE_S", 3600.0)
+    failures: list[int] = []
+
+    def waits(count: int, chance: float) -> float:
+        failures.append(count)
+        return 0.0
+
+    monkeypatch.setattr(supervised, "wait_s", waits)
+    with SupervisedSource(lambda: Connection(1, "flaps")) as source:
+        list(islice(source.frames(), 4))
+    assert failures == [1, 2, 3]
