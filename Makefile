@@ -9,7 +9,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .venv/bin/uv)
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench
+.PHONY: help run test fuzz check bench
 
 help: ## Print this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-7s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ run: .venv/base ## Live page on http://127.0.0.1:7860 (SOURCE=clip.mp4 ENGINE=au
 
 test: .venv/dev ## Run all tests (needs Chromium for the browser test)
 	$(PY) -m pytest $(ARGS)
+
+fuzz: .venv/dev ## Ten thousand broken files of each format
+	$(PY) -m pytest tests/test_stream_sources_fuzz.py --mutants 10000 $(ARGS)
 
 check: .venv/dev ## Formatter, linter, types and import rule
 	$(PY) -m ruff format --check .

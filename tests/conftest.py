@@ -8,6 +8,10 @@ settings.register_profile("untimed", deadline=None)  # a busy machine is no fail
 settings.load_profile("untimed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--mutants", type=int, default=2000, help="broken files of each format; make fuzz takes 10000")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The data sets and clips beside the checkout; tests on them are skipped where there are none."""

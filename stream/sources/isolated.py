@@ -171,7 +171,8 @@ def _fill(pipe: Any, buffer: memoryview) -> bool:
 
 def main(uri: str, loop: bool, out: BinaryIO) -> None:
     """The child: says that it has started, what it opened, each frame, and how it ended."""
-    _limit()
+    limit_memory()
+    _limit("RLIMIT_FSIZE", 0)  # a decoder has nothing to write
     _send(out, {})
     damaged, ending = 0, {}
     try:
@@ -197,18 +198,18 @@ def _send(out: BinaryIO, facts: dict[str, Any], pixels: memoryview = memoryview(
     out.flush()
 
 
-def _limit() -> None:
-    """No more memory than MEMORY_LIMIT, no core dumps, not a byte to any file; where the system can."""
+def limit_memory() -> None:
+    """From here on this process gets MemoryError beyond MEMORY_LIMIT, and leaves no core dump; not on Windows."""
+    _limit("RLIMIT_DATA", MEMORY_LIMIT)
+    _limit("RLIMIT_CORE", 0)
+
+
+def _limit(name: str, most: int) -> None:
     try:
         import resource
-    except ImportError:  # Windows
+    except ImportError:  # Windows has none
         return
-    for what, most in (
-        (resource.RLIMIT_DATA, MEMORY_LIMIT),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-    ):
-        resource.setrlimit(what, (most, most))
+    resource.setrlimit(getattr(resource, name), (most, most))
 
 
 if __name__ == "__main__":
