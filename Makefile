@@ -9,16 +9,19 @@ UV := $(shell command -v uv 2>/dev/null || echo .venv/bin/uv)
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz check bench
+.PHONY: help run test test-v4l2 fuzz check bench
 
 help: ## Print this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
 
 run: .venv/base ## Live page on http://127.0.0.1:7860 (SOURCE=clip.mp4 ENGINE=auto PORT=7860)
 	@exec $(PY) -m stream run --source '$(SOURCE)' --engine '$(ENGINE)' --port $(PORT)
 
 test: .venv/dev ## Run all tests (needs Chromium for the browser test)
 	$(PY) -m pytest $(ARGS)
+
+test-v4l2: .venv/dev ## Capture from the kernel's virtual card, in a QEMU guest (Debian)
+	$(PY) tests/v4l2/boot.py
 
 fuzz: .venv/dev ## Ten thousand broken files of each format
 	$(PY) -m pytest tests/test_stream_sources_fuzz.py --mutants 10000 $(ARGS)

@@ -79,9 +79,9 @@ def main(sample: Path, first: int, count: int) -> None:
         path.touch()
         for number in range(first, first + count):
             path.write_bytes(mutant(data, number))
-            print(number, flush=True)  # noqa: T201
+            print(number, flush=True)
             ending = outcome(path)
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, ending, flush=True)  # noqa: T201
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, ending, flush=True)
 
 
 if __name__ == "__main__":

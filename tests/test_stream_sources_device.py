@@ -96,3 +96,16 @@ def test_devices_are_listed_in_order_with_their_names(tmp_path: Path) -> None:
 
 def test_no_devices_are_no_error(tmp_path: Path) -> None:
     assert devices(tmp_path / "absent") == {}
+
+
+def test_a_card_is_listed_by_its_own_path_where_it_has_one(tmp_path: Path) -> None:
+    for name in ("video0", "video1"):
+        (tmp_path / "sys" / name).mkdir(parents=True)
+        (tmp_path / name).touch()
+    by_id = tmp_path / "by-id"
+    by_id.mkdir()
+    (by_id / "usb-Maker_Card_123-video-index0").symlink_to(tmp_path / "video1")
+    assert list(devices(tmp_path / "sys", by_id)) == [
+        "v4l2:/dev/video0",
+        f"v4l2:{by_id}/usb-Maker_Card_123-video-index0",
+    ]

@@ -80,7 +80,10 @@ def to_rgb(picture: av.VideoFrame, name: str) -> NDArray[np.uint8]:
     """uint8 [H, W, 3]; any pixel format, 16 bits included, through FFmpeg's own conversion. Raises SourceError."""
     check_size(picture.width, picture.height, name)  # it may change in mid-stream
     # one thread: sharing out half a millisecond of work takes more processor time than the work itself
-    return np.asarray(picture.to_ndarray(format="rgb24", threads=1), np.uint8)
+    rgb = picture.to_ndarray(format="rgb24", threads=1)
+    if picture.format.name == "rgb24":  # nothing was converted: these are the device's own buffers, gone when it closes
+        return np.array(rgb, np.uint8)
+    return np.asarray(rgb, np.uint8)
 
 
 def reason(error: BaseException) -> str:

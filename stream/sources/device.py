@@ -19,6 +19,9 @@ from stream.types import Frame, ScanArea
 SYSFS = Path("/sys/class/video4linux")
 """Where Linux lists its capture devices."""
 
+BY_ID = Path("/dev/v4l/by-id")
+"""Where udev links them by maker and serial number."""
+
 OPEN_TIMEOUT_S = 5.0
 """A card without a cable may never deliver the first picture that opening waits for."""
 
@@ -119,9 +122,8 @@ class DeviceSource(Closing):
                     index += 1
         except OPEN_ERRORS as error:
             if not self._closed.is_set():
-                raise SourceError(
-                    f"{self.name} broke off after {index} frames ({reason(error)}). Was it unplugged? {LIST}"
-                ) from error
+                mend = f"Was it unplugged? {LIST}" if index else MENDS.get(getattr(error, "errno", 0) or 0, LIST)
+                raise SourceError(f"{self.name} broke off after {index} frames ({reason(error)}). {mend}") from error
 
     def close(self) -> None:
         """End ``frames``, which then lets go of the device: FFmpeg must not lose it while it reads."""
@@ -183,11 +185,15 @@ class LavfiSource(DeviceSource):
         return time.monotonic_ns() if pace.wait(pts_s) else None
 
 
-def devices(sysfs: Path = SYSFS) -> dict[str, str]:
-    """URI -> name of every capture device that the kernel knows, in order; empty where there is none."""
+def devices(sysfs: Path = SYSFS, by_id: Path = BY_ID) -> dict[str, str]:
+    """URI -> name of every capture device that the kernel knows, in order; empty where there is none.
+
+    The URI is by the card's own path where there is one: its number changes when it is plugged in again.
+    """
     found = [path for path in sysfs.glob("video*") if path.name[5:].isdecimal()]
     found.sort(key=lambda path: int(path.name[5:]))
-    return {f"v4l2:/dev/{path.name}": _device_name(path) for path in found}
+    own = {link.resolve().name: link for link in by_id.glob("*")}
+    return {f"v4l2:{own.get(path.name, Path('/dev') / path.name)}": _device_name(path) for path in found}
 
 
 def _device_name(folder: Path) -> str:
