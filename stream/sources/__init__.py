@@ -7,7 +7,7 @@ from typing import Protocol, cast
 
 from stream.errors import UsageError
 from stream.sources.base import Source
-from stream.sources.uri import IMAGE_SUFFIXES, is_path, split
+from stream.sources.uri import ADDRESSES, IMAGE_SUFFIXES, is_path, split
 
 SOURCES = {
     "file": "stream.sources.file:FileSource",
@@ -16,11 +16,11 @@ SOURCES = {
     "v4l2": "stream.sources.device:DeviceSource",
     "lavfi": "stream.sources.device:LavfiSource",
     "phantom": "stream.sources.phantom:PhantomSource",
-}
+} | dict.fromkeys(sorted(ADDRESSES - {"igtl"}), "stream.sources.network:NetworkSource")
 """Scheme of the URI -> module:Class. ``file`` and ``images`` are also what a plain path becomes."""
 
-COMES_AND_GOES = frozenset({"v4l2"})
-"""Kinds of SOURCES that can be unplugged, and come back."""
+COMES_AND_GOES = ADDRESSES | {"v4l2"}
+"""Kinds of SOURCES that can be unplugged or lost, and come back."""
 
 ON_DISK = frozenset({"file", "images"})
 """Kinds of SOURCES that decode what somebody else wrote."""

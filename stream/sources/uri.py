@@ -1,5 +1,6 @@
 """What did the user ask for? ``scheme:target?key=value&key=value``, checked at the door."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
@@ -16,6 +17,11 @@ FPS_LIMIT = 1000.0
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
 """Files that are one picture; any other file is taken for a video."""
+
+ADDRESSES = frozenset({"http", "https", "igtl", "rtsp", "rtsps", "srt", "tcp", "udp"})
+"""Schemes of addresses, ``scheme://host:port/...``, which stay whole: they may hold any letter, and passwords."""
+
+HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]*)(:\d{1,5})?", re.ASCII)
 
 LONGEST_NAME = 200
 """Letters of a name that a message repeats."""
@@ -96,14 +102,33 @@ class Options:
 
 
 def split(uri: str) -> tuple[str | None, str, str]:
-    """Scheme (None for a path), target and query text of a URI. An existing path wins over any other reading."""
+    """Scheme (None for a path), target and query text of a URI. An existing path wins over any other reading.
+
+    The target of ADDRESSES is the whole URI.
+    """
     if is_path(uri):
         return None, uri, ""
     scheme, colon, rest = uri.partition(":")
     if not colon or not scheme.isalnum() or len(scheme) == 1:  # C:\clips is a path
         scheme, rest = "", uri
+    if scheme.lower() in ADDRESSES:
+        return scheme.lower(), uri, ""
     target, _, query = rest.partition("?")
     return scheme.lower() or None, target, query
+
+
+def shown(uri: str) -> str:
+    """``uri`` fit to be shown: of an address only ``scheme://host:port``, for names, paths and options may be secrets.
+
+    Not even the host where it cannot be told from a password, as in ``rtsp://user:pass/word@host``.
+    """
+    before, slashes, rest = uri.partition("://")
+    if not slashes:
+        return printable(uri)
+    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    host = authority.rpartition("@")[2]
+    clear = "@" not in rest[len(authority) :] and HOST.fullmatch(host)
+    return printable(f"{before}://{host if clear else '...'}")
 
 
 def printable(text: str) -> str:

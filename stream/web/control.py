@@ -16,7 +16,7 @@ from stream.pipeline import Pipeline
 from stream.sinks.base import Sink
 from stream.sources import open_source
 from stream.sources.device import devices
-from stream.sources.uri import split
+from stream.sources.uri import shown, split
 from stream.web.viewer import Broadcast
 
 PHANTOM = "phantom:"
@@ -144,8 +144,8 @@ class Control:
 
 
 def label(uri: str) -> str:
-    """How a source is called on the page: a path by its last part only, for the rest may name a patient."""
+    """How a source is called on the page: a path by its last part, for the rest may name a patient; no passwords."""
     scheme, target, _ = split(uri)
     if scheme is None or scheme in ("file", "images"):
         return Path(target).name
-    return "phantom (synthetic)" if uri == PHANTOM else uri
+    return "phantom (synthetic)" if uri == PHANTOM else shown(uri)

@@ -1,0 +1,145 @@
+"""What FFmpeg receives over a network: RTSP, MPEG-TS over TCP, UDP or SRT, MPEG-TS and MJPEG over HTTP."""
+
+import time
+from collections.abc import Iterator
+from threading import Lock
+from typing import Self
+
+import av
+from av.container import InputContainer
+
+from stream.errors import SourceError, UsageError
+from stream.sources.base import Closing
+from stream.sources.decode import LIMITS, OPEN_ERRORS, pictures, to_rgb, video_stream
+from stream.sources.uri import shown
+from stream.types import Frame, ScanArea
+
+OPEN_TIMEOUT_S = 5.0
+"""For the sender to answer, and again for FFmpeg to find the video in what it sends."""
+
+SILENCE_S = 2.0
+"""A sender that says nothing for longer is gone. So ``close`` can take this long to end ``frames``, but only during a
+silence: FFmpeg cannot be told from outside to stop waiting."""
+
+LEAST_STEP_S = 1e-6
+"""Between two frames that one packet completed."""
+
+PROTOCOLS = {"protocol_whitelist": "http,https,rtp,srt,tcp,tls,udp", "format_whitelist": "mjpeg,mpegts,mpjpeg,rtsp"}
+"""Nothing that a sender says makes FFmpeg open a file or a playlist."""
+
+PROMPT = {
+    "analyzeduration": "500000",  # microseconds; FFmpeg's own 5 s would be spent waiting
+    "probesize": "500000",  # bytes; a key frame of 1080p
+    "fpsprobesize": "0",  # a rate is not worth a wait
+    "flags": "low_delay",
+    "rtsp_transport": "tcp",  # a lost UDP packet spoils the picture up to the next key frame
+    "fifo_size": "4096",  # of 188 bytes: 0.8 s of UDP at 8 Mbit/s; what is older is lost, not late
+    "overrun_nonfatal": "1",
+}
+"""Less waiting, and no queue in which a picture could grow old. FFmpeg ignores what a protocol does not know.
+
+Not ``nobuffer``: it throws away what was read while opening, and with it the key frame.
+"""
+
+MENDS: dict[type[BaseException], str] = {
+    av.ConnectionRefusedError: "Nothing listens there: is the sender on, and is the port right?",
+    av.ExitError: f"Nothing came for {OPEN_TIMEOUT_S:.0f} s: is the sender on, and on this network?",
+    av.HTTPUnauthorizedError: "Write the name and password as scheme://name:password@host.",
+    av.ArgumentError: "Expected RTSP, MPEG-TS or MJPEG, and no playlist.",
+    av.InvalidDataError: "Expected RTSP, MPEG-TS or MJPEG, and no playlist.",
+    av.ProtocolNotFoundError: "This build of PyAV cannot receive it; one that was built against FFmpeg with it can.",
+}
+"""What FFmpeg raises -> how to mend it."""
+
+CHECK = "Check the address and the cable."
+
+
+class NetworkSource(Closing):
+    """A stream at ``uri``: ``rtsp://host/path``, ``udp://:5000``, ``tcp://host:port``, ``srt://``, ``http://``.
+
+    ``pts_s`` is the time of arrival: senders start anew, wrap around, or tell no times at all. FFmpeg knows that an
+    MPEG-TS picture is whole when the next one begins, a frame later, unless the sender tells its length
+    (``-omit_video_pes_length 0``). The name is scheme, host and port; whatever else the URI holds is in no message.
+    Raises SourceError if nothing answers or nothing is understood, and from ``frames`` after SILENCE_S of silence.
+    """
+
+    live, synthetic = True, False
+    scan_area: ScanArea | None = None
+
+    def __init__(self, uri: str) -> None:
+        super().__init__()
+        self.name, self.damaged = shown(uri), 0
+        self._reading = False
+        self._guard = Lock()
+        self._container = connect(uri, self.name)
+        try:
+            rate = video_stream(self._container, self.name).average_rate
+        except SourceError:
+            self._container.close()
+            raise
+        self.fps = float(rate) if rate else None
+
+    @classmethod
+    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
+        """See ``stream.sources.open_source``; a sender is always live. What follows a ``?`` is the protocol's."""
+        if "://" not in target:
+            raise UsageError(f"{target.partition(':')[0]}: names no host. Expected an address like rtsp://host/path")
+        return cls(target)
+
+    def frames(self) -> Iterator[Frame]:
+        """See ``stream.sources.base.Source``. Can be called once; ends where a sender hangs up."""
+        with self._guard:
+            if self._closed.is_set():
+                return
+            self._reading = True
+        index, first_ns, pts_s = 0, None, -LEAST_STEP_S
+        try:
+            with self._container as container:
+                stream = container.streams.video[0]
+                stream.thread_type = "SLICE"  # whole-frame threads would add a frame of delay each
+                asked_ns = time.monotonic_ns()
+                for arrived_ns, picture in pictures(container, stream, self._closed):
+                    if arrived_ns - asked_ns > SILENCE_S * 1e9:  # FFmpeg giving up hands out its unfinished picture
+                        raise SourceError(silent(self.name))
+                    if picture is None:
+                        self.damaged += 1
+                    else:
+                        first_ns = arrived_ns if first_ns is None else first_ns
+                        pts_s = max((arrived_ns - first_ns) / 1e9, pts_s + LEAST_STEP_S)
+                        yield Frame(index, arrived_ns, pts_s, to_rgb(picture, self.name), self.name)
+                    index += 1
+                    asked_ns = time.monotonic_ns()
+        except OPEN_ERRORS as error:
+            if not self._closed.is_set():
+                raise SourceError(broken_off(error, self.name)) from None
+
+    def close(self) -> None:
+        """End ``frames``, which then lets go of the connection: FFmpeg must not lose it while it reads."""
+        super().close()
+        with self._guard:
+            if not self._reading:
+                self._container.close()
+
+
+def connect(uri: str, name: str) -> InputContainer:
+    """Raises SourceError that tells only ``name``, in its traceback too: FFmpeg's own errors repeat the address."""
+    try:
+        return av.open(uri, options=LIMITS | PROTOCOLS | PROMPT, timeout=(OPEN_TIMEOUT_S, SILENCE_S))
+    except OPEN_ERRORS as error:
+        mend = MENDS.get(type(error), CHECK)
+        raise SourceError(f"{name} cannot be opened ({said(error)}). {mend}") from None
+
+
+def broken_off(error: BaseException, name: str) -> str:
+    """How a stream ended, in one line."""
+    return silent(name) if isinstance(error, av.ExitError) else f"{name} broke off ({said(error)}). {CHECK}"
+
+
+def silent(name: str) -> str:
+    """A silence, in one line."""
+    return f"{name} sent no picture for {SILENCE_S:.0f} s. Is the sender still on?"
+
+
+def said(error: BaseException) -> str:
+    """What FFmpeg says went wrong, in its fixed words alone."""
+    return str(error.strerror) if isinstance(error, av.FFmpegError) else type(error).__name__

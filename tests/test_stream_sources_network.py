@@ -1,0 +1,144 @@
+"""Real senders on loopback sockets: received, killed, started again, and no secret of an address is ever told."""
+
+import socket
+import traceback
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import psutil
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from stream.errors import SourceError, StreamError, UsageError
+from stream.sources import network, open_here, open_source, supervised
+from stream.sources.uri import shown
+from stream.web.control import label
+from tests.clips import picture
+from tests.senders import PASSWORD, Sender
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sent")
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp", "http", "http-ts", "rtsp"])
+def test_what_is_sent_arrives(kind: str, folder: Path) -> None:
+    with Sender(kind, folder) as sender, open_here(sender.uri) as source:
+        frames = list(islice(source.frames(), 20))
+        assert source.name == f"{sender.uri.partition(':')[0]}://127.0.0.1:{sender.port}"
+    assert [frame.index for frame in frames[1:]] == [frame.index + 1 for frame in frames[:-1]]
+    errors = [np.abs(frames[-1].rgb.astype(int) - picture(number)).mean() for number in range(400)]
+    assert min(errors) < 20  # against 50 for any other picture
+
+
+@pytest.mark.parametrize("kind", ["tcp", "http", "rtsp"])
+def test_a_sender_that_is_killed_ends_the_frames(kind: str, folder: Path) -> None:
+    with Sender(kind, folder) as sender, open_here(sender.uri) as source:
+        frames = source.frames()
+        next(frames)
+        sender.kill()
+        with suppress(SourceError):  # by protocol an end or a break
+            list(frames)
+        assert next(frames, None) is None
+
+
+def test_a_silence_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "SILENCE_S", 1.0)
+    with Sender("udp", folder) as sender, open_here(sender.uri) as source:
+        frames = source.frames()
+        next(frames)
+        sender.kill()
+        with pytest.raises(SourceError, match="sent no picture for 1 s"):
+            list(frames)
+
+
+def test_close_from_another_thread_ends_a_silent_stream(folder: Path) -> None:
+    with Sender("udp", folder) as sender:
+        source = open_here(sender.uri)
+        reader = Thread(target=lambda: list(source.frames()))
+        reader.start()
+    source.close()
+    reader.join(20)
+    assert not reader.is_alive()
+
+
+def test_twenty_restarts_of_the_sender_are_survived_without_growth(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervised, "FIRST_WAIT_S", 0.05)
+    monkeypatch.setattr(supervised, "LONGEST_WAIT_S", 0.1)
+    process, held = psutil.Process(), []
+    sender = Sender("tcp", folder).__enter__()
+    with open_source(sender.uri) as source:
+        frames = source.frames()
+        for round_ in range(20):
+            index = next(frames).index
+            sender.kill()
+            sender = Sender("tcp", folder, sender.port).__enter__()
+            while source.reopened <= round_:
+                frame = next(frames)
+            assert frame.index > index
+            held.append((process.num_threads(), process.num_fds()))
+        sender.kill()
+    assert held[-1] <= max(held[:3])
+
+
+def test_nobody_there_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(SourceError, match="Nothing listens there"):
+        open_source(f"tcp://127.0.0.1:{port}")
+
+
+def test_a_sender_that_accepts_and_says_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "OPEN_TIMEOUT_S", 0.3)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        pytest.raises(SourceError, match=r"127\.0\.0\.1.*Nothing came"),
+    ):
+        open_source(f"http://user:{PASSWORD}@127.0.0.1:{server.getsockname()[1]}/video?token={PASSWORD}")
+
+
+def test_a_playlist_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(
+                    b"HTTP/1.0 200 OK\r\n\r\n#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///a.ts\n"
+                )
+
+        Thread(target=answer, daemon=True).start()
+        with pytest.raises(SourceError, match="no playlist"):
+            open_source(f"http://127.0.0.1:{server.getsockname()[1]}/a.m3u8")
+
+
+def test_an_address_without_a_host_is_wrong_use() -> None:
+    with pytest.raises(UsageError, match="rtsp: names no host"):
+        open_source("rtsp:camera")
+
+
+SECRET = st.text(st.sampled_from("QXZ0123456789/?#@:&=%\\ é"), min_size=6, max_size=12).map(lambda text: f"Q{text}Z")
+
+
+@given(
+    SECRET,
+    st.sampled_from(["rtsp", "srt", "http", "tcp", "igtl", "nope"]),
+    st.sampled_from(["user:{}@{}", "{}@{}", "{1}/path?token={0}", "{1}?passphrase={0}", "{1}/{0}", "{1}#{0}"]),
+)
+@example("Qp/w@rdZ", "rtsp", "user:{}@{}")
+@example("Q8554Z", "http", "{1}?{0}")
+def test_no_secret_is_told(secret: str, scheme: str, form: str) -> None:
+    uri = f"{scheme}://{form.format(secret, '127.0.0.1:1')}"
+    assert secret not in shown(uri) + label(uri) + label(f"faults:die@1+1/{uri}")
+    with pytest.raises(StreamError) as caught:
+        open_here(uri)
+    assert secret not in "".join(traceback.format_exception(caught.value))
+    assert len(str(caught.value).splitlines()) == 1
