@@ -56,7 +56,6 @@ def opening(*connections: Connection | SourceError) -> Callable[[], Connection]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervised, "FIRST_WAIT_S", 0.001)
     monkeypatch.setattr(supervised, "LONGEST_WAIT_S", 0.002)
-    monkeypatch.setattr(supervised, "STABLE_S", 0.0)
 
 
 def test_counts_and_times_go_on_over_a_break() -> None:
@@ -161,15 +160,16 @@ def test_a_wait_grows_from_the_first_to_the_longest(failures: int, chance: float
     assert wait >= wait_s(failures, 0.0) * (1 - JITTER)
 
 
-def test_a_connection_that_dies_at_once_waits_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervised, "STABLE_S", 3600.0)
-    failures: list[int] = []
-
-    def waits(count: int, chance: float) -> float:
-        failures.append(count)
-        return 0.0
-
-    monkeypatch.setattr(supervised, "wait_s", waits)
-    with SupervisedSource(lambda: Connection(1, "flaps")) as source:
-        list(islice(source.frames(), 4))
-    assert failures == [1, 2, 3]
+def test_a_connection_that_dies_again_and_again_is_left_alone_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervised, "LONGEST_WAIT_S", 3600.0)
+    monkeypatch.setattr(supervised, "wait_s", lambda failures, chance: 0.0)
+    monkeypatch.setattr(supervised, "STORM", 5)
+    seen: list[int] = []
+    source = SupervisedSource(lambda: Connection(1, "flaps"))
+    reader = threading.Thread(target=lambda: seen.extend(frame.index for frame in source.frames()))
+    reader.start()
+    reader.join(1)
+    source.close()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert len(seen) == 6

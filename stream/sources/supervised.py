@@ -4,8 +4,10 @@ import logging
 import math
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 from threading import Thread
 
 from stream.errors import SourceError
@@ -27,8 +29,9 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 JITTER = 0.2
 """Share by which a wait is shortened at random: many viewers of one sender must not come back at the same moment."""
 
-STABLE_S = 1.0
-"""A connection that lived for less counts as another failure: one that opens and dies in turn is not a recovery."""
+STORM, STORM_S = 30, 60.0
+"""After so many recoveries in so many seconds the next attempt waits for LONGEST_WAIT_S: what opens and dies in turn is
+no recovery."""
 
 log = logging.getLogger(__name__)
 
@@ -74,17 +77,18 @@ class SupervisedSource(Closing):
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``. ``pts_s`` jumps by the length of an outage."""
-        failures = 0
+        recoveries_s: deque[float] = deque(maxlen=STORM)
         while not self._closed.is_set():
-            opened_s, before = time.monotonic(), self._next_index
             try:
                 with self._inner:
                     yield from self._connection()
                 self.trouble = f"{self.name} ended"
             except SourceError as error:
                 self.trouble = str(error)
-            stable = self._next_index > before and time.monotonic() - opened_s >= STABLE_S
-            failures = self._open_again(0 if stable else failures)
+            now_s = time.monotonic()
+            storm = len(recoveries_s) == STORM and now_s - recoveries_s[0] < STORM_S
+            recoveries_s.append(now_s)
+            self._open_again(LONGEST_WAIT_S if storm else 0.0)
 
     def close(self) -> None:
         """End ``frames``, also while it waits for the next attempt."""
@@ -114,14 +118,13 @@ class SupervisedSource(Closing):
             self._next_index = index + 1
             yield replace(frame, index=index, pts_s=self._last_pts_s, source=self.name)
 
-    def _open_again(self, failures: int) -> int:
-        """Try until it opens or this source is closed. Takes and returns the failures in a row."""
-        while True:
-            failures += 1
-            pause_s = wait_s(failures, random.random())
+    def _open_again(self, least_s: float) -> None:
+        """Try until it opens or this source is closed; the first attempt comes after ``least_s`` or more."""
+        for failures in count(1):
+            pause_s = max(wait_s(failures, random.random()), least_s if failures == 1 else 0.0)
             log.warning("%s; trying again in %.0f s", self.trouble, pause_s)
             if self._closed.wait(pause_s):
-                return failures
+                return
             try:
                 inner = self._again()
             except SourceError as error:
@@ -132,7 +135,7 @@ class SupervisedSource(Closing):
             self.reopened += 1
             if self._closed.is_set():  # while it was being opened
                 self._inner.close()
-            return failures
+            return
 
     def _watch(self) -> None:
         while not self._closed.wait(WATCH_S):
