@@ -17,6 +17,7 @@ from stream.errors import StreamError
 from stream.handover import STOPPED, EveryFrame, Handover, LatestFrame
 from stream.overlay import Labels, draw
 from stream.scan_area import blank_outside, full_frame, parse_scan_area
+from stream.signal import SignalGate
 from stream.sinks.base import Session, Sink
 from stream.smoothing import NOTHING, Smoother
 from stream.sources.base import Source
@@ -77,6 +78,7 @@ class Pipeline:
         self._given_area = parse_scan_area(config.scan_area) if config.scan_area else None
         self._smoother = Smoother(engine.spec, config)
         self._board = Board(live=source.live, timeline_s=config.timeline_s)
+        self._gate = SignalGate(still=source.still)
         self._analyzer = Analyzer(engine, self._board.stages)
         self._sinks = list(sinks)
         self._on_view = on_view
@@ -170,7 +172,9 @@ class Pipeline:
             with self._board.stages.measure("analysis", times):
                 area = self._area(frame)
                 frame = blank_outside(frame, area)
-                outcome = self._analyzer.analyse(frame, area)
+                with self._board.stages.measure("signal"):
+                    refusal = self._gate.refusal(frame, area)
+                outcome = self._analyzer.analyse(frame, area) if refusal is None else refusal
             with self._board.stages.measure("smoothing", times):
                 assessment = self._smoother.update(frame, area, outcome, time.monotonic_ns())
         except BaseException:

@@ -45,8 +45,10 @@ class Smoother:
         """Take one frame's outcome in and say what holds now; ``now_ns`` is monotonic, only for the age."""
         age_ms = (now_ns - frame.captured_ns) / 1e6
         if isinstance(outcome, NotAnalysed):
+            if not outcome.failed:  # what was seen before it was another picture; a fault of ours changes nothing there
+                self._log_probabilities = None
             return Assessment(
-                frame.index, area, State.NOT_ANALYSED, outcome.reason, NOTHING, NOTHING, None, None, None, age_ms
+                frame.index, area, outcome.state, outcome.reason, NOTHING, NOTHING, None, None, None, age_ms
             )
         smoothed = self._smooth(outcome.probabilities, frame.pts_s)
         seen_s = frame.pts_s - self._since_s

@@ -80,10 +80,13 @@ class NotAnalysed:
 
     reason: str
     failed: bool = False
+    state: State = State.NOT_ANALYSED
 
     def __post_init__(self) -> None:
         if not self.reason:
             raise ValueError("a frame that is not analysed needs a reason")
+        if self.state not in (State.NOT_ANALYSED, State.FROZEN, State.NO_SIGNAL):
+            raise ValueError(f"a frame that is not analysed cannot be {self.state}")
 
 
 @dataclass(frozen=True)

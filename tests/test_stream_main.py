@@ -32,7 +32,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stream = container.add_stream("libx264", rate=Fraction(25))
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         for _ in range(12):
-            picture = noise.integers(0, 120, (64, 96, 3), np.uint8)
+            picture = noise.integers(0, 120, (64, 96, 1), np.uint8).repeat(3, axis=2)
             picture[20:40, 40:60] = 230
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))

@@ -61,7 +61,8 @@ class Clip(Closing):
                 self.damaged += 1
                 continue
             self._hold(index)
-            rgb = np.random.default_rng(index).integers(0, 256, (60, 80, 3), np.uint8)
+            grey = np.random.default_rng(index).integers(0, 256, (60, 80, 1), np.uint8)
+            rgb = np.ascontiguousarray(grey.repeat(3, axis=2))
             yield Frame(index, 1, index / self.fps, rgb, self.name)
         if self._error is not None:
             raise self._error

@@ -90,6 +90,15 @@ def test_a_frame_that_is_not_analysed_says_why_and_shows_no_old_value() -> None:
     assert found.attention is None
 
 
+@pytest.mark.parametrize(("failed", "after"), [(False, State.WARMING_UP), (True, State.CLEAR_FINDING)])
+def test_a_refused_picture_forgets_what_was_seen_and_a_fault_of_ours_does_not(failed: bool, after: State) -> None:
+    smoother = Smoother(SPEC, StreamConfig())
+    for pts_s in (0.0, 0.2, 0.4):
+        feed(smoother, pts_s, MALIGNANT)
+    smoother.update(frame(0.5), AREA, NotAnalysed("frozen", failed=failed), now_ns=6_000_000)
+    assert feed(smoother, 0.6, MALIGNANT).state is after
+
+
 @pytest.mark.parametrize(
     ("probabilities", "state", "finding", "shown"),
     [

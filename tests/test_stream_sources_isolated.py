@@ -21,7 +21,9 @@ def clip(tmp_path: Path) -> str:
 
 
 def decoders() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "stream.sources.isolated" in child.cmdline()]
+    children = psutil.Process().children()
+    alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if "stream.sources.isolated" in child.cmdline()]
 
 
 def test_frames_are_those_of_the_file(clip: str) -> None:

@@ -43,6 +43,10 @@ class Source(Protocol):
         """Frames that arrived but could not be decoded whole. Each used up a ``Frame.index`` and was not handed on."""
 
     @property
+    def still(self) -> bool:
+        """Pictures that need not move: a folder of them, or a single one."""
+
+    @property
     def trouble(self) -> str | None:
         """Why nothing comes for now, where the source knows."""
 
@@ -69,6 +73,7 @@ class Source(Protocol):
 class Closing:
     """The part of a source that is the same in all: ``with`` closes it, and ``close`` ends a wait in ``frames``."""
 
+    still: bool = False
     trouble: str | None = None
     reopened: int = 0
 

@@ -26,6 +26,7 @@ class ImageSource(Closing):
     """Raises SourceError if there is no picture. One that cannot be decoded breaks the stream off, named."""
 
     synthetic = False
+    still = True
     scan_area: ScanArea | None = None
 
     def __init__(self, path: Path, *, fps: float = DEFAULT_FPS, live: bool = False, loop: bool = False) -> None:

@@ -81,21 +81,20 @@ class IsolatedSource(Closing):
             raise
         self.name = printable(facts["name"])
         self.fps: float | None = facts["fps"]
-        self.synthetic = bool(facts["synthetic"])
+        self.synthetic, self.still = bool(facts["synthetic"]), bool(facts["still"])
         self.scan_area = None if facts["scan_area"] is None else ScanArea(**facts["scan_area"])
 
     def frames(self) -> Iterator[Frame]:
-        """See ``stream.sources.base.Source``."""
+        """See ``stream.sources.base.Source``. Can be called once; ends the child with it."""
         pace = Pace(self._closed)
-        while not self._closed.is_set():
-            facts, pixels = self._receive()
-            if pixels is None:
-                return
-            if self.live and not pace.wait(facts["pts_s"]):
-                return
-            captured_ns = time.monotonic_ns() if self.live else facts["captured_ns"]
-            spacing = None if facts["mm_per_px"] is None else tuple(facts["mm_per_px"])
-            yield Frame(facts["index"], captured_ns, facts["pts_s"], pixels, self.name, spacing)
+        with self:
+            while not self._closed.is_set():
+                facts, pixels = self._receive()
+                if pixels is None or (self.live and not pace.wait(facts["pts_s"])):
+                    return
+                captured_ns = time.monotonic_ns() if self.live else facts["captured_ns"]
+                spacing = None if facts["mm_per_px"] is None else tuple(facts["mm_per_px"])
+                yield Frame(facts["index"], captured_ns, facts["pts_s"], pixels, self.name, spacing)
 
     def close(self) -> None:
         """End the child, whatever it is doing, and so ``frames``."""
@@ -178,7 +177,8 @@ def main(uri: str, loop: bool, out: BinaryIO) -> None:
     try:
         with open_here(uri, live=False, loop=loop) as source:
             area = None if source.scan_area is None else asdict(source.scan_area)
-            _send(out, {"name": source.name, "fps": source.fps, "synthetic": source.synthetic, "scan_area": area})
+            told = {key: getattr(source, key) for key in ("name", "fps", "synthetic", "still")}
+            _send(out, told | {"scan_area": area})
             try:
                 for frame in source.frames():
                     facts = {key: getattr(frame, key) for key in ("index", "captured_ns", "pts_s", "mm_per_px")}

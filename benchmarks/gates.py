@@ -1,0 +1,283 @@
+"""python -m benchmarks.gates: how often do the gates refuse a real scan, and how often do they let pass what is none?
+
+Real B-mode stills must pass, as they are and enlarged to a screen of 1080 rows. What must be refused is made: test
+patterns, frozen and recycled feeds, colour painted into real stills, two stills side by side, a scan faded out below
+its surface. The thresholds of stream/signal.py were set on BUSI and BUS-BRA; UDIAT was only counted.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.report import machine
+from stream.__main__ import exit_codes
+from stream.errors import UsageError
+from stream.signal import FREEZE_S, SignalGate
+from stream.timing import summarise
+from stream.types import Frame, NotAnalysed, ScanArea
+from train.datasets import DataError, load
+
+Picture = NDArray[np.uint8]
+
+Paint = Callable[[Picture, np.random.Generator], Picture]
+
+SETS = ("busi", "busbra", "udiat")
+SCREEN_ROWS = 1080
+FPS = 30.0
+MADE = 200
+"""Stills that things are painted into, evenly from BUSI and BUS-BRA."""
+
+CALLS = 500
+"""Of all gates together on one 1920x1080 picture, for the cost."""
+
+out = Console()
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Of ``n`` inputs of one group ``refused`` were refused, for ``reasons``; ``must_refuse`` says what is right."""
+
+    group: str
+    must_refuse: bool
+    n: int
+    refused: int
+    reasons: dict[str, int]
+
+    @property
+    def right(self) -> float:
+        """Share of right answers."""
+        return (self.refused if self.must_refuse else self.n - self.refused) / self.n
+
+
+@app.command()
+def main(
+    data: Annotated[Path, typer.Option(help="folder with busi, busbra and udiat")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
+) -> None:
+    """Count what the gates refuse, rightly and wrongly, and what they cost."""
+    with exit_codes():
+        try:
+            stills = {name: [rgb(sample.grey()) for sample in load(data / name)] for name in SETS}
+        except DataError as error:
+            raise UsageError(f"--data {data}: {error}. Expected the folders {', '.join(SETS)} in it.") from error
+        rows = [*pass_rows(stills), *refuse_rows(stills)]
+        cost_ms = asdict(cost(stills["busi"][0]))
+        show(rows, cost_ms)
+        if json_file is not None:
+            told = [asdict(row) | {"right": row.right} for row in rows]
+            json_file.write_text(json.dumps({"machine": machine(), "rows": told, "cost_1080p": cost_ms}, indent=1))
+
+
+def pass_rows(stills: dict[str, list[Picture]]) -> Iterator[Row]:
+    """Real B-mode, as it is and as large as on a screen; small coloured marks on it."""
+    for name, pictures in stills.items():
+        yield count(f"{name} stills", False, map(verdict, pictures))
+        yield count(f"{name} stills, {SCREEN_ROWS} rows", False, (verdict(enlarged(each)) for each in pictures))
+    yield count("small coloured marks", False, (verdict(marked(each)) for each in some(stills)))
+
+
+def refuse_rows(stills: dict[str, list[Picture]]) -> Iterator[Row]:
+    """What is made. Every input is judged after it has been there for longer than FREEZE_S where it is a feed."""
+    chance = np.random.default_rng(0)
+    pictures = some(stills)
+    pairs = list(zip(pictures[::2], pictures[1::2], strict=True))
+    dead = [feed(*each, chance) for each in product(patterns(), (0, 1, 2))]
+    yield count("no-signal patterns, first frame", True, (verdict(each[0]) for each in dead))
+    yield count("no-signal patterns", True, map(verdict_of_feed, dead))
+    for sigma in (0, 1, 2):
+        yield count(f"frozen, capture noise {sigma}", True, (verdict_of_feed(feed(x, sigma, chance)) for x in pictures))
+    recycled = (pictures[start : start + 4] for start in range(0, len(pictures), 4))
+    yield count("four buffers recycled", True, (verdict_of_feed(same_size(each)) for each in recycled))
+    for name, paint in (("Doppler", doppler), ("elastography", elastography)):
+        yield count(f"{name} box", True, (verdict(paint(each, chance)) for each in pictures))
+    for share in (0.02, 0.04):
+        yield count(f"two stills, gap {share:.0%}", True, (verdict(side_by_side(*pair, share)) for pair in pairs))
+    yield count("two stills, no gap", True, (verdict(side_by_side(*pair, 0.0)) for pair in pairs))
+    yield count("probe in air", True, (verdict(in_air(each, chance)) for each in pictures))
+
+
+def count(group: str, must_refuse: bool, verdicts: Iterable[NotAnalysed | None]) -> Row:
+    """One row of what the gates said."""
+    said = list(verdicts)
+    reasons = Counter(each.reason for each in said if each is not None)
+    return Row(group, must_refuse, len(said), reasons.total(), dict(reasons.most_common()))
+
+
+def verdict(picture: Picture) -> NotAnalysed | None:
+    """Of one picture, uint8 [H, W, 3]."""
+    return SignalGate(still=True).refusal(*framed(picture, 0.0))
+
+
+def verdict_of_feed(pictures: list[Picture]) -> NotAnalysed | None:
+    """Of the last frame of a feed that repeats ``pictures`` for a little longer than FREEZE_S."""
+    gate, last = SignalGate(), None
+    for index in range(round((FREEZE_S + 0.5) * FPS)):
+        last = gate.refusal(*framed(pictures[index % len(pictures)], index / FPS))
+    return last
+
+
+def framed(picture: Picture, pts_s: float) -> tuple[Frame, ScanArea]:
+    """All of it as scan area."""
+    height, width = picture.shape[:2]
+    return Frame(0, 0, pts_s, picture, "made"), ScanArea(0, 0, width, height, "full")
+
+
+def cost(picture: Picture) -> object:
+    """Percentiles of all gates together on a 1920x1080 picture."""
+    frame, area = framed(np.asarray(cv2.resize(picture, (1920, 1080), interpolation=cv2.INTER_CUBIC), np.uint8), 0.0)
+    gate, samples_ns = SignalGate(), []
+    for _ in range(CALLS):
+        start_ns = time.perf_counter_ns()
+        gate.refusal(frame, area)
+        samples_ns.append(time.perf_counter_ns() - start_ns)
+    return summarise(samples_ns)
+
+
+def some(stills: dict[str, list[Picture]]) -> list[Picture]:
+    """MADE stills, evenly from the two sets that may be used."""
+    pool = stills["busi"] + stills["busbra"]
+    return [pool[index] for index in np.linspace(0, len(pool) - 1, MADE).astype(int)]
+
+
+def rgb(grey: Picture) -> Picture:
+    """uint8 [H, W] as [H, W, 3]."""
+    return np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2))
+
+
+def enlarged(picture: Picture) -> Picture:
+    """With SCREEN_ROWS rows, as a scanner's screen shows it."""
+    factor = SCREEN_ROWS / picture.shape[0]
+    return np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def feed(picture: Picture, sigma: int, chance: np.random.Generator) -> list[Picture]:
+    """The same picture as a card captures it some times, with noise of ``sigma`` grey levels."""
+    return [noisy(picture, sigma, chance) for _ in range(8 if sigma else 1)]
+
+
+def noisy(picture: Picture, sigma: int, chance: np.random.Generator) -> Picture:
+    """With capture noise of ``sigma`` grey levels, and as MJPEG brings it; untouched with 0."""
+    if sigma == 0:
+        return picture
+    spoilt = np.clip(picture + chance.normal(0, sigma, picture.shape), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", spoilt)[1], cv2.IMREAD_COLOR), np.uint8)
+
+
+def patterns() -> list[Picture]:
+    """What grabbers and cables show without a scanner, uint8 [480, 640, 3]."""
+    shape = (480, 640, 3)
+    plain = [
+        np.full(shape, colour, np.uint8) for colour in ((0, 0, 0), (0, 0, 255), (16, 16, 16), (0, 128, 0), (255,) * 3)
+    ]
+    bars = np.array([(191,) * 3, (191, 191, 0), (0, 191, 191), (0, 191, 0), (191, 0, 191), (191, 0, 0), (0, 0, 191)])
+    across = np.linspace(0, 255, 640).astype(np.uint8)[None, :, None]
+    down = np.linspace(0, 255, 480).astype(np.uint8)[:, None, None]
+    cross = np.zeros(shape, np.uint8)
+    cross[::40] = cross[:, ::40] = 255
+    squares = (np.indices(shape[:2]) // 80).sum(axis=0) % 2 * 255
+    told = np.zeros(shape, np.uint8)
+    cv2.putText(told, "NO SIGNAL", (150, 250), cv2.FONT_HERSHEY_SIMPLEX, 2, (255, 255, 255), 3)
+    return [
+        *plain,
+        np.broadcast_to(bars[np.arange(640) * 7 // 640].astype(np.uint8)[None], shape).copy(),
+        np.broadcast_to(np.repeat(np.linspace(0, 255, 8), 80).astype(np.uint8)[None, :, None], shape).copy(),
+        np.broadcast_to(across, shape).copy(),
+        np.broadcast_to(down, shape).copy(),
+        cross,
+        rgb(squares.astype(np.uint8)),
+        told,
+    ]
+
+
+def doppler(picture: Picture, chance: np.random.Generator) -> Picture:
+    """Vessels of one or two hues in a box; 2 % of the picture or more is coloured."""
+    painted, (height, width) = picture.copy(), picture.shape[:2]
+    flow = cv2.GaussianBlur(chance.random((height, width), np.float32), (0, 0), width / 40)
+    box = np.zeros((height, width), bool)
+    side = chance.uniform(0.35, 0.7, 2)
+    top, left = (chance.uniform(0, 1 - side) * (height, width)).astype(int)
+    box[top : top + int(side[0] * height), left : left + int(side[1] * width)] = True
+    share = chance.uniform(0.15, 0.5) * box.sum()
+    vessels = box & (flow >= np.sort(flow[box])[-int(max(share, 0.02 * box.size))])
+    hues = [((220, 40, 20), (30, 60, 230)), ((240, 140, 20), (240, 140, 20))][int(chance.integers(2))]
+    upper = np.arange(height)[:, None] < top + side[0] * height / 2
+    opacity = chance.uniform(0.6, 1.0)
+    for hue, half in zip(hues, (upper, ~upper), strict=True):
+        where = vessels & half
+        painted[where] = (painted[where] * (1 - opacity) + np.array(hue) * opacity).astype(np.uint8)
+    return painted
+
+
+def elastography(picture: Picture, chance: np.random.Generator) -> Picture:
+    """A box in rainbow colours through which the scan is seen."""
+    painted, (height, width) = picture.copy(), picture.shape[:2]
+    stiffness = cv2.GaussianBlur(chance.random((height, width), np.float32), (0, 0), width / 12)
+    scaled = cv2.normalize(stiffness, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    colours = cv2.cvtColor(cv2.applyColorMap(scaled, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
+    side = chance.uniform(0.3, 0.7, 2)
+    top, left = (chance.uniform(0, 1 - side) * (height, width)).astype(int)
+    box = np.s_[top : top + int(side[0] * height), left : left + int(side[1] * width)]
+    opacity = chance.uniform(0.4, 0.7)
+    painted[box] = (painted[box] * (1 - opacity) + colours[box] * opacity).astype(np.uint8)
+    return painted
+
+
+def marked(picture: Picture) -> Picture:
+    """A scanner's coloured logo, focus mark and calliper: half a percent of the picture."""
+    painted, (height, width) = picture.copy(), picture.shape[:2]
+    painted[4 : 4 + height // 20, 4 : 4 + width // 20] = (30, 200, 40)
+    cv2.circle(painted, (width - 8, height // 2), max(2, height // 80), (250, 200, 0), -1)
+    cv2.line(painted, (width // 3, height // 2), (width // 2, height // 2), (250, 250, 0), 1)
+    return painted
+
+
+def side_by_side(left: Picture, right: Picture, gap: float) -> Picture:
+    """Two stills of one height, ``gap`` of the width black between them."""
+    left, right = same_size([left, right])
+    black = np.zeros((left.shape[0], round(2 * left.shape[1] * gap), 3), np.uint8)
+    return np.concatenate([left, black, right], axis=1)
+
+
+def same_size(pictures: list[Picture]) -> list[Picture]:
+    """All as large as the first."""
+    height, width = pictures[0].shape[:2]
+    return [np.asarray(cv2.resize(each, (width, height)), np.uint8) for each in pictures]
+
+
+def in_air(picture: Picture, chance: np.random.Generator) -> Picture:
+    """The top tenth of it, then nothing but noise."""
+    depth = np.linspace(0, 1, picture.shape[0])[:, None, None]
+    faded = picture * np.clip(1 - (depth - 0.1) / 0.1, 0, 1) + np.abs(chance.normal(0, 6, picture.shape[:2]))[..., None]
+    return np.clip(faded, 0, 255).astype(np.uint8)
+
+
+def show(rows: list[Row], cost_ms: dict[str, float]) -> None:
+    """As a table."""
+    table = Table("input", "must", "n", "refused", "right", "most often")
+    for row in rows:
+        most = next(iter(row.reasons), "").partition(":")[0]
+        must = "refuse" if row.must_refuse else "pass"
+        table.add_row(row.group, must, str(row.n), str(row.refused), f"{row.right:.2%}", most)
+    out.print(table)
+    told = machine()
+    out.print(
+        f"all gates on 1920x1080: p50 {cost_ms['p50_ms']:.2f} ms, p95 {cost_ms['p95_ms']:.2f} ms ({told['cpu']}, load "
+        f"{told['load_1_min']})"
+    )
+
+
+if __name__ == "__main__":
+    app()

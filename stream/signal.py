@@ -1,0 +1,131 @@
+"""Is this a picture that we may judge? What is none gets a state with its reason, before the network sees it.
+
+Everything is told from a few thousand pixels of the scan area. Thresholds lie between what `python -m benchmarks.gates`
+measures on real B-mode stills and clips, and on what must be refused.
+"""
+
+from collections import deque
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.types import Frame, NotAnalysed, ScanArea, State
+
+SAMPLES_PX = 160
+"""Longest side of the grid of pixels that are looked at."""
+
+FLAT = 8.0
+"""Standard deviation of brightness below which there is no picture. Least of 2,655 real stills: 15."""
+
+SMOOTH = 2.2
+"""Mean step from one lit sample to the next below which there is no speckle. Least of the real stills: 2.7."""
+
+LIT = 16
+"""Brightness above which a sample counts as lit."""
+
+COLOURED = 48
+"""Difference between the largest and the least of R, G and B from which a sample is coloured; a tinted grey is less."""
+
+COLOUR_SHARE = 0.01
+"""Share of coloured samples from which it is Doppler or elastography, and not the scanner's small marks."""
+
+DEEP = 24
+DEEP_SHARE = 0.06
+"""Share of samples below the upper quarter that are brighter than DEEP: less is a probe in air. Least real: 0.108."""
+
+GAP_SHARE = 0.01
+"""Width of a black gap down the middle from which there are two pictures. The real stills have none."""
+
+FREEZE_S = 1.0
+"""Without anything new for this long a moving picture is frozen. A slow probe repeats pictures for a tenth of it."""
+
+SAME = 1.0
+"""Mean difference of brightness up to which two pictures are one and noise. Real scans differ by 8 in a second."""
+
+KEPT = 8
+"""Pictures that are remembered: a grabber without input repeats its four."""
+
+CELLS_PX = (64, 48)
+"""Grid on which pictures are compared: each cell averages the noise of many samples."""
+
+NO_PICTURE = NotAnalysed("no signal: the picture is empty", state=State.NO_SIGNAL)
+NO_TEXTURE = NotAnalysed("no signal: a test pattern or a menu, without the texture of a scan", state=State.NO_SIGNAL)
+COLOUR = NotAnalysed("colour mode: only B-mode is judged")
+TWO_PICTURES = NotAnalysed("two pictures side by side: choose one as scan area")
+AIR = NotAnalysed("nothing below the surface: is the probe in contact?")
+FROZEN = NotAnalysed("the picture does not move: the scanner is frozen or the feed is dead", state=State.FROZEN)
+RECYCLED = NotAnalysed("the same few pictures again and again: the grabber has no input", state=State.FROZEN)
+
+
+class SignalGate:
+    """The gates of one stream. ``still`` says that its pictures need not move: a folder of them, or a single one."""
+
+    def __init__(self, *, still: bool = False) -> None:
+        self._still = still
+        self._motion = Motion()
+
+    def refusal(self, frame: Frame, area: ScanArea) -> NotAnalysed | None:
+        """Why the scan area of this frame must not be judged, or None if it may. Frames come in order."""
+        right, bottom = area.x_px + area.width_px, area.y_px + area.height_px
+        if bottom > frame.rgb.shape[0] or right > frame.rgb.shape[1]:
+            return None  # that is told where the area is used
+        rgb = frame.rgb[area.y_px : bottom, area.x_px : right]
+        step = max(1, -(-max(rgb.shape[:2]) // SAMPLES_PX))
+        samples = np.ascontiguousarray(rgb[::step, ::step])
+        unfit = refusal_of_picture(samples)
+        return self._motion.refusal(samples, frame.pts_s) if unfit is None and not self._still else unfit
+
+
+def refusal_of_picture(rgb: NDArray[np.uint8]) -> NotAnalysed | None:
+    """Why one picture, uint8 [H, W, 3], cannot be a B-mode scan, or None if it can."""
+    red, green, blue = cv2.split(rgb)
+    if cv2.meanStdDev(green)[1].item() < FLAT:
+        return NO_PICTURE
+    lit = (green > LIT).view(np.uint8)
+    steps, pairs = cv2.absdiff(green[:, 1:], green[:, :-1]), cv2.bitwise_and(lit[:, 1:], lit[:, :-1])
+    if cv2.mean(steps, pairs)[0] < SMOOTH:
+        return NO_TEXTURE
+    colour = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
+    if np.count_nonzero(colour >= COLOURED) >= COLOUR_SHARE * colour.size:
+        return COLOUR
+    if has_gap(lit > 0):
+        return TWO_PICTURES
+    deep = green[len(green) // 4 :]
+    if np.count_nonzero(deep > DEEP) < DEEP_SHARE * deep.size:
+        return AIR
+    return None
+
+
+def has_gap(lit: NDArray[np.bool_]) -> bool:
+    """Whether a black gap from top to bottom, near the middle, parts two pictures; ``lit`` is bool [H, W]."""
+    width = lit.shape[1]
+    columns = lit.mean(axis=0)
+    middle = slice(round(0.4 * width), round(0.6 * width))
+    beside = min(columns[: middle.start].mean(), columns[middle.stop :].mean()) if width >= 10 else 0.0
+    return bool(beside > 0.25 and np.count_nonzero(columns[middle] < 0.03) >= max(2, GAP_SHARE * width))
+
+
+class Motion:
+    """Does a stream still bring new pictures? Remembers the last KEPT that differed from one another."""
+
+    def __init__(self) -> None:
+        self._known: deque[NDArray[np.float32]] = deque(maxlen=KEPT)
+        self._new_s = 0.0
+        self._repeated: set[int] = set()
+        self._count = 0
+
+    def refusal(self, rgb: NDArray[np.uint8], time_s: float) -> NotAnalysed | None:
+        """FROZEN or RECYCLED once nothing new has come for FREEZE_S; ``rgb`` is uint8 [H, W, 3], time only grows."""
+        cells = cv2.resize(rgb[..., 1], CELLS_PX, interpolation=cv2.INTER_AREA).astype(np.float32)
+        differences = [float(np.abs(cells - known).mean()) for known in self._known]
+        if not differences or min(differences) > SAME or time_s < self._new_s:
+            self._known.append(cells)
+            self._count += 1
+            self._new_s = time_s
+            self._repeated.clear()
+            return None
+        self._repeated.add(self._count - len(differences) + int(np.argmin(differences)))
+        if time_s - self._new_s < FREEZE_S:
+            return None
+        return FROZEN if len(self._repeated) == 1 else RECYCLED

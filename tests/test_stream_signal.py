@@ -1,0 +1,132 @@
+"""What is no B-mode scan in motion is refused with its reason; what is one passes. Error rates: benchmarks.gates."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from benchmarks import gates
+from stream import signal
+from stream.signal import SignalGate
+from stream.sources import open_here
+from stream.types import Frame, NotAnalysed, ScanArea, State
+
+Picture = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def scans() -> list[Picture]:
+    """A dozen frames of the phantom's scan."""
+    with open_here("phantom:?size=640x480&fps=10&frames=12", live=False) as source:
+        area = source.scan_area
+        assert area is not None
+        rows, columns = slice(area.y_px, area.y_px + area.height_px), slice(area.x_px, area.x_px + area.width_px)
+        return [np.ascontiguousarray(frame.rgb[rows, columns]) for frame in source.frames()]
+
+
+def verdicts(pictures: Sequence[Picture], fps: float = 10.0, *, still: bool = False) -> list[NotAnalysed | None]:
+    gate = SignalGate(still=still)
+    return [
+        gate.refusal(Frame(i, 0, i / fps, rgb, "made"), ScanArea(0, 0, rgb.shape[1], rgb.shape[0], "full"))
+        for i, rgb in enumerate(pictures)
+    ]
+
+
+def test_a_scan_in_motion_passes(scans: list[Picture]) -> None:
+    assert verdicts(scans) == [None] * len(scans)
+
+
+@pytest.mark.parametrize("clip", ["breast_linear_BR001", "thyroid_linear_0002"])
+def test_real_clips_pass(shared_data: Path, clip: str) -> None:
+    with open_here(str(shared_data / "clips" / f"{clip}.mp4")) as source:
+        assert set(verdicts([frame.rgb for frame in source.frames()], 20)) == {None}
+
+
+@pytest.mark.parametrize("number", range(len(gates.patterns())))
+def test_a_test_pattern_is_refused_at_once(number: int) -> None:
+    assert verdicts([gates.patterns()[number]]) != [None]
+
+
+def test_a_black_screen_is_no_signal() -> None:
+    (refusal,) = verdicts([np.zeros((48, 64, 3), np.uint8)])
+    assert refusal is not None
+    assert refusal.state is State.NO_SIGNAL
+
+
+@pytest.mark.parametrize("sigma", [0, 2])
+def test_a_frozen_scan_is_said_to_be_after_a_second(scans: list[Picture], sigma: int) -> None:
+    found = verdicts(gates.feed(scans[0], sigma, np.random.default_rng(0)) * 20)
+    assert found[:10] == [None] * 10
+    assert set(found[10:20]) == {signal.FROZEN}
+
+
+def test_a_scan_that_moves_again_is_judged_again_at_once(scans: list[Picture]) -> None:
+    assert verdicts([scans[0]] * 15 + [scans[6]])[-2:] == [signal.FROZEN, None]
+
+
+def test_a_slow_probe_s_repeated_pictures_are_not_frozen(scans: list[Picture]) -> None:
+    assert set(verdicts([picture for picture in scans for _ in range(6)], fps=60)) == {None}
+
+
+def test_recycled_buffers_are_told_from_a_freeze(scans: list[Picture]) -> None:
+    assert verdicts([scans[0], scans[4], scans[8], scans[11]] * 5)[-1] == signal.RECYCLED
+
+
+def test_still_pictures_need_not_move(scans: list[Picture]) -> None:
+    assert set(verdicts([scans[0]] * 20, still=True)) == {None}
+
+
+def test_a_clip_that_starts_again_is_not_frozen(scans: list[Picture]) -> None:
+    gate, area = SignalGate(), ScanArea(0, 0, scans[0].shape[1], scans[0].shape[0], "full")
+    assert [gate.refusal(Frame(0, 0, pts_s, scans[0], "made"), area) for pts_s in (50.0, 50.5, 0.0, 0.5)] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("paint", "expected"),
+    [
+        (gates.doppler, signal.COLOUR),
+        (gates.elastography, signal.COLOUR),
+        (gates.in_air, signal.AIR),
+        (lambda scan, chance: gates.side_by_side(scan, scan, 0.03), signal.TWO_PICTURES),
+        (lambda scan, chance: gates.marked(scan), None),
+    ],
+)
+def test_what_is_painted_into_a_scan(scans: list[Picture], paint: gates.Paint, expected: NotAnalysed | None) -> None:
+    assert verdicts([paint(scans[3], np.random.default_rng(1))]) == [expected]
+
+
+def test_only_the_scan_area_counts(scans: list[Picture]) -> None:
+    height, width = scans[0].shape[:2]
+    screen = np.zeros((height + 100, width + 100, 3), np.uint8)
+    screen[..., 0] = 255
+    gate = SignalGate()
+    for index in range(20):
+        screen = screen.copy()
+        screen[50 : 50 + height, 50 : 50 + width] = scans[0]
+        cv2.putText(screen, f"10:00:{index:02}", (5, 30), cv2.FONT_HERSHEY_SIMPLEX, 1, (255, 255, 255))
+        refusal = gate.refusal(Frame(index, 0, index / 10, screen, "made"), ScanArea(50, 50, width, height, "user"))
+    assert refusal == signal.FROZEN
+
+
+@given(
+    st.integers(1, 40), st.integers(1, 40), st.sampled_from(["black", "noise"]), st.integers(0, 50), st.integers(1, 60)
+)
+def test_no_size_and_no_area_breaks_the_gates(height: int, width: int, kind: str, left: int, across: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
+    frame = Frame(0, 0, 0.0, noise if kind == "noise" else np.zeros_like(noise), "made")
+    SignalGate().refusal(frame, ScanArea(left, 0, across, 1, "user"))
+    SignalGate().refusal(frame, ScanArea(0, 0, width, height, "full"))
+
+
+def test_counts_of_right_answers() -> None:
+    refused, passed = (
+        gates.count("a", True, [signal.AIR, None]),
+        gates.count("b", False, [None, None, signal.AIR, None]),
+    )
+    assert (refused.n, refused.refused, refused.right, refused.reasons) == (2, 1, 0.5, {signal.AIR.reason: 1})
+    assert passed.right == 0.75
