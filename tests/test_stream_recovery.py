@@ -6,6 +6,7 @@
 import gc
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,14 +56,17 @@ def test_a_killed_sender_is_found_again_and_nothing_grows(
         def analysed() -> int:
             return pipeline.status().counts.analysed
 
+        def recovered(cycle: int, seen: int) -> bool:
+            return source.reopened > cycle and analysed() > seen
+
         until(lambda: analysed() > 0, "the first picture")
-        for _ in range(cycles):
+        for cycle in range(cycles):
             sender.kill()
             withdrawals_s.append(until(lambda: state() is State.NO_SIGNAL, "NO SIGNAL"))
             until(lambda: source.trouble is not None, "noticing the loss")
             seen, sender = analysed(), Sender(kind, tmp_path, sender.port)
             sender.__enter__()
-            recoveries_s.append(until(lambda seen=seen: analysed() > seen, "the recovery"))
+            recoveries_s.append(until(partial(recovered, cycle, seen), "the recovery"))
             gc.collect()
             held.append((process.num_fds(), process.num_threads(), process.memory_info().rss))
         assert source.reopened == cycles

@@ -29,7 +29,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 JITTER = 0.2
 """Share by which a wait is shortened at random: many viewers of one sender must not come back at the same moment."""
 
-STORM, STORM_S = 30, 60.0
+STORM, STORM_S = 50, 60.0
 """After so many recoveries in so many seconds the next attempt waits for LONGEST_WAIT_S: what opens and dies in turn is
 no recovery."""
 
