@@ -256,13 +256,6 @@ def test_a_clip_that_vanishes_between_two_rounds_ends_the_loop_with_a_reason(tmp
             list(frames)
 
 
-def test_dicom_is_told_apart(tmp_path: Path) -> None:
-    path = tmp_path / "cine.dcm"
-    path.write_bytes(bytes(128) + b"DICM" + bytes(500))
-    with pytest.raises(SourceError, match="is DICOM"):
-        open_source(str(path))
-
-
 def test_a_playlist_may_not_reach_into_the_network(tmp_path: Path) -> None:
     path = tmp_path / "list.m3u8"
     path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:9/a.ts\n")

@@ -2,16 +2,18 @@
 
 from functools import partial
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, cast
 
 from stream.errors import UsageError
 from stream.sources.base import Source
-from stream.sources.uri import ADDRESSES, IMAGE_SUFFIXES, is_path, split
+from stream.sources.uri import ADDRESSES, IMAGE_SUFFIXES, is_dicom, is_path, split
 
 SOURCES = {
     "file": "stream.sources.file:FileSource",
     "images": "stream.sources.images:ImageSource",
+    "dicom": "stream.sources.dicom:DicomSource",
     "faults": "stream.sources.faults:FaultySource",
     "v4l2": "stream.sources.device:DeviceSource",
     "lavfi": "stream.sources.device:LavfiSource",
@@ -22,10 +24,18 @@ SOURCES = {
 COMES_AND_GOES = ADDRESSES | {"v4l2"}
 """Kinds of SOURCES that can be unplugged or lost, and come back."""
 
-ON_DISK = frozenset({"file", "images"})
+ON_DISK = frozenset({"dicom", "file", "images"})
 """Kinds of SOURCES that decode what somebody else wrote."""
 
-EXPECTED = "a path to a video, a picture or a folder of pictures, or one of " + ", ".join(f"{key}:" for key in SOURCES)
+LOOKED_AT = 100
+"""Files of a folder that may come before the first DICOM file."""
+
+EXTRAS = {"pydicom": "dicom", "pyigtl": "igtlink"}
+"""Package that a source needs -> extra of this project that installs it."""
+
+EXPECTED = "a path to a video, a picture, a DICOM file or a folder of them, or one of " + ", ".join(
+    f"{key}:" for key in SOURCES
+)
 
 
 class _Opener(Protocol):
@@ -57,7 +67,14 @@ def open_here(uri: str, *, live: bool | None = None, loop: bool = False) -> Sour
     """``open_source`` without the process of its own, and without the second chance."""
     _, target, query = split(uri)
     module, _, name = SOURCES[kind(uri)].partition(":")
-    opener = cast(_Opener, getattr(import_module(module), name))
+    try:
+        opener = cast(_Opener, getattr(import_module(module), name))
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        extra = EXTRAS.get(package)
+        if extra is None:
+            raise
+        raise UsageError(f"{kind(uri)}: needs {package}: pip install 'rcdnet-live[{extra}]'") from error
     return opener.open(target, query, live, loop)
 
 
@@ -67,11 +84,21 @@ def kind(uri: str) -> str:
     if scheme is None and not target:
         raise UsageError(f"no source is named. Expected {EXPECTED}")
     if scheme is None:
-        path = Path(target)
-        return "images" if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES else "file"
+        return _kind_on_disk(Path(target))
     if scheme not in SOURCES:
         raise UsageError(f"unknown kind of source '{scheme[:20]}:'. Expected {EXPECTED}")
     return scheme
+
+
+def _kind_on_disk(path: Path) -> str:
+    if is_dicom(path) or path.suffix.lower() == ".dcm":
+        return "dicom"
+    try:
+        if path.is_dir():
+            return "dicom" if any(is_dicom(file) for file in islice(path.iterdir(), LOOKED_AT)) else "images"
+    except OSError:  # whoever opens it will tell
+        return "images"
+    return "images" if path.suffix.lower() in IMAGE_SUFFIXES else "file"
 
 
 __all__ = ["SOURCES", "Source", "kind", "open_here", "open_source"]

@@ -124,10 +124,6 @@ class FileSource(Closing):
         if not self._path.is_file():
             raise SourceError(f"{printable(str(self._path))} is not there, or is no file. Expected a video.")
         try:
-            with self._path.open("rb") as file:
-                head = file.read(132)
-            if head.endswith(b"DICM"):
-                raise SourceError(f"{self.name} is DICOM, which cannot be read yet. Export it as MP4 or AVI.")
             # an absolute path, for FFmpeg takes "name:rest" for a protocol
             return av.open(
                 str(self._path.absolute()),

@@ -144,6 +144,17 @@ def is_path(text: str) -> bool:
         return False
 
 
+def is_dicom(path: Path) -> bool:
+    """Whether a regular file has DICOM's mark behind its preamble (PS3.10 7.1)."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except (OSError, ValueError):  # as in is_path
+        return False
+
+
 def options(scheme: str, query: str, unread: str = "") -> Options:
     """The pairs of ``key=value&key=value``. Raises UsageError for anything else, and for ``unread`` text before it."""
     if unread:

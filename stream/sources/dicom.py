@@ -1,0 +1,109 @@
+"""DICOM: a cine, a picture, or a folder of them in order of their instance numbers, read one frame at a time."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.pixels import iter_pixels
+
+from stream.errors import SourceError
+from stream.sources.base import Closing, Pace
+from stream.sources.dicom_header import Header, read_header
+from stream.sources.uri import is_dicom, options, printable
+from stream.types import Frame
+
+STILLS_FPS = 2.0
+"""Pictures without times come slowly enough to look at each; as ``images`` does."""
+
+
+class DicomSource(Closing):
+    """Raises SourceError if a header is damaged or makes no sense, before any memory is taken for what it declares.
+
+    ``fps`` is for what tells no times. The scan area and mm_per_px are those of the largest two-dimensional tissue
+    region in the header.
+    """
+
+    synthetic = False
+
+    def __init__(self, path: Path, *, fps: float = STILLS_FPS, live: bool = False, loop: bool = False) -> None:
+        super().__init__()
+        self.name, self.live, self.damaged = printable(path.name), live, 0
+        self._loop = loop
+        paths = list_dicom(path) if path.is_dir() else [path]
+        if not paths:
+            raise SourceError(f"{self.name} holds no DICOM file.")
+        headers = [read_header(file, fps) for file in paths]
+        self._headers = sorted(headers, key=lambda header: (header.instance, header.path.name))
+        first = self._headers[0]
+        if any((other.size_px, other.area) != (first.size_px, first.area) for other in headers) and first.area:
+            raise SourceError(
+                f"{self.name} holds pictures of different sizes or regions. Expected one series a folder."
+            )
+        self.scan_area = first.area
+        self.fps: float | None = 1 / first.step_s
+
+    @classmethod
+    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
+        """See ``stream.sources.open_source``."""
+        asked = options("dicom", query)
+        asked.expect("fps")
+        return cls(Path(target), fps=asked.fps() or STILLS_FPS, live=bool(live), loop=loop)
+
+    def frames(self) -> Iterator[Frame]:
+        """See ``stream.sources.base.Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""
+        index, start_s, pace = 0, 0.0, Pace(self._closed)
+        while True:
+            for header in self._headers:
+                for at_s, rgb in zip(header.starts_s, pixels(header), strict=False):
+                    pts_s = start_s + float(at_s)
+                    if self._closed.is_set() or (self.live and not pace.wait(pts_s)):
+                        return
+                    yield Frame(index, time.monotonic_ns(), pts_s, rgb, self.name, header.mm_per_px)
+                    index += 1
+                start_s = pts_s + header.step_s
+            if not self._loop:
+                return
+
+
+def list_dicom(folder: Path) -> list[Path]:
+    """The DICOM files of a folder, by name. Raises SourceError."""
+    try:
+        return sorted(path for path in folder.iterdir() if is_dicom(path))
+    except OSError as error:
+        raise SourceError(f"{printable(folder.name)} cannot be read ({error.strerror}).") from error
+
+
+def pixels(header: Header) -> Iterator[NDArray[np.uint8]]:
+    """Each frame as uint8 [H, W, 3]. Raises SourceError where the file breaks off."""
+    name, read, count = printable(header.path.name), 0, len(header.starts_s)
+    try:
+        for values in decoded(header):
+            yield coloured(values, header)
+            read += 1
+    except Exception as error:  # noqa: BLE001  as in read_header
+        raise SourceError(
+            f"{name} broke off after {read} of {count} frames ({type(error).__name__}). Copy it again."
+        ) from None
+    if read < count:
+        raise SourceError(f"{name} is cut short: {read} of {count} frames could be read. Copy it again.")
+
+
+def decoded(header: Header) -> Iterator[NDArray[Any]]:
+    """Each frame as stored values [H, W] or RGB [H, W, 3]."""
+    if header.compressed:
+        yield from iter_pixels(header.path)
+    else:  # one by one, for pydicom 3.0.2 stumbles over the second frame of uncompressed YBR_FULL_422
+        for index in range(len(header.starts_s)):
+            yield from iter_pixels(header.path, indices=[index])
+
+
+def coloured(values: NDArray[Any], header: Header) -> NDArray[np.uint8]:
+    """Decoded values [H, W] or [H, W, 3] as uint8 [H, W, 3]. Raises ValueError for another shape."""
+    if values.shape != header.size_px[::-1] + (() if header.table is not None else (3,)):
+        raise ValueError("the picture has another size than its header says")
+    if header.table is not None:
+        return np.asarray(header.table[values.astype(np.int64) & (len(header.table) - 1)], np.uint8)
+    return np.asarray(values >> (header.bits - 8) if values.dtype != np.uint8 else values, np.uint8)

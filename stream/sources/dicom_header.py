@@ -1,0 +1,223 @@
+"""What does a DICOM header say about time, place and colour of its pixels?
+
+Only TAGS are read of it, so that nothing about the patient gets as far as this program.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.filereader import read_file_meta_info
+from pydicom.pixels import apply_color_lut, get_decoder
+
+from stream.errors import SourceError
+from stream.sources.decode import check_size
+from stream.sources.uri import FPS_LIMIT, printable
+from stream.types import ScanArea
+
+TAGS: Sequence[str] = (
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "InstanceNumber"),
+    *("BitsAllocated", "BitsStored", "PixelRepresentation", "RescaleSlope", "RescaleIntercept"),
+    *("WindowCenter", "WindowWidth", "VOILUTFunction", "PixelSpacing", "SequenceOfUltrasoundRegions"),
+    *("FrameTime", "FrameTimeVector", "CineRate", "RecommendedDisplayFrameRate"),
+    *(
+        f"{colour}PaletteColorLookupTable{part}"
+        for colour in ("Red", "Green", "Blue")
+        for part in ("Descriptor", "Data")
+    ),
+)
+"""Everything that is read of a header (PS3.6)."""
+
+COLOURS = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
+"""Photometric interpretations (PS3.3 C.7.6.3.1.2) that pydicom's decoders hand out as RGB."""
+
+TABLES = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
+"""Those of one number for a pixel, which a table turns into a colour."""
+
+DEFLATED = "1.2.840.10008.1.2.1.99"
+"""A transfer syntax that has to be unpacked as a whole before it can be looked at, however large it becomes."""
+
+FRAMES_LIMIT = 100_000
+"""An hour at 30 frames a second; no scanner keeps as much."""
+
+MM_PER_UNIT = {3: 10.0}
+"""Physical Units (PS3.3 C.8.5.5.1.15) that are a length: 3 is cm."""
+
+SHRUNK = range(1, 9)
+"""How many times smaller a picture may be than its regions say: some archives shrink pictures and keep the header."""
+
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # its warnings quote the header
+
+
+@dataclass(frozen=True)
+class Header:
+    """What matters of one file. ``starts_s`` is when each frame begins, ``step_s`` what follows the last one.
+
+    ``table`` is uint8 [stored values, 3], the colour of each stored value, or None where pixels are colours already.
+    """
+
+    path: Path
+    instance: int
+    size_px: tuple[int, int]
+    bits: int
+    compressed: bool
+    starts_s: NDArray[np.float64]
+    step_s: float
+    area: ScanArea | None
+    mm_per_px: tuple[float, float] | None
+    table: NDArray[np.uint8] | None
+
+
+def read_header(path: Path, stills_fps: float) -> Header:
+    """Raises SourceError for what is no picture, contradicts itself, or is compressed as nothing here reads."""
+    name = printable(path.name)
+    if not path.is_file():
+        raise SourceError(f"{name} is not there, or is no file. Expected DICOM.")
+    try:
+        syntax = read_file_meta_info(path).TransferSyntaxUID
+        if syntax == DEFLATED:
+            raise SourceError(f"{name} is packed as a whole (deflated). Expected frames that can be read one by one.")
+        found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
+        check_decoder(name, syntax)
+        return understood(path, found, syntax.is_compressed, stills_fps)
+    except SourceError:
+        raise
+    except Exception as error:  # noqa: BLE001  damage makes pydicom raise almost anything, quoting the header
+        raise SourceError(f"{name} cannot be read as DICOM ({type(error).__name__}). Copy it again.") from None
+
+
+def check_decoder(name: str, syntax: Any) -> None:
+    """Raises SourceError if nothing here can decode this transfer syntax."""
+    try:
+        available = not syntax.is_compressed or get_decoder(syntax).is_available
+    except NotImplementedError:
+        raise SourceError(f"{name} is compressed as {syntax.name}, which cannot be read. Export it as MP4.") from None
+    if not available:
+        raise SourceError(f"{name} is compressed as {syntax.name}. To read it: pip install python-gdcm")
+
+
+def understood(path: Path, found: Any, compressed: bool, stills_fps: float) -> Header:
+    """What a header means. Raises SourceError, or anything that a wrong type leads to."""
+    name = printable(path.name)
+    width_px, height_px = int(found.Columns), int(found.Rows)
+    count, samples, bits = int(found.get("NumberOfFrames") or 1), int(found.SamplesPerPixel), int(found.BitsAllocated)
+    check_size(width_px, height_px, name)
+    kind = str(found.PhotometricInterpretation)
+    if (kind in COLOURS, kind in TABLES) != (samples == 3, samples == 1) or bits not in (8, 16):
+        raise SourceError(f"{name} has {samples} samples of {bits} bits as {printable(kind)}. Expected grey or colour.")
+    least_bytes = count if compressed else width_px * height_px * samples * bits // 16
+    if min(width_px, height_px) < 1 or not 1 <= count <= FRAMES_LIMIT or least_bytes > path.stat().st_size:
+        raise SourceError(
+            f"{name} says that it holds {count} frames of {width_px}x{height_px}, which cannot be. Copy it again."
+        )
+    starts_s, step_s = times_s(found, count, 1 / stills_fps)
+    area, mm_per_px = geometry(found, width_px, height_px)
+    stored_bits = int(found.get("BitsStored") or bits)
+    if not 1 <= stored_bits <= bits:
+        raise SourceError(f"{name} stores {stored_bits} of {bits} bits, which cannot be. Copy it again.")
+    table = colours(found, kind, stored_bits) if kind in TABLES else None
+    instance = int(found.get("InstanceNumber") or 0)
+    return Header(
+        path, instance, (width_px, height_px), stored_bits, compressed, starts_s, step_s, area, mm_per_px, table
+    )
+
+
+def times_s(found: Any, count: int, fallback_step_s: float) -> tuple[NDArray[np.float64], float]:
+    """When each of ``count`` frames begins, float64 [count] from 0, and how long the last one is shown; seconds.
+
+    By Frame Time Vector, Frame Time, Cine Rate, Recommended Display Frame Rate (PS3.3 C.7.6.5): the first that is told
+    and can be.
+    """
+    vector = found.get("FrameTimeVector")
+    if vector is not None and count > 1:
+        steps_s = np.asarray(vector, np.float64).reshape(-1)[1:] / 1e3
+        if len(steps_s) == count - 1 and all(possible(step) for step in steps_s):
+            return np.concatenate((np.zeros(1), np.cumsum(steps_s))), float(np.mean(steps_s))
+    told = [float(found.get("FrameTime") or 0) / 1e3]
+    told += [1 / rate for tag in ("CineRate", "RecommendedDisplayFrameRate") if (rate := float(found.get(tag) or 0))]
+    step_s = next((step for step in told if possible(step)), fallback_step_s)
+    return np.arange(count, dtype=np.float64) * step_s, step_s
+
+
+def possible(step_s: float) -> bool:
+    """Whether a frame can last this long."""
+    return math.isfinite(step_s) and 1 / FPS_LIMIT <= step_s <= 100
+
+
+def geometry(found: Any, width_px: int, height_px: int) -> tuple[ScanArea | None, tuple[float, float] | None]:
+    """Scan area and mm per pixel (row, column) of the largest two-dimensional tissue region, or without any None and
+    the Pixel Spacing (PS3.3 C.8.5.5, 10.7.1.3).
+
+    A region that is larger than the picture is divided by the least whole number that makes it fit, rounded inwards.
+    """
+    spacing = found.get("PixelSpacing")
+    best: ScanArea | None = None
+    mm_per_px = None if spacing is None else positive(float(spacing[0]), float(spacing[1]))
+    for region in found.get("SequenceOfUltrasoundRegions") or ():
+        if (region.get("RegionSpatialFormat"), region.get("RegionDataType")) != (1, 1):
+            continue
+        left, top = int(region.RegionLocationMinX0), int(region.RegionLocationMinY0)
+        right, bottom = int(region.RegionLocationMaxX1) + 1, int(region.RegionLocationMaxY1) + 1  # inclusive there
+        shrunk = next((by for by in SHRUNK if right <= width_px * by and bottom <= height_px * by), None)
+        if shrunk is None or not (0 <= left < right and 0 <= top < bottom):
+            continue
+        x_px, y_px = -(-left // shrunk), -(-top // shrunk)
+        size = right // shrunk - x_px, bottom // shrunk - y_px
+        if min(size) < 1 or (best is not None and size[0] * size[1] <= best.width_px * best.height_px):
+            continue
+        best = ScanArea(x_px, y_px, *size, "header")
+        row, column = (
+            MM_PER_UNIT.get(region.get(f"PhysicalUnits{axis}Direction"), 0.0)
+            * shrunk
+            * float(region.get(f"PhysicalDelta{axis}") or 0)
+            for axis in "YX"
+        )
+        mm_per_px = positive(row, column)
+    return best, mm_per_px
+
+
+def positive(row: float, column: float) -> tuple[float, float] | None:
+    """A spacing without its signs, which tell a direction; None if it is no length."""
+    spacing = abs(row), abs(column)
+    return spacing if all(math.isfinite(side) and side > 0 for side in spacing) else None
+
+
+def colours(found: Any, kind: str, bits: int) -> NDArray[np.uint8]:
+    """The colour of each stored value, uint8 [2**bits, 3], by palette (PS3.3 C.7.9), or rescale and window (C.11.2).
+
+    Without a window the whole range of stored values is shown, so that no frame decides about the brightness of others.
+    """
+    values = np.arange(2**bits, dtype=np.uint8 if bits <= 8 else np.uint16)
+    if kind == "PALETTE COLOR":
+        colour = apply_color_lut(values, found)[:, :3]
+        return np.asarray(colour if colour.dtype == np.uint8 else colour >> 8, np.uint8)
+    stored = values.astype(np.float64)
+    if found.get("PixelRepresentation") == 1:  # two's complement
+        stored[2 ** (bits - 1) :] -= 2**bits
+    real = stored * float(found.get("RescaleSlope") or 1) + float(found.get("RescaleIntercept") or 0)
+    grey = window(real, *first_window(found, real), str(found.get("VOILUTFunction") or "LINEAR"))
+    grey = 1 - grey if kind == "MONOCHROME1" else grey
+    return np.repeat(np.rint(grey * 255).astype(np.uint8)[:, None], 3, axis=1)
+
+
+def first_window(found: Any, real: NDArray[np.float64]) -> tuple[float, float]:
+    """Centre and width of the header's first window, or such that LINEAR maps all of ``real`` to all of the greys."""
+    centre, width = (np.asarray(found.get(tag), np.float64).reshape(-1) for tag in ("WindowCenter", "WindowWidth"))
+    if math.isfinite(centre[0]) and width[0] >= 1:  # nan where there is none
+        return float(centre[0]), float(width[0])
+    low, high = float(real.min()), float(real.max())
+    return (low + high + 1) / 2, high - low + 1
+
+
+def window(real: NDArray[np.float64], centre: float, width: float, function: str) -> NDArray[np.float64]:
+    """Grey, 0..1, of real values (PS3.3 C.11.2.1.2, C.11.2.1.3)."""
+    if function == "SIGMOID":
+        return 1 / (1 + np.exp(-4 * (real - centre) / width))
+    if function == "LINEAR_EXACT":
+        return np.clip((real - centre) / width + 0.5, 0, 1)
+    return np.clip((real - (centre - 0.5)) / max(width - 1, 1e-9) + 0.5, 0, 1)

@@ -1,0 +1,48 @@
+"""DICOM files for the tests, written by pydicom: a made-up cine of a patient with a name that must not be seen."""
+
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage, generate_uid
+
+PATIENT = "Nobody^Erika"
+
+
+def write_dicom(path: Path, values: NDArray[Any], kind: str = "MONOCHROME2", **header: Any) -> Path:
+    """``values`` [frames, H, W] or [frames, H, W, 3], stored without compression; ``header`` are further elements."""
+    found = Dataset()
+    found.file_meta = FileMetaDataset()
+    found.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    found.SOPClassUID, found.SOPInstanceUID = UltrasoundMultiFrameImageStorage, generate_uid()
+    found.PatientName = found.PatientID = found.StudyDescription = PATIENT
+    found.NumberOfFrames, found.Rows, found.Columns = values.shape[:3]
+    found.SamplesPerPixel = 3 if values.ndim == 4 else 1
+    found.PhotometricInterpretation, found.PixelRepresentation = kind, int(values.dtype.kind == "i")
+    found.BitsAllocated = found.BitsStored = 8 * values.dtype.itemsize
+    found.HighBit = found.BitsStored - 1
+    if values.ndim == 4:
+        found.PlanarConfiguration = 0
+    found.PixelData = values.tobytes()
+    for key, value in header.items():
+        setattr(found, key, value)
+    found.save_as(path, enforce_file_format=True)
+    return path
+
+
+def region(left: int, top: int, right: int, bottom: int, *, delta_cm: float = 0.02, kind: int = 1) -> Dataset:
+    """A tissue region, both corners inclusive; ``kind`` 1 is two-dimensional."""
+    found = Dataset()
+    found.RegionSpatialFormat, found.RegionDataType = kind, 1
+    found.RegionLocationMinX0, found.RegionLocationMinY0 = left, top
+    found.RegionLocationMaxX1, found.RegionLocationMaxY1 = right, bottom
+    found.PhysicalUnitsXDirection = found.PhysicalUnitsYDirection = 3
+    found.PhysicalDeltaX, found.PhysicalDeltaY = delta_cm, -2 * delta_cm
+    return found
+
+
+def regions(*found: Dataset) -> Sequence:
+    """The header's list of them."""
+    return Sequence(found)

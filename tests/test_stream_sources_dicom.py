@@ -1,0 +1,283 @@
+"""Cines as scanners write them, against pydicom's own pictures; what contradicts itself is refused, unread."""
+
+import logging
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.encaps import encapsulate
+from pydicom.pixels import apply_color_lut, apply_windowing, convert_color_space, pixel_array
+from pydicom.uid import JPEGLossless, RLELossless
+
+from stream.errors import SourceError
+from stream.sources import kind, open_here, open_source
+from stream.sources.dicom_header import read_header
+from stream.types import Frame, ScanArea
+from tests.dicoms import PATIENT, region, regions, write_dicom
+
+RANDOM = np.random.default_rng(1)
+
+
+def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
+    info = np.iinfo(dtype)
+    return RANDOM.integers(info.min, info.max + 1, shape, dtype)
+
+
+def read(path: Path) -> list[Frame]:
+    with open_here(str(path)) as source:
+        return list(source.frames())
+
+
+def pictures(path: Path) -> np.ndarray:
+    return np.stack([frame.rgb for frame in read(path)])
+
+
+def test_a_real_cine_plays_as_it_was_scanned(shared_data: Path) -> None:
+    path = shared_data / "clips" / "us_multiframe_ybr.dcm"
+    with open_source(str(path)) as source:
+        frames = list(source.frames())
+    assert [frame.pts_s for frame in frames] == pytest.approx(np.arange(30) * 0.033333)
+    ybr = pixel_array(path, raw=True)  # decoded, not yet converted
+    expected = convert_color_space(ybr, "YBR_FULL", "RGB")
+    assert np.array_equal(np.stack([frame.rgb for frame in frames]), expected)
+    # 84..595 x 31..414 of the 640x480 that the scanner showed; this copy was made half as large
+    assert source.scan_area == ScanArea(42, 16, 256, 191, "header")
+    assert frames[0].mm_per_px == pytest.approx((2 * 0.5104970559,) * 2)
+
+
+@pytest.mark.parametrize("kind", ["YBR_FULL", "RGB"])
+def test_colours(tmp_path: Path, kind: str) -> None:
+    values = noise(3, 20, 30, 3)
+    expected = values if kind == "RGB" else convert_color_space(values, kind, "RGB")
+    assert np.array_equal(pictures(write_dicom(tmp_path / "a.dcm", values, kind)), expected)
+
+
+def test_subsampled_colours(tmp_path: Path) -> None:
+    values = noise(2, 20, 30, 3)
+    values[:, :, 1::2, 1:] = values[:, :, ::2, 1:]
+    packed = np.stack((values[:, :, ::2, 0], values[:, :, 1::2, 0], values[:, :, ::2, 1], values[:, :, ::2, 2]), -1)
+    path = write_dicom(tmp_path / "a.dcm", values, "YBR_FULL_422", PixelData=packed.tobytes())
+    assert np.array_equal(pictures(path), convert_color_space(values, "YBR_FULL", "RGB"))
+
+
+def test_planes_of_colour(tmp_path: Path) -> None:
+    values = noise(2, 20, 30, 3)
+    data = values.transpose(0, 3, 1, 2).tobytes()
+    path = write_dicom(tmp_path / "a.dcm", values, "RGB", PlanarConfiguration=1, PixelData=data)
+    assert np.array_equal(pictures(path), values)
+
+
+def test_deep_colours_lose_their_low_bits(tmp_path: Path) -> None:
+    values = noise(1, 20, 30, 3, dtype=np.uint16) >> 4
+    assert np.array_equal(
+        pictures(write_dicom(tmp_path / "a.dcm", values, "RGB", BitsStored=12, HighBit=11)), values >> 4
+    )
+
+
+def test_greys_are_kept_as_they_are(tmp_path: Path) -> None:
+    values = noise(2, 20, 30)
+    assert np.array_equal(pictures(write_dicom(tmp_path / "a.dcm", values)), values[..., None].repeat(3, -1))
+
+
+def test_inverted_greys(tmp_path: Path) -> None:
+    values = noise(2, 20, 30)
+    shown = pictures(write_dicom(tmp_path / "a.dcm", values, "MONOCHROME1"))
+    assert np.array_equal(shown, 255 - values[..., None].repeat(3, -1))
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16])
+def test_a_window_chooses_the_greys(tmp_path: Path, function: str, dtype: type) -> None:
+    values = noise(1, 20, 30, dtype=dtype)
+    path = write_dicom(
+        tmp_path / "a.dcm", values, WindowCenter=[1000, 7], WindowWidth=[9000, 7], VOILUTFunction=function
+    )
+    found = pydicom.dcmread(path)
+    expected = apply_windowing(values, found)
+    low, high = (0, 65535) if dtype == np.uint16 else (-32768, 32767)
+    grey = (expected - low) / (high - low) * 255
+    assert np.abs(pictures(path)[..., 0] - grey).max() <= 0.51
+
+
+def test_sixteen_bits_without_a_window_show_their_whole_range(tmp_path: Path) -> None:
+    values = noise(1, 20, 30, dtype=np.uint16) >> 4
+    path = write_dicom(tmp_path / "a.dcm", values, BitsStored=12, HighBit=11)
+    assert np.abs(pictures(path)[..., 0] - values / 4095 * 255).max() <= 0.51
+
+
+def test_a_palette(tmp_path: Path) -> None:
+    values = noise(2, 20, 30)
+    tables = {
+        f"{colour}PaletteColorLookupTable{part}": what
+        for colour in ("Red", "Green", "Blue")
+        for part, what in (("Descriptor", [256, 0, 16]), ("Data", noise(256, dtype=np.uint16).tobytes()))
+    }
+    path = write_dicom(tmp_path / "a.dcm", values, "PALETTE COLOR", **tables)
+    assert np.array_equal(pictures(path), apply_color_lut(values, pydicom.dcmread(path)) >> 8)
+
+
+def test_run_length_coded_frames(tmp_path: Path) -> None:
+    values = noise(3, 20, 30)
+    path = write_dicom(tmp_path / "a.dcm", values)
+    found = pydicom.dcmread(path)
+    found.compress(RLELossless)
+    found.save_as(path)
+    assert np.array_equal(pictures(path), values[..., None].repeat(3, -1))
+
+
+@pytest.mark.parametrize(
+    ("told", "starts_s"),
+    [
+        ({"FrameTime": 40}, [0, 0.04, 0.08]),
+        ({"FrameTimeVector": [0, 30, 50]}, [0, 0.03, 0.08]),
+        ({"CineRate": 20}, [0, 0.05, 0.1]),
+        ({"RecommendedDisplayFrameRate": 10}, [0, 0.1, 0.2]),
+        ({"FrameTime": 0, "CineRate": 20}, [0, 0.05, 0.1]),
+        ({"FrameTimeVector": [0, 30], "FrameTime": 40}, [0, 0.04, 0.08]),
+        ({}, [0, 0.5, 1]),
+    ],
+)
+def test_frames_come_at_the_times_of_the_header(tmp_path: Path, told: dict, starts_s: list[float]) -> None:
+    frames = read(write_dicom(tmp_path / "a.dcm", noise(3, 8, 8), **told))
+    assert [frame.pts_s for frame in frames] == pytest.approx(starts_s)
+
+
+def test_a_region_is_the_scan_area_and_its_corners_belong_to_it(tmp_path: Path) -> None:
+    header = {
+        "SequenceOfUltrasoundRegions": regions(region(0, 0, 3, 3), region(10, 20, 29, 49), region(0, 0, 59, 59, kind=3))
+    }
+    path = write_dicom(tmp_path / "a.dcm", noise(1, 60, 60), **header)
+    with open_here(str(path)) as source:
+        assert source.scan_area == ScanArea(10, 20, 20, 30, "header")
+        assert next(source.frames()).mm_per_px == pytest.approx((0.4, 0.2))
+
+
+def test_a_region_that_cannot_be_is_no_scan_area(tmp_path: Path) -> None:
+    header = {"SequenceOfUltrasoundRegions": regions(region(50, 0, 20, 30), region(0, 0, 6000, 6000))}
+    with open_here(str(write_dicom(tmp_path / "a.dcm", noise(1, 60, 60), **header))) as source:
+        assert source.scan_area is None
+
+
+def test_a_spacing_without_regions(tmp_path: Path) -> None:
+    assert read(write_dicom(tmp_path / "a.dcm", noise(1, 8, 8), PixelSpacing=[0.3, 0.1]))[0].mm_per_px == (0.3, 0.1)
+
+
+def test_a_folder_comes_in_order_of_its_instances(tmp_path: Path) -> None:
+    for name, instance, grey in (("a", 3, 30), ("b", 1, 10), ("c", 2, 20)):
+        write_dicom(tmp_path / name, np.full((1, 8, 8), grey, np.uint8), InstanceNumber=instance)
+    (tmp_path / "DICOMDIR").write_text("no picture")
+    with open_source(f"{tmp_path}?fps=4") as source:
+        frames = list(source.frames())
+    assert [int(frame.rgb[0, 0, 0]) for frame in frames] == [10, 20, 30]
+    assert [frame.pts_s for frame in frames] == pytest.approx([0, 0.25, 0.5])
+
+
+def test_regions_that_differ_within_a_folder_are_refused(tmp_path: Path) -> None:
+    for number in range(2):
+        header = {"SequenceOfUltrasoundRegions": regions(region(number, 0, 7, 7))}
+        write_dicom(tmp_path / f"{number}.dcm", noise(1, 8, 8), **header)
+    with pytest.raises(SourceError, match="different sizes or regions"):
+        open_here(str(tmp_path))
+
+
+def test_a_loop_goes_on_counting(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", noise(2, 8, 8), FrameTime=40)
+    with open_here(str(path), loop=True) as source:
+        frames = list(islice(source.frames(), 5))
+    assert [frame.index for frame in frames] == list(range(5))
+    assert [frame.pts_s for frame in frames] == pytest.approx(np.arange(5) * 0.04)
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ({"Rows": 60000, "Columns": 60000}, "says that it is 60000x60000"),
+        ({"NumberOfFrames": 2_000_000_000}, "2000000000 frames"),
+        ({"NumberOfFrames": -3}, "-3 frames"),
+        ({"Rows": 0}, "30x0"),
+        ({"Rows": 8000, "Columns": 8000}, "8000x8000, which cannot be"),
+        ({"BitsStored": 30}, "30 of 8 bits"),
+        ({"PhotometricInterpretation": "CMYK"}, "as CMYK"),
+        ({"SamplesPerPixel": 3}, "3 samples"),
+    ],
+)
+def test_a_header_that_cannot_be_is_refused_at_once(tmp_path: Path, header: dict, says: str) -> None:
+    with pytest.raises(SourceError, match=says):
+        read_header(write_dicom(tmp_path / "a.dcm", noise(1, 20, 30), **header), 2.0)
+
+
+def test_a_cine_that_was_cut_short_gives_what_it_has(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", noise(5, 20, 30))
+    path.write_bytes(path.read_bytes()[:-1000])
+    source = open_here(str(path))
+    frames = []
+    with pytest.raises(SourceError, match="of 5 frames"):
+        frames.extend(source.frames())
+    assert len(frames) <= 4
+
+
+def test_a_compression_that_nothing_reads_names_the_mend(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", noise(1, 8, 8))
+    found = pydicom.dcmread(path)
+    found.file_meta.TransferSyntaxUID = JPEGLossless
+    found.PixelData = encapsulate([b"\xff\xd8\xff\xd9"])
+    found.save_as(path)
+    with pytest.raises(SourceError, match=r"JPEG Lossless.*pip install"):
+        open_here(str(path))
+
+
+def test_a_file_with_the_mark_is_dicom_whatever_it_is_called(tmp_path: Path) -> None:
+    assert kind(str(write_dicom(tmp_path / "IM0001", noise(1, 8, 8)))) == "dicom"
+    (tmp_path / "empty.dcm").write_bytes(b"")
+    assert kind(str(tmp_path / "empty.dcm")) == "dicom"
+
+
+def test_nothing_about_the_patient_is_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_dicom(tmp_path / "a.dcm", noise(2, 8, 8))
+    seen = []
+    monkeypatch.setattr("stream.sources.dicom_header.understood", lambda path, found, *rest: seen.append(found))
+    with caplog.at_level(logging.DEBUG):
+        read_header(path, 2.0)
+    assert PATIENT not in str(seen) + caplog.text
+    assert "Rows" in str(seen[0])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    header = {"FrameTimeVector": [0, 30, 40], "SequenceOfUltrasoundRegions": regions(region(2, 2, 12, 9))}
+    return write_dicom(tmp_path_factory.mktemp("whole") / "a.dcm", noise(3, 16, 16), **header).read_bytes()
+
+
+@given(st.data())
+@settings(max_examples=300)
+def test_damage_gives_frames_or_one_of_our_errors(whole: bytes, data: st.DataObject) -> None:
+    damaged = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 8))):
+        damaged[data.draw(st.integers(132, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "damaged.dcm"
+        path.write_bytes(damaged[: data.draw(st.integers(132, len(whole)))])
+        told, frames = "", []
+        try:
+            frames = read(path)
+        except SourceError as error:
+            told = str(error)
+    assert frames or told
+    assert len(told.splitlines()) <= 1
+    assert PATIENT not in told
+
+
+def test_without_pydicom_the_extra_is_named(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", noise(1, 8, 8))
+    code = f"import sys; sys.modules['pydicom'] = None\nfrom stream.sources import open_here\nopen_here({str(path)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].endswith("dicom: needs pydicom: pip install 'rcdnet-live[dicom]'")
