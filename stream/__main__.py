@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from stream.config import StreamConfig, load_config
 from stream.errors import StreamError, UsageError
 from stream.pipeline import Pipeline
 from stream.scan_area import parse_scan_area
-from stream.sinks import recording
+from stream.sinks import recording, sending
 from stream.sinks.base import Sink
 from stream.sources import open_source
 from stream.status import Recording, Status
@@ -35,6 +35,7 @@ app = typer.Typer(
 
 EngineName = Annotated[str, typer.Option("--engine", help="auto, or a name from: python -m engines list")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with the keys of stream/config.py")]
+Receiver = Annotated[str | None, typer.Option("--send", help="igtl://host:18944 gets every picture and its finding")]
 AreaText = Annotated[
     str | None, typer.Option("--scan-area", help="x,y,width,height in pixels; everything outside is blanked")
 ]
@@ -49,6 +50,7 @@ def run(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one")] = 7860,
     record: Annotated[Path | None, typer.Option(help="folder that gets one subfolder per recording")] = None,
     scan_area: AreaText = None,
+    send: Receiver = None,
 ) -> None:
     """Annotate a live source, or a clip in a loop, on a web page until Ctrl-C."""
     from stream.web.app import listen, serve  # the web part is not needed to replay
@@ -57,7 +59,11 @@ def run(
     with exit_codes():
         settings = settings_of(config, scan_area)
         listener = listen(host, port)
-        make_sinks: Callable[[], Sequence[Sink]] = tuple if record is None else lambda: recording(dated(record))
+        sending(send)  # a wrong address is told before anything runs
+
+        def make_sinks() -> Sequence[Sink]:
+            return (*(() if record is None else recording(dated(record))), *sending(send))
+
         with listener, Control(settings, source, engine, make_sinks) as control:
             control.start()
             shown = f"[{host}]" if ":" in host else host
@@ -72,6 +78,7 @@ def replay(
     engine: EngineName = "auto",
     config: ConfigFile = None,
     scan_area: AreaText = None,
+    send: Receiver = None,
 ) -> None:
     """Annotate every frame of a clip: annotated.mp4, frames.jsonl, summary.json and report.html."""
     with exit_codes():
@@ -79,7 +86,7 @@ def replay(
         with (
             open_source(clip, live=False) as source,
             open_engine(engine) as opened,
-            Pipeline(source, opened, settings, recording(out)) as pipeline,
+            Pipeline(source, opened, settings, (*recording(out), *sending(send))) as pipeline,
         ):
             follow(pipeline)
         status = pipeline.status()

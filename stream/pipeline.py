@@ -240,7 +240,7 @@ class Pipeline:
     def _record(self) -> None:
         with _Stage(self._drawn, None) as stage:
             sinks = [sink for sink in self._sinks if self._written(sink.open, self._session)]
-            if self._sinks and len(sinks) == len(self._sinks):
+            if len(sinks) == len(self._sinks) and any(sink.on_disk for sink in sinks):
                 self._board.recording(Recording.ON)
             for view in received(self._drawn):
                 if view is not None:

@@ -1,7 +1,8 @@
-"""What a recording consists of: frames.jsonl, annotated.mp4, summary.json and report.html in one folder."""
+"""What a recording consists of (frames.jsonl, annotated.mp4, summary.json, report.html in a folder), and what sends."""
 
 from pathlib import Path
 
+from stream.errors import UsageError
 from stream.sinks.base import Sink, refused
 from stream.sinks.journal import JournalSink
 from stream.sinks.report import ReportSink
@@ -15,3 +16,14 @@ def recording(folder: Path) -> tuple[Sink, ...]:
     except OSError as error:
         raise refused(folder, error) from error
     return JournalSink(folder / "frames.jsonl"), VideoSink(folder / "annotated.mp4"), ReportSink(folder)
+
+
+def sending(uri: str | None) -> tuple[Sink, ...]:
+    """What sends every view to ``igtl://host:port``; nothing for None. Raises UsageError."""
+    if uri is None:
+        return ()
+    try:
+        from stream.sinks.igtlink import IgtlinkSink
+    except ModuleNotFoundError as error:
+        raise UsageError(f"--send: needs {error.name}: pip install 'rcdnet-live[igtlink]'") from error
+    return (IgtlinkSink(uri),)

@@ -27,6 +27,9 @@ class Session:
 class Sink(Protocol):
     """Writes what was drawn. All three raise UsageError if the disk refuses; ``close`` must then still be called."""
 
+    on_disk: bool
+    """Whether this is a recording, and said to be one on the page."""
+
     def open(self, session: Session) -> None:
         """Make ready to write; replaces an earlier recording of the same name."""
 

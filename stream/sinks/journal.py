@@ -15,6 +15,8 @@ from stream.types import Assessment, View
 class JournalSink:
     """Writes ``line`` of every view. Raises UsageError if the disk refuses."""
 
+    on_disk = True
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None

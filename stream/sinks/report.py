@@ -30,6 +30,8 @@ class Point:
 class ReportSink:
     """Counts while frames pass and writes both files at the end. Raises UsageError if the disk refuses."""
 
+    on_disk = True
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._session: Session | None = None

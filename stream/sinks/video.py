@@ -34,6 +34,8 @@ class VideoSink:
     The size is that of the first picture, made even; later pictures of another size are fitted into it.
     """
 
+    on_disk = True
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._container: OutputContainer | None = None

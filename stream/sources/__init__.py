@@ -18,6 +18,7 @@ SOURCES = {
     "v4l2": "stream.sources.device:DeviceSource",
     "lavfi": "stream.sources.device:LavfiSource",
     "phantom": "stream.sources.phantom:PhantomSource",
+    "igtl": "stream.sources.igtlink:IgtlinkSource",
 } | dict.fromkeys(sorted(ADDRESSES - {"igtl"}), "stream.sources.network:NetworkSource")
 """Scheme of the URI -> module:Class. ``file`` and ``images`` are also what a plain path becomes."""
 

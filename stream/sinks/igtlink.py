@@ -1,0 +1,124 @@
+"""The annotated picture and its finding as OpenIGTLink messages, to the server that the pictures come from or another.
+
+The picture is an IMAGE of the device "RcdNet", the finding a STRING of "RcdNetFinding": the journal's line as JSON.
+Both go over the source's own connection if it is to the same address, for 3D Slicer and pyigtl serve one client at a
+time.
+"""
+
+import json
+import logging
+from threading import Condition, Thread
+
+import numpy as np
+from pyigtl.messages import ImageMessage, StringMessage
+
+from stream.errors import SourceError
+from stream.sinks.base import Session
+from stream.sinks.journal import line
+from stream.sources.igtlink import CONNECTIONS, Connection, address_of
+from stream.sources.uri import shown
+from stream.status import Status
+from stream.types import RESEARCH_NOTICE, View
+
+RETRY_S = 1.0
+"""Between two attempts to reach a receiver that is not there: it may be started later."""
+
+LAST_S = 2.0
+"""For the last picture to leave when a run ends."""
+
+PICTURE, FINDING = "RcdNet", "RcdNetFinding"
+"""Device names; a receiver keeps one message of each."""
+
+log = logging.getLogger(__name__)
+
+
+class IgtlinkSink:
+    """Sends to ``igtl://host:port`` on a thread of its own: the newest view wins, and ``write`` never waits.
+
+    A receiver that is away, slow or gone costs the run nothing; it is tried again. Raises UsageError for a ``uri`` that
+    is no address.
+    """
+
+    on_disk = False
+
+    def __init__(self, uri: str) -> None:
+        self._address, self._name = address_of(uri), shown(uri)
+        self._own: Connection | None = None
+        self._class_names: tuple[str, ...] = ()
+        self._newest: View | None = None
+        self._ending = self._idle = False
+        self._changed = Condition()
+        self._thread = Thread(target=self._run, name="send", daemon=True)
+
+    def open(self, session: Session) -> None:
+        """Start sending."""
+        self._class_names = session.spec.class_names
+        self._thread.start()
+
+    def write(self, view: View) -> None:
+        """Send this view next, in place of one that still waits."""
+        with self._changed:
+            self._newest = view
+            self._changed.notify_all()
+
+    def close(self, status: Status) -> None:
+        """Send what waits if it leaves within LAST_S, and end."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join(LAST_S)
+        own = self._own
+        if own is not None:  # ends a wait of the thread
+            own.close()
+
+    def _run(self) -> None:
+        reachable = True
+        while (view := self._next()) is not None:
+            try:
+                connection = self._connection()
+                for message in messages(view, self._class_names):
+                    connection.send(message)
+                reachable = True
+            except (OSError, SourceError) as error:
+                if self._ending:
+                    break
+                if reachable:
+                    log.warning("%s takes no pictures (%s)", self._name, type(error).__name__)
+                reachable = False
+                self._hang_up()
+                with self._changed:
+                    self._changed.wait_for(lambda: self._ending, RETRY_S)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._own is not None:
+            self._own.close()
+            self._own = None
+
+    def _next(self) -> View | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest is not None or self._ending)
+            view, self._newest = self._newest, None
+            return view
+
+    def _connection(self) -> Connection:
+        """The source's, or one of our own. Raises SourceError."""
+        shared = CONNECTIONS.get(self._address)
+        if shared is not None and not shared.closed.is_set():
+            return shared
+        if self._own is None:
+            self._own = Connection(self._address, self._name)
+            Thread(target=self._own.drain, name="receive", daemon=True).start()
+        return self._own
+
+
+def messages(view: View, class_names: tuple[str, ...]) -> tuple[bytes, bytes]:
+    """The picture with its spacing in the matrix, and the finding, ready to send."""
+    row, column = view.frame.mm_per_px or (1.0, 1.0)
+    matrix = np.diag((column, row, 1.0, 1.0))
+    text = json.dumps({"notice": RESEARCH_NOTICE} | line(view, class_names))  # ASCII: pyigtl sends nothing else
+    return (
+        ImageMessage(view.picture[None], matrix, device_name=PICTURE).pack(),
+        StringMessage(text, device_name=FINDING).pack(),
+    )

@@ -1,0 +1,228 @@
+"""OpenIGTLink: pictures from PLUS, 3D Slicer or any other server that sends IMAGE messages.
+
+The connection is ours and the messages are pyigtl's: its own client never notices that a server hung up, and takes
+whatever memory a header asks for.
+"""
+
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from threading import Event, Lock
+from typing import Any, Self
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from pyigtl.messages import ImageMessage, MessageBase
+
+from stream.errors import SourceError, UsageError
+from stream.sources.base import Closing
+from stream.sources.decode import check_size
+from stream.sources.uri import SIZE_LIMIT_PX, shown
+from stream.types import Frame, ScanArea
+
+DEFAULT_PORT = 18944
+"""As PLUS and 3D Slicer have it."""
+
+OPEN_TIMEOUT_S = 5.0
+"""For a server to answer."""
+
+SILENCE_S = 2.0
+"""A server that sends no picture for longer has lost its scanner."""
+
+POLL_S = 0.1
+"""How often a wait looks whether it was closed."""
+
+MESSAGE_LIMIT = 4 * SIZE_LIMIT_PX**2
+"""Bytes: the largest picture with four components."""
+
+MEND = "Is the server on, and is the port right? PLUS and 3D Slicer take 18944."
+
+
+class Connection:
+    """One TCP connection, read by one thread and written by others. Raises SourceError if nobody answers."""
+
+    def __init__(self, address: tuple[str, int], name: str) -> None:
+        try:
+            self._socket = socket.create_connection(address, OPEN_TIMEOUT_S)
+        except (OSError, UnicodeError, OverflowError) as error:
+            raise SourceError(
+                f"{name} does not answer ({getattr(error, 'strerror', None) or 'timeout'}). {MEND}"
+            ) from error
+        self._socket.settimeout(POLL_S)
+        self._sending = Lock()
+        self.closed = Event()
+
+    def receive(self, count: int, due_s: float = float("inf")) -> bytes | None:
+        """The next ``count`` bytes; None at the end of the connection. Raises TimeoutError at ``due_s``, monotonic."""
+        data, filled = bytearray(count), 0
+        while filled < count:
+            try:
+                got = self._socket.recv_into(memoryview(data)[filled:])
+            except TimeoutError:
+                if time.monotonic() > due_s:
+                    raise
+                continue
+            except OSError:  # closed here, or reset there
+                return None
+            if not got:
+                return None
+            filled += got
+        return bytes(data)
+
+    def send(self, message: bytes) -> None:
+        """Raises OSError where the connection ends, which ``close`` makes it do."""
+        with self._sending:
+            left = memoryview(message)
+            while left:
+                try:
+                    left = left[self._socket.send(left) :]
+                except TimeoutError:
+                    if self.closed.is_set():
+                        raise
+
+    def drain(self) -> None:
+        """Throw away what comes, until the end: a server that nobody listens to stops serving."""
+        while not self.closed.is_set():
+            try:
+                if not self._socket.recv(2**16):
+                    return
+            except TimeoutError:
+                continue
+            except OSError:  # as in receive
+                return
+
+    def close(self) -> None:
+        """End both directions, from any thread; a wait in ``receive`` or ``send`` ends at once."""
+        self.closed.set()
+        with suppress(OSError):  # it may have ended already
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+CONNECTIONS: WeakValueDictionary[tuple[str, int], Connection] = WeakValueDictionary()
+"""Address -> the open connection of a source, for a sink to answer over: 3D Slicer and pyigtl serve one at a time."""
+
+
+class IgtlinkSource(Closing):
+    """Pictures of one device of the server at ``igtl://host:port``: of the first one that sends any.
+
+    ``pts_s`` is the time of arrival: the times in the messages are of another clock. Raises SourceError if nobody
+    answers; and from ``frames`` if the server breaks off, sends no picture for SILENCE_S, or one that cannot be read.
+    """
+
+    live, synthetic, fps = True, False, None
+    scan_area: ScanArea | None = None
+
+    def __init__(self, uri: str) -> None:
+        super().__init__()
+        self.name, self.damaged = shown(uri), 0
+        address = address_of(uri)
+        self._connection = CONNECTIONS[address] = Connection(address, self.name)
+
+    @classmethod
+    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
+        """See ``stream.sources.open_source``; a server is always live."""
+        return cls(target)
+
+    def frames(self) -> Iterator[Frame]:
+        """See ``stream.sources.base.Source``. Can be called once."""
+        device: str | None = None
+        index, first_ns, pts_s = 0, None, -1e-6
+        with self:
+            for message in self._images():
+                arrived_ns = time.monotonic_ns()
+                device = message.device_name if device is None else device
+                if message.device_name != device:
+                    continue
+                try:
+                    rgb = to_rgb(message.image, self.name)
+                except ValueError as error:
+                    raise SourceError(
+                        f"{self.name}: {error}. Expected one 8 or 16 bit picture, grey or RGB."
+                    ) from error
+                first_ns = arrived_ns if first_ns is None else first_ns
+                pts_s = max((arrived_ns - first_ns) / 1e9, pts_s + 1e-6)
+                yield Frame(index, arrived_ns, pts_s, rgb, self.name, mm_per_px(message))
+                index += 1
+
+    def close(self) -> None:
+        """See ``stream.sources.base.Source``."""
+        super().close()
+        self._connection.close()
+
+    def _images(self) -> Iterator[Any]:
+        """The IMAGE messages, until this source is closed. Raises SourceError."""
+        while not self._closed.is_set():
+            due_s = time.monotonic() + SILENCE_S
+            try:
+                message = self._next_image(due_s)
+            except TimeoutError as error:
+                raise SourceError(f"{self.name} sent no picture for {SILENCE_S:.0f} s. Is the scanner on?") from error
+            except (ValueError, KeyError, NotImplementedError, struct.error) as error:
+                raise SourceError(
+                    f"{self.name} sent what is no OpenIGTLink ({type(error).__name__}). {MEND}"
+                ) from error
+            if message is not None:
+                yield message
+            elif not self._closed.is_set():
+                raise SourceError(f"{self.name} hung up. {MEND}")
+
+    def _next_image(self, due_s: float) -> Any:
+        """The next IMAGE message, others passed over; None at the end of the connection."""
+        while True:
+            head = self._connection.receive(MessageBase.IGTL_HEADER_SIZE, due_s)
+            if head is None:
+                return None
+            fields = MessageBase.parse_header(head)
+            if fields["body_size"] > MESSAGE_LIMIT:
+                raise ValueError("a message of absurd size")
+            body = self._connection.receive(fields["body_size"], due_s)
+            if body is None:
+                return None
+            if fields["message_type"] == "IMAGE":
+                message = ImageMessage()
+                message.unpack(fields, body)
+                return message
+            if time.monotonic() > due_s:
+                raise TimeoutError
+
+
+def address_of(uri: str) -> tuple[str, int]:
+    """Host and port. Raises UsageError."""
+    try:
+        parts = urlsplit(uri)
+        host, port = parts.hostname, parts.port or DEFAULT_PORT
+    except ValueError:
+        host = None
+    if not host or parts.query or parts.path.strip("/"):
+        raise UsageError(f"igtl: {shown(uri)} is no address of a server. Expected igtl://host:{DEFAULT_PORT}")
+    return host, port
+
+
+def to_rgb(image: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    """Voxels [k, j, i] or [k, j, i, components], one axis of length 1, as uint8 [H, W, 3]. Raises ValueError.
+
+    The axis is k, but pyigtl packs an array [H, W] with i instead.
+    """
+    components = image.shape[3] if image.ndim == 4 else 1
+    sides = [side for side in image.shape[:3] if side != 1]
+    if len(sides) != 2 or components not in (1, 3, 4):
+        raise ValueError(f"a picture of {'x'.join(str(side) for side in image.shape)} voxels")
+    if image.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
+        raise ValueError(f"voxels of {image.dtype}")
+    check_size(sides[1], sides[0], name)
+    plane = image.reshape(*sides, components)
+    if plane.dtype != np.uint8:
+        plane = (plane >> 8).astype(np.uint8)
+    return np.ascontiguousarray(plane.repeat(3, 2) if components == 1 else plane[..., :3])
+
+
+def mm_per_px(message: Any) -> tuple[float, float] | None:
+    """Spacing (row, column) by the lengths of the matrix's axes; None for exactly 1 mm, which says "not calibrated"."""
+    column, row = (float(np.linalg.norm(message.ijk_to_world_matrix[:3, axis])) for axis in (0, 1))
+    known = np.isfinite([row, column]).all() and min(row, column) > 0 and (row, column) != (1.0, 1.0)
+    return (row, column) if known and message.image.shape[0] == 1 else None

@@ -1,0 +1,99 @@
+"""What a receiver gets, and that one which is away, slow or gone costs the run nothing."""
+
+import json
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.fake import FakeEngine
+from stream.config import StreamConfig
+from stream.pipeline import Pipeline
+from stream.sinks import sending
+from stream.sinks.igtlink import FINDING, PICTURE, IgtlinkSink
+from stream.sources import open_source
+from stream.status import Recording
+from stream.types import RESEARCH_NOTICE
+from tests.igtlink import ImageServer
+from tests.stream_views import SESSION, SPEC, ending, view
+
+
+def test_pictures_of_a_server_are_judged_and_go_back_to_it_over_one_connection() -> None:
+    with (
+        ImageServer() as server,
+        FakeEngine() as engine,
+        open_source(server.uri) as source,
+        Pipeline(source, engine, StreamConfig(), sending(server.uri)) as pipeline,
+    ):
+        picture, finding = server.received(PICTURE), server.received(FINDING)
+        status = pipeline.status()
+    assert picture.image.shape[0] == 1
+    assert picture.image.shape[3] == 3
+    assert np.diag(picture.ijk_to_world_matrix) == pytest.approx([0.2, 0.1, 1, 1])
+    said = json.loads(finding.string)
+    assert said["notice"] == RESEARCH_NOTICE
+    assert set(said["raw"]) == set(engine.spec.class_names)
+    assert status.counts.analysed > 0
+    assert status.recording is Recording.OFF
+
+
+def test_a_receiver_gets_the_picture_that_is_drawn() -> None:
+    with ImageServer(message=None) as server:
+        sink = IgtlinkSink(server.uri)
+        sink.open(SESSION)
+        sink.write(view(9))
+        picture, finding = server.received(PICTURE), server.received(FINDING)
+        sink.close(ending())
+    assert np.array_equal(picture.image[0], view(9).picture)
+    said = json.loads(finding.string)
+    assert said["frame"] == 9
+    assert said["finding"] == "malignant"
+    assert set(said["raw"]) == set(SPEC.class_names)
+
+
+def test_a_receiver_that_comes_later_is_found() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    sink = IgtlinkSink(f"igtl://127.0.0.1:{port}")
+    sink.open(SESSION)
+    sink.write(view(1))
+    with socket.create_server(("127.0.0.1", port)) as receiver:
+        receiver.settimeout(0.05)
+        deadline_s, connection = time.monotonic() + 60, None
+        while connection is None:
+            assert time.monotonic() < deadline_s
+            sink.write(view(2))
+            try:
+                connection, _ = receiver.accept()
+            except TimeoutError:
+                continue
+        with connection:
+            assert len(connection.recv(58)) == 58
+            sink.close(ending())
+
+
+def test_a_receiver_that_reads_nothing_holds_nobody_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as receiver:
+        sink = IgtlinkSink(f"igtl://127.0.0.1:{receiver.getsockname()[1]}")
+        sink.open(SESSION)
+        large = view(0, size_px=(2000, 2000))  # more than a socket holds
+        sink.write(large)
+        connection, _ = receiver.accept()
+        with connection:
+            for _ in range(60):
+                sink.write(large)
+            sink.close(ending())
+        sink._thread.join(60)
+        assert not sink._thread.is_alive()
+
+
+def test_nothing_is_sent_unless_asked_for() -> None:
+    assert sending(None) == ()
+
+
+def test_a_sink_that_was_never_opened_can_be_closed(tmp_path: Path) -> None:
+    sink = IgtlinkSink("igtl://127.0.0.1:1")
+    sink.close(ending())
+    sink.close(ending())
