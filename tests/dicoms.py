@@ -5,14 +5,20 @@ from typing import Any
 
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, UltrasoundMultiFrameImageStorage, generate_uid
 
 PATIENT = "Nobody^Erika"
 
 
-def write_dicom(path: Path, values: NDArray[Any], kind: str = "MONOCHROME2", **header: Any) -> Path:
-    """``values`` [frames, H, W] or [frames, H, W, 3], stored without compression; ``header`` are further elements."""
+def write_dicom(
+    path: Path, values: NDArray[Any], kind: str = "MONOCHROME2", *, jpegs: list[bytes] | None = None, **header: Any
+) -> Path:
+    """``values`` [frames, H, W] or [frames, H, W, 3], stored without compression, or as ``jpegs`` of the same shape.
+
+    ``header`` are further elements.
+    """
     found = Dataset()
     found.file_meta = FileMetaDataset()
     found.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -26,6 +32,9 @@ def write_dicom(path: Path, values: NDArray[Any], kind: str = "MONOCHROME2", **h
     if values.ndim == 4:
         found.PlanarConfiguration = 0
     found.PixelData = values.tobytes()
+    if jpegs is not None:
+        found.file_meta.TransferSyntaxUID, found.PixelData = JPEGBaseline8Bit, encapsulate(jpegs)
+        found["PixelData"].VR = "OB"
     for key, value in header.items():
         setattr(found, key, value)
     found.save_as(path, enforce_file_format=True)

@@ -19,7 +19,7 @@ def grey(number: int) -> ImageMessage:
 
 
 class ImageServer:
-    """Sends ``message(0)``, ``message(1)``, ... every 20 ms once somebody is connected, until ``kill``; None is silent."""
+    """Sends ``message(0)``, ``message(1)``, ... every 20 ms to whoever is connected, until ``kill``; None is silent."""
 
     def __init__(self, message: Callable[[int], MessageBase] | None = grey) -> None:
         self._message, self._killed = message, Event()

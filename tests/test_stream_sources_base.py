@@ -1,19 +1,10 @@
-"""What holds for every source, and the clock that paces them."""
+"""The clock that paces the sources which have none of their own."""
 
-from collections.abc import Callable
-from itertools import islice
-from pathlib import Path
 from threading import Event
 
-import cv2
-import numpy as np
 import pytest
 
-from stream.sources import open_source
-from stream.sources.base import Pace, Source
-from tests.clips import write_clip
-
-Open = Callable[..., Source]
+from stream.sources.base import Pace
 
 
 class Waits(Event):
@@ -26,62 +17,6 @@ class Waits(Event):
     def wait(self, timeout: float | None = None) -> bool:
         self.now_ns += round((timeout or 0) * 1e9)
         return self.is_set()
-
-
-@pytest.fixture(params=["file", "images", "lavfi", "phantom"])
-def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    if request.param == "file":
-        uri = str(write_clip(tmp_path / "clip.mp4", frames=6))
-    elif request.param == "images":
-        for number in range(6):
-            cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((40, 60), 30 * number, np.uint8))
-        uri = f"{tmp_path}?fps=50"
-    elif request.param == "lavfi":
-        uri = "lavfi:testsrc2=size=60x40:rate=50:duration=0.12"
-    else:
-        uri = "phantom:?size=160x160&fps=50&frames=6"
-    return lambda **how: open_source(uri, **how)
-
-
-@pytest.mark.parametrize("live", [True, False])
-def test_frames_are_counted_and_time_only_grows(opener: Open, live: bool) -> None:
-    with opener(live=live) as source:
-        frames = list(source.frames())
-    assert source.live == live
-    assert [frame.index for frame in frames] == list(range(6))
-    assert frames[0].pts_s == 0
-    assert np.all(np.diff([frame.pts_s for frame in frames]) > 0)
-    assert np.all(np.diff([frame.captured_ns for frame in frames]) >= 0)
-    assert {frame.source for frame in frames} == {source.name}
-    assert source.damaged == 0
-
-
-def test_two_replays_are_equal(opener: Open) -> None:
-    first, second = (list(opener(live=False).frames()) for _ in range(2))
-    assert [frame.pts_s for frame in first] == [frame.pts_s for frame in second]
-    assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(first, second, strict=True))
-
-
-def test_closing_ends_the_frames(opener: Open) -> None:
-    with opener(live=False) as source:
-        frames = source.frames()
-        next(frames)
-        source.close()
-        assert list(frames) == []
-
-
-def test_a_closed_source_gives_no_frames(opener: Open) -> None:
-    source = opener(live=False)
-    source.close()
-    source.close()
-    assert list(source.frames()) == []
-
-
-def test_live_frames_are_not_handed_out_before_they_are_due(opener: Open) -> None:
-    with opener(live=True) as source:
-        frames = list(islice(source.frames(), 4))
-    passed_s = (frames[-1].captured_ns - frames[0].captured_ns) / 1e9
-    assert passed_s >= frames[-1].pts_s - frames[0].pts_s - 1e-3
 
 
 def test_a_pace_waits_until_a_frame_is_due() -> None:

@@ -1,7 +1,6 @@
 """Capture devices: everything that can be shown without a card, the rest through FFmpeg's own test sources."""
 
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -63,23 +62,6 @@ class Resized(DeviceSource):
 def test_another_size_than_the_one_asked_for_is_told() -> None:
     with pytest.raises(SourceError, match="delivers 320x240, not the 640x480 asked for"):
         Resized("testsrc2=size=320x240", (640, 480))
-
-
-def test_closing_from_another_thread_ends_an_endless_source() -> None:
-    source = open_source("lavfi:testsrc2=size=64x48:rate=1000", live=False)
-    indices: list[int] = []
-
-    def consume() -> None:
-        for frame in source.frames():
-            indices.append(frame.index)
-            if frame.index == 5:
-                Thread(target=source.close).start()
-
-    consumer = Thread(target=consume)
-    consumer.start()
-    consumer.join(30)
-    assert not consumer.is_alive()
-    assert indices == list(range(len(indices)))
 
 
 def test_devices_are_listed_in_order_with_their_names(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import cv2
 import numpy as np
 import pydicom
 import pytest
@@ -130,6 +131,15 @@ def test_run_length_coded_frames(tmp_path: Path) -> None:
     found.compress(RLELossless)
     found.save_as(path)
     assert np.array_equal(pictures(path), values[..., None].repeat(3, -1))
+
+
+@pytest.mark.parametrize("kind", ["YBR_FULL_422", "RGB"])
+def test_jpeg_frames_are_converted_once(tmp_path: Path, kind: str) -> None:
+    blocks = noise(2, 3, 4, 3).repeat(8, 1).repeat(8, 2)
+    jpegs = [cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes() for frame in blocks]
+    path = write_dicom(tmp_path / "a.dcm", blocks, kind, jpegs=jpegs)  # JFIF: YCbCr within, whatever the header says
+    expected = np.stack([cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB) for jpeg in jpegs])
+    assert np.abs(pictures(path).astype(int) - expected).mean() < 2
 
 
 @pytest.mark.parametrize(

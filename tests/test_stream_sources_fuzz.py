@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from stream.errors import SourceError
 from stream.sources import open_source
 from tests.clips import picture, write_clip
+from tests.dicoms import write_dicom
 from tests.fuzz import mutant
 
 TOO_LONG_S = 5.0
@@ -31,7 +33,7 @@ MOST_RSS = 10**9
 
 OF_A_READER = ("read ", "refused", "memory")
 
-FORMATS = ("mp4", "ts", "avi", "png", "jpg")
+FORMATS = ("mp4", "ts", "avi", "png", "jpg", "dcm")
 
 
 @pytest.fixture
@@ -40,6 +42,9 @@ def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     if request.param in ("png", "jpg"):
         cv2.imwrite(str(path), picture(1, 120, 160))
         return path
+    if request.param == "dcm":
+        jpegs = [cv2.imencode(".jpg", picture(number))[1].tobytes() for number in range(12)]
+        return write_dicom(path, np.zeros((12, 48, 64, 3), np.uint8), "YBR_FULL_422", jpegs=jpegs, FrameTime=40)
     codec = {"mp4": "libx264", "ts": "mpeg2video", "avi": "mjpeg"}[request.param]
     return write_clip(path, 12, codec=codec)
 

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import threading
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -76,34 +74,6 @@ def test_what_the_file_says_is_told_as_without_the_wall(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown option"):
         open_source(f"{tmp_path}?colour=1")
     assert decoders() == []
-
-
-def test_close_from_another_thread_ends_a_wait_and_the_decoder(clip: str) -> None:
-    source = open_source(clip, live=True, loop=True)
-    seen = threading.Event()
-    told: list[int] = []
-
-    def read() -> None:
-        for frame in source.frames():
-            told.append(frame.index)
-            seen.set()
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    assert seen.wait(30)
-    source.close()
-    reader.join(10)
-    assert not reader.is_alive()
-    assert decoders() == []
-
-
-def test_an_error_in_the_consumer_frees_process_and_pipe(clip: str) -> None:
-    files = psutil.Process().num_fds()
-    with pytest.raises(ZeroDivisionError), open_source(clip) as source:  # noqa: PT012
-        for frame in islice(source.frames(), 3):
-            frame.index // 0
-    assert decoders() == []
-    assert psutil.Process().num_fds() == files
 
 
 def test_an_absurd_size_is_refused_before_memory_is_taken(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,12 @@ from pathlib import Path
 from threading import Thread
 
 import numpy as np
-import psutil
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream.errors import SourceError, StreamError, UsageError
-from stream.sources import network, open_here, open_source, supervised
+from stream.sources import network, open_here, open_source
 from stream.sources.uri import shown
 from stream.web.control import label
 from tests.clips import picture
@@ -65,27 +64,6 @@ def test_close_from_another_thread_ends_a_silent_stream(folder: Path) -> None:
     source.close()
     reader.join(20)
     assert not reader.is_alive()
-
-
-def test_twenty_restarts_of_the_sender_are_survived_without_growth(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervised, "FIRST_WAIT_S", 0.05)
-    monkeypatch.setattr(supervised, "LONGEST_WAIT_S", 0.1)
-    process, held = psutil.Process(), []
-    sender = Sender("tcp", folder).__enter__()
-    with open_source(sender.uri) as source:
-        frames = source.frames()
-        for round_ in range(20):
-            index = next(frames).index
-            sender.kill()
-            sender = Sender("tcp", folder, sender.port).__enter__()
-            while source.reopened <= round_:
-                frame = next(frames)
-            assert frame.index > index
-            held.append((process.num_threads(), process.num_fds()))
-        sender.kill()
-    assert held[-1] <= max(held[:3])
 
 
 def test_nobody_there_is_told() -> None:
