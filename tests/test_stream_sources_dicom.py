@@ -133,6 +133,7 @@ def test_run_length_coded_frames(tmp_path: Path) -> None:
     assert np.array_equal(pictures(path), values[..., None].repeat(3, -1))
 
 
+@pytest.mark.filterwarnings("ignore:The .0028,0004.:UserWarning")  # RGB is wrong there, which pydicom notices
 @pytest.mark.parametrize("kind", ["YBR_FULL_422", "RGB"])
 def test_jpeg_frames_are_converted_once(tmp_path: Path, kind: str) -> None:
     blocks = noise(2, 3, 4, 3).repeat(8, 1).repeat(8, 2)
