@@ -176,6 +176,12 @@ def test_a_region_that_cannot_be_is_no_scan_area(tmp_path: Path) -> None:
         assert source.scan_area is None
 
 
+@pytest.mark.parametrize("frames", [1, 2])
+def test_only_single_pictures_need_not_move(tmp_path: Path, frames: int) -> None:
+    with open_source(str(write_dicom(tmp_path / "a.dcm", noise(frames, 8, 8)))) as source:
+        assert source.still == (frames == 1)
+
+
 def test_a_spacing_without_regions(tmp_path: Path) -> None:
     assert read(write_dicom(tmp_path / "a.dcm", noise(1, 8, 8), PixelSpacing=[0.3, 0.1]))[0].mm_per_px == (0.3, 0.1)
 
@@ -190,9 +196,10 @@ def test_a_folder_comes_in_order_of_its_instances(tmp_path: Path) -> None:
     assert [frame.pts_s for frame in frames] == pytest.approx([0, 0.25, 0.5])
 
 
-def test_regions_that_differ_within_a_folder_are_refused(tmp_path: Path) -> None:
-    for number in range(2):
-        header = {"SequenceOfUltrasoundRegions": regions(region(number, 0, 7, 7))}
+@pytest.mark.parametrize("first", [(region(0, 0, 7, 7),), ()])
+def test_regions_that_differ_within_a_folder_are_refused(tmp_path: Path, first: tuple) -> None:
+    for number, found in enumerate((first, (region(1, 0, 7, 7),))):
+        header = {"SequenceOfUltrasoundRegions": regions(*found)}
         write_dicom(tmp_path / f"{number}.dcm", noise(1, 8, 8), **header)
     with pytest.raises(SourceError, match="different sizes or regions"):
         open_here(str(tmp_path))

@@ -38,12 +38,14 @@ class DicomSource(Closing):
         headers = [read_header(file, fps) for file in paths]
         self._headers = sorted(headers, key=lambda header: (header.instance, header.path.name))
         first = self._headers[0]
-        if any((other.size_px, other.area) != (first.size_px, first.area) for other in headers) and first.area:
+        places = {(header.size_px, header.area) for header in headers}
+        if len(places) > 1 and any(area is not None for _, area in places):
             raise SourceError(
                 f"{self.name} holds pictures of different sizes or regions. Expected one series a folder."
             )
         self.scan_area = first.area
         self.fps: float | None = 1 / first.step_s
+        self.still = all(len(header.starts_s) == 1 for header in headers)
 
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
