@@ -1,0 +1,72 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from benchmarks.compare import app, parse_tolerance
+from stream.errors import UsageError
+
+RATIOS = {"eager_gradcam_over_best_cpu": 20.0, "class_maps_cost": 0.02, "judging_over_engine": 2.5}
+
+
+def compare(folder: Path, old: dict[str, float | None], new: dict[str, float | None], *arguments: str) -> Result:
+    paths = folder / "old.json", folder / "new.json"
+    for path, ratios, call_ms in zip(paths, (old, new), (4.0, 400.0), strict=True):
+        path.write_text(json.dumps({"machine": {"cpu": "same"}, "ratios": ratios, "engine_ms": call_ms}))
+    return CliRunner().invoke(app, [*map(str, paths), *arguments])
+
+
+def test_the_same_ratios_pass_however_slow_the_machine_was(tmp_path: Path) -> None:
+    assert compare(tmp_path, RATIOS, RATIOS).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("eager_gradcam_over_best_cpu", 17.9), ("class_maps_cost", 0.13), ("judging_over_engine", 2.8)],
+)
+def test_a_ratio_that_is_worse_by_more_than_a_tenth_ends_with_1(tmp_path: Path, name: str, value: float) -> None:
+    result = compare(tmp_path, RATIOS, RATIOS | {name: value})
+    assert result.exit_code == 1
+    assert [line.split(":")[0] for line in result.stdout.splitlines() if "WORSE" in line] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("eager_gradcam_over_best_cpu", 40.0), ("class_maps_cost", -0.3), ("judging_over_engine", 1.0)],
+)
+def test_better_by_any_amount_passes(tmp_path: Path, name: str, value: float) -> None:
+    assert compare(tmp_path, RATIOS, RATIOS | {name: value}).exit_code == 0
+
+
+def test_the_tolerance_is_the_users(tmp_path: Path) -> None:
+    slower = RATIOS | {"judging_over_engine": 2.8}
+    assert compare(tmp_path, RATIOS, slower, "--tolerance", "15%").exit_code == 0
+    assert compare(tmp_path, RATIOS, slower, "--tolerance", "0.05").exit_code == 1
+
+
+def test_a_ratio_that_is_not_measured_any_more_is_a_regression(tmp_path: Path) -> None:
+    assert compare(tmp_path, RATIOS, RATIOS | {"class_maps_cost": None}).exit_code == 1
+
+
+def test_a_ratio_that_is_new_cannot_be_worse(tmp_path: Path) -> None:
+    assert compare(tmp_path, {"class_maps_cost": 0.02}, RATIOS).exit_code == 0
+
+
+def test_nothing_to_compare_is_wrong_use_not_a_pass(tmp_path: Path) -> None:
+    assert compare(tmp_path, {"class_maps_cost": None}, RATIOS).exit_code == 2
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[]", '{"results": []}'])
+def test_a_file_that_is_no_report_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(content)
+    result = CliRunner().invoke(app, [str(path), str(path)])
+    assert result.exit_code == 2
+    assert "other.json" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["much", "-5%", "nan", "inf", ""])
+def test_a_tolerance_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="10%"):
+        parse_tolerance(text)

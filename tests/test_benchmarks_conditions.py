@@ -1,0 +1,28 @@
+from benchmarks.conditions import Moment, clocks, foreign_cores
+
+
+def test_what_others_did_is_what_the_cores_did_less_our_part() -> None:
+    assert foreign_cores(Moment(10, 100, 5), Moment(14, 107, 6)) == 1.5
+
+
+def test_no_time_passed_gives_no_number() -> None:
+    assert foreign_cores(Moment(10, 100, 5), Moment(10, 100, 5)) is None
+
+
+def test_two_clocks_that_disagree_by_a_tick_give_no_negative_load() -> None:
+    assert foreign_cores(Moment(0, 0, 0), Moment(1, 0.99, 1.0)) == 0
+
+
+def test_own_work_is_counted_as_ours_and_as_busy() -> None:
+    start = Moment.now()
+    while Moment.now().own_s - start.own_s < 0.3:
+        sum(range(10_000))
+    end = Moment.now()
+    assert end.busy_s - start.busy_s > 0.25  # the kernel counts in ticks
+    assert end.own_s - start.own_s >= 0.3
+
+
+def test_a_clock_that_the_system_does_not_tell_is_none_not_a_guess() -> None:
+    told = clocks()
+    assert set(told) == {"mhz", "mhz_max", "governor"}
+    assert all(value is None or value for value in told.values())
