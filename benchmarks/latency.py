@@ -6,16 +6,22 @@ none inherits the memory or the threads of another. Tables go to stdout, progres
 
 import json
 import multiprocessing
+import shlex
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 
+from benchmarks import compare as comparison
+from benchmarks import conditions
+from benchmarks.layers import Row, judging_over_engine
+from benchmarks.paint import NotPainted, measure_paint
 from benchmarks.ratios import Ratio, class_maps_cost, eager_gradcam_over_engine
 from benchmarks.report import Report, machine, show
 from benchmarks.workload import CLIP, EngineRuns, make_clip, measure_engine
@@ -43,22 +49,34 @@ def main(
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.5, help="for each run and each ratio")] = 10.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
+    paint: Annotated[bool, typer.Option(help="measure to the screen of a headless Chromium as well")] = True,
+    compare: Annotated[
+        Path | None, typer.Option(help="exit with 1 if a ratio is worse than in this file of an earlier --json")
+    ] = None,
+    tolerance: Annotated[str, typer.Option(help="how much worse a ratio may be: 10% or 0.1")] = comparison.TOLERANCE,
 ) -> None:
     """Measure engines in live use and in replay, and what the class maps buy and cost."""
     with exit_codes():
         if json_file is not None and not json_file.absolute().parent.is_dir():
             raise UsageError(f"--json {json_file}: there is no such folder. Expected a file in one that exists.")
-        report = measure(engine, source, seconds)
+        old = None if compare is None else comparison.read(compare)  # read first: minutes pass until it is needed
+        allowed = comparison.parse_tolerance(tolerance)
+        report = measure(engine, source, seconds, paint=paint)
         show(report, out)
         if json_file is not None:
             write(report, json_file)
+        worse = old is not None and comparison.told(old, report.to_json(), allowed)
+    if worse:
+        raise typer.Exit(comparison.REGRESSED)
 
 
-def measure(engine: str, source: str | None, seconds: float, weights: Path = SHIPPED) -> Report:
+def measure(engine: str, source: str | None, seconds: float, weights: Path = SHIPPED, *, paint: bool = True) -> Report:
     """Everything, in turn. With ``engine`` "all", one that does not run here is reported, not raised."""
     if engine not in ("all", *choices()):
         raise UnknownEngine(f"no engine '{engine}'. Expected one of: all, {', '.join(choices())}.")
     before = machine()
+    moments = {"before": surroundings(conditions.idle_check())}
+    start = conditions.Moment.now()
     engines: dict[str, EngineRuns | str] = {}
     with tempfile.TemporaryDirectory(prefix="rcdnet-benchmark-") as folder:
         clip = Path(folder) / "phantom_720p.mp4"
@@ -68,7 +86,7 @@ def measure(engine: str, source: str | None, seconds: float, weights: Path = SHI
             err.print(f"measuring {name}: replay, then live, {seconds:g} s each")
             try:
                 runs = in_fresh_process(measure_engine, name, clip, scan_area, source, seconds, weights)
-                engines[runs.info.name] = runs
+                engines[runs.info.name] = to_the_screen(runs, str(clip), scan_area, source, seconds, paint)
             except EngineError as error:
                 if engine != "all":
                     raise
@@ -76,7 +94,39 @@ def measure(engine: str, source: str | None, seconds: float, weights: Path = SHI
     if not any(isinstance(runs, EngineRuns) for runs in engines.values()):
         raise EngineUnavailable("no engine could be measured: " + "; ".join(map(str, engines.values())))
     best = best_cpu_engine(engines)
-    return Report(source, seconds, before, engines, best, ratios(best, engines, seconds, weights))
+    found = ratios(best, engines, seconds, weights)
+    moments["during"] = surroundings(conditions.foreign_cores(start, conditions.Moment.now()))
+    return Report(source, seconds, before, engines, best, found, command(engine, source, seconds, paint), moments)
+
+
+def command(engine: str, source: str | None, seconds: float, paint: bool) -> str:
+    """What measures the same again."""
+    words = ["python", "-m", "benchmarks.latency", "--engine", engine, "--seconds", f"{seconds:g}"]
+    return shlex.join(words + (["--source", source] if source else []) + ([] if paint else ["--no-paint"]))
+
+
+def surroundings(foreign_cores: float | None) -> dict[str, object]:
+    """The machine now, beside the cores that others kept busy."""
+    busy = None if foreign_cores is None else round(foreign_cores, 2)
+    return {"foreign_cores_busy": busy, "load_1_min": conditions.load_1_min(), **conditions.clocks()}
+
+
+def to_the_screen(
+    runs: EngineRuns, clip: str, scan_area: str, source: str | None, seconds: float, paint: bool
+) -> EngineRuns:
+    """The same with the rows of the whole pipeline, live, and of a browser's screen."""
+    pipeline = Row("pipeline", 1, runs.live.end_to_end_ms)
+    painted = Row("to paint", 1, None, reason="--no-paint was given")
+    if paint:
+        name = runs.info.name
+        err.print(f"measuring {name}: to a browser's screen, {seconds:g} s")
+        area = scan_area if source is None else None
+        try:
+            times = in_fresh_process(measure_paint, name, source or clip, area, seconds)
+            painted = replace(painted, times=times, reason="")
+        except (NotPainted, EngineError) as error:
+            painted = replace(painted, reason=str(error))
+    return replace(runs, layers=(*runs.layers, pipeline, painted))
 
 
 def best_cpu_engine(engines: dict[str, EngineRuns | str]) -> str | None:
@@ -90,15 +140,16 @@ def best_cpu_engine(engines: dict[str, EngineRuns | str]) -> str | None:
 
 
 def ratios(best: str | None, engines: dict[str, EngineRuns | str], seconds: float, weights: Path) -> dict[str, Ratio]:
-    """Both ratios, null with the reason where one cannot be measured."""
+    """Each ratio, null with the reason where one cannot be measured."""
     runs = None if best is None else engines[best]
     if best is None or not isinstance(runs, EngineRuns):
         none = Ratio(None, f"no engine on the processor was measured. Expected one of: {', '.join(CPU_ENGINES)}.")
-        return {"eager_gradcam_over_best_cpu": none, "class_maps_cost": none}
+        return {"eager_gradcam_over_best_cpu": none, "class_maps_cost": none, "judging_over_engine": none}
     err.print(f"comparing {best} with PyTorch and Grad-CAM, then graphs with and without class maps")
     return {
         "eager_gradcam_over_best_cpu": in_fresh_process(eager_gradcam_over_engine, best, seconds, weights),
         "class_maps_cost": in_fresh_process(class_maps_cost, runs.info.precision, seconds, weights),
+        "judging_over_engine": judging_over_engine(runs.info, runs.layers),
     }
 
 

@@ -1,9 +1,8 @@
 """What is told: the machine, and everything that was measured, as JSON and as tables."""
 
-import os
 import platform
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +12,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.conditions import load_1_min
+from benchmarks.layers import Row
 from benchmarks.ratios import Ratio
 from benchmarks.workload import WARM_UP_S, EngineRuns, Run
 from stream.timing import Summary
@@ -25,7 +26,8 @@ PACKAGES = ("rcdnet-live", "numpy", "opencv-python-headless", "av", "openvino", 
 class Report:
     """``engines`` by name in the order of the catalogue: what was measured, or why it could not be.
 
-    ``best`` names the fastest engine on the processor, or is None; ``ratios`` by name.
+    ``best`` names the fastest engine on the processor, or is None; ``ratios`` by name. ``command`` measures it again;
+    ``conditions`` tells the clocks and the foreign load, before and during.
     """
 
     source: str | None
@@ -34,6 +36,8 @@ class Report:
     engines: Mapping[str, EngineRuns | str]
     best: str | None
     ratios: Mapping[str, Ratio]
+    command: str = ""
+    conditions: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """What ``--json`` writes. ``ratios`` holds numbers or null; ``ratio_details`` how they came about."""
@@ -41,6 +45,8 @@ class Report:
         best = measured.get(self.best or "")
         return {
             "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": self.command,
+            "conditions": dict(self.conditions),
             "settings": {"source": self.source, "seconds": self.seconds, "warm_up_s": min(WARM_UP_S, self.seconds)},
             "machine": dict(self.machine),
             "best_cpu_engine": self.best,
@@ -51,7 +57,9 @@ class Report:
             if best is None
             else {"engine": self.best, "peak_rss_mb": best.peak_rss_mb, "torch_imported": best.torch_imported},
             "engines": {
-                name: asdict(runs) if isinstance(runs, EngineRuns) else {"not_measured": runs}
+                name: asdict(runs) | {"layers": [row.to_json() for row in runs.layers]}
+                if isinstance(runs, EngineRuns)
+                else {"not_measured": runs}
                 for name, runs in self.engines.items()
             },
         }
@@ -64,7 +72,7 @@ def machine() -> dict[str, Any]:
         "cores_usable": len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else None,
         "cores_logical": psutil.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "load_1_min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "load_1_min": load_1_min(),
         "os": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: installed(name) for name in PACKAGES},
@@ -91,6 +99,8 @@ def show(report: Report, console: Console) -> None:
     """Tables for people."""
     facts = report.machine
     console.print(f"{facts['cpu']}, {facts['cores_usable']} cores, load {facts['load_1_min']}, {facts['os']}")
+    for when, told in report.conditions.items():
+        console.print(f"{when}: " + ", ".join(f"{fact} {value}" for fact, value in told.items()))
     for name, runs in report.engines.items():
         if isinstance(runs, str):
             console.print(f"{name}: not measured. {runs}")
@@ -100,6 +110,7 @@ def show(report: Report, console: Console) -> None:
         console.print(f"peak memory {runs.peak_rss_mb:.0f} MB {'with' if runs.torch_imported else 'without'} torch")
         for title, run in (("live", runs.live), ("replay of the 720p clip", runs.replay_720p)):
             console.print(stage_table(f"{title}: {run.source}", run))
+        console.print(layer_table(runs.layers))
     console.print()
     for name, ratio in report.ratios.items():
         console.print(f"{name}: {described(ratio)}")
@@ -121,6 +132,18 @@ def stage_table(title: str, run: Run) -> Table:
     return table
 
 
+def layer_table(rows: Sequence[Row]) -> Table:
+    """The layers around the engine, each with its jitter, or why it was not measured."""
+    table = Table("ms a call", "batch", "p50", "p95", "p99", "max", "samples", "jitter", "clock")
+    table.title, table.title_justify = "layers; jitter is p99 - p50", "left"
+    for row in rows:
+        if row.times is None or row.jitter_ms is None:
+            table.add_row(row.layer, str(row.batch), f"not measured: {row.reason}")
+        else:
+            table.add_row(row.layer, str(row.batch), *cells(row.times), f"{row.jitter_ms:.2f}", row.clock)
+    return table
+
+
 def cells(times: Summary) -> tuple[str, ...]:
     """Percentiles as table cells."""
     numbers = (times.p50_ms, times.p95_ms, times.p99_ms, times.max_ms)
@@ -132,7 +155,12 @@ def described(ratio: Ratio) -> str:
     if ratio.value is None or ratio.calls_ms is None:
         return f"not measured: {ratio.reason}"
     sides = " : ".join(
-        f"{name} {times['median_ms']:.2f} ms (least {times['min_ms']:.2f}, {times['count']:.0f} calls)"
+        f"{name} {times['median_ms']:.2f} ms ({least(times)}{times['count']:.0f} calls)"
         for name, times in ratio.calls_ms.items()
     )
     return f"{ratio.value:.4g} by {ratio.statistic}, {ratio.engine} {ratio.precision}; {sides}"
+
+
+def least(times: Mapping[str, float]) -> str:
+    """The least time, where it was kept."""
+    return f"least {times['min_ms']:.2f}, " if "min_ms" in times else ""

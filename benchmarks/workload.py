@@ -6,18 +6,20 @@ its own and the base path can be seen to run without torch.
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
 import psutil
 
+from benchmarks.layers import Row, measure_layers
 from engines.base import Engine, EngineInfo
 from engines.catalog import open_engine
 from engines.errors import EngineError
 from stream.config import StreamConfig
 from stream.errors import SourceError
 from stream.pipeline import Pipeline
+from stream.scan_area import parse_scan_area
 from stream.sources import Source, open_source
 from stream.timing import Counts, Percentiles, Summary
 from stream.types import State, View
@@ -57,7 +59,8 @@ class Run:
 @dataclass(frozen=True)
 class EngineRuns:
     """``live`` paces the source in real time, newest frame wins; ``replay_720p`` takes every frame of the clip, as fast
-    as it goes. ``peak_rss_mb`` (10^6 bytes) is of the process that measured this engine and nothing else.
+    as it goes. ``peak_rss_mb`` (10^6 bytes) is of the process that measured this engine, up to the end of both runs.
+    ``layers``: the engine alone and with what stands around it, to a screen.
     """
 
     info: EngineInfo
@@ -65,6 +68,7 @@ class EngineRuns:
     replay_720p: Run
     peak_rss_mb: float
     torch_imported: bool
+    layers: tuple[Row, ...] = ()
 
 
 def make_clip(path: Path, phantom: str = CLIP) -> str:
@@ -94,7 +98,8 @@ def make_clip(path: Path, phantom: str = CLIP) -> str:
 
 
 def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, seconds: float, weights: Path) -> EngineRuns:
-    """Both runs of one engine, the clip cut to ``scan_area``; ``uri`` None takes the clip, looped, for live as well.
+    """Both runs of one engine, the clip cut to ``scan_area``, and the layers on the clip's first frame, ``seconds`` for
+    each of the three. ``uri`` None takes the clip, looped, for live as well.
 
     Raises what the engine, the source and the settings raise; EngineError also if a frame failed.
     """
@@ -104,7 +109,10 @@ def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, secon
         for run_s in (min(WARM_UP_S, seconds), seconds):
             replay = run(open_source(str(clip), live=False, loop=True), engine, of_clip, run_s)
             live = run(open_source(uri or str(clip), live=True, loop=True), engine, live_config, run_s)
-        return EngineRuns(engine.info, live, replay, peak_rss_mb(), "torch" in sys.modules)
+        runs = EngineRuns(engine.info, live, replay, peak_rss_mb(), "torch" in sys.modules)
+        with open_source(str(clip), live=False) as source:
+            frame = next(source.frames())
+        return replace(runs, layers=measure_layers(engine, frame, parse_scan_area(scan_area), seconds))
 
 
 def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) -> Run:

@@ -6,6 +6,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from benchmarks.latency import app, in_fresh_process
+from benchmarks.ratios import Ratio
+from benchmarks.report import Report, machine
 
 
 def invoke(*arguments: str) -> Result:
@@ -39,13 +41,19 @@ def test_a_source_that_is_not_there_ends_with_3(tmp_path: Path) -> None:
 
 def test_a_whole_run_writes_its_numbers(tmp_path: Path) -> None:
     path = tmp_path / "latency.json"
-    result = invoke("--engine", "fake", "--seconds", "0.5", "--json", str(path))
+    result = invoke("--engine", "fake", "--seconds", "0.5", "--no-paint", "--json", str(path))
     assert result.exit_code == 0, result.stderr
     assert "capture to JPEG" in result.stdout
     told = json.loads(path.read_text())
     assert told["engines"]["fake"]["replay_720p"]["frames"] > 0
     assert told["engines"]["fake"]["torch_imported"] is False
     assert told["ratios"]["eager_gradcam_over_best_cpu"] is None  # the fake is no engine to boast of
+    rows = {row["layer"]: row for row in told["engines"]["fake"]["layers"] if row["batch"] == 1}
+    assert list(rows) == ["engine", "engine + pre/post", "pipeline", "to paint"]
+    assert all(rows[layer]["times_ms"]["count"] for layer in list(rows)[:3])
+    assert "--no-paint" in rows["to paint"]["reason"]
+    assert told["command"] == "python -m benchmarks.latency --engine fake --seconds 0.5 --no-paint"
+    assert {"before", "during"} == set(told["conditions"])
 
 
 def test_a_measurement_runs_in_another_process() -> None:
@@ -55,3 +63,28 @@ def test_a_measurement_runs_in_another_process() -> None:
 def test_an_error_in_the_other_process_is_raised_here() -> None:
     with pytest.raises(FileNotFoundError):
         in_fresh_process(os.listdir, "no such folder")
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that has found a whole judgement to last 2.8 calls."""
+    ratios = {"judging_over_engine": Ratio(2.8, "", "medians", "openvino_cpu", "f32", {})}
+    monkeypatch.setattr(
+        "benchmarks.latency.measure", lambda *_, **__: Report(None, 1.0, machine(), {}, "openvino_cpu", ratios)
+    )
+
+
+@pytest.mark.usefixtures("measured")
+@pytest.mark.parametrize(("before", "code"), [(2.8, 0), (2.6, 0), (2.5, 1)])
+def test_a_run_that_is_worse_than_an_earlier_one_ends_with_1(tmp_path: Path, before: float, code: int) -> None:
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps({"machine": {}, "ratios": {"judging_over_engine": before}}))
+    result = invoke("--compare", str(old), "--tolerance", "10%")
+    assert result.exit_code == code, result.stderr
+
+
+def test_an_old_file_that_is_not_there_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    result = invoke("--compare", str(tmp_path / "absent.json"))
+    assert result.exit_code == 2
+    assert "absent.json" in result.stderr
+    assert "making" not in result.stderr

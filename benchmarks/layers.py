@@ -1,0 +1,142 @@
+"""What does each layer around the network add? The engine alone, with what stands before and after it, the pipeline.
+
+One row for each, with its batch size. The pipeline's own row comes from ``benchmarks.workload``, the row on a real
+screen from ``benchmarks.paint``.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.ratios import Ratio, interleave
+from engines.base import Engine, EngineInfo
+from rcdnet import glance
+from rcdnet.preprocess import Box, Grey, to_grey, to_pixels
+from stream.timing import Summary, summarise
+from stream.types import Frame, ScanArea
+
+BATCHES = (1, 2, 4, 8)
+"""Live takes one frame at a time; an archive could take several. The engines of today loop over them."""
+
+HOST_CLOCK = "monotonic"
+GPU_CLOCK = "cuda events"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Times of one layer, per call: ``batch`` pictures each. ``times`` is None where ``reason`` says why.
+
+    ``layer`` is "engine", "engine + pre/post", "pipeline" or "to paint". ``jitter_ms`` is p99 - p50: what a viewer
+    feels of it. ``clock`` is HOST_CLOCK, or GPU_CLOCK for what the GPU's own events say about the same calls.
+    """
+
+    layer: str
+    batch: int
+    times: Summary | None
+    clock: str = HOST_CLOCK
+    reason: str = ""
+
+    @property
+    def jitter_ms(self) -> float | None:
+        """p99 - p50 in milliseconds, or None without times."""
+        return None if self.times is None else self.times.p99_ms - self.times.p50_ms
+
+    def to_json(self) -> dict[str, Any]:
+        """With ``jitter_ms`` and ``pictures_per_s``, by the median."""
+        times = None if self.times is None else vars(self.times)
+        rate = None if self.times is None else 1000 * self.batch / self.times.p50_ms
+        return {
+            "layer": self.layer,
+            "batch": self.batch,
+            "clock": self.clock,
+            "times_ms": times,
+            "jitter_ms": self.jitter_ms,
+            "pictures_per_s": rate,
+            "reason": self.reason,
+        }
+
+
+def measure_layers(
+    engine: Engine, frame: Frame, area: ScanArea, seconds: float, batches: Sequence[int] = BATCHES
+) -> tuple[Row, ...]:
+    """The engine alone and with pre- and postprocessing, in turns, ``seconds`` over all ``batches`` together.
+
+    On a GPU the engine alone is also timed by CUDA events. Raises EngineError as the engine does.
+    """
+    rows: list[Row] = []
+    for batch in batches:
+        alone, judging = engine_call(engine, frame, area, batch), judging_call(engine, frame, area, batch)
+        durations = interleave({"engine": alone, "engine + pre/post": judging}, seconds / len(batches))
+        rows += [Row(layer, batch, summarise(ns)) for layer, ns in durations.items()]
+        by_gpu = gpu_durations_ns(alone, len(durations["engine"]))
+        if by_gpu:
+            rows.append(Row("engine", batch, summarise(by_gpu), GPU_CLOCK))
+    return tuple(rows)
+
+
+def engine_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Callable[[], object]:
+    """One call of the network on ``batch`` prepared pictures."""
+    prepared, _ = glance.prepare(to_grey(frame.rgb), engine.spec, box_of(area))
+    images = np.stack([prepared] * batch)
+    return lambda: engine.run(images)
+
+
+def judging_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Callable[[], object]:
+    """From ``batch`` RGB pictures to probabilities and heat maps over their scan areas: with the second look, if the
+    weights ask for it, two calls of the network."""
+    box = box_of(area)
+
+    def run(images: Grey) -> tuple[glance.Floats, glance.Floats]:
+        output = engine.run(images)
+        return output.logits, output.class_maps
+
+    def call() -> list[glance.Floats]:
+        greys = [to_grey(frame.rgb) for _ in range(batch)]
+        judged = glance.judge_batch(greys, engine.spec, run, [box] * batch)
+        return [
+            to_pixels(glance.attention(each.class_maps[int(each.probabilities.argmax())]), each.placement)
+            for each in judged
+        ]
+
+    return call
+
+
+def box_of(area: ScanArea) -> Box:
+    """The scan area as ``rcdnet`` speaks of it."""
+    return Box(area.x_px, area.y_px, area.width_px, area.height_px)
+
+
+def gpu_durations_ns(call: Callable[[], object], count: int) -> list[int]:
+    """``count`` calls by the GPU's clock, or nothing where no GPU has been used in this process.
+
+    Between two events, one before a call and one after it: the engines return when the GPU is done, so this is the
+    call as the GPU saw it, copies included, not the sum of its kernels.
+    """
+    torch = sys.modules.get("torch")  # an engine on a GPU has imported it; the base path must stay without
+    if torch is None or not torch.cuda.is_initialized():
+        return []
+    durations = []
+    for _ in range(count):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        call()
+        end.record()
+        end.synchronize()
+        durations.append(round(start.elapsed_time(end) * 1e6))
+    return durations
+
+
+def judging_over_engine(info: EngineInfo, rows: Sequence[Row]) -> Ratio:
+    """How many calls of the network a whole judgement lasts, at batch 1; by medians, timed in turns."""
+    sides = {row.layer: row.times for row in rows if row.batch == 1 and row.clock == HOST_CLOCK and row.times}
+    if not {"engine", "engine + pre/post"} <= sides.keys():
+        return Ratio(None, "the engine was not measured alone and with pre- and postprocessing")
+    engine, judging = sides["engine"], sides["engine + pre/post"]
+    calls = {
+        name: {"count": times.count, "median_ms": times.p50_ms}
+        for name, times in (("judging", judging), ("engine", engine))
+    }
+    return Ratio(judging.p50_ms / engine.p50_ms, "", "medians", info.name, info.precision, calls)

@@ -1,0 +1,128 @@
+"""How late is the picture on a real screen? The real page in a headless Chromium, which says when it has painted."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from threading import Event, Thread
+
+from benchmarks.workload import WINDOW
+from stream.config import StreamConfig
+from stream.errors import StreamError
+from stream.timing import Percentiles, Summary
+from stream.web.app import listen, serve
+from stream.web.control import Control
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1600,1000")
+"""Without sandbox, as root needs it in a container: it sees our own page only."""
+
+OPEN_S = 60.0
+"""What browser and control room get to open, on a machine that is slow."""
+
+SETTLE_S = 2.0
+"""After the control room has taken the plain page's place, which loads the page anew."""
+
+POLL_S = 0.1
+
+
+class NotPainted(StreamError):
+    """The browser could not be had, or showed nothing."""
+
+
+def browser() -> str | None:
+    """The path of a Chromium, or None."""
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+def measure_paint(engine_name: str, source: str, scan_area: str | None, seconds: float) -> Summary:
+    """From capture until the browser's word that the picture is painted has come back: no less than it was.
+
+    Meant for a process of its own, on its main thread: the server ends by signal, as for a user.
+    Raises NotPainted, and what engine and source raise.
+    """
+    program = browser()
+    if program is None:
+        raise NotPainted(f"no browser: none of {', '.join(BROWSERS)} is on the PATH")
+    painted, seen, measuring = Percentiles(WINDOW), Event(), Event()
+    failure: list[Exception] = []
+
+    def count(latency_ns: int) -> None:
+        seen.set()
+        if measuring.is_set():
+            painted.add(latency_ns)
+
+    def watch(address: str) -> None:
+        try:
+            control_room(address)  # it answers once its server takes signals
+            with _Page(program, address) as page:
+                page.wait_until_open(seen)
+                measuring.set()
+                time.sleep(seconds)
+                measuring.clear()
+        except (OSError, ValueError, NotPainted) as error:
+            failure.append(error)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with Control(StreamConfig(scan_area=scan_area), source, engine_name) as control:
+        control.broadcast.count_painted = count  # all of them: its own percentiles look back on the last thousand
+        control.start()
+        listener = listen("127.0.0.1", 0)
+        watcher = Thread(target=watch, args=(f"http://127.0.0.1:{listener.getsockname()[1]}",), name="watch")
+        watcher.start()
+        serve(control, listener)
+        watcher.join()
+    times = painted.summary()
+    if failure or times is None:
+        raise NotPainted(str(failure[0]) if failure else f"the browser painted nothing within {seconds:g} s")
+    return times
+
+
+def control_room(address: str) -> str:
+    """Whether the page's controls are "opening", "open" or "failed". Raises OSError if nobody answers."""
+    with urllib.request.urlopen(f"{address}/status.json", timeout=OPEN_S) as answer:
+        return str(json.load(answer)["control_room"])
+
+
+class _Page:
+    """A browser on our page, with a profile of its own that is deleted afterwards."""
+
+    def __init__(self, program: str, address: str) -> None:
+        self._program = program
+        self._address = address
+
+    def __enter__(self) -> "_Page":
+        self._profile = Path(tempfile.mkdtemp(prefix="rcdnet-browser-"))
+        self._process = subprocess.Popen(
+            [self._program, *FLAGS, f"--user-data-dir={self._profile}", self._address],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        return self
+
+    def wait_until_open(self, seen: Event) -> None:
+        """Return once a picture was ``seen``, the control room is there and the page has settled. Raises NotPainted."""
+        end_s = time.monotonic() + OPEN_S
+        while time.monotonic() < end_s:
+            if self._process.poll() is not None:
+                raise NotPainted(f"{self._program} ended with {self._process.returncode}. Expected a page.")
+            if seen.wait(POLL_S) and control_room(self._address) != "opening":
+                time.sleep(SETTLE_S)
+                return
+        raise NotPainted(f"the page did not open within {OPEN_S:g} s. Expected a machine that is less busy.")
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self._profile, ignore_errors=True)
