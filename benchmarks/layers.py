@@ -41,8 +41,8 @@ class Row:
 
     @property
     def jitter_ms(self) -> float | None:
-        """p99 - p50 in milliseconds, or None without times."""
-        return None if self.times is None else self.times.p99_ms - self.times.p50_ms
+        """p99 - p50 in milliseconds, or None from fewer than two times."""
+        return None if self.times is None or self.times.count < 2 else self.times.p99_ms - self.times.p50_ms
 
     def to_json(self) -> dict[str, Any]:
         """With ``jitter_ms`` and ``pictures_per_s``, by the median."""

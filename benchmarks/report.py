@@ -137,10 +137,11 @@ def layer_table(rows: Sequence[Row]) -> Table:
     table = Table("ms a call", "batch", "p50", "p95", "p99", "max", "samples", "jitter", "clock")
     table.title, table.title_justify = "layers; jitter is p99 - p50", "left"
     for row in rows:
-        if row.times is None or row.jitter_ms is None:
+        jitter = "" if row.jitter_ms is None else f"{row.jitter_ms:.2f}"
+        if row.times is None:
             table.add_row(row.layer, str(row.batch), f"not measured: {row.reason}")
         else:
-            table.add_row(row.layer, str(row.batch), *cells(row.times), f"{row.jitter_ms:.2f}", row.clock)
+            table.add_row(row.layer, str(row.batch), *cells(row.times), jitter, row.clock)
     return table
 
 

@@ -45,6 +45,10 @@ def test_jitter_is_p99_less_the_median_and_the_rate_counts_pictures_not_calls() 
     assert told["clock"] == HOST_CLOCK
 
 
+def test_one_call_has_no_jitter_rather_than_none_of_it() -> None:
+    assert Row("to paint", 1, Summary(1, 8.0, 8.0, 8.0, 8.0)).jitter_ms is None
+
+
 def test_what_was_not_measured_says_why_and_has_no_number() -> None:
     told = Row("to paint", 1, None, reason="no browser").to_json()
     assert (told["times_ms"], told["jitter_ms"], told["pictures_per_s"]) == (None, None, None)

@@ -1,0 +1,103 @@
+"""python -m benchmarks.table: benchmarks/results/README.md from the JSON files beside it, so none is typed twice."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from stream.__main__ import exit_codes
+from stream.errors import UsageError
+
+RESULTS = Path(__file__).parent / "results"
+
+HEAD = """# What was measured
+
+Made by `python -m benchmarks.table` from the JSON files in this folder: one for each machine and day, named
+`latency-MACHINE-DATE.json` or `peers-MACHINE-DATE.json` and written by `--json`. Each holds its command, the versions
+and, for latency, what else the machine did meanwhile. A machine is called what it calls itself; milliseconds of two
+machines, or of a busy and a quiet one, do not compare. Ratios do.
+"""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main() -> None:
+    """Write the table anew."""
+    with exit_codes():
+        (RESULTS / "README.md").write_text(page(RESULTS), encoding="utf-8")
+
+
+def page(folder: Path) -> str:
+    """The whole page, Markdown. Raises UsageError for a file that is no result."""
+    sections = [section(path) for path in sorted(folder.glob("*.json"))]
+    return "\n".join([HEAD, *(sections or ["Nothing yet.\n"])])
+
+
+def section(path: Path) -> str:
+    """One file: what was run where, then its table. Raises UsageError."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        machine = report["machine"]
+        rows = list(peers(report["results"]) if "results" in report else latency(report))
+        facts = [f"{machine['cpu']}, {machine['cores_usable']} cores, {machine['os']}"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        kind = type(error).__name__
+        raise UsageError(
+            f"{path} is no result ({kind}: {error}). Expected what --json of a benchmark wrote."
+        ) from error
+    facts += [f"`{report['command']}`"] if report.get("command") else []
+    facts += [
+        f"{when}: {told['foreign_cores_busy']} cores busy with other work"
+        for when, told in report.get("conditions", {}).items()
+    ]
+    return "\n".join([f"## {path.stem}", "", "  \n".join(facts), "", *rows, ""])
+
+
+def latency(report: Mapping[str, Any]) -> Iterator[str]:
+    """Layers by engine, then the ratios."""
+    yield "| engine | precision, device | layer | batch | p50 ms | p99 ms | jitter ms | calls | clock |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for name, runs in report["engines"].items():
+        if "not_measured" in runs:
+            yield f"| {name} | | not measured: {one_line(runs['not_measured'])} | | | | | | |"
+            continue
+        info = runs["info"]
+        for row in runs["layers"]:
+            start = f"| {name} | {info['precision']}, {info['device']} | {row['layer']}"
+            if row["times_ms"] is None:
+                yield f"{start}: {one_line(row['reason'])} | {row['batch']} | | | | | |"
+            else:
+                times = row["times_ms"]
+                jitter = "" if row["jitter_ms"] is None else f"{row['jitter_ms']:.2f}"
+                spread = f"{times['p50_ms']:.2f} | {times['p99_ms']:.2f} | {jitter}"
+                yield f"{start} | {row['batch']} | {spread} | {times['count']} | {row['clock']} |"
+    yield ""
+    for name, value in report["ratios"].items():
+        yield f"- {name}: " + ("not measured" if value is None else f"{value:.3g}")
+
+
+def peers(results: list[Mapping[str, Any]]) -> Iterator[str]:
+    """One row for each peer and setting."""
+    yield "| name | setting | frames/s | CPU s/frame | age p50 / p95 / max ms | growth ms/s | memory MB |"
+    yield "|---|---|---|---|---|---|---|"
+    for row in results:
+        start = f"| {row['name']} | {row['setting']} | "
+        if row.get("error"):
+            yield f"{start}not measured: {one_line(row['error'])} | | | | |"
+            continue
+        age = row["age_ms"]
+        ages = " / ".join(f"{age[key]:.0f}" for key in ("p50", "p95", "max"))
+        speed = f"{row['frames_per_s']:.1f} | {row['cpu_s_per_frame']:.4f}"
+        yield f"{start}{speed} | {ages} | {age['growth']:.1f} | {row['rss_mb']:.0f} |"
+
+
+def one_line(text: str) -> str:
+    """Fit for a cell."""
+    return " ".join(text.split()).replace("|", "/")
+
+
+if __name__ == "__main__":
+    app()

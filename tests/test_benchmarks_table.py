@@ -1,0 +1,68 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.layers import Row
+from benchmarks.report import machine
+from benchmarks.table import RESULTS, page
+from stream.errors import UsageError
+from stream.timing import Summary
+
+PEER = {"name": "ours", "setting": "best", "frames_per_s": 71.3, "cpu_s_per_frame": 0.0271, "rss_mb": 320.0}
+
+
+def write(folder: Path, name: str, **content: object) -> None:
+    (folder / name).write_text(json.dumps({"machine": machine(), "command": "python -m x", **content}))
+
+
+def test_the_committed_page_is_what_the_committed_files_say() -> None:
+    assert (RESULTS / "README.md").read_text(encoding="utf-8") == page(RESULTS)
+
+
+def test_layers_and_ratios_are_told_with_the_machine_the_command_and_the_foreign_load(tmp_path: Path) -> None:
+    rows = [Row("engine", 4, Summary(9, 7.25, 8, 9.5, 10)).to_json(), Row("to paint", 1, None, reason="none").to_json()]
+    engines = {
+        "a": {"info": {"precision": "bf16", "device": "chip"}, "layers": rows},
+        "b": {"not_measured": "no | such\nthing"},
+    }
+    conditions = {"during": {"foreign_cores_busy": 0.25}}
+    ratios = {"class_maps_cost": 0.0123, "judging_over_engine": None}
+    write(tmp_path, "latency-here-today.json", engines=engines, ratios=ratios, conditions=conditions)
+    text = page(tmp_path)
+    for expected in (
+        "## latency-here-today",
+        "`python -m x`",
+        machine()["cpu"],
+        "during: 0.25 cores busy with other work",
+        "| a | bf16, chip | engine | 4 | 7.25 | 9.50 | 2.25 | 9 | monotonic |",
+        "| a | bf16, chip | to paint: none | 1 |",
+        "| b | | not measured: no / such thing |",
+        "- class_maps_cost: 0.0123",
+        "- judging_over_engine: not measured",
+    ):
+        assert expected in text
+
+
+def test_peers_are_told_with_their_ages_or_why_there_are_none(tmp_path: Path) -> None:
+    age = {"p50": 20.4, "p95": 31.6, "max": 40.0, "growth": 0.04}
+    gone = {"name": "roboflow_inference", "setting": "default", "error": "no network"}
+    write(tmp_path, "peers-here-today.json", results=[PEER | {"age_ms": age}, gone])
+    text = page(tmp_path)
+    assert "| ours | best | 71.3 | 0.0271 | 20 / 32 / 40 | 0.0 | 320 |" in text
+    assert "| roboflow_inference | default | not measured: no network |" in text
+
+
+def test_a_file_that_is_no_result_is_named(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"other\.json"):
+        page(tmp_path)
+
+
+def test_every_table_has_as_many_cells_in_each_row(tmp_path: Path) -> None:
+    row = Row("to paint", 1, None, reason="none").to_json()
+    engines = {"a": {"info": {"precision": "f32", "device": "chip"}, "layers": [row]}, "b": {"not_measured": "no"}}
+    write(tmp_path, "latency.json", engines=engines, ratios={})
+    write(tmp_path, "peers.json", results=[{"name": "x", "setting": "best", "error": "no"}])
+    counts = {line.count("|") for line in page(tmp_path).splitlines() if line.startswith("|")}
+    assert counts == {10, 8}
