@@ -1,6 +1,8 @@
 """python -m engines list | verify: which runtimes work here, and whether they compute the right thing."""
 
+import json
 import logging
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -9,61 +11,104 @@ from rich.console import Console
 from rich.table import Table
 
 from engines import catalog, parity
-from engines.errors import EngineError, UnknownEngine
-from rcdnet.golden import Golden
+from engines.errors import EngineError, EngineUnavailable, UnknownEngine
 from rcdnet.weights import SHIPPED
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
-out, err = Console(), Console(stderr=True)
+out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 
 Weights = Annotated[Path, typer.Option(help="Folder with rcdnet.onnx, rcdnet.safetensors and golden.npz.")]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One engine against the golden set; None where nothing was measured. ``reason``: why it is not there, or fails."""
+
+    name: str
+    available: bool
+    reason: str
+    precision: str | None = None
+    passed: bool = False
+    max_abs_dp: float | None = None
+    flips: int | None = None
+    map_correlation: float | None = None
+
+    def __str__(self) -> str:
+        if self.passed:
+            return (
+                f"{self.name}: holds in {self.precision}. Largest difference of a probability {self.max_abs_dp:.5f}, "
+                f"{self.flips} flips, map correlation {self.map_correlation:.5f}"
+            )
+        return f"{self.name}: {'FAILS' if self.available else 'not here'}. {self.reason}"
 
 
 @app.callback()
 def main() -> None:
     """Which runtimes work here, and whether they compute the right thing."""
-    logging.basicConfig(format="%(message)s")
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
 
 
 @app.command("list")
 def list_engines(weights: Weights = SHIPPED) -> None:
-    """Every engine in the order of automatic choice: does it run here, and in which precision?"""
-    table = Table("engine", "runs here", "precision", "device", "runtime")
-    for name, opened in catalog.open_all(weights):
-        if isinstance(opened, EngineError):
-            table.add_row(name, f"no: {opened}", "", "", "")
-        else:
-            with opened:
-                table.add_row(name, "yes", opened.info.precision, opened.info.device, opened.info.built_for)
-    table.add_row(catalog.FAKE, "yes, for tests; knows nothing", "", "", "")
+    """Every engine in the order of automatic choice: does it run here, or why not? Loads none of them."""
+    table = Table("engine", "runs here")
+    for name in catalog.ENGINES:
+        reason = catalog.missing(name, weights)
+        table.add_row(name, "yes" if reason is None else f"no: {reason}")
+    table.add_row(catalog.FAKE, "yes, for tests; knows nothing")
     out.print(table)
 
 
 @app.command()
-def verify(name: Annotated[str, typer.Argument(help="An engine, or all.")] = "all", weights: Weights = SHIPPED) -> None:
+def verify(
+    name: Annotated[str, typer.Argument(help="An engine, or all.")] = "all",
+    weights: Weights = SHIPPED,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers here as well.")] = None,
+) -> None:
     """Hold engines against the golden set and print the numbers.
 
-    Exit code 4 if one that runs here does not hold, 2 for a name that cannot be verified.
+    Exit code 4 if one that runs here does not hold, 2 for a name that cannot be verified or a file that cannot be
+    written.
     """
-    if name == catalog.FAKE:
-        err.print(
-            f"{name} computes no network, so there is nothing to verify. Expected: all, {', '.join(catalog.ENGINES)}."
-        )
-        raise typer.Exit(2)
+    if name != "all" and name not in catalog.ENGINES:
+        fake = f"{name} computes no network, so there is nothing to verify." if name == catalog.FAKE else ""
+        err.print(f"{fake or f'no engine {name!r}.'} Expected one of: all, {', '.join(catalog.ENGINES)}.")
+        raise typer.Exit(UnknownEngine.exit_code)
+    verdicts = [judge(each, weights) for each in (catalog.ENGINES if name == "all" else [name])]
     failed = False
-    for each in catalog.ENGINES if name == "all" else [name]:
+    for verdict in verdicts:
+        fails = not verdict.passed and (verdict.available or name != "all")
+        (err if fails else out).print(str(verdict))
+        failed = failed or fails
+    if json_file is not None:
         try:
-            with catalog.open_engine(each, weights) as engine:
-                out.print(f"{each}: holds. {parity.measure(engine, Golden.load(weights / 'golden.npz'))}")
-        except UnknownEngine as error:
-            err.print(str(error))
-            raise typer.Exit(error.exit_code) from error
-        except EngineError as error:
-            skipped = name == "all" and catalog.missing(each) is not None
-            failed = failed or not skipped
-            (out if skipped else err).print(f"{each}: {'not here' if skipped else 'FAILS'}. {error}")
+            json_file.write_text(json.dumps({"engines": [asdict(verdict) for verdict in verdicts]}, indent=2) + "\n")
+        except OSError as error:
+            err.print(f"cannot write {json_file}: {error.strerror}. Give a file in a folder that exists.")
+            raise typer.Exit(UnknownEngine.exit_code) from error
     if failed:
-        raise typer.Exit(4)
+        raise typer.Exit(EngineError.exit_code)
+
+
+def judge(name: str, weights: Path) -> Verdict:
+    """Load one engine and hold it against the golden set."""
+    try:
+        with catalog.build(name, weights) as engine:
+            report = parity.measure(engine, catalog.load_golden(weights))
+            return Verdict(
+                name,
+                True,
+                "" if report.holds else str(report),
+                engine.info.precision,
+                report.holds,
+                report.max_abs_dp if report.finite else None,  # JSON knows no infinity
+                report.flips,
+                report.map_correlation,
+            )
+    except EngineUnavailable as error:
+        return Verdict(name, False, str(error))
+    except EngineError as error:
+        return Verdict(name, True, str(error))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import EngineError
+from engines.parity import ParityReport
 from rcdnet.spec import ModelSpec
 
 
@@ -29,13 +30,19 @@ class EngineOutput:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """``precision`` as read back from the built engine, never as asked for; ``built_for`` names runtime and version."""
+    """``precision`` as read back from the built engine, never as asked for; ``built_for`` names runtime and version.
+
+    ``parity`` is what it was measured to be when it was loaded, None for the fakes. ``replaced`` says which engines
+    failed before it in this run, and why.
+    """
 
     name: str
     precision: str
     device: str
     built_for: str
     weights_sha256: str
+    parity: ParityReport | None = None
+    replaced: tuple[str, ...] = ()
 
 
 def require_images(images: NDArray[np.uint8], spec: ModelSpec) -> None:
@@ -72,11 +79,9 @@ class Closing:
 
 
 class Engine(Protocol):
-    """A loaded network. Not thread-safe: one thread owns an engine."""
+    """A loaded network. Not thread-safe: one thread owns an engine. ``info``, what runs and where, is for all."""
 
-    @property
-    def info(self) -> EngineInfo:
-        """What runs, and where."""
+    info: EngineInfo
 
     @property
     def spec(self) -> ModelSpec:

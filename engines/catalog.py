@@ -2,10 +2,12 @@
 for, so that nobody who only reads this list needs their runtimes."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from engines import parity
 from engines.base import Engine
@@ -13,11 +15,25 @@ from engines.errors import EngineError, EngineUnavailable, ParityError, UnknownE
 from rcdnet.golden import Golden, GoldenError
 from rcdnet.weights import SHIPPED
 
-ENGINES: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "openvino_cpu": ("engines.openvino_cpu:OpenvinoCpu", "openvino", ("bf16", "f32")),
-    "torch_reference": ("engines.torch_reference:TorchReference", "timm", ("f32",)),
+
+@dataclass(frozen=True)
+class Candidate:
+    """``target`` is module:callable, and takes the folder of weights. ``packages`` are imported by it and come with
+    ``extra``. ``absent``, module:callable, says why it cannot run here although they are installed, or None; it must be
+    quick and import none of them."""
+
+    target: str
+    packages: tuple[str, ...]
+    extra: str = ""
+    absent: str = ""
+
+
+ENGINES: dict[str, Candidate] = {
+    "openvino_cpu": Candidate("engines.openvino_cpu:fastest", ("openvino",)),
+    "onnx_cpu": Candidate("engines.onnx_cpu:OnnxCpu", ("onnxruntime",), "onnx"),
+    "torch_reference": Candidate("engines.torch_reference:TorchReference", ("torch", "timm", "safetensors"), "train"),
 }
-"""Name -> module:Class, the package it needs, and the precisions to try; in the order in which ``auto`` tries them."""
+"""In the order in which ``auto`` tries them."""
 
 FAKE = "fake"
 """Never chosen by itself and held against nothing: it knows nothing."""
@@ -30,75 +46,80 @@ def choices() -> list[str]:
     return ["auto", *ENGINES, FAKE]
 
 
-def missing(name: str) -> str | None:
-    """Why an engine of ENGINES cannot run here, with the mend, or None if it can."""
-    package = ENGINES[name][1]
-    if find_spec(package) is None:
-        return f"{package} is not installed: make test installs it"
-    return None
+def missing(name: str, weights: Path = SHIPPED) -> str | None:
+    """Why an engine of ENGINES cannot run here, with the mend, or None if it can. Quick: loads no runtime."""
+    candidate = ENGINES[name]
+    for package in candidate.packages:
+        if find_spec(package) is None:
+            extra = f"[{candidate.extra}]" if candidate.extra else ""
+            return f"{package} is not installed: it comes with pip install 'rcdnet-live{extra}'"
+    reason: str | None = _named(candidate.absent)(weights) if candidate.absent else None
+    return reason
 
 
 def open_engine(name: str = "auto", weights: Path = SHIPPED) -> Engine:
-    """Load the network in ``weights`` and hold it against the golden set there.
+    """Load the network in ``weights`` and hold it against the golden set there; the numbers are in ``info.parity``.
 
-    ``auto`` takes the first engine that runs here and holds; each refusal is logged with its numbers. Raises
-    UnknownEngine, EngineUnavailable, WeightsError or ParityError.
+    ``auto`` takes the first engine that runs here and holds. Raises UnknownEngine, EngineUnavailable, WeightsError or
+    ParityError.
     """
     if name == FAKE:
         from engines.fake import FakeEngine
 
         return FakeEngine()
-    if name != "auto" and name not in ENGINES:
-        raise UnknownEngine(f"no engine '{name}'. Expected one of: {', '.join(choices())}.")
-    golden = _golden(weights)
+    if name == "auto":
+        return open_first(list(ENGINES), weights)
+    engine = build(name, weights)
+    try:
+        engine.info = replace(engine.info, parity=parity.require(engine, load_golden(weights)))
+    except EngineError:
+        engine.close()
+        raise
+    return engine
+
+
+def open_first(names: Sequence[str], weights: Path = SHIPPED) -> Engine:
+    """The first of these engines that runs here and holds; each is logged, taken or why not. Raises EngineUnavailable,
+    or WeightsError: damaged weights are not worked around."""
     refusals = []
-    for candidate in ENGINES if name == "auto" else [name]:
+    for name in names:
         try:
-            return _open_one(candidate, weights, golden)
+            engine = open_engine(name, weights)
         except (EngineUnavailable, ParityError) as error:
-            refusals.append(error)
-            if name == "auto":
-                log.warning("engine %s is not used: %s", candidate, error)
-    if name != "auto":
-        raise refusals[0]
-    raise EngineUnavailable("no engine runs here: " + "; ".join(str(error) for error in refusals))
+            refusals.append(str(error))
+            log.info("engine %s is not used: %s", name, error)
+        else:
+            log.info("engine %s is used, in %s on %s: %s", name, *_shown(engine))
+            return engine
+    raise EngineUnavailable("no engine runs here: " + "; ".join(refusals))
 
 
-def open_all(weights: Path = SHIPPED) -> Iterator[tuple[str, Engine | EngineError]]:
-    """Every real engine by name, one at a time: opened and held against the golden set, or why not."""
-    for name in ENGINES:
-        try:
-            yield name, open_engine(name, weights)
-        except EngineError as error:
-            yield name, error
-
-
-def _open_one(name: str, weights: Path, golden: Golden) -> Engine:
-    reason = missing(name)
+def build(name: str, weights: Path = SHIPPED) -> Engine:
+    """Load one engine of ENGINES without holding it against anything: ``verify`` does. Raises as ``open_engine``."""
+    if name not in ENGINES:
+        raise UnknownEngine(f"no engine '{name}'. Expected one of: {', '.join(choices())}.")
+    reason = missing(name, weights)
     if reason is not None:
         raise EngineUnavailable(f"{name}: {reason}")
-    target, _, precisions = ENGINES[name]
-    module, _, class_name = target.partition(":")
-    build = getattr(import_module(module), class_name)
-    for precision in precisions:
-        engine: Engine = build(weights, precision)
-        if engine.info.precision != precision:
-            engine.close()  # the processor computes it as something else; that is tried under its own name
-            continue
-        try:
-            parity.require(engine, golden)
-        except EngineError as error:
-            engine.close()
-            if precision == precisions[-1]:
-                raise
-            log.warning("%s in %s is not used: %s", name, precision, error)
-        else:
-            return engine
-    raise EngineUnavailable(f"{name}: none of {', '.join(precisions)} is computed by this processor")
+    try:
+        engine: Engine = _named(ENGINES[name].target)(weights)
+    except GoldenError as error:
+        raise WeightsError(str(error)) from error
+    return engine
 
 
-def _golden(weights: Path) -> Golden:
+def load_golden(weights: Path = SHIPPED) -> Golden:
+    """The golden set of these weights. Raises WeightsError."""
     try:
         return Golden.load(weights / "golden.npz")
     except GoldenError as error:
         raise WeightsError(str(error)) from error
+
+
+def _shown(engine: Engine) -> tuple[str, str, object]:
+    return engine.info.precision, engine.info.device, engine.info.parity
+
+
+def _named(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)

@@ -12,11 +12,9 @@ from rcdnet import checkpoint
 
 
 class TorchReference(Closing):
-    """Reads the safetensors checkpoint; computes in "f32" alone. Raises WeightsError if it is missing or altered."""
+    """Reads the safetensors checkpoint; computes in "f32". Raises WeightsError if it is missing or altered."""
 
-    def __init__(self, weights: Path, precision: str = "f32") -> None:
-        if precision != "f32":
-            raise EngineError(f"torch_reference computes in f32, not {precision}: it is the reference")
+    def __init__(self, weights: Path) -> None:
         try:
             self._model = checkpoint.load(weights / "rcdnet.safetensors")
         except checkpoint.CheckpointError as error:

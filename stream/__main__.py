@@ -169,4 +169,5 @@ def exit_codes() -> Iterator[None]:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("engines").setLevel(logging.INFO)  # which engine is taken, and why not the others
     app()

@@ -31,6 +31,10 @@ class TurnedAround(OpenvinoCpu):
         super().close()
 
 
+def turned_around(weights: Path) -> TurnedAround:
+    return TurnedAround(weights, "f32")
+
+
 @pytest.fixture
 def weights(untrained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(untrained, tmp_path / "weights"))
@@ -46,46 +50,46 @@ def wrong_golden(weights: Path) -> Path:
 
 def test_auto_takes_the_first_that_runs_here(untrained: Path) -> None:
     with catalog.open_engine("auto", untrained) as engine:
-        assert engine.info.name == next(iter(catalog.ENGINES))
+        assert engine.info.name == next(name for name in catalog.ENGINES if catalog.missing(name) is None)
+
+
+def test_what_an_engine_was_measured_to_be_stays_with_it(untrained: Path) -> None:
+    with catalog.open_engine("onnx_cpu", untrained) as engine:
+        assert engine.info.parity is not None
+        assert engine.info.parity.holds
 
 
 def test_auto_falls_to_the_next_and_says_why(
     untrained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(catalog.ENGINES, "openvino_cpu", ("nowhere:Nothing", "a_package_that_is_not_there", ("f32",)))
-    with caplog.at_level(logging.WARNING), catalog.open_engine("auto", untrained) as engine:
-        assert engine.info.name == "torch_reference"
-    assert "openvino_cpu" in caplog.text
-    assert "a_package_that_is_not_there is not installed" in caplog.text
+    absent = catalog.Candidate("nowhere:Nothing", ("a_package_that_is_not_there",), "extra")
+    monkeypatch.setitem(catalog.ENGINES, "openvino_cpu", absent)
+    with caplog.at_level(logging.INFO), catalog.open_engine("auto", untrained) as engine:
+        assert engine.info.name == "onnx_cpu"
+    refused, taken = (record.message for record in caplog.records)
+    assert refused.startswith("engine openvino_cpu is not used: ")
+    assert refused.endswith(
+        "a_package_that_is_not_there is not installed: it comes with pip install 'rcdnet-live[extra]'"
+    )
+    assert taken.startswith("engine onnx_cpu is used, in f32 on cpu: largest difference")
 
 
 def test_auto_leaves_an_engine_that_is_off_closes_it_and_says_by_how_much(
     untrained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    turned = (f"{__name__}:TurnedAround", "openvino", ("f32",))
+    turned = catalog.Candidate(f"{__name__}:turned_around", ("openvino",))
     monkeypatch.setattr(catalog, "ENGINES", {"turned": turned, "openvino_cpu": catalog.ENGINES["openvino_cpu"]})
     monkeypatch.setattr(TurnedAround, "closed", 0)
-    with caplog.at_level(logging.WARNING), catalog.open_engine("auto", untrained) as engine:
+    with caplog.at_level(logging.INFO), catalog.open_engine("auto", untrained) as engine:
         assert type(engine) is OpenvinoCpu
-    (message,) = [record.message for record in caplog.records if "turned" in record.message]
+    (message,) = [record.message for record in caplog.records if "engine turned" in record.message]
     assert message.startswith("engine turned is not used: ")
     assert "flips" in message
     assert TurnedAround.closed == 1
 
 
-def test_a_precision_that_does_not_hold_is_replaced_visibly(
-    untrained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    if OpenvinoCpu(untrained, "bf16").info.precision != "bf16":
-        pytest.skip("this processor has no BF16")
-    monkeypatch.setitem(catalog.parity.TOLERANCES, "bf16", 0.0)
-    with caplog.at_level(logging.WARNING), catalog.open_engine("openvino_cpu", untrained) as engine:
-        assert engine.info.precision == "f32"
-    assert "openvino_cpu in bf16 is not used" in caplog.text
-
-
 def test_an_engine_that_computes_something_else_is_refused_with_numbers(wrong_golden: Path) -> None:
-    with pytest.raises(ParityError, match=r"openvino_cpu does not compute .* flips"):
+    with pytest.raises(ParityError, match=r"openvino_cpu in f32 does not compute .* flips"):
         catalog.open_engine("openvino_cpu", wrong_golden)
 
 
@@ -95,7 +99,7 @@ def test_when_none_holds_every_refusal_is_named(wrong_golden: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownEngine, match=r"'warp'.*auto, openvino_cpu, torch_reference, fake"):
+    with pytest.raises(UnknownEngine, match=r"'warp'.*auto, .*openvino_cpu, onnx_cpu, torch_reference, fake"):
         catalog.open_engine("warp")
 
 

@@ -20,7 +20,7 @@ def engine(request: pytest.FixtureRequest, untrained: Path) -> Iterator[Engine]:
     if request.param == catalog.FAKE:
         yield FakeEngine(onnx_file.read(untrained / "rcdnet.onnx")[1])
         return
-    if (reason := catalog.missing(request.param)) is not None:
+    if (reason := catalog.missing(request.param, untrained)) is not None:
         pytest.skip(reason)
     with catalog.open_engine(request.param, untrained) as opened:
         yield opened
@@ -49,7 +49,7 @@ def test_shapes_and_types(engine: Engine, images: NDArray[np.uint8]) -> None:
 
 def test_logits_are_the_mean_of_the_class_maps(engine: Engine, images: NDArray[np.uint8]) -> None:
     output = engine.run(images)
-    np.testing.assert_allclose(output.logits, output.class_maps.mean(axis=(2, 3)), atol=0.03)  # BF16 rounds the mean
+    np.testing.assert_allclose(output.logits, output.class_maps.mean(axis=(2, 3)), atol=0.01)  # float16 rounds the maps
 
 
 def test_a_batch_is_one_at_a_time(engine: Engine, images: NDArray[np.uint8]) -> None:
@@ -105,7 +105,8 @@ def test_pictures_of_another_kind_are_refused(engine: Engine, wrong: NDArray[np.
 
 
 def test_closing_twice_is_fine(untrained: Path) -> None:
-    for _, opened in catalog.open_all(untrained):
-        if not isinstance(opened, EngineError):
-            opened.close()
-            opened.close()
+    for name in catalog.ENGINES:
+        if catalog.missing(name, untrained) is None:
+            engine = catalog.build(name, untrained)
+            engine.close()
+            engine.close()

@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 import sys
@@ -33,23 +34,58 @@ def test_list_names_every_engine_and_what_it_runs_on(untrained: Path) -> None:
     assert result.exit_code == 0, result.output
     for name in [*catalog.ENGINES, catalog.FAKE]:
         assert name in result.stdout
-    assert "OpenVINO" in result.stdout
     assert result.stderr == ""
 
 
-def test_list_says_why_an_engine_does_not_run(tmp_path: Path) -> None:
-    result = command("list", "--weights", tmp_path / "none")
+def test_list_says_why_an_engine_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "ENGINES", {"absent": catalog.Candidate("nowhere:Nothing", ("no_such_runtime",))})
+    result = command("list")
     assert result.exit_code == 0, result.output
-    assert "no: " in result.stdout
+    assert "no: no_such_runtime is not installed" in result.stdout
+
+
+def test_list_loads_no_runtime() -> None:
+    program = (
+        "import sys; from engines.__main__ import app; app(['list'], standalone_mode=False)\n"
+        "print(sorted({'torch', 'openvino', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_verify_prints_the_numbers_of_every_engine(untrained: Path) -> None:
     result = command("verify", "--weights", untrained)
     assert result.exit_code == 0, result.output
     for name in catalog.ENGINES:
-        if catalog.missing(name) is None:
-            assert f"{name}: holds. " in result.stdout
-    assert "largest difference of a probability" in result.stdout
+        if catalog.missing(name, untrained) is None:
+            assert f"{name}: holds in " in result.stdout
+    assert "Largest difference of a probability" in result.stdout
+
+
+def test_verify_writes_every_engine_as_json(untrained: Path, off: Path, tmp_path: Path) -> None:
+    path = tmp_path / "v.json"
+    absent = catalog.Candidate("engines.absent:Absent", ("no_such_runtime",))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "ENGINES", {"onnx_cpu": catalog.ENGINES["onnx_cpu"], "absent": absent})
+        assert command("verify", "all", "--weights", untrained, "--json", path).exit_code == 0
+        holds, gone = json.loads(path.read_text())["engines"]
+        assert command("verify", "all", "--weights", off, "--json", path).exit_code == 4
+        fails = json.loads(path.read_text())["engines"][0]
+    assert holds["passed"]
+    assert (holds["name"], holds["available"], holds["reason"], holds["precision"]) == ("onnx_cpu", True, "", "f32")
+    assert holds["max_abs_dp"] < 0.005
+    assert (holds["flips"], holds["map_correlation"] > 0.99) == (0, True)
+    assert (gone["name"], gone["available"], gone["passed"], gone["max_abs_dp"]) == ("absent", False, False, None)
+    assert "no_such_runtime is not installed" in gone["reason"]
+    assert (fails["available"], fails["passed"]) == (True, False)
+    assert fails["max_abs_dp"] > 0.005
+    assert "flips" in fails["reason"]
+
+
+def test_a_json_file_that_cannot_be_written_is_wrong_use(untrained: Path, tmp_path: Path) -> None:
+    result = command("verify", "onnx_cpu", "--weights", untrained, "--json", tmp_path / "none" / "v.json")
+    assert result.exit_code == 2
+    assert "cannot write" in result.stderr
 
 
 def test_an_engine_that_is_off_is_exit_code_4_with_the_numbers(off: Path) -> None:
@@ -72,7 +108,7 @@ def test_missing_weights_are_exit_code_4_with_the_mend(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_is_not_installed_does_not_fail_all(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    absent = ("engines.absent:Absent", "no_such_runtime", ("f32",))
+    absent = catalog.Candidate("engines.absent:Absent", ("no_such_runtime",))
     monkeypatch.setattr(catalog, "ENGINES", {"openvino_cpu": catalog.ENGINES["openvino_cpu"], "absent": absent})
     result = command("verify", "--weights", untrained)
     assert result.exit_code == 0, result.output

@@ -1,0 +1,59 @@
+"""ONNX Runtime on the CPU, in float32: the shipped ONNX where OpenVINO has no build."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+from engines.base import Closing, EngineInfo, EngineOutput, require_images
+from engines.errors import EngineError, WeightsError
+from rcdnet import onnx_file
+from rcdnet.spec import ModelSpec
+
+ERRORS = (
+    state.EPFail,
+    state.Fail,
+    state.InvalidArgument,
+    state.InvalidGraph,
+    state.InvalidProtobuf,
+    state.NotImplemented,
+    state.RuntimeException,
+)
+"""What ONNX Runtime raises; the classes have no parent in common."""
+
+
+class OnnxCpu(Closing):
+    """Raises WeightsError for a missing or altered file, EngineError if ONNX Runtime cannot load it."""
+
+    def __init__(self, weights: Path) -> None:
+        try:
+            data, spec = onnx_file.read(weights / "rcdnet.onnx")
+        except onnx_file.OnnxFileError as error:
+            raise WeightsError(str(error)) from error
+        self.spec: ModelSpec = spec
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors only: it warns of what it cannot probe in a container
+        try:
+            self._session: onnxruntime.InferenceSession | None = onnxruntime.InferenceSession(
+                data, options, providers=["CPUExecutionProvider"]
+            )
+        except ERRORS as error:
+            raise EngineError(f"ONNX Runtime cannot load {weights / 'rcdnet.onnx'}: {error}") from error
+        self.info = EngineInfo("onnx_cpu", "f32", "cpu", f"ONNX Runtime {onnxruntime.__version__}", spec.weights_sha256)
+
+    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        """See ``engines.base.Engine``."""
+        require_images(images, self.spec)
+        if self._session is None:
+            raise EngineError("onnx_cpu is closed")
+        try:
+            logits, maps = self._session.run(["logits", "class_maps"], {"image": np.ascontiguousarray(images)})
+        except ERRORS as error:
+            raise EngineError(f"ONNX Runtime failed on a picture: {error}") from error
+        return EngineOutput(np.asarray(logits), np.asarray(maps))
+
+    def close(self) -> None:
+        """See ``engines.base.Engine``."""
+        self._session = None
