@@ -1,4 +1,4 @@
-"""python -m engines list | verify: which runtimes work here, and whether they compute the right thing."""
+"""python -m engines list | build | verify: which runtimes work here, and whether they compute the right thing."""
 
 import json
 import logging
@@ -57,6 +57,21 @@ def list_engines(weights: Weights = SHIPPED) -> None:
         table.add_row(name, "yes" if reason is None else f"no: {reason}")
     table.add_row(catalog.FAKE, "yes, for tests; knows nothing")
     out.print(table)
+
+
+@app.command()
+def build(name: Annotated[str, typer.Argument(help="tensorrt_fp16")], weights: Weights = SHIPPED) -> None:
+    """Build an engine for this GPU, keep it in the user's cache, and hold it against the golden set.
+
+    Exit code 4 if it cannot be built or does not hold, 2 for an engine that needs no building.
+    """
+    try:
+        folder = catalog.build_artefact(name, weights)
+        with catalog.open_engine(name, weights) as engine:
+            out.print(f"{folder}: {engine.info.precision} on {engine.info.device}. {engine.info.parity}")
+    except EngineError as error:
+        err.print(str(error))
+        raise typer.Exit(error.exit_code) from error
 
 
 @app.command()

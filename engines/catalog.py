@@ -9,26 +9,39 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from engines import parity
+from engines import nvidia, parity
 from engines.base import Engine
-from engines.errors import EngineError, EngineUnavailable, ParityError, UnknownEngine, WeightsError
+from engines.errors import EngineError, EngineUnavailable, UnknownEngine, WeightsError
 from rcdnet.golden import Golden, GoldenError
 from rcdnet.weights import SHIPPED
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """``target`` is module:callable, and takes the folder of weights. ``packages`` are imported by it and come with
-    ``extra``. ``absent``, module:callable, says why it cannot run here although they are installed, or None; it must be
-    quick and import none of them."""
+    """``target`` is module:callable, and takes the folder of weights. It needs a ``gpu``, and ``packages``, which come
+    with ``extra``. ``absent``, module:callable, says why it cannot run here although it has them, or None; it must be
+    quick and import none of them. ``builder``, module:callable, makes what it loads, and needs ``builder_packages``."""
 
     target: str
     packages: tuple[str, ...]
     extra: str = ""
+    gpu: bool = False
     absent: str = ""
+    builder: str = ""
+    builder_packages: tuple[str, ...] = ()
 
 
 ENGINES: dict[str, Candidate] = {
+    "tensorrt_fp16": Candidate(
+        "engines.tensorrt_fp16:TensorrtFp16",
+        ("torch", "tensorrt"),
+        "tensorrt",
+        gpu=True,
+        absent="engines.cache:missing",
+        builder="engines.tensorrt_build:build",
+        builder_packages=("torch", "timm", "safetensors", "tensorrt", "torch_tensorrt"),
+    ),
+    "cuda_graph": Candidate("engines.cuda_graph:CudaGraph", ("torch", "timm", "safetensors"), "train", gpu=True),
     "openvino_cpu": Candidate("engines.openvino_cpu:fastest", ("openvino",)),
     "onnx_cpu": Candidate("engines.onnx_cpu:OnnxCpu", ("onnxruntime",), "onnx"),
     "torch_reference": Candidate("engines.torch_reference:TorchReference", ("torch", "timm", "safetensors"), "train"),
@@ -49,11 +62,34 @@ def choices() -> list[str]:
 def missing(name: str, weights: Path = SHIPPED) -> str | None:
     """Why an engine of ENGINES cannot run here, with the mend, or None if it can. Quick: loads no runtime."""
     candidate = ENGINES[name]
-    for package in candidate.packages:
-        if find_spec(package) is None:
+    reason = _lacks(candidate, candidate.packages)
+    if reason is None and candidate.absent:
+        reason = _named(candidate.absent)(weights)
+    return reason
+
+
+def build_artefact(name: str, weights: Path = SHIPPED) -> Path:
+    """Make what an engine loads, on this machine and for it: minutes. Returns where it is.
+
+    Raises UnknownEngine for one that needs no building, EngineUnavailable, WeightsError or EngineError.
+    """
+    buildable = [each for each, candidate in ENGINES.items() if candidate.builder]
+    if name not in buildable:
+        raise UnknownEngine(f"nothing is built for '{name}'. Expected one of: {', '.join(buildable)}.")
+    reason = _lacks(ENGINES[name], ENGINES[name].builder_packages)
+    if reason is not None:
+        raise EngineUnavailable(f"{name}: {reason}")
+    folder: Path = _named(ENGINES[name].builder)(weights)
+    return folder
+
+
+def _lacks(candidate: Candidate, packages: Sequence[str]) -> str | None:
+    """The GPU first: who has none need not install gigabytes to be told so."""
+    reason = nvidia.absent() if candidate.gpu else None
+    for package in packages:
+        if reason is None and find_spec(package) is None:
             extra = f"[{candidate.extra}]" if candidate.extra else ""
-            return f"{package} is not installed: it comes with pip install 'rcdnet-live{extra}'"
-    reason: str | None = _named(candidate.absent)(weights) if candidate.absent else None
+            reason = f"{package} is not installed: it comes with pip install 'rcdnet-live{extra}'"
     return reason
 
 
@@ -85,9 +121,11 @@ def open_first(names: Sequence[str], weights: Path = SHIPPED) -> Engine:
     for name in names:
         try:
             engine = open_engine(name, weights)
-        except (EngineUnavailable, ParityError) as error:
+        except WeightsError:
+            raise
+        except EngineError as error:
             refusals.append(str(error))
-            log.info("engine %s is not used: %s", name, error)
+            log.info("engine %s is not used: %s", name, str(error).removeprefix(f"{name}: "))
         else:
             log.info("engine %s is used, in %s on %s: %s", name, *_shown(engine))
             return engine

@@ -1,0 +1,169 @@
+"""Built engines on disk: keyed by all that they depend on, private to one user, checked before anything reads them.
+
+A built engine is a program for a GPU. It is made here, kept in a folder of mode 0700, and accepted only if the folder
+and every file are this user's, nobody else may write them, the manifest names exactly this key, and each file hashes
+to what the manifest says. The bytes that were hashed are the bytes that are used.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from engines import nvidia
+from engines.errors import EngineUnavailable
+from rcdnet import onnx_file
+from rcdnet.weights import SHIPPED
+
+MANIFEST = "manifest.json"
+
+TENSORRT_PACKAGES = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
+"""The names under which TensorRT's Python package is installed."""
+
+OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class ArtefactError(EngineUnavailable):
+    """There is no built engine that may be used; the message says why, and how to build one."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a built engine depends on. Two keys that differ in anything have different folders."""
+
+    engine: str
+    weights_sha256: str
+    tensorrt: str
+    driver: str
+    gpu: str
+    capability: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all fields, hexadecimal, as much of it as a folder's name needs."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """``files`` by name, and ``precision`` as read from the engine when it was built."""
+
+    files: Mapping[str, bytes]
+    precision: str
+
+
+def key_here(engine: str, weights_sha256: str) -> Key:
+    """The key of this machine. Raises EngineUnavailable where there is no GPU or no TensorRT."""
+    gpu = nvidia.gpu()
+    return Key(engine, weights_sha256, _tensorrt_version(), gpu.driver, gpu.name, gpu.capability)
+
+
+def missing(weights: Path = SHIPPED, engine: str = "tensorrt_fp16") -> str | None:
+    """Why there is no usable built engine for these weights on this machine, or None if there is one."""
+    try:
+        _, spec = onnx_file.read(weights / "rcdnet.onnx")
+        read(key_here(engine, spec.weights_sha256))
+    except (onnx_file.OnnxFileError, EngineUnavailable) as error:
+        return str(error)
+    return None
+
+
+def root() -> Path:
+    """Where built engines are: $XDG_CACHE_HOME/rcdnet-live/engines, by default below ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rcdnet-live" / "engines"
+
+
+def write(key: Key, artefact: Artefact, folder: Path | None = None) -> Path:
+    """Keep a built engine, in place of an earlier one of the same key, and return its folder. All of it or nothing.
+
+    Raises ArtefactError if the disk refuses.
+    """
+    folder = folder or root()
+    target = folder / key.digest
+    manifest = {
+        "key": asdict(key),
+        "precision": artefact.precision,
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in artefact.files.items()},
+    }
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        fresh = Path(tempfile.mkdtemp(prefix=".building-", dir=folder))  # mode 0700
+        for name, data in {**artefact.files, MANIFEST: json.dumps(manifest, indent=2).encode()}.items():
+            (fresh / name).touch(mode=0o600)
+            (fresh / name).write_bytes(data)
+        if target.exists():
+            shutil.rmtree(target)
+        fresh.rename(target)
+    except OSError as error:
+        raise ArtefactError(f"cannot keep a built engine in {folder}: {error.strerror or error}") from error
+    return target
+
+
+def read(key: Key, folder: Path | None = None) -> Artefact:
+    """The built engine of exactly this key, checked. Raises ArtefactError."""
+    folder = folder or root()
+    place = folder / key.digest
+    if not place.exists():
+        raise ArtefactError(
+            f"not built for {key.gpu}, driver {key.driver}, TensorRT {key.tensorrt} and weights "
+            f"{key.weights_sha256[:12]}; {mend(key)}"
+        )
+    for each in (folder, place):
+        _require_private(each, each.lstat(), stat.S_ISDIR, key)
+    try:
+        manifest = json.loads(_private_bytes(place / MANIFEST, key))
+        found, hashes, precision = Key(**manifest["key"]), dict(manifest["sha256"]), str(manifest["precision"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ArtefactError(f"{place / MANIFEST} is damaged; {mend(key)}") from error
+    if found != key:
+        differing = [
+            f"{name} {theirs} and not {ours}"
+            for (name, theirs), ours in zip(asdict(found).items(), asdict(key).values(), strict=True)
+            if theirs != ours
+        ]
+        raise ArtefactError(f"{place} was built for {', '.join(differing)}; {mend(key)}")
+    files = {name: _private_bytes(place / Path(name).name, key) for name in hashes}
+    for name, data in files.items():
+        if hashlib.sha256(data).hexdigest() != hashes[name]:
+            raise ArtefactError(f"{place / name} was altered after it was built; {mend(key)}")
+    return Artefact(files, precision)
+
+
+def mend(key: Key) -> str:
+    """What to do about a built engine that cannot be used."""
+    return f"build it with: python -m engines build {key.engine}"
+
+
+def _private_bytes(path: Path, key: Key) -> bytes:
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:  # noqa: PTH123  Path.open follows links
+            _require_private(path, os.fstat(file.fileno()), stat.S_ISREG, key)
+            return file.read()
+    except OSError as error:
+        raise ArtefactError(f"{path} cannot be read ({error.strerror}); {mend(key)}") from error
+
+
+def _require_private(path: Path, facts: os.stat_result, is_kind: Any, key: Key) -> None:
+    if not is_kind(facts.st_mode):
+        raise ArtefactError(f"{path} is a link or of another kind; remove it, then {mend(key)}")
+    if facts.st_uid != os.getuid():
+        raise ArtefactError(f"{path} belongs to user {facts.st_uid}, not to {os.getuid()}; remove it, then {mend(key)}")
+    if facts.st_mode & OTHERS_MAY_WRITE:
+        raise ArtefactError(f"{path} may be written by others; remove it, then {mend(key)}")
+
+
+def _tensorrt_version() -> str:
+    for package in TENSORRT_PACKAGES:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            continue
+    raise EngineUnavailable("TensorRT is not installed: it comes with pip install 'rcdnet-live[tensorrt]'")

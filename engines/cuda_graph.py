@@ -1,0 +1,75 @@
+"""PyTorch in float16 on an NVIDIA GPU, channels last, captured as a CUDA graph and replayed.
+
+Plain kernels, not ``torch.compile``: a graph's replay has already taken away what launching costs, and compiling asks
+for a C compiler and most of a minute at each start, while a frame waits.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engines import half
+from engines.base import Closing, EngineInfo, EngineOutput, require_images
+from engines.errors import EngineError, EngineUnavailable, WeightsError
+from engines.replay import Replay, joined
+from rcdnet import checkpoint
+
+T = TypeVar("T")
+
+
+class CudaGraph(Closing):
+    """One thread of its own owns the GPU, whoever calls. Raises WeightsError, EngineUnavailable without a GPU that
+    PyTorch can use, EngineError if the GPU refuses."""
+
+    def __init__(self, weights: Path) -> None:
+        try:
+            model = checkpoint.load(weights / "rcdnet.safetensors")
+        except checkpoint.CheckpointError as error:
+            raise WeightsError(str(error)) from error
+        if not torch.cuda.is_available():
+            raise EngineUnavailable(
+                f"PyTorch {torch.__version__} finds no GPU. Expected its CUDA build and a driver for it."
+            )
+        self.spec = model.spec
+        self._owner = ThreadPoolExecutor(1, "gpu")
+        self._network = half.HalfNet(model)
+        try:
+            self._replay: Replay | None = self._owner.submit(self._capture).result()
+        except RuntimeError as error:
+            self.close()
+            raise EngineError(f"cuda_graph cannot be captured: {error}") from error
+        self.info = EngineInfo(
+            name="cuda_graph",
+            precision=half.precision(self._network),
+            device=torch.cuda.get_device_name(),
+            built_for=f"PyTorch {torch.__version__}, CUDA {torch.version.cuda}",
+            weights_sha256=self.spec.weights_sha256,
+        )
+
+    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        """See ``engines.base.Engine``."""
+        require_images(images, self.spec)
+        if self._replay is None:
+            raise EngineError("cuda_graph is closed")
+        try:
+            return self._owner.submit(_run, self._replay, images).result()
+        except RuntimeError as error:  # also what PyTorch raises for a lost GPU or one without memory
+            raise EngineError(f"the GPU failed on a picture: {error}") from error
+
+    def close(self) -> None:
+        """See ``engines.base.Engine``."""
+        self._replay = None
+        self._owner.shutdown()
+
+    def _capture(self) -> Replay:
+        self._network.cuda().to(memory_format=torch.channels_last)
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):  # try kernels now; the graph keeps the choice
+            return Replay(self._network, (1, self.spec.height_px, self.spec.width_px))
+
+
+def _run(replay: Replay, images: NDArray[np.uint8]) -> EngineOutput:
+    return joined(list(replay.run(images)))

@@ -1,0 +1,60 @@
+"""RcdNet in half precision, strongly typed: what each GPU engine computes.
+
+Float16 from the backbone to the last maps. Float32 where sums or scales need it and cost nothing: the scaling of the
+input, the attention's means over space and channels, and the head, so that the logits remain the mean of the maps.
+Batch norms are folded first, in float32.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rcdnet.model import RcdNet, fold_batch_norm
+
+
+class Relu6(nn.Module):
+    """ReLU6 as a clamp: exported in half precision, ``nn.ReLU6`` becomes a clamp between two casts."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[...] -> [...]."""
+        return torch.clamp(x, 0.0, 6.0)
+
+
+class HalfNet(nn.Module):
+    """uint8 [N, H, W] grey -> float32 logits [N, K], class maps [N, K, h, w], as ``RcdNet``. ``model`` is kept."""
+
+    def __init__(self, model: RcdNet) -> None:
+        super().__init__()
+        own = copy.deepcopy(model).eval()
+        self.spec = own.spec
+        fold_batch_norm(own.separable)
+        self.backbone = own.backbone.half()
+        self.separable = own.separable.half()
+        _replace_relu6(self)
+        self.attention = own.attention
+        self.classifier = own.classifier
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """See ``rcdnet.model.RcdNet``. The cast comes first: TensorRT does nothing else with uint8."""
+        x = (images.float().unsqueeze(1) / 255.0 - self.spec.mean) / self.spec.std
+        fine, coarse = self.backbone(x.half())
+        coarse = F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
+        features = self.attention(self.separable(torch.cat([fine, coarse], 1)).float())
+        class_maps = F.conv2d(features, self.classifier.weight[:, :, None, None], self.classifier.bias)
+        return class_maps.mean(dim=(2, 3)), class_maps
+
+
+def _replace_relu6(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.ReLU6):
+            setattr(module, name, Relu6())
+        else:
+            _replace_relu6(child)
+
+
+def precision(module: nn.Module) -> str:
+    """What most convolution weights are stored, and so computed, in: "f16" or "f32"."""
+    kinds = [child.weight.dtype for child in module.modules() if isinstance(child, nn.Conv2d)]
+    return "f16" if 2 * kinds.count(torch.float16) > len(kinds) else "f32"

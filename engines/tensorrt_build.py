@@ -1,0 +1,105 @@
+"""How is the TensorRT engine built, and in which precision did it come out?
+
+``engines.half`` is exported and handed to Torch-TensorRT as it is: TensorRT 11 knows strongly typed networks alone, so
+the precision of every layer is the graph's. What is kept are serialized TensorRT engines, without pickle.
+"""
+
+import json
+import re
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engines import cache
+from engines.errors import EngineError, WeightsError
+from engines.half import HalfNet
+from rcdnet import checkpoint
+
+NAME = "tensorrt_fp16"
+
+BATCHES = (8, 1)
+"""One engine of fixed shapes for each: replay and evaluation run in eights, a live frame and the rest one by one."""
+
+IMAGE, OUTPUTS = "image", ("logits", "class_maps")
+"""Names of the engine's input and outputs, as in the ONNX file."""
+
+BUILD_OPTIONS: dict[str, Any] = {
+    "require_full_compilation": True,  # nothing may be left to PyTorch
+    "min_block_size": 1,
+    "optimization_level": 5,
+    "immutable_weights": True,
+    "cache_built_engines": False,  # Torch-TensorRT's own caches are pickles in the temporary folder
+    "reuse_cached_engines": False,
+    "arg_input_binding_names": (IMAGE,),
+    "output_binding_names": OUTPUTS,
+}
+"""Keywords of ``torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine``."""
+
+DEBUGGER_OPTIONS: dict[str, Any] = {"log_level": "warning", "engine_builder_monitor": False}
+"""Keywords of ``torch_tensorrt.dynamo.Debugger``: only under it is an engine built with the layer types that
+``precision_of`` reads."""
+
+
+def build(weights: Path) -> Path:
+    """Export, build for this GPU, read the precision back and keep it: minutes. Returns the folder.
+
+    Raises WeightsError, EngineUnavailable or EngineError.
+    """
+    import torch_tensorrt
+
+    from engines.tensorrt_fp16 import deserialized, information  # it needs TensorRT, which not all of this module does
+
+    try:
+        model = checkpoint.load(weights / "rcdnet.safetensors")
+    except checkpoint.CheckpointError as error:
+        raise WeightsError(str(error)) from error
+    key = cache.key_here(NAME, model.spec.weights_sha256)
+    network = HalfNet(model).cuda().eval()
+    files: dict[str, bytes] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        options = {**BUILD_OPTIONS, "timing_cache_path": str(Path(folder) / "timing.bin")}
+        for batch in BATCHES:
+            program = exported(network, batch)
+            try:
+                with torch_tensorrt.dynamo.Debugger(**DEBUGGER_OPTIONS, logging_dir=folder):
+                    files[file_name(batch)] = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
+                        program, arg_inputs=program.example_inputs[0], **options
+                    )
+            except RuntimeError as error:
+                raise EngineError(f"TensorRT cannot build {NAME}: {error}") from error
+    kinds = {precision_of(information(deserialized(data))) for data in files.values()}
+    if kinds != {"f16"}:
+        raise EngineError(f"TensorRT built {NAME} in {' and '.join(sorted(kinds))}, not in f16: it is not kept")
+    return cache.write(key, cache.Artefact(files, "f16"))
+
+
+def exported(network: HalfNet, batch: int) -> torch.export.ExportedProgram:
+    """``network`` as a graph for ``batch`` pictures, on the device that it is on."""
+    device = next(network.parameters()).device
+    images = torch.zeros(batch, network.spec.height_px, network.spec.width_px, dtype=torch.uint8, device=device)
+    return torch.export.export(network, (images,))
+
+
+def precision_of(information: str) -> str:
+    """What most layers hand on, "f16" or "f32", from the JSON of TensorRT's engine inspector.
+
+    TensorRT 10 says type and layout in "Format/Datatype", 11 in "DataType" and "Format"; the types are read wherever
+    they stand. Raises RuntimeError if layers are given by name alone.
+    """
+    counts: Counter[str] = Counter()
+    for layer in json.loads(information)["Layers"]:
+        for output in layer.get("Outputs", []) if isinstance(layer, dict) else []:
+            text = " ".join(str(value) for name, value in output.items() if name.startswith(("Format", "DataType")))
+            counts["f16"] += bool(re.search(r"FP16|Half", text))
+            counts["f32"] += bool(re.search(r"FP32|Float\b", text))
+    if not counts.total():
+        raise RuntimeError("the engine does not say in which precision its layers compute")
+    return counts.most_common(1)[0][0]
+
+
+def file_name(batch: int) -> str:
+    """What the engine of a batch is called among the kept files."""
+    return f"batch{batch}.engine"

@@ -1,0 +1,111 @@
+"""TensorRT on an NVIDIA GPU, in float16: what ``engines.tensorrt_build`` built and kept, replayed as a CUDA graph.
+
+It is loaded here and never built: that takes minutes, and a session must not stand still for it.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorrt
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engines import cache
+from engines.base import Closing, EngineInfo, EngineOutput, require_images
+from engines.errors import EngineError, WeightsError
+from engines.replay import Replay, joined
+from engines.tensorrt_build import BATCHES, IMAGE, NAME, OUTPUTS, file_name, precision_of
+from rcdnet import onnx_file
+
+
+class TensorrtFp16(Closing):
+    """Loads what ``build`` kept. One thread of its own owns the GPU. Raises WeightsError, EngineUnavailable if nothing
+    fits this machine and these weights, EngineError if the GPU refuses."""
+
+    def __init__(self, weights: Path) -> None:
+        try:
+            _, self.spec = onnx_file.read(weights / "rcdnet.onnx")
+        except onnx_file.OnnxFileError as error:
+            raise WeightsError(str(error)) from error
+        key = cache.key_here(NAME, self.spec.weights_sha256)
+        artefact = cache.read(key)
+        self._owner = ThreadPoolExecutor(1, "gpu")
+        self._replays: list[Replay] = []
+        try:
+            precision = self._owner.submit(self._load, artefact).result()
+        except (RuntimeError, KeyError, ValueError) as error:
+            self.close()
+            raise EngineError(f"{NAME} cannot be loaded: {error}; {cache.mend(key)}") from error
+        self.info = EngineInfo(
+            NAME, precision, key.gpu, f"TensorRT {key.tensorrt}, driver {key.driver}", key.weights_sha256
+        )
+
+    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        """See ``engines.base.Engine``."""
+        require_images(images, self.spec)
+        if not self._replays:
+            raise EngineError(f"{NAME} is closed")
+        try:
+            return self._owner.submit(_run, self._replays, images).result()
+        except RuntimeError as error:
+            raise EngineError(f"the GPU failed on a picture: {error}") from error
+
+    def close(self) -> None:
+        """See ``engines.base.Engine``."""
+        self._replays = []
+        self._owner.shutdown()
+
+    def _load(self, artefact: cache.Artefact) -> str:
+        kinds = set()
+        for batch in BATCHES:
+            engine = deserialized(artefact.files[file_name(batch)])
+            kinds.add(precision_of(information(engine)))
+            shape = batch, self.spec.height_px, self.spec.width_px
+            self._replays.append(Replay(_Execution(engine), shape))
+        return " and ".join(sorted(kinds))
+
+
+class _Execution:
+    """A TensorRT engine as a function of tensors; its outputs are allocated once."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self._context = engine.create_execution_context()
+        if self._context is None:
+            raise RuntimeError("TensorRT gives no execution context: most likely the GPU has too little free memory")
+        self._outputs = [
+            torch.empty(tuple(engine.get_tensor_shape(name)), dtype=torch.float32, device="cuda") for name in OUTPUTS
+        ]
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        for name, tensor in zip((IMAGE, *OUTPUTS), (images, *self._outputs), strict=True):
+            self._context.set_tensor_address(name, tensor.data_ptr())
+        if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
+            raise RuntimeError("TensorRT refused to execute the engine")
+        return self._outputs[0], self._outputs[1]
+
+
+def _run(replays: list[Replay], images: NDArray[np.uint8]) -> EngineOutput:
+    outputs: list[EngineOutput] = []
+    for replay in replays:
+        whole = len(images) // replay.batch * replay.batch
+        outputs += replay.run(images[:whole])
+        images = images[whole:]
+    return joined(outputs)
+
+
+def deserialized(data: bytes) -> Any:
+    """A built engine, from its bytes. Raises RuntimeError."""
+    engine = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR)).deserialize_cuda_engine(data)
+    if engine is None:
+        raise RuntimeError("TensorRT cannot read the built engine")
+    return engine
+
+
+def information(engine: Any) -> str:
+    """What TensorRT says of an engine's layers, as JSON."""
+    inspector = engine.create_engine_inspector()
+    return str(inspector.get_engineinformation(tensorrt.LayerInformationFormat.JSON))

@@ -1,0 +1,166 @@
+import json
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engines.cache import Artefact, ArtefactError, Key, missing, read, root, write
+
+KEY = Key("tensorrt_fp16", "ab" * 32, "11.1.0", "580.65.06", "NVIDIA GeForce RTX 3090", "8.6")
+ARTEFACT = Artefact({"batch1.engine": b"one", "batch8.engine": b"eight"}, "f16")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(KEY, ARTEFACT, tmp_path / "engines")
+    return tmp_path / "engines"
+
+
+def place(folder: Path) -> Path:
+    return folder / KEY.digest
+
+
+def test_what_was_written_is_read(folder: Path) -> None:
+    assert read(KEY, folder) == ARTEFACT
+
+
+def test_building_again_replaces_it(folder: Path) -> None:
+    write(KEY, Artefact({"batch1.engine": b"new"}, "f16"), folder)
+    assert read(KEY, folder).files == {"batch1.engine": b"new"}
+    assert [path.name for path in folder.iterdir()] == [KEY.digest]
+
+
+def test_nobody_else_may_look(folder: Path) -> None:
+    assert stat.S_IMODE(folder.stat().st_mode) == stat.S_IMODE(place(folder).stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in place(folder).iterdir()} == {0o600}
+
+
+@given(name=st.sampled_from([field.name for field in fields(Key)]), value=st.text(min_size=1))
+def test_every_ingredient_changes_the_key(name: str, value: str) -> None:
+    other = replace(KEY, **{name: value})
+    assert (other.digest == KEY.digest) == (other == KEY)
+
+
+@given(st.lists(st.text(), min_size=6, max_size=6))
+def test_ingredients_do_not_run_into_each_other(values: list[str]) -> None:
+    shifted = [values[0] + values[1], "", *values[2:]]
+    assert (Key(*shifted).digest == Key(*values).digest) == (shifted == values)
+
+
+def test_what_was_never_built_says_how_to(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match=r"RTX 3090.*build it with: python -m engines build tensorrt_fp16$"):
+        read(KEY, tmp_path)
+
+
+def test_one_of_another_machine_is_refused_with_the_difference(folder: Path) -> None:
+    other = replace(KEY, gpu="NVIDIA H200", capability="9.0")
+    place(folder).rename(folder / other.digest)
+    with pytest.raises(ArtefactError, match="built for gpu NVIDIA GeForce RTX 3090 and not NVIDIA H200, capability"):
+        read(other, folder)
+
+
+def altered(path: Path) -> None:
+    (path / "batch1.engine").write_bytes(b"evil")
+
+
+def without_a_file(path: Path) -> None:
+    (path / "batch8.engine").unlink()
+
+
+def without_a_manifest(path: Path) -> None:
+    (path / "manifest.json").unlink()
+
+
+def half_a_manifest(path: Path) -> None:
+    (path / "manifest.json").write_text("{")
+
+
+def manifest_of_another_kind(path: Path) -> None:
+    (path / "manifest.json").write_text("[]")
+
+
+def names_a_file_elsewhere(path: Path) -> None:
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["sha256"] = {"../../secret": "00"}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+def a_link(path: Path) -> None:
+    (path / "batch1.engine").rename(path.parent / "elsewhere")
+    (path / "batch1.engine").symlink_to(path.parent / "elsewhere")
+
+
+def linked_folder(path: Path) -> None:
+    path.rename(path.parent / "elsewhere")
+    path.symlink_to(path.parent / "elsewhere")
+
+
+def group_writable_file(path: Path) -> None:
+    (path / "batch1.engine").chmod(0o620)
+
+
+def group_writable_folder(path: Path) -> None:
+    path.chmod(0o770)
+
+
+def group_writable_root(path: Path) -> None:
+    path.parent.chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (altered, "was altered after it was built"),
+        (without_a_file, "batch8.engine cannot be read"),
+        (without_a_manifest, "manifest.json cannot be read"),
+        (half_a_manifest, "is damaged"),
+        (manifest_of_another_kind, "is damaged"),
+        (names_a_file_elsewhere, "secret cannot be read"),
+        (a_link, "batch1.engine cannot be read"),
+        (linked_folder, "is a link"),
+        (group_writable_file, "may be written by others"),
+        (group_writable_folder, "may be written by others"),
+        (group_writable_root, "may be written by others"),
+    ],
+)
+def test_what_was_tampered_with_is_refused_in_one_line(
+    folder: Path, damage: Callable[[Path], None], words: str
+) -> None:
+    damage(place(folder))
+    with pytest.raises(ArtefactError, match=rf"{words}.*build it with: python -m engines build") as refusal:
+        read(KEY, folder)
+    assert "\n" not in str(refusal.value)
+
+
+def test_what_belongs_to_another_user_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda owner=os.getuid(): owner + 1)
+    with pytest.raises(ArtefactError, match="belongs to user"):
+        read(KEY, folder)
+
+
+def test_a_disk_that_refuses_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtefactError, match="cannot keep a built engine"):
+        write(KEY, ARTEFACT, tmp_path / "file")
+
+
+def test_the_manifest_holds_the_key_and_the_precision(folder: Path) -> None:
+    manifest = json.loads((place(folder) / "manifest.json").read_text())
+    assert manifest["key"] == asdict(KEY)
+    assert manifest["precision"] == "f16"
+
+
+def test_the_place_follows_the_platform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert root() == tmp_path / "rcdnet-live" / "engines"
+
+
+def test_without_a_gpu_or_without_a_built_engine_there_is_a_reason(untrained: Path) -> None:
+    reason = missing(untrained)
+    assert reason is not None
+    assert "\n" not in reason

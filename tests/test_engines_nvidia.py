@@ -1,0 +1,65 @@
+import ctypes
+from typing import Any
+
+import pytest
+
+from engines import nvidia
+from engines.errors import EngineUnavailable
+
+
+class Driver:
+    """libcuda and libnvidia-ml as far as they are called, for a machine without them; codes as in cuda.h."""
+
+    def __init__(self, init: int = 0, devices: int = 1) -> None:
+        self._init, self._devices = init, devices
+
+    def cuInit(self, flags: int) -> int:  # noqa: N802
+        return self._init
+
+    def cuDeviceGet(self, device: Any, ordinal: int) -> int:  # noqa: N802
+        return 0 if ordinal < self._devices else 101
+
+    def cuDeviceGetName(self, name: Any, length: int, device: Any) -> int:  # noqa: N802
+        name.value = b"NVIDIA GeForce RTX 3090"
+        return 0
+
+    def cuDeviceGetAttribute(self, value: Any, which: int, device: Any) -> int:  # noqa: N802
+        value._obj.value = {75: 8, 76: 6}[which]
+        return 0
+
+    def nvmlInit_v2(self) -> int:  # noqa: N802
+        return 0
+
+    def nvmlSystemGetDriverVersion(self, version: Any, length: int) -> int:  # noqa: N802
+        version.value = b"580.65.06"
+        return 0
+
+    def nvmlShutdown(self) -> int:  # noqa: N802
+        return 0
+
+
+def test_a_gpu_is_known_by_name_capability_and_driver() -> None:
+    assert nvidia.gpu(lambda _: Driver()) == nvidia.Gpu("NVIDIA GeForce RTX 3090", "8.6", "580.65.06")
+    assert nvidia.absent(lambda _: Driver()) is None
+
+
+@pytest.mark.parametrize(
+    ("driver", "words"),
+    [(Driver(init=100), "cuInit of its driver answered 100"), (Driver(devices=0), "cuDeviceGet .* answered 101")],
+)
+def test_a_driver_that_refuses_is_one_line(driver: Driver, words: str) -> None:
+    with pytest.raises(EngineUnavailable, match=rf"^no NVIDIA GPU can be used: .*{words}") as refusal:
+        nvidia.gpu(lambda _: driver)
+    assert "\n" not in str(refusal.value)
+
+
+def test_no_driver_is_one_line() -> None:
+    def none(name: str) -> ctypes.CDLL:
+        return ctypes.CDLL(f"no_such_folder/{name}")
+
+    assert nvidia.absent(none) == "no NVIDIA GPU here: its driver's libcuda.so.1 is not found"
+
+
+def test_this_machine_answers() -> None:
+    reason = nvidia.absent()
+    assert reason is None or "NVIDIA GPU" in reason
