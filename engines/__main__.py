@@ -56,6 +56,7 @@ def list_engines(weights: Weights = SHIPPED) -> None:
         reason = catalog.missing(name, weights)
         table.add_row(name, "yes" if reason is None else f"no: {reason}")
     table.add_row(catalog.FAKE, "yes, for tests; knows nothing")
+    table.add_row(catalog.FAILING, "yes, for demonstrations; fails after a second")
     out.print(table)
 
 
@@ -86,7 +87,11 @@ def verify(
     written.
     """
     if name != "all" and name not in catalog.ENGINES:
-        fake = f"{name} computes no network, so there is nothing to verify." if name == catalog.FAKE else ""
+        fake = (
+            f"{name} computes no network of its own, so there is nothing to verify."
+            if name in (catalog.FAKE, catalog.FAILING)
+            else ""
+        )
         err.print(f"{fake or f'no engine {name!r}.'} Expected one of: all, {', '.join(catalog.ENGINES)}.")
         raise typer.Exit(UnknownEngine.exit_code)
     verdicts = [judge(each, weights) for each in (catalog.ENGINES if name == "all" else [name])]

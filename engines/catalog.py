@@ -51,12 +51,15 @@ ENGINES: dict[str, Candidate] = {
 FAKE = "fake"
 """Never chosen by itself and held against nothing: it knows nothing."""
 
+FAILING = "failing"
+"""The best engine that runs here until it fails on purpose: for demonstrations, never chosen by itself."""
+
 log = logging.getLogger(__name__)
 
 
 def choices() -> list[str]:
     """Every name that ``open_engine`` takes."""
-    return ["auto", *ENGINES, FAKE]
+    return ["auto", *ENGINES, FAKE, FAILING]
 
 
 def missing(name: str, weights: Path = SHIPPED) -> str | None:
@@ -103,6 +106,10 @@ def open_engine(name: str = "auto", weights: Path = SHIPPED) -> Engine:
         from engines.fake import FakeEngine
 
         return FakeEngine()
+    if name == FAILING:
+        from engines.failing import FailingEngine
+
+        return FailingEngine(open_first(list(ENGINES), weights))
     if name == "auto":
         return open_first(list(ENGINES), weights)
     engine = build(name, weights)
@@ -143,6 +150,8 @@ def build(name: str, weights: Path = SHIPPED) -> Engine:
         engine: Engine = _named(ENGINES[name].target)(weights)
     except GoldenError as error:
         raise WeightsError(str(error)) from error
+    except (ImportError, OSError) as error:
+        raise EngineUnavailable(f"{name}: its runtime is installed but cannot be loaded: {error}") from error
     return engine
 
 

@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from engines.catalog import open_engine
 from engines.errors import EngineError
+from engines.failover import open_engine
 from stream.config import StreamConfig, load_config
 from stream.errors import StreamError, UsageError
 from stream.pipeline import Pipeline
@@ -85,7 +85,7 @@ def replay(
         settings = settings_of(config, scan_area)
         with (
             open_source(clip, live=False) as source,
-            open_engine(engine) as opened,
+            open_engine(engine, wait=True) as opened,
             Pipeline(source, opened, settings, (*recording(out), *sending(send))) as pipeline,
         ):
             follow(pipeline)

@@ -40,11 +40,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Judged:
-    """A frame on its way from the analysis to the drawing; ``times`` in ns by stage."""
+    """A frame on its way from the analysis to the drawing; ``times`` in ns by stage, ``engine`` by name."""
 
     frame: Frame
     assessment: Assessment
     times: dict[str, int]
+    engine: str
 
 
 class Pipeline:
@@ -73,6 +74,7 @@ class Pipeline:
     ) -> None:
         self.style = config.overlay
         self._source = source
+        self._engine = engine
         self._session = Session(source.name, source.live, source.synthetic, engine.info, engine.spec, config)
         self._labels = Labels(engine.spec.class_names, source.synthetic)
         self._given_area = parse_scan_area(config.scan_area) if config.scan_area else None
@@ -120,7 +122,7 @@ class Pipeline:
         session = self._session
         reopened = self._source.reopened
         return self._board.snapshot(
-            session.source, session.synthetic, session.engine, session.spec.class_names, reopened
+            session.source, session.synthetic, self._engine.info, session.spec.class_names, reopened
         )
 
     def __enter__(self) -> Self:
@@ -181,7 +183,7 @@ class Pipeline:
             self._board.counters.failed("internal error")
             raise
         self._board.judged(outcome)
-        if self._judged.put(Judged(frame, assessment, times)) is not None:
+        if self._judged.put(Judged(frame, assessment, times, self._engine.info.name)) is not None:
             self._board.not_drawn()
 
     def _area(self, frame: Frame) -> ScanArea:
@@ -212,7 +214,9 @@ class Pipeline:
     def _show(self, judged: Judged) -> None:
         frame, assessment = judged.frame, judged.assessment
         with self._board.stages.measure("drawing", judged.times):
-            view = View(frame, assessment, draw(frame, assessment, self._style(), self._labels), judged.times)
+            view = View(
+                frame, assessment, draw(frame, assessment, self._style(), self._labels), judged.times, judged.engine
+            )
         self._board.drawn(frame, assessment)
         if self._on_view is not None:
             with self._board.stages.measure("showing"):

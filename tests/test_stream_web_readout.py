@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 
 import pytest
-from stream_views import ending, view
+from stream_views import ENGINE, ending, view
 
+from engines.parity import ParityReport
 from stream.status import Moment
 from stream.timing import Counts
 from stream.types import State
@@ -59,6 +61,17 @@ def test_the_timeline_is_thinned_evenly_and_keeps_its_end() -> None:
     kept = thin(timeline)
     assert len(kept) == round(60 / TIMELINE_STEP_S)
     assert kept[-1]["t_s"] == round(timeline[-1].t_s, 2)
+
+
+def test_the_engine_is_told_with_its_proof() -> None:
+    report = ParityReport(16, True, 0.0009, 0, 0.9999)
+    info = replace(ENGINE, parity=report, replaced=("cuda_graph failed: the GPU is lost",))
+    told = run(replace(ending(), engine=info), not_shown=0)["engine"]
+    assert told["parity"] == {
+        "pictures": 16, "finite": True, "max_abs_dp": 0.0009, "flips": 0, "map_correlation": 0.9999
+    }  # fmt: skip
+    assert told["replaced"] == ["cuda_graph failed: the GPU is lost"]
+    assert run(ending(), not_shown=0)["engine"]["parity"] is None
 
 
 def test_it_is_plain_json() -> None:

@@ -57,6 +57,7 @@ def line(view: View, class_names: tuple[str, ...]) -> dict[str, Any]:
         "pts_s": round(view.frame.pts_s, 6),
         "state": assessment.state.value,
         "reason": assessment.reason,
+        "engine": view.engine,
         "finding": assessment.finding,
         "raw": by_class(assessment.raw, class_names),
         "smoothed": by_class(assessment.smoothed, class_names),

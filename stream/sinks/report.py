@@ -92,7 +92,7 @@ class ReportSink:
             "notice": RESEARCH_NOTICE,
             "software": f"rcdnet-live {version('rcdnet-live')}",
             "source": {"name": session.source, "live": session.live, "synthetic": session.synthetic},
-            "engine": asdict(session.engine),
+            "engine": asdict(status.engine),
             "model": {
                 "version": spec.version,
                 "weights_sha256": spec.weights_sha256,

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from engines.base import Engine
-from engines.catalog import open_engine
+from engines.failover import open_engine
 from stream.config import StreamConfig
 from stream.errors import UsageError
 from stream.pipeline import Pipeline

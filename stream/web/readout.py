@@ -1,7 +1,9 @@
 """What does the page get to read? (Now, Audience) -> plain JSON values; no pixels, no paths."""
 
+from dataclasses import asdict
 from typing import Any
 
+from engines.base import EngineInfo
 from stream.overlay import CLASS_COLOURS, WHITE, Colour, class_label, headline
 from stream.status import Moment, Status
 from stream.timing import Summary
@@ -39,11 +41,7 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         "source": status.source,
         "live": status.live,
         "synthetic": status.synthetic,
-        "engine": {
-            "name": status.engine.name,
-            "precision": status.engine.precision,
-            "device": status.engine.device,
-        },
+        "engine": engine(status.engine),
         "classes": [class_label(name) for name in status.class_names],
         "class_colours": [css(CLASS_COLOURS.get(name, WHITE)) for name in status.class_names],
         "verdict": None if status.assessment is None else verdict(status.assessment),
@@ -53,6 +51,18 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         "recording": status.recording.value,
         "recording_error": status.recording_error,
         "timeline": thin(status.timeline),
+    }
+
+
+def engine(info: EngineInfo) -> dict[str, Any]:
+    """What computes, in which proven precision, how far from the reference, and which engines failed before it."""
+    parity = info.parity
+    return {
+        "name": info.name,
+        "precision": info.precision,
+        "device": info.device,
+        "parity": None if parity is None else asdict(parity),
+        "replaced": list(info.replaced),
     }
 
 

@@ -12,10 +12,17 @@ export function showReadout(root) {
       ...latency("painted", status.painted_ms),
       engine: status.engine?.name ?? "–",
       precision: status.engine?.precision ?? "–",
+      parity: parity(status.engine?.parity),
+      replaced: status.engine?.replaced?.join("; ") || "–",
       device: status.engine?.device ?? "–",
     });
     root.querySelector('[data-show="counts"]').replaceChildren(...(status.counts ?? []).map(countRow));
   });
+}
+
+function parity(report) {
+  if (!report) return "–";
+  return `|Δp| ${report.max_abs_dp.toFixed(4)}, ${report.flips} flips, maps ${report.map_correlation.toFixed(3)}`;
 }
 
 function latency(name, summary) {
