@@ -39,7 +39,7 @@ class RcdNet(nn.Module):
 
     def forward_features(self, images: Tensor) -> Tensor:
         """uint8 [N, H, W] grey -> float [N, C, H/16, W/16], the last maps before the linear layer."""
-        x = (images.unsqueeze(1).float() / 255.0 - self.spec.mean) / self.spec.std
+        x = (images.float().unsqueeze(1) / 255.0 - self.spec.mean) / self.spec.std  # TensorRT can only cast uint8
         fine, coarse = self.backbone(x)
         coarse = F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
         features: Tensor = self.attention(self.separable(torch.cat([fine, coarse], 1)))

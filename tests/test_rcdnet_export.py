@@ -37,6 +37,12 @@ def test_the_batch_is_free_and_the_rest_is_not(path: Path) -> None:
     assert [output.name for output in model.graph.output] == ["logits", "class_maps"]
 
 
+def test_the_picture_is_cast_before_anything_else(path: Path) -> None:
+    """TensorRT takes uint8 at the border of a network alone."""
+    readers = [node for node in onnx.load(path).graph.node if "image" in node.input]
+    assert [node.op_type for node in readers] == ["Cast"]
+
+
 def test_the_spec_travels_with_it(path: Path, untrained: Path) -> None:
     data, spec = onnx_file.read(path)
     assert data == path.read_bytes()
