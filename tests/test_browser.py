@@ -56,8 +56,11 @@ def address() -> Iterator[str]:
         [sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        said = process.stderr.readline()
-        found = re.search(r"http://\S+", said)
+        said = []  # first of the engines: one line each, taken or why not
+        found = None
+        while found is None and (line := process.stderr.readline()):
+            said.append(line)
+            found = re.search(r"http://\S+", line)
         try:
             assert found is not None, said
             yield found[0]
@@ -121,6 +124,13 @@ def test_the_numbers_move(browser: webdriver.Chrome) -> None:
     until(browser, lambda: float(shown(browser, "painted-fps").replace("–", "0")) > 1)
     before = shown(browser, "counts")
     until(browser, lambda: shown(browser, "counts") != before)
+
+
+def test_the_engine_is_shown_with_its_parity(browser: webdriver.Chrome) -> None:
+    until(browser, lambda: shown(browser, "precision") not in ("", "–"))
+    if shown(browser, "engine") != "fake":
+        assert "|Δp| 0.00" in shown(browser, "parity")
+    assert shown(browser, "replaced") == "–"
 
 
 def test_the_timeline_is_drawn(browser: webdriver.Chrome) -> None:
