@@ -87,12 +87,9 @@ def verify(
     written.
     """
     if name != "all" and name not in catalog.ENGINES:
-        fake = (
-            f"{name} computes no network of its own, so there is nothing to verify."
-            if name in (catalog.FAKE, catalog.FAILING)
-            else ""
-        )
-        err.print(f"{fake or f'no engine {name!r}.'} Expected one of: all, {', '.join(catalog.ENGINES)}.")
+        pretends = name in (catalog.FAKE, catalog.FAILING)
+        why = f"{name} computes no network of its own." if pretends else f"no engine '{name}'."
+        err.print(f"{why} Expected one of: all, {', '.join(catalog.ENGINES)}.")
         raise typer.Exit(UnknownEngine.exit_code)
     verdicts = [judge(each, weights) for each in (catalog.ENGINES if name == "all" else [name])]
     failed = False

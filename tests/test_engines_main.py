@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from engines import catalog
+from engines import catalog, nvidia
 from engines.__main__ import app
 from rcdnet.golden import Golden
 
@@ -116,12 +116,28 @@ def test_an_engine_that_is_not_installed_does_not_fail_all(untrained: Path, monk
     assert command("verify", "absent", "--weights", untrained).exit_code == 4
 
 
-@pytest.mark.parametrize(("name", "words"), [("gpu", "no engine 'gpu'"), ("fake", "computes no network")])
+@pytest.mark.parametrize(
+    ("name", "words"), [("gpu", "no engine 'gpu'"), ("fake", "computes no network"), ("failing", "computes no network")]
+)
 def test_a_name_that_cannot_be_verified_is_wrong_use(untrained: Path, name: str, words: str) -> None:
     result = command("verify", name, "--weights", untrained)
     assert result.exit_code == 2
     assert words in result.stderr
     assert "openvino_cpu" in result.stderr
+    assert result.stdout == ""
+
+
+def test_building_what_needs_no_building_is_wrong_use() -> None:
+    result = command("build", "openvino_cpu")
+    assert result.exit_code == 2
+    assert "nothing is built for 'openvino_cpu'. Expected one of: tensorrt_fp16." in result.stderr
+
+
+def test_building_without_a_gpu_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvidia, "absent", lambda: "no NVIDIA GPU here")
+    result = command("build", "tensorrt_fp16")
+    assert result.exit_code == 4
+    assert result.stderr == "tensorrt_fp16: no NVIDIA GPU here\n"
     assert result.stdout == ""
 
 
