@@ -14,7 +14,10 @@ from stream.__main__ import exit_codes
 from stream.errors import UsageError
 
 TOLERANCE = "10%"
-"""Ratios of one commit on one busy machine differ by about this much."""
+"""Quiet runs of one commit gave ratios of 16 to 18: a tenth is about what noise does."""
+
+QUIET_CORES = 0.2
+"""More foreign load than that is told: with 1.5 of 2 cores taken, a commit that gives 16 to 18 gave 71."""
 
 GAIN = {"eager_gradcam_over_best_cpu": "more", "class_maps_cost": "less", "judging_over_engine": "less"}
 """Which way each ratio is better."""
@@ -72,6 +75,10 @@ def told(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: float) -> bo
         then, now = (report.get("machine", {}).get(fact) for report in (old, new))
         if then != now:
             err.print(f"another machine: {fact} was {then}, is {now}", style="yellow")
+    for when, report in (("old", old), ("new", new)):
+        busy = report.get("conditions", {}).get("during", {}).get("foreign_cores_busy")
+        if busy is not None and busy > QUIET_CORES:
+            err.print(f"the {when} run shared the machine: {busy} cores were busy with other work", style="yellow")
     found = changes(old["ratios"], new["ratios"])
     for change in found:
         out.print(change.described(tolerance), highlight=False)

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.ratios import Ratio, interleave
 from engines.base import Engine, EngineInfo
 from rcdnet import glance
-from rcdnet.preprocess import Box, Grey, to_grey, to_pixels
+from rcdnet.preprocess import Box, Grey, prepare, to_grey, to_pixels
 from stream.timing import Summary, summarise
 from stream.types import Frame, ScanArea
 
@@ -79,7 +79,7 @@ def measure_layers(
 
 def engine_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Callable[[], object]:
     """One call of the network on ``batch`` prepared pictures."""
-    prepared, _ = glance.prepare(to_grey(frame.rgb), engine.spec, box_of(area))
+    prepared, _ = prepare(to_grey(frame.rgb), engine.spec, box_of(area))
     images = np.stack([prepared] * batch)
     return lambda: engine.run(images)
 

@@ -17,7 +17,7 @@ HEAD = """# What was measured
 Made by `python -m benchmarks.table` from the JSON files in this folder: one for each machine and day, named
 `latency-MACHINE-DATE.json` or `peers-MACHINE-DATE.json` and written by `--json`. Each holds its command, the versions
 and, for latency, what else the machine did meanwhile. A machine is called what it calls itself; milliseconds of two
-machines, or of a busy and a quiet one, do not compare. Ratios do.
+machines do not compare, and nothing of a busy machine does.
 """
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -70,3 +70,11 @@ def test_a_file_that_is_no_report_is_named(tmp_path: Path, content: str) -> None
 def test_a_tolerance_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="10%"):
         parse_tolerance(text)
+
+
+@pytest.mark.parametrize(("busy", "told"), [(1.5, True), (0.05, False)])
+def test_a_run_that_shared_the_machine_is_told(tmp_path: Path, busy: float, told: bool) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"conditions": {"during": {"foreign_cores_busy": busy}}, "ratios": RATIOS}))
+    result = CliRunner().invoke(app, [str(path), str(path)])
+    assert ("the new run shared the machine: 1.5 cores" in result.stderr) == told
