@@ -17,7 +17,7 @@ help: ## Print this list
 run: .venv/base ## Live page on http://127.0.0.1:7860 (SOURCE=clip.mp4 ENGINE=auto PORT=7860)
 	@exec $(PY) -m stream run --source '$(SOURCE)' --engine '$(ENGINE)' --port $(PORT)
 
-test: .venv/dev ## Run all tests (needs Chromium for the browser test)
+test: .venv/dev ## Run all tests (needs Chromium and tesseract)
 	$(PY) -m pytest $(ARGS)
 
 test-v4l2: .venv/dev ## Capture from the kernel's virtual card, in a QEMU guest (Debian)

@@ -19,7 +19,7 @@ from engines.failover import open_engine
 from stream.config import StreamConfig, load_config
 from stream.errors import StreamError, UsageError
 from stream.pipeline import Pipeline
-from stream.scan_area import parse_scan_area
+from stream.scan_area import finder
 from stream.sinks import recording, sending
 from stream.sinks.base import Sink
 from stream.sources import open_source
@@ -37,7 +37,7 @@ EngineName = Annotated[str, typer.Option("--engine", help="auto, or a name from:
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with the keys of stream/config.py")]
 Receiver = Annotated[str | None, typer.Option("--send", help="igtl://host:18944 gets every picture and its finding")]
 AreaText = Annotated[
-    str | None, typer.Option("--scan-area", help="x,y,width,height in pixels; everything outside is blanked")
+    str | None, typer.Option("--scan-area", help="x,y,width,height in pixels, or full; everything outside is blanked")
 ]
 
 
@@ -109,7 +109,7 @@ def settings_of(config: Path | None, scan_area: str | None) -> StreamConfig:
     settings = StreamConfig() if config is None else load_config(config)
     if scan_area is None:
         return settings
-    parse_scan_area(scan_area)
+    finder(scan_area)  # raises if it makes no sense
     return settings.model_copy(update={"scan_area": scan_area})
 
 

@@ -26,7 +26,8 @@ class StreamConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     scan_area: str | None = None
-    """``"x,y,width,height"`` in pixels; everything outside is blanked. None takes the full frame, as clips are cut."""
+    """``"x,y,width,height"`` in pixels, or ``"full"``; everything outside is blanked. None takes what the source's
+    header says, or else looks for the scan: nobody should have to measure before they see anything."""
 
     smoothing_s: float = Field(default=0.4, gt=0)
     """Time constant of the exponential smoothing: a finding held for a second counts nine tenths, a blink does not."""

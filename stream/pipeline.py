@@ -16,13 +16,13 @@ from stream.config import OverlayStyle, StreamConfig
 from stream.errors import StreamError
 from stream.handover import STOPPED, EveryFrame, Handover, LatestFrame
 from stream.overlay import Labels, draw
-from stream.scan_area import blank_outside, full_frame, parse_scan_area
+from stream.scan_area import blank_outside, finder
 from stream.signal import SignalGate
 from stream.sinks.base import Session, Sink
 from stream.smoothing import NOTHING, Smoother
 from stream.sources.base import Source
 from stream.status import Board, Recording, Status
-from stream.types import Assessment, Frame, ScanArea, State, View
+from stream.types import Assessment, Frame, NotAnalysed, Prediction, ScanArea, State, View
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ class Pipeline:
         self._engine = engine
         self._session = Session(source.name, source.live, source.synthetic, engine.info, engine.spec, config)
         self._labels = Labels(engine.spec.class_names, source.synthetic)
-        self._given_area = parse_scan_area(config.scan_area) if config.scan_area else None
+        self._find_area = finder(config.scan_area)
         self._smoother = Smoother(engine.spec, config)
         self._board = Board(live=source.live, timeline_s=config.timeline_s)
         self._gate = SignalGate(still=source.still)
@@ -172,11 +172,10 @@ class Pipeline:
         times: dict[str, int] = {}
         try:
             with self._board.stages.measure("analysis", times):
-                area = self._area(frame)
+                found = self._find_area(frame, self._source.scan_area)
+                area = None if isinstance(found, NotAnalysed) else found
                 frame = blank_outside(frame, area)
-                with self._board.stages.measure("signal"):
-                    refusal = self._gate.refusal(frame, area)
-                outcome = self._analyzer.analyse(frame, area) if refusal is None else refusal
+                outcome = found if isinstance(found, NotAnalysed) else self._outcome(frame, found)
             with self._board.stages.measure("smoothing", times):
                 assessment = self._smoother.update(frame, area, outcome, time.monotonic_ns())
         except BaseException:
@@ -186,8 +185,10 @@ class Pipeline:
         if self._judged.put(Judged(frame, assessment, times, self._engine.info.name)) is not None:
             self._board.not_drawn()
 
-    def _area(self, frame: Frame) -> ScanArea:
-        return self._given_area or self._source.scan_area or full_frame(frame)
+    def _outcome(self, frame: Frame, area: ScanArea) -> Prediction | NotAnalysed:
+        with self._board.stages.measure("signal"):
+            refusal = self._gate.refusal(frame, area)
+        return self._analyzer.analyse(frame, area) if refusal is None else refusal
 
     def _draw(self) -> None:
         last: Frame | None = None

@@ -1,11 +1,116 @@
 """Where does the ultrasound picture lie in the screen? What lies outside is blanked: names are burnt in there."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from stream.errors import UsageError
-from stream.types import Frame, ScanArea
+from stream.types import Frame, NotAnalysed, ScanArea, State
+
+FULL = "full"
+"""What a user says instead of four numbers to have nothing blanked."""
+
+STEP = 6
+"""Grey levels by which a scan's darkest parts still stand out from the screen around it, after blurring."""
+
+BLUR_PX = 5
+"""Side of the box that is averaged: speckle becomes solid, and the edge moves out by less than half of it."""
+
+UNIFORM_SHARE = 0.6
+"""Share of the outermost pixels within STEP of their median from which that is the background; otherwise black is."""
+
+LETTER_SHARE = 0.01
+"""Of the longer side: what is thinner than this is letters, scales and callipers, and no scan."""
+
+PART_SHARE = 0.02
+"""Of the largest part's area: what lies above or below it and is larger belongs to it, beyond a part without echoes."""
+
+WHOLE_SHARE = 0.8
+"""Of the frame: a larger area is a clip that is already cut, and its dark margins are tissue."""
+
+NOTHING_FOUND = NotAnalysed("no scan area: nothing like a scan is in the picture", state=State.NO_SIGNAL)
+
+Finder = Callable[[Frame, ScanArea | None], ScanArea | NotAnalysed]
+"""Frame and the source's own area -> the scan area of this frame, or why there is none."""
+
+
+def finder(text: str | None) -> Finder:
+    """Who decides: the user's ``text``, else the source's header, else what is seen. Raises UsageError for the text.
+
+    A given area holds for the size of the first frame alone; a detected one is looked for anew when the size changes.
+    """
+    if text is None:
+        return _Detected()
+    if text == FULL:
+        return lambda frame, header: full_frame(frame)
+    return _Given(parse_scan_area(text))
+
+
+class _Given:
+    def __init__(self, area: ScanArea) -> None:
+        self._area = area
+        self._drawn_for: tuple[int, ...] | None = None
+
+    def __call__(self, frame: Frame, header: ScanArea | None) -> ScanArea | NotAnalysed:
+        size = frame.rgb.shape[1::-1]
+        self._drawn_for = self._drawn_for or size
+        if size != self._drawn_for:
+            then, now = ("x".join(map(str, each)) for each in (self._drawn_for, size))
+            return NotAnalysed(f"the picture is {now} now, but the scan area was drawn for {then}: draw it again")
+        return self._area
+
+
+class _Detected:
+    def __init__(self) -> None:
+        self._size: tuple[int, ...] | None = None
+        self._area: ScanArea | None = None
+
+    def __call__(self, frame: Frame, header: ScanArea | None) -> ScanArea | NotAnalysed:
+        if header is not None:
+            return header
+        if self._area is None or frame.rgb.shape != self._size:
+            self._size, self._area = frame.rgb.shape, propose(frame.rgb)
+        return NOTHING_FOUND if self._area is None else self._area
+
+
+def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
+    """Where the scan lies in a screen uint8 [H, W, 3]: the box around what is large and no background.
+
+    None if nothing is; all of the frame if it is nearly that. Only boxes: the corners beside a convex probe's sector
+    are in it.
+    """
+    height, width = rgb.shape[:2]
+    grey = np.asarray(cv2.blur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (BLUR_PX, BLUR_PX)), np.uint8)
+    lit = (cv2.absdiff(grey, background(grey)) > STEP).view(np.uint8)
+    side = max(3, round(LETTER_SHARE * max(height, width)))
+    solid = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
+    _, _, found, _ = cv2.connectedComponentsWithStats(solid)
+    parts = sorted(found[1:].tolist(), key=lambda part: -part[cv2.CC_STAT_AREA])
+    if not parts:
+        return None
+    x, y, across, down, largest = parts[0]
+    right, bottom = x + across, y + down
+    for left, top, across, down, area in parts[1:]:
+        beside = across - max(0, min(right, left + across) - max(x, left))
+        if area >= PART_SHARE * largest and beside <= 0.2 * across:
+            x, y, right, bottom = min(x, left), min(y, top), max(right, left + across), max(bottom, top + down)
+    if (right - x) * (bottom - y) >= WHOLE_SHARE * width * height:
+        return ScanArea(0, 0, width, height, "full")
+    edge = BLUR_PX // 2  # by which the blur let the scan spill into the background
+    x, y = x + edge * (x > 0), y + edge * (y > 0)
+    right, bottom = right - edge * (right < width), bottom - edge * (bottom < height)
+    return ScanArea(x, y, right - x, bottom - y, "detected")
+
+
+def background(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The brightness of the screen around the scan, as an array of the shape of ``grey``, uint8 [H, W]."""
+    ring = np.concatenate([grey[:4].ravel(), grey[-4:].ravel(), grey[:, :4].ravel(), grey[:, -4:].ravel()])
+    median = np.uint8(np.median(ring))
+    uniform = np.mean(cv2.absdiff(ring, np.full_like(ring, median)) <= STEP) >= UNIFORM_SHARE
+    return np.full_like(grey, median if uniform else 0)
 
 
 def parse_scan_area(text: str) -> ScanArea:
@@ -16,7 +121,7 @@ def parse_scan_area(text: str) -> ScanArea:
         if width and height:
             return ScanArea(x, y, width, height, "user")
     raise UsageError(
-        f"scan area {text[:40]!r} makes no sense. Expected x,y,width,height in pixels, like 120,80,640,480."
+        f"scan area {text[:40]!r} makes no sense. Expected x,y,width,height in pixels, like 120,80,640,480, or {FULL}."
     )
 
 
@@ -26,8 +131,10 @@ def full_frame(frame: Frame) -> ScanArea:
     return ScanArea(0, 0, width, height, "full")
 
 
-def blank_outside(frame: Frame, area: ScanArea) -> Frame:
-    """The frame with every pixel outside ``area`` black; the same object if nothing lies outside."""
+def blank_outside(frame: Frame, area: ScanArea | None) -> Frame:
+    """The frame with every pixel outside ``area`` black, or all of them; the same object if nothing lies outside."""
+    if area is None:
+        return replace(frame, rgb=np.zeros_like(frame.rgb))
     height, width = frame.rgb.shape[:2]
     right, bottom = area.x_px + area.width_px, area.y_px + area.height_px
     if area.x_px == 0 and area.y_px == 0 and right >= width and bottom >= height:

@@ -41,7 +41,7 @@ class Smoother:
         self._log_probabilities: NDArray[np.float64] | None = None
         self._since_s = self._last_s = 0.0
 
-    def update(self, frame: Frame, area: ScanArea, outcome: Prediction | NotAnalysed, now_ns: int) -> Assessment:
+    def update(self, frame: Frame, area: ScanArea | None, outcome: Prediction | NotAnalysed, now_ns: int) -> Assessment:
         """Take one frame's outcome in and say what holds now; ``now_ns`` is monotonic, only for the age."""
         age_ms = (now_ns - frame.captured_ns) / 1e6
         if isinstance(outcome, NotAnalysed):
@@ -57,7 +57,7 @@ class Smoother:
         else:
             state, finding, reason = decide(smoothed, self._spec, self._point, self._config.lesion_margin)
         shown = attention_class(smoothed, state, finding, self._spec)
-        heat = None if shown is None else attention(outcome.class_maps, shown, area, self._spec)
+        heat = None if shown is None or area is None else attention(outcome.class_maps, shown, area, self._spec)
         return Assessment(
             frame.index, area, state, reason, outcome.probabilities, smoothed, finding, heat, shown, age_ms
         )

@@ -1,0 +1,166 @@
+"""The scan is found in real scanner screens, and no letter of what stands beside it leaves the program."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from benchmarks.workload import make_clip
+from stream.__main__ import app
+from stream.scan_area import finder, propose
+from stream.sources import open_here
+from stream.types import Frame, NotAnalysed, ScanArea
+
+Picture = NDArray[np.uint8]
+
+DRAWN = {
+    "scanner_screen_clarius": (264, 87, 752, 792),
+    "scanner_screen_sonosite": (387, 41, 336, 599),
+}
+"""By hand, on a frame with a grid over it, before anything was tuned."""
+
+WORDS = {
+    "scanner_screen_clarius": ("cm",),
+    "scanner_screen_sonosite": ("SonoSite", "Ophthalmic", "Aug", "4.5"),
+}
+"""What a person reads on these screens."""
+
+RINGING_PX = 8
+"""By which H.264 smears the edge of the scan into the black: a macroblock's half."""
+
+PHANTOM = "phantom:?size=1280x720&fps=30&seed=1&frames=200"
+
+
+def overlap(found: ScanArea | None, box: tuple[int, int, int, int]) -> float:
+    """Intersection over union."""
+    assert found is not None
+    x, y, width, height = box
+    across = min(found.x_px + found.width_px, x + width) - max(found.x_px, x)
+    down = min(found.y_px + found.height_px, y + height) - max(found.y_px, y)
+    both = max(0, across) * max(0, down)
+    return both / (found.width_px * found.height_px + width * height - both)
+
+
+def first(uri: str) -> tuple[Frame, ScanArea | None]:
+    with open_here(uri, live=False) as source:
+        return next(source.frames()), source.scan_area
+
+
+def read(picture: Picture) -> str:
+    """What tesseract reads in it, enlarged as its manual asks."""
+    png = cv2.imencode(".png", cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))[1].tobytes()
+    command = ["tesseract", "-", "-", "--psm", "11"]
+    return subprocess.run(command, input=png, capture_output=True, check=True).stdout.decode()
+
+
+def pictures(path: Path) -> list[Picture]:
+    with av.open(str(path)) as container:
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
+
+
+@pytest.fixture
+def replayed(tmp_path: Path) -> Callable[[Path], tuple[list[Picture], list[Picture]]]:
+    def replay(clip: Path) -> tuple[list[Picture], list[Picture]]:
+        """The clip's frames, and the part of ``annotated.mp4`` that shows them."""
+        result = CliRunner().invoke(app, ["replay", str(clip), "--out", str(tmp_path / "out"), "--engine", "fake"])
+        assert result.exit_code == 0, result.output
+        before, after = pictures(clip), pictures(tmp_path / "out" / "annotated.mp4")
+        height, width = before[0].shape[:2]
+        return before, [picture[:height, :width] for picture in after]
+
+    return replay
+
+
+@pytest.mark.parametrize("clip", DRAWN)
+def test_the_scan_is_found_in_a_scanner_s_screen(shared_data: Path, clip: str) -> None:
+    frame, _ = first(str(shared_data / "clips" / f"{clip}.mp4"))
+    assert overlap(propose(frame.rgb), DRAWN[clip]) >= 0.9
+
+
+@pytest.mark.parametrize("query", ["seed=1", "seed=5&size=640x480", "seed=9&size=1920x1080"])
+def test_the_scan_is_found_in_the_phantom_s_screen(query: str) -> None:
+    frame, truth = first(f"phantom:?{query}&frames=1")
+    assert truth is not None
+    assert overlap(propose(frame.rgb), (truth.x_px, truth.y_px, truth.width_px, truth.height_px)) >= 0.95
+
+
+@pytest.mark.parametrize("clip", ["breast_linear_BR001", "thyroid_linear_0002"])
+def test_a_clip_that_is_already_cut_is_kept_whole(shared_data: Path, clip: str) -> None:
+    frame, _ = first(str(shared_data / "clips" / f"{clip}.mp4"))
+    found = propose(frame.rgb)
+    assert found is not None
+    assert (found.width_px, found.height_px, found.origin) == (*frame.rgb.shape[1::-1], "full")
+
+
+@pytest.mark.parametrize("clip", DRAWN)
+def test_no_text_of_a_real_screen_is_in_the_annotated_clip(
+    shared_data: Path, clip: str, replayed: Callable[[Path], tuple[list[Picture], list[Picture]]]
+) -> None:
+    before, after = replayed(shared_data / "clips" / f"{clip}.mp4")
+    assert any(word in read(before[-1]) for word in WORDS[clip])  # else reading proves nothing
+    shown = np.max(after, axis=0)  # whatever was legible in any frame is so here
+    x, y, width, height = DRAWN[clip]
+    shown[y - RINGING_PX : y + height + RINGING_PX, x - RINGING_PX : x + width + RINGING_PX] = (
+        0  # tissue looks like letters
+    )
+    assert read(shown).split() == []
+    assert shown.max() <= 16
+
+
+def test_two_hundred_frames_with_a_made_up_name_show_nothing_of_it(
+    tmp_path: Path, replayed: Callable[[Path], tuple[list[Picture], list[Picture]]]
+) -> None:
+    """Of the phantom's screen, recorded: an MP4 tells no scan area."""
+    clip = tmp_path / "screen.mp4"
+    make_clip(clip, PHANTOM)
+    before, after = replayed(clip)
+    _, truth = first(PHANTOM)
+    assert truth is not None
+    assert len(after) == 200
+    assert "phantom" in read(before[-1]).lower()
+    outside = np.ones(before[0].shape[:2], bool)
+    bottom, right = truth.y_px + truth.height_px + RINGING_PX, truth.x_px + truth.width_px + RINGING_PX
+    outside[truth.y_px - RINGING_PX : bottom, truth.x_px - RINGING_PX : right] = False
+    assert max(int(picture[outside].max()) for picture in after) <= 16
+    shown = np.max(after, axis=0)
+    shown[~outside] = 0
+    assert read(shown).split() == []
+    told = (tmp_path / "out" / "frames.jsonl").read_text() + (tmp_path / "out" / "report.html").read_text()
+    assert "phantom" not in told.lower()
+
+
+def test_an_area_that_was_drawn_is_refused_when_the_picture_changes_its_size() -> None:
+    find = finder("10,10,40,40")
+    small, large = (Frame(0, 0, 0.0, np.zeros((size, size, 3), np.uint8), "x") for size in (100, 200))
+    assert isinstance(find(small, None), ScanArea)
+    refusal = find(large, None)
+    assert isinstance(refusal, NotAnalysed)
+    assert refusal.reason == "the picture is 200x200 now, but the scan area was drawn for 100x100: draw it again"
+
+
+def test_nothing_of_a_picture_without_a_scan_is_analysed() -> None:
+    frame = Frame(0, 0, 0.0, np.zeros((100, 100, 3), np.uint8), "x")
+    assert isinstance(finder(None)(frame, None), NotAnalysed)
+
+
+def test_a_detected_area_stays_until_the_picture_changes_its_size() -> None:
+    find = finder(None)
+    screen, _ = first("phantom:?size=640x480&frames=1")
+    found = find(screen, None)
+    black = Frame(1, 0, 0.1, np.zeros_like(screen.rgb), "x")
+    assert find(black, None) == found
+    larger, _ = first("phantom:?size=1280x720&frames=1")
+    assert find(larger, None) != found
+
+
+def test_the_header_wins_over_what_is_seen_and_the_user_over_both() -> None:
+    screen, header = first("phantom:?size=640x480&frames=1")
+    assert finder(None)(screen, header) == header
+    assert finder("1,2,300,400")(screen, header) == ScanArea(1, 2, 300, 400, "user")
+    assert finder("full")(screen, header) == ScanArea(0, 0, 640, 480, "full")
