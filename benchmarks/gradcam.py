@@ -23,14 +23,19 @@ class EagerGradCam:
 
     def __init__(self, weights: Path) -> None:
         try:
-            model = checkpoint.load(weights)
+            self.model = checkpoint.load(weights)
         except checkpoint.CheckpointError as error:
             raise WeightsError(str(error)) from error
-        self._cam = GradCAM(_LogitsAlone(model), [model.attention])
+        self._cam = GradCAM(_LogitsAlone(self.model), [self.model.attention])
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 [N, H, W] prepared -> float32 [N, H, W], 0..1, each stretched to its own range, as Grad-CAM does."""
         return np.asarray(self._cam(torch.from_numpy(images).unsqueeze(1), targets=None), np.float32)
+
+    @property
+    def logits(self) -> NDArray[np.float32]:
+        """[N, K], of the last call."""
+        return np.asarray(self._cam.outputs.detach(), np.float32)
 
     def __enter__(self) -> Self:
         return self

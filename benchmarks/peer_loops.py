@@ -1,0 +1,222 @@
+"""What does one contestant take for a clip? Runs in that contestant's environment, and prints one line of JSON:
+
+    python -m benchmarks.peer_loops NAME default|best SECONDS CLIP_AS_JSON
+
+Twice the same clip, over and over: as fast as it goes, every frame; then from a camera that gives 30 frames a second
+whatever becomes of them, to somebody who takes SLOW_S over each picture. Every contestant gives for each frame a label,
+a heat map and an annotated picture of the same size. The others glance once at each frame and write one label; ours
+also blanks, looks twice, steadies the answer and draws the panel.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.peer_meter import CAMERA_FPS, Clip, Meter, Picture, camera, pictures
+from benchmarks.peer_models import NETWORKS, Network
+from rcdnet.glance import softmax
+from rcdnet.preprocess import Box, prepare, to_pixels
+from rcdnet.spec import ModelSpec
+
+SLOW_S = 0.05
+"""What the slow consumer does with each picture: it cannot keep up with the camera."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The label, as it is written on the picture, and the heat map over the scan, float32 [H, W], 0..1."""
+
+    label: str
+    heat: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """The usual code around somebody's network: one glance at each frame, then colours and words by OpenCV."""
+
+    network: Network
+    spec: ModelSpec
+    clip: Clip
+
+    def judge(self, bgr: Picture) -> Finding:
+        """What the network says of a picture."""
+        grey = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
+        image, at = prepare(grey, self.spec, Box(*self.clip.scan_px))
+        logits, heat = self.network(image)
+        top = int(logits.argmax())
+        label = f"{self.spec.class_names[top]} {softmax(logits, self.spec.temperature)[top]:.0%}"
+        return Finding(label, to_pixels(heat, at))
+
+    def draw(self, bgr: Picture, finding: Finding) -> Picture:
+        """The picture with its heat map, and a margin on the right for the words."""
+        height, width = bgr.shape[:2]
+        canvas_height, canvas_width = self.clip.canvas_px
+        picture = cv2.copyMakeBorder(bgr, 0, canvas_height - height, 0, canvas_width - width, cv2.BORDER_CONSTANT)
+        x, y, scan_width, scan_height = self.clip.scan_px
+        scan = picture[y : y + scan_height, x : x + scan_width]
+        colours = cv2.applyColorMap(cv2.convertScaleAbs(finding.heat, alpha=255), cv2.COLORMAP_INFERNO)
+        scan[:] = cv2.addWeighted(scan, 0.65, colours, 0.35, 0)
+        cv2.putText(picture, finding.label, (width + 8, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 1)
+        return np.asarray(picture, np.uint8)
+
+
+def plain_loop(annotator: Annotator, live: bool, meter: Meter) -> None:
+    """Read, judge, draw, deliver, one after the other. Live, the frames that wait are kept in order, as the buffers of
+    a network stream keep them: cv2.VideoCapture has no way to ask for the newest.
+    """
+    for captured_ns, bgr in queued(camera(annotator.clip, meter.ended)) if live else read(annotator.clip, meter):
+        meter.deliver(captured_ns, annotator.draw(bgr, annotator.judge(bgr)))
+        if meter.ended.is_set():
+            return
+
+
+def read(clip: Clip, meter: Meter) -> Iterator[tuple[int, Picture]]:
+    """Frames that were all there already: captured when they are read."""
+    for picture in pictures(clip, meter.ended):
+        yield time.monotonic_ns(), picture
+
+
+def queued(frames: Iterator[tuple[int, Picture]]) -> Iterator[tuple[int, Picture]]:
+    """The same frames, through a queue that a thread of its own fills."""
+    queue: SimpleQueue[tuple[int, Picture] | None] = SimpleQueue()
+
+    def fill() -> None:
+        for frame in frames:
+            queue.put(frame)
+        queue.put(None)
+
+    Thread(target=fill, daemon=True).start()
+    while (frame := queue.get()) is not None:
+        yield frame
+
+
+def roboflow_pipeline(annotator: Annotator, best: bool, live: bool, meter: Meter) -> None:
+    """Roboflow's InferencePipeline: it decodes, judges and draws in threads of its own, with queues between them.
+
+    Best, live: one waiting result instead of 512, one waiting frame, and the newest frame wins.
+    """
+    from inference import InferencePipeline
+    from inference.core.interfaces.camera.entities import SourceProperties, VideoFrameProducer
+    from inference.core.interfaces.camera.video_source import BufferConsumptionStrategy, BufferFillingStrategy
+
+    captured_ns: list[int] = []
+
+    class Producer(VideoFrameProducer):
+        """Their own reader of files, but over and over, or in real time."""
+
+        def __init__(self) -> None:
+            self._frames = camera(annotator.clip, meter.ended) if live else read(annotator.clip, meter)
+            self._picture: Picture | None = None
+
+        def grab(self) -> bool:
+            captured, self._picture = next(self._frames, (0, None))
+            captured_ns.append(captured)
+            return self._picture is not None
+
+        def retrieve(self) -> tuple[bool, Any]:
+            return self._picture is not None, self._picture
+
+        def isOpened(self) -> bool:  # noqa: N802
+            return not meter.ended.is_set()
+
+        def release(self) -> None:
+            pass
+
+        def discover_source_properties(self) -> SourceProperties:
+            _, _, width, height = annotator.clip.scan_px
+            return SourceProperties(width, height, total_frames=-1, is_file=not live, fps=CAMERA_FPS)
+
+    newest = {
+        "predictions_queue_size": 1,
+        "decoding_buffer_size": 1,
+        "source_buffer_filling_strategy": BufferFillingStrategy.DROP_OLDEST,
+        "source_buffer_consumption_strategy": BufferConsumptionStrategy.EAGER,
+    }
+    pipeline = InferencePipeline.init_with_custom_logic(
+        video_reference=Producer,
+        on_video_frame=lambda frames: [annotator.judge(frame.image) for frame in frames],
+        on_prediction=lambda finding, frame: meter.deliver(
+            captured_ns[frame.frame_id - 1], annotator.draw(frame.image, finding)
+        ),
+        **(newest if best and live else {}),
+    )
+    pipeline.start(use_main_thread=False)
+    meter.ended.wait()
+    pipeline.terminate()
+    pipeline.join()
+
+
+def our_pipeline(clip: Clip, live: bool, meter: Meter) -> None:
+    """Ours, as it is: the engine that it chooses by itself, the second look, the drawing. The slow consumer holds up
+    the drawing thread itself. Raises what ended the pipeline.
+    """
+    from engines.catalog import open_engine
+    from stream.config import StreamConfig
+    from stream.pipeline import Pipeline
+    from stream.sources import open_source
+    from stream.sources.base import Closing
+    from stream.types import Frame, State, View
+
+    class Camera(Closing):
+        """The camera that the others get, as a source."""
+
+        name, live, synthetic, fps, scan_area, damaged = "camera", True, True, float(CAMERA_FPS), None, 0
+
+        def frames(self) -> Iterator[Frame]:
+            start_ns = time.monotonic_ns()
+            for index, (due_ns, bgr) in enumerate(camera(clip, self._closed)):
+                rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+                yield Frame(index, due_ns, (due_ns - start_ns) / 1e9, rgb, self.name)
+
+    def show(view: View) -> None:
+        if view.assessment.state is not State.NO_SIGNAL:  # the last frame again, at the end
+            meter.deliver(view.frame.captured_ns, view.picture)
+
+    source = Camera() if live else open_source(clip.path, live=False, loop=True)
+    config = StreamConfig(scan_area=",".join(map(str, clip.scan_px)))
+    with open_engine("auto") as engine, Pipeline(source, engine, config, on_view=show) as pipeline:
+        while not meter.ended.wait(0.1) and not pipeline.wait(0):
+            pass
+    if pipeline.error is not None:
+        raise pipeline.error
+
+
+def run(name: str, setting: str, live: bool, clip: Clip, meter: Meter) -> None:
+    """Let one contestant work until the meter has seen enough."""
+    if name == "ours":
+        our_pipeline(clip, live, meter)
+        return
+    network, spec = NETWORKS[name](setting == "best")
+    annotator = Annotator(network, spec, clip)
+    if name == "roboflow_inference":
+        roboflow_pipeline(annotator, setting == "best", live, meter)
+    else:
+        plain_loop(annotator, live, meter)
+
+
+def measure(name: str, setting: str, seconds: float, clip: Clip) -> dict[str, Any]:
+    """Both runs of one contestant; ``age_ms`` and ``at_s`` frame by frame."""
+    fast, slow = Meter(seconds), Meter(seconds, SLOW_S)
+    run(name, setting, False, clip, fast)
+    run(name, setting, True, clip, slow)
+    return {
+        "frames_per_s": fast.frames_per_s,
+        "cpu_s_per_frame": fast.cpu_s_per_frame,
+        "rss_mb": max(fast.rss_mb, slow.rss_mb),
+        "at_s": slow.at_s,
+        "age_ms": slow.ages_ms,
+    }
+
+
+if __name__ == "__main__":
+    of_clip = json.loads(sys.argv[4])
+    print(json.dumps(measure(sys.argv[1], sys.argv[2], float(sys.argv[3]), Clip(**of_clip))), flush=True)  # noqa: T201

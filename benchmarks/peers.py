@@ -1,0 +1,292 @@
+"""python -m benchmarks.peers: ours beside the ways in which others annotate a video, on one clip, in one run.
+
+Each contestant is measured (``benchmarks.peer_loops``) in a process of its own, at its defaults and at its best
+setting, in turns: a machine that is busy for a while is busy for all. Those with other pins than ours get an
+environment of their own, made by uv on first use below ~/.cache/rcdnet-live/peers: 7 GB in all, most of it PyTorch
+with CUDA, which uv shares with other environments on the same disk. What cannot run here is told with its reason.
+Tables go to stdout, progress to stderr.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.peer_loops import SLOW_S
+from benchmarks.peer_meter import CAMERA_FPS, WARM_UP_S, Clip
+from benchmarks.report import machine
+from benchmarks.workload import CLIP, make_clip
+from stream.__main__ import exit_codes
+from stream.errors import SourceError, UsageError
+from stream.overlay import PANEL_HEIGHT, PANEL_WIDTH, scale
+from stream.sources import open_source
+
+SETTINGS = {
+    "ours": {"default": "as it is; two glances a frame"},
+    "opencv_timm_gradcam": {
+        "default": "pytorch-grad-cam as in its README",
+        "best": "a thread a core, channels-last, gradients for the last layer alone",
+    },
+    "opencv_timm_torchcam": {
+        "default": "torchcam's GradCAM",
+        "best": "a thread a core, channels-last, torchcam's CAM without a backward pass",
+    },
+    "opencv_onnxruntime": {"default": "no options", "best": "a thread a core, denormals as zero"},
+    "roboflow_inference": {
+        "default": "no options",
+        "best": "ONNX Runtime as above; live: queues of one, newest frame wins",
+    },
+}
+"""Contestants in the order in which they take turns, and what they are set to. All but ours glance once a frame."""
+
+BARE = ("numpy", "opencv-python-headless", "psutil", "pydantic")
+"""What ``benchmarks.peer_loops`` itself needs, in the versions that are installed here."""
+
+REQUIREMENTS = {
+    "opencv_timm_torchcam": ("torchcam==0.5.0", *BARE, "safetensors", "timm", "torch", "torchvision"),
+    "opencv_onnxruntime": ("onnxruntime==1.32.0", *BARE),
+    "roboflow_inference": ("inference==1.8.3",),
+}
+"""Of each environment; a name without a version gets ours. The others run in our own."""
+
+ALONE = {"CUDA_VISIBLE_DEVICES": "", "OFFLINE_MODE": "True", "TELEMETRY_OPT_OUT": "True"}
+"""All compute on the processor, and Roboflow's package reports to nobody."""
+
+START_S = 300.0
+"""For a contestant to import its packages and give its first picture; Roboflow's takes half a minute of two cores."""
+
+out, err = Console(), Console(stderr=True, soft_wrap=True)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class PeerError(RuntimeError):
+    """A contestant cannot run here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contestant at one setting: medians over the rounds, percentiles of the ages of all frames in all rounds.
+
+    ``age_ms`` is from the moment a frame was due at the camera to its annotated picture, with a slow consumer: p50,
+    p95, max, and ``growth`` in milliseconds per second, by least squares. Frames that still waited at the end are not
+    in it. ``rss_mb`` is the peak. All are None where ``error`` says why it could not be measured.
+    """
+
+    name: str
+    setting: str
+    settings: str
+    frames_per_s: float | None = None
+    cpu_s_per_frame: float | None = None
+    age_ms: Mapping[str, float] | None = None
+    rss_mb: float | None = None
+    rounds: int = 0
+    error: str = ""
+
+
+@app.command()
+def main(
+    seconds: Annotated[float, typer.Option(min=0.5, help="for each of two runs, of each contestant and setting")] = 6.0,
+    clip: Annotated[Path | None, typer.Option(help="without it, the 720p clip that the benchmark makes")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="how often the contestants take turns")] = 3,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
+) -> None:
+    """Measure ours and its peers: frames a second, processor time, age behind a slow consumer, memory."""
+    with exit_codes(), tempfile.TemporaryDirectory(prefix="rcdnet-benchmark-") as folder:
+        if json_file is not None and not json_file.absolute().parent.is_dir():
+            raise UsageError(f"--json {json_file}: there is no such folder. Expected a file in one that exists.")
+        before, chosen = machine(), made(Path(folder)) if clip is None else given(clip)
+        results = measure(chosen, seconds, rounds)
+        out.print(f"{before['cpu']}, {before['cores_usable']} cores, load {before['load_1_min']}, {before['os']}")
+        show(results, out)
+        if json_file is not None:
+            told = {
+                "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "settings": {
+                    "clip": Path(chosen.path).name,
+                    "seconds": seconds,
+                    "rounds": rounds,
+                    "warm_up_s": WARM_UP_S,
+                    "camera_fps": CAMERA_FPS,
+                    "consumer_takes_s": SLOW_S,
+                },
+                "machine": before,
+                "ours_over": {name: ratio(results, name) for name in SETTINGS if name != "ours"},
+                "results": [asdict(result) for result in results],
+            }
+            json_file.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+            err.print(f"wrote {json_file}")
+
+
+def made(folder: Path) -> Clip:
+    """The phantom's clip, cut to its scan."""
+    path = folder / "phantom_720p.mp4"
+    err.print("making a 1280x720 clip from the phantom")
+    x, y, width, height = map(int, make_clip(path, CLIP).split(","))
+    return clip_of(path, (x, y, width, height))
+
+
+def given(path: Path) -> Clip:
+    """The user's, all of each picture. Raises SourceError."""
+    return clip_of(path.absolute(), None)
+
+
+def clip_of(path: Path, scan_px: tuple[int, int, int, int] | None) -> Clip:
+    """A clip as all contestants get it: annotated pictures are as large as ours. Raises SourceError."""
+    with open_source(str(path), live=False) as source:
+        first = next(source.frames(), None)
+        if first is None:
+            raise SourceError(f"{source.name} holds no picture. Expected a clip.")
+        height, width = first.rgb.shape[:2]
+    unit = scale(height, width)
+    canvas_px = max(height, round(PANEL_HEIGHT * unit)), width + round(PANEL_WIDTH * unit)
+    return Clip(str(path), scan_px or (0, 0, width, height), canvas_px)
+
+
+def measure(clip: Clip, seconds: float, rounds: int) -> list[Result]:
+    """Everyone in turn, ``rounds`` times; who fails once has failed."""
+    pythons: dict[str, Path] = {}
+    errors: dict[tuple[str, str], str] = {}
+    told: dict[tuple[str, str], list[dict[str, Any]]] = {
+        (name, setting): [] for name, settings in SETTINGS.items() for setting in settings
+    }
+    for number in range(rounds):
+        for name, setting in told:
+            if (name, setting) in errors:
+                continue
+            err.print(f"round {number + 1} of {rounds}: {name}, {setting}")
+            try:
+                if name not in pythons:
+                    pythons[name] = interpreter(name)
+                told[name, setting].append(one_round(pythons[name], name, setting, seconds, clip))
+            except PeerError as error:
+                err.print(f"{name}, {setting}: {error}")
+                errors[name, setting] = str(error)
+    return [
+        Result(name, setting, SETTINGS[name][setting], error=errors[name, setting])
+        if (name, setting) in errors
+        else summary(name, setting, measured)
+        for (name, setting), measured in told.items()
+    ]
+
+
+def interpreter(name: str, folder: Path | None = None) -> Path:
+    """The Python that has what a contestant needs, made below ``folder`` if it must be. Raises PeerError."""
+    if name not in REQUIREMENTS:
+        return Path(sys.executable)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    home = (folder or cache / "rcdnet-live" / "peers") / name
+    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    wanted = [need if "=" in need else f"{need}=={version(need)}" for need in REQUIREMENTS[name]]
+    made_of = home / "made_of.json"
+    if made_of.exists() and json.loads(made_of.read_text()) == wanted:
+        return python
+    beside = Path(sys.executable).parent / "uv"
+    uv = shutil.which("uv") or (str(beside) if beside.exists() else None)
+    if uv is None:
+        raise PeerError("its environment cannot be made without uv. Expected it on the PATH: pip install uv")
+    err.print(f"making an environment for {name}: {', '.join(wanted)}")
+    for command in (
+        [uv, "venv", "--clear", "--python", sys.executable, str(home)],
+        [uv, "pip", "install", "--python", str(python), *wanted],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise PeerError(f"its environment cannot be made: {last_line(done.stderr)}")
+    made_of.write_text(json.dumps(wanted))
+    return python
+
+
+def one_round(python: Path, name: str, setting: str, seconds: float, clip: Clip) -> dict[str, Any]:
+    """What ``benchmarks.peer_loops`` measured. Raises PeerError."""
+    command = [str(python), "-m", "benchmarks.peer_loops", name, setting, str(seconds), json.dumps(asdict(clip))]
+    environment = os.environ | ALONE | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    limit_s = START_S + 10 * seconds
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise PeerError(f"it had not ended after {limit_s:.0f} s") from error
+    if done.returncode:
+        raise PeerError(last_line(done.stderr))
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+def last_line(text: str) -> str:
+    """Where Python and uv name the error."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it said nothing"
+
+
+def summary(name: str, setting: str, rounds: list[dict[str, Any]]) -> Result:
+    """One row of all rounds."""
+    p50, p95, top = np.percentile(np.concatenate([told["age_ms"] for told in rounds]), (50, 95, 100))
+    growth = median(growth_ms_per_s(told["at_s"], told["age_ms"]) for told in rounds)
+    return Result(
+        name,
+        setting,
+        SETTINGS[name][setting],
+        frames_per_s=median(told["frames_per_s"] for told in rounds),
+        cpu_s_per_frame=median(told["cpu_s_per_frame"] for told in rounds),
+        age_ms={"p50": float(p50), "p95": float(p95), "max": float(top), "growth": growth},
+        rss_mb=max(told["rss_mb"] for told in rounds),
+        rounds=len(rounds),
+    )
+
+
+def growth_ms_per_s(at_s: list[float], age_ms: list[float]) -> float:
+    """The slope of the age over the run, by least squares."""
+    return float(np.polyfit(at_s, age_ms, 1)[0])
+
+
+def ratio(results: list[Result], name: str) -> float | None:
+    """Our frames a second over those of ``name`` at its better setting, or None if one of them was not measured."""
+    rates = {who: best(results, who).frames_per_s for who in ("ours", name)}
+    ours, theirs = rates["ours"], rates[name]
+    return ours / theirs if ours and theirs else None
+
+
+def best(results: list[Result], name: str) -> Result:
+    """Of the settings of ``name``, the one with most frames a second."""
+    return max((result for result in results if result.name == name), key=lambda result: result.frames_per_s or 0.0)
+
+
+def show(results: list[Result], console: Console) -> None:
+    """One row per contestant and setting, the better setting of each in bold; below, what the settings are."""
+    titles = ("frames/s", "ours is", "CPU ms/frame", "age p50", "p95", "max ms", "growth ms/s", "MB")
+    shown = Table("", "", *titles)
+    ours = best(results, "ours").frames_per_s
+    for result in results:
+        if result.frames_per_s is None or result.cpu_s_per_frame is None or result.age_ms is None:
+            continue
+        shown.add_row(
+            result.name,
+            result.setting,
+            f"{result.frames_per_s:.1f}",
+            f"{ours / result.frames_per_s:.1f}x" if ours else "",
+            f"{1000 * result.cpu_s_per_frame:.0f}",
+            *(f"{result.age_ms[key]:.0f}" for key in ("p50", "p95", "max", "growth")),
+            f"{result.rss_mb:.0f}",
+            style="bold" if result is best(results, result.name) else "",
+        )
+    console.print(shown)
+    for result in results:
+        told = f"not measured: {result.error}" if result.error else result.settings
+        console.print(f"{result.name}, {result.setting}: {told}", highlight=False, markup=False)
+
+
+if __name__ == "__main__":
+    app()

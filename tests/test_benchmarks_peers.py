@@ -1,0 +1,169 @@
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import picture, write_clip
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from benchmarks import peers
+from benchmarks.peer_loops import Annotator, our_pipeline, plain_loop, queued
+from benchmarks.peer_meter import WARM_UP_S, Meter
+from benchmarks.peer_models import NETWORKS
+from rcdnet.golden import Golden
+from rcdnet.onnx_file import read
+from rcdnet.weights import GOLDEN, ONNX
+
+SHORT_S = 0.2
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> peers.Clip:
+    return peers.given(write_clip(tmp_path / "clip.mp4", size_px=(320, 240)))
+
+
+class Keeping(Meter):
+    """A meter that also keeps what was delivered."""
+
+    def __init__(self) -> None:
+        super().__init__(SHORT_S)
+        self.pictures: list[NDArray[np.uint8]] = []
+
+    def deliver(self, captured_ns: int, picture: NDArray[np.uint8]) -> None:
+        self.pictures.append(picture)
+        super().deliver(captured_ns, picture)
+
+
+def test_ours_and_a_plain_loop_deliver_pictures_of_the_same_size(clip: peers.Clip) -> None:
+    def network(image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return np.zeros(3, np.float32), np.ones((14, 14), np.float32)
+
+    ours, theirs = Keeping(), Keeping()
+    our_pipeline(clip, False, ours)
+    plain_loop(Annotator(network, read(ONNX)[1], clip), False, theirs)
+    assert {shown.shape for shown in ours.pictures} == {shown.shape for shown in theirs.pictures}
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_meter_ends_our_pipeline(clip: peers.Clip, live: bool) -> None:
+    meter = Keeping()
+    our_pipeline(clip, live, meter)
+    assert meter.ended.is_set()
+    assert all(age_ms > 0 for age_ms in meter.ages_ms)
+
+
+def test_the_usual_drawing_leaves_what_is_not_scan_alone(clip: peers.Clip) -> None:
+    def network(image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return np.zeros(3, np.float32), np.ones((14, 14), np.float32)
+
+    part = peers.Clip(clip.path, (40, 30, 200, 100), clip.canvas_px)
+    annotator, shown = Annotator(network, read(ONNX)[1], part), picture(1, 240, 320)
+    drawn = annotator.draw(shown, annotator.judge(shown))
+    changed = (drawn[:240, :320] != shown).any(axis=2)
+    assert changed[30:130, 40:240].mean() > 0.9
+    changed[30:130, 40:240] = False
+    assert not changed.any()
+
+
+def test_the_best_setting_of_grad_cam_gives_what_its_default_gives() -> None:
+    images = Golden.load(GOLDEN).images[:2]
+    (default, _), (best, _) = (NETWORKS["opencv_timm_gradcam"](chosen) for chosen in (False, True))
+    for image in images:
+        for theirs, expected in zip(best(image), default(image), strict=True):
+            np.testing.assert_allclose(theirs, expected, atol=2e-3)
+
+
+def test_onnx_runtime_and_grad_cam_name_the_same_class() -> None:
+    pytest.importorskip("onnxruntime")
+    image = Golden.load(GOLDEN).images[0]
+    (theirs, _), (reference, _) = (NETWORKS[name](False) for name in ("opencv_onnxruntime", "opencv_timm_gradcam"))
+    np.testing.assert_allclose(theirs(image)[0], reference(image)[0], atol=1e-3)
+
+
+def test_a_meter_counts_after_the_warm_up_and_until_the_end() -> None:
+    now_s = iter((0.0, WARM_UP_S, WARM_UP_S + 1, WARM_UP_S + 2, WARM_UP_S + 9))
+    moments = [round(1e9 * moment) for moment in now_s]
+    clock = iter(moments)
+    meter = Meter(2.0, clock_ns=lambda: next(clock))
+    for moment, age_ms in zip(moments, (900, 900, 20, 30, 900), strict=True):
+        meter.deliver(moment - age_ms * 10**6, picture(0))
+    assert meter.ages_ms == [20, 30]
+    assert meter.frames_per_s == 1.0
+    assert meter.ended.is_set()
+
+
+def test_a_queue_loses_nothing_and_keeps_the_order() -> None:
+    shown = picture(0)
+    assert [stamp for stamp, _ in queued((stamp, shown) for stamp in range(100))] == list(range(100))
+
+
+def test_a_queue_that_gets_longer_shows_as_growth() -> None:
+    at_s = [0.0, 1.0, 2.0, 3.0]
+    assert peers.growth_ms_per_s(at_s, [50.0, 380.0, 710.0, 1040.0]) == pytest.approx(330)
+    assert peers.growth_ms_per_s(at_s, [50.0, 40.0, 40.0, 50.0]) == pytest.approx(0)
+
+
+def test_rounds_are_summed_up_by_medians_and_the_ages_of_all_frames() -> None:
+    rounds = [
+        {"frames_per_s": rate, "cpu_s_per_frame": 0.01, "rss_mb": rss, "at_s": [1.0, 2.0], "age_ms": [age, age]}
+        for rate, rss, age in ((10, 300, 20.0), (90, 500, 30.0), (11, 400, 40.0))
+    ]
+    row = peers.summary("ours", "default", rounds)
+    assert (row.frames_per_s, row.rss_mb, row.rounds) == (11, 500, 3)
+    assert row.age_ms == {"p50": 30.0, "p95": 40.0, "max": 40.0, "growth": pytest.approx(0)}
+
+
+def test_the_better_setting_stands_for_a_contestant() -> None:
+    rows = [
+        peers.Result("ours", "default", "", frames_per_s=60.0),
+        peers.Result("opencv_onnxruntime", "default", "", frames_per_s=20.0),
+        peers.Result("opencv_onnxruntime", "best", "", frames_per_s=30.0),
+        peers.Result("roboflow_inference", "best", "", error="not here"),
+    ]
+    assert peers.ratio(rows, "opencv_onnxruntime") == 2.0
+    assert peers.ratio(rows, "roboflow_inference") is None
+
+
+def test_without_uv_a_contestant_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(peers.PeerError, match="without uv"):
+        peers.interpreter("opencv_onnxruntime", tmp_path)
+
+
+def test_an_environment_that_was_made_of_the_same_is_used_again(tmp_path: Path) -> None:
+    made_of = tmp_path / "roboflow_inference" / "made_of.json"
+    made_of.parent.mkdir()
+    made_of.write_text(json.dumps(peers.REQUIREMENTS["roboflow_inference"]))
+    assert peers.interpreter("roboflow_inference", tmp_path).is_relative_to(tmp_path)
+
+
+def test_a_contestant_that_breaks_is_told_with_its_reason(clip: peers.Clip) -> None:
+    with pytest.raises(peers.PeerError, match="KeyError: 'nobody'"):
+        peers.one_round(Path(sys.executable), "nobody", "default", SHORT_S, clip)
+
+
+def test_a_clip_that_is_not_there_ends_with_3(tmp_path: Path) -> None:
+    result = CliRunner().invoke(peers.app, ["--clip", str(tmp_path / "absent.mp4")])
+    assert result.exit_code == 3
+    assert "absent.mp4" in result.stderr
+
+
+def test_a_whole_run_writes_who_was_measured_and_who_was_not(
+    clip: peers.Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "SETTINGS", {"ours": {"default": "as it is"}, "nobody": {"default": "none"}})
+    path = tmp_path / "peers.json"
+    options = ["--clip", clip.path, "--seconds", "0.5", "--rounds", "1", "--json", str(path)]
+    result = CliRunner().invoke(peers.app, options)
+    assert result.exit_code == 0, result.stderr
+    assert "not measured" in result.stdout
+    ours, nobody = json.loads(path.read_text())["results"]
+    assert ours["name"] == "ours"
+    assert ours["frames_per_s"] > 0
+    assert ours["rss_mb"] > 50
+    assert set(ours["age_ms"]) == {"p50", "p95", "max", "growth"}
+    assert "KeyError" in nobody["error"]
+    assert nobody["frames_per_s"] is None
