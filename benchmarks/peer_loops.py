@@ -133,7 +133,9 @@ def roboflow_pipeline(annotator: Annotator, best: bool, live: bool, meter: Meter
 
         def discover_source_properties(self) -> SourceProperties:
             _, _, width, height = annotator.clip.scan_px
-            return SourceProperties(width, height, total_frames=-1, is_file=not live, fps=CAMERA_FPS)
+            return SourceProperties(
+                width, height, total_frames=-1, is_file=not live, fps=CAMERA_FPS, is_reconnectable=False
+            )
 
     newest = {
         "predictions_queue_size": 1,
@@ -150,9 +152,7 @@ def roboflow_pipeline(annotator: Annotator, best: bool, live: bool, meter: Meter
         **(newest if best and live else {}),
     )
     pipeline.start(use_main_thread=False)
-    meter.ended.wait()
-    pipeline.terminate()
-    pipeline.join()
+    pipeline.join()  # ends with its source; terminate() can wait for ever for room in a queue of one
 
 
 def our_pipeline(clip: Clip, live: bool, meter: Meter) -> None:

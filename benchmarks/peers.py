@@ -220,7 +220,7 @@ def one_round(python: Path, name: str, setting: str, seconds: float, clip: Clip)
     except subprocess.TimeoutExpired as error:
         raise PeerError(f"it had not ended after {limit_s:.0f} s") from error
     if done.returncode:
-        raise PeerError(last_line(done.stderr))
+        raise PeerError(f"it ended with {done.returncode}: {last_line(done.stderr)}")
     measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return measured
 
@@ -266,8 +266,8 @@ def best(results: list[Result], name: str) -> Result:
 
 def show(results: list[Result], console: Console) -> None:
     """One row per contestant and setting, the better setting of each in bold; below, what the settings are."""
-    titles = ("frames/s", "ours is", "CPU ms/frame", "age p50", "p95", "max ms", "growth ms/s", "MB")
-    shown = Table("", "", *titles)
+    titles = ("frames/s", "ours is", "CPU ms", "age p50", "p95", "growth", "MB")
+    shown = Table("", "", *titles, box=None, padding=(0, 1, 0, 0))
     ours = best(results, "ours").frames_per_s
     for result in results:
         if result.frames_per_s is None or result.cpu_s_per_frame is None or result.age_ms is None:
@@ -278,11 +278,12 @@ def show(results: list[Result], console: Console) -> None:
             f"{result.frames_per_s:.1f}",
             f"{ours / result.frames_per_s:.1f}x" if ours else "",
             f"{1000 * result.cpu_s_per_frame:.0f}",
-            *(f"{result.age_ms[key]:.0f}" for key in ("p50", "p95", "max", "growth")),
+            *(f"{result.age_ms[key]:.0f}" for key in ("p50", "p95", "growth")),
             f"{result.rss_mb:.0f}",
             style="bold" if result is best(results, result.name) else "",
         )
     console.print(shown)
+    console.print("CPU per frame; age in ms from a 30 fps camera to a slow consumer, and its growth in ms per second")
     for result in results:
         told = f"not measured: {result.error}" if result.error else result.settings
         console.print(f"{result.name}, {result.setting}: {told}", highlight=False, markup=False)
