@@ -160,6 +160,7 @@ def our_pipeline(clip: Clip, live: bool, meter: Meter) -> None:
     the drawing thread itself. Raises what ended the pipeline.
     """
     from engines.catalog import open_engine
+    from engines.errors import EngineError
     from stream.config import StreamConfig
     from stream.pipeline import Pipeline
     from stream.sources import open_source
@@ -188,6 +189,9 @@ def our_pipeline(clip: Clip, live: bool, meter: Meter) -> None:
             pass
     if pipeline.error is not None:
         raise pipeline.error
+    counts = pipeline.status().counts
+    if counts.not_analysed or counts.failed:  # they would be done sooner than the others' frames
+        raise EngineError(f"frames were not judged: {counts.not_analysed | counts.failed}. Expected a clip of scans.")
 
 
 def run(name: str, setting: str, live: bool, clip: Clip, meter: Meter) -> None:

@@ -26,6 +26,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import conditions
+from benchmarks.latency import surroundings
 from benchmarks.peer_loops import SLOW_S
 from benchmarks.peer_meter import CAMERA_FPS, WARM_UP_S, Clip
 from benchmarks.report import machine
@@ -53,12 +55,11 @@ SETTINGS = {
 }
 """Contestants in the order in which they take turns, and what they are set to. All but ours glance once a frame."""
 
-BARE = ("numpy", "opencv-python-headless", "psutil", "pydantic")
-"""What ``benchmarks.peer_loops`` itself needs, in the versions that are installed here."""
-
 REQUIREMENTS = {
-    "opencv_timm_torchcam": ("torchcam==0.5.0", *BARE, "safetensors", "timm", "torch", "torchvision"),
-    "opencv_onnxruntime": ("onnxruntime==1.32.0", *BARE),
+    "opencv_timm_torchcam": (
+        "torchcam==0.5.0",
+        *("numpy", "opencv-python-headless", "psutil", "pydantic", "safetensors", "timm", "torch", "torchvision"),
+    ),
     "roboflow_inference": ("inference==1.8.3",),
 }
 """Of each environment; a name without a version gets ours. The others run in our own."""
@@ -108,13 +109,18 @@ def main(
     with exit_codes(), tempfile.TemporaryDirectory(prefix="rcdnet-benchmark-") as folder:
         if json_file is not None and not json_file.absolute().parent.is_dir():
             raise UsageError(f"--json {json_file}: there is no such folder. Expected a file in one that exists.")
-        before, chosen = machine(), made(Path(folder)) if clip is None else given(clip)
+        before, moments = machine(), {"before": surroundings(conditions.idle_check())}
+        chosen = made(Path(folder)) if clip is None else given(clip)
+        start = conditions.Moment.now()
         results = measure(chosen, seconds, rounds)
+        moments["during"] = surroundings(conditions.foreign_cores(start, conditions.Moment.now()))
         out.print(f"{before['cpu']}, {before['cores_usable']} cores, load {before['load_1_min']}, {before['os']}")
         show(results, out)
         if json_file is not None:
             told = {
                 "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "command": f"python -m benchmarks.peers --seconds {seconds:g} --rounds {rounds}"
+                + ("" if clip is None else f" --clip {clip.name}"),
                 "settings": {
                     "clip": Path(chosen.path).name,
                     "seconds": seconds,
@@ -124,6 +130,7 @@ def main(
                     "consumer_takes_s": SLOW_S,
                 },
                 "machine": before,
+                "conditions": moments,
                 "ours_over": {name: ratio(results, name) for name in SETTINGS if name != "ours"},
                 "results": [asdict(result) for result in results],
             }

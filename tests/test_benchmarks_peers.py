@@ -76,7 +76,6 @@ def test_the_best_setting_of_grad_cam_gives_what_its_default_gives() -> None:
 
 
 def test_onnx_runtime_and_grad_cam_name_the_same_class() -> None:
-    pytest.importorskip("onnxruntime")
     image = Golden.load(GOLDEN).images[0]
     (theirs, _), (reference, _) = (NETWORKS[name](False) for name in ("opencv_onnxruntime", "opencv_timm_gradcam"))
     np.testing.assert_allclose(theirs(image)[0], reference(image)[0], atol=1e-3)
@@ -130,7 +129,7 @@ def test_without_uv_a_contestant_says_so(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(peers.PeerError, match="without uv"):
-        peers.interpreter("opencv_onnxruntime", tmp_path)
+        peers.interpreter("roboflow_inference", tmp_path)
 
 
 def test_an_environment_that_was_made_of_the_same_is_used_again(tmp_path: Path) -> None:
