@@ -19,6 +19,7 @@ from engines.failover import open_engine
 from stream.config import StreamConfig, load_config
 from stream.errors import StreamError, UsageError
 from stream.pipeline import Pipeline
+from stream.presets import Presets
 from stream.scan_area import finder
 from stream.sinks import recording, sending
 from stream.sinks.base import Sink
@@ -64,7 +65,8 @@ def run(
         def make_sinks() -> Sequence[Sink]:
             return (*(() if record is None else recording(dated(record))), *sending(send))
 
-        with listener, Control(settings, source, engine, make_sinks) as control:
+        presets = Presets(Path(typer.get_app_dir("rcdnet-live")) / "scan_areas.json")
+        with listener, Control(settings, source, engine, make_sinks, presets) as control:
             control.start()
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"http://{shown}:{listener.getsockname()[1]}  {RESEARCH_NOTICE} Ctrl-C ends it.", err=True)

@@ -1,5 +1,6 @@
 """Where does the ultrasound picture lie in the screen? What lies outside is blanked: names are burnt in there."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -40,26 +41,32 @@ Finder = Callable[[Frame, ScanArea | None], ScanArea | NotAnalysed]
 def finder(text: str | None) -> Finder:
     """Who decides: the user's ``text``, else the source's header, else what is seen. Raises UsageError for the text.
 
-    A given area holds for the size of the first frame alone; a detected one is looked for anew when the size changes.
+    A given area may say for which size of the picture it was drawn, ``"120,80,640,480@1280x720"``; else that is the
+    first frame's. A detected one is looked for anew when the size changes.
     """
     if text is None:
         return _Detected()
     if text == FULL:
         return lambda frame, header: full_frame(frame)
-    return _Given(parse_scan_area(text))
+    box, at, size = text.partition("@")
+    if at and not re.fullmatch(r"[0-9]{1,5}x[0-9]{1,5}", size):
+        raise UsageError(
+            f"scan area {text[:40]!r} makes no sense. Expected a size after @, like 120,80,640,480@1280x720."
+        )
+    return _Given(parse_scan_area(box), size)
 
 
 class _Given:
-    def __init__(self, area: ScanArea) -> None:
+    def __init__(self, area: ScanArea, drawn_for: str) -> None:
         self._area = area
-        self._drawn_for: tuple[int, ...] | None = None
+        self._drawn_for = drawn_for
 
     def __call__(self, frame: Frame, header: ScanArea | None) -> ScanArea | NotAnalysed:
-        size = frame.rgb.shape[1::-1]
+        size = size_text(frame.rgb.shape[1], frame.rgb.shape[0])
         self._drawn_for = self._drawn_for or size
         if size != self._drawn_for:
-            then, now = ("x".join(map(str, each)) for each in (self._drawn_for, size))
-            return NotAnalysed(f"the picture is {now} now, but the scan area was drawn for {then}: draw it again")
+            reason = f"the picture is {size}, but the scan area was drawn for {self._drawn_for}: set it again"
+            return NotAnalysed(reason)
         return self._area
 
 
@@ -111,6 +118,16 @@ def background(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     median = np.uint8(np.median(ring))
     uniform = np.mean(cv2.absdiff(ring, np.full_like(ring, median)) <= STEP) >= UNIFORM_SHARE
     return np.full_like(grey, median if uniform else 0)
+
+
+def text_of(area: ScanArea, size_px: tuple[int, int]) -> str:
+    """What ``finder`` reads: the area, and the width and height of the picture that it was drawn for."""
+    return f"{area.x_px},{area.y_px},{area.width_px},{area.height_px}@{size_text(*size_px)}"
+
+
+def size_text(width_px: int, height_px: int) -> str:
+    """As people write it."""
+    return f"{width_px}x{height_px}"
 
 
 def parse_scan_area(text: str) -> ScanArea:

@@ -47,7 +47,7 @@ class Moment:
 @dataclass(frozen=True)
 class Status:
     """A snapshot. ``fps`` is of drawn frames over the last seconds; ``stages_ms`` is per stage, in order of the flow.
-    ``reopened`` counts how often the source was lost and found again.
+    ``reopened`` counts how often the source was lost and found again; ``size_px`` is its last frame's width and height.
 
     ``latency_ms`` is from capture to the drawn picture. ``not_drawn`` counts analysed frames that a newer one
     overtook before drawing; ``not_recorded`` counts drawn frames that the disk was too slow for.
@@ -61,6 +61,7 @@ class Status:
     engine: EngineInfo
     class_names: tuple[str, ...]
     reopened: int
+    size_px: tuple[int, int] | None
     counts: Counts
     not_drawn: int
     fps: float
@@ -88,6 +89,7 @@ class Board:
         self._start_s: float | None = None
         self._timeline: deque[Moment] = deque()
         self._assessment: Assessment | None = None
+        self._size_px: tuple[int, int] | None = None
         self._phase = Phase.STARTING
         self._error: str | None = None
         self._recording = Recording.OFF
@@ -110,6 +112,7 @@ class Board:
         with self._lock:
             self._phase = Phase.RUNNING
             self._assessment = assessment
+            self._size_px = frame.rgb.shape[1], frame.rgb.shape[0]
             now_s = frame.captured_ns / 1e9 if self._live else frame.pts_s
             if self._start_s is None:
                 self._start_s = now_s
@@ -158,6 +161,7 @@ class Board:
                 engine=engine,
                 class_names=class_names,
                 reopened=reopened,
+                size_px=self._size_px,
                 counts=self.counters.snapshot(),
                 not_drawn=self._not_drawn,
                 fps=self._rate.per_second(),

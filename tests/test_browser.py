@@ -1,6 +1,7 @@
 """The whole product as a user meets it: the command, the page in a real browser, the picture, the controls."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -48,12 +50,13 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None or CHROMEDRIVER is None, reason
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """``python -m stream run`` on the phantom, with the shipped network where there is one."""
     engine = "auto" if (SHIPPED / "rcdnet.onnx").exists() else "fake"
     arguments = ["run", "--source", "phantom:", "--engine", engine, "--port", "0"]
+    settings = os.environ | {"XDG_CONFIG_HOME": str(tmp_path_factory.mktemp("settings"))}
     with subprocess.Popen(
-        [sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True, env=settings
     ) as process:
         assert process.stderr is not None
         said = []  # first of the engines: one line each, taken or why not
@@ -172,6 +175,22 @@ def test_the_slider_sets_the_opacity(browser: webdriver.Chrome) -> None:
     )
     script = "return fetch('/status.json').then((answer) => answer.json()).then((status) => status.opacity)"
     until(browser, lambda: browser.execute_script(script) == 0.9)
+
+
+def test_the_scan_area_is_read_changed_kept_and_found_again(browser: webdriver.Chrome) -> None:
+    until(browser, lambda: "told by the source" in shown(browser, "area"))
+    control(browser, "#scan-area button").click()
+    until(browser, lambda: control(browser, "#read-area").is_displayed())
+    control(browser, "#read-area").click()
+    number = "#scan-area input[type=number]"
+    until(browser, lambda: all(e.get_property("value") for e in browser.find_elements(By.CSS_SELECTOR, number)))
+    width = browser.find_elements(By.CSS_SELECTOR, number)[2]
+    width.clear()
+    width.send_keys("100", Keys.TAB)
+    control(browser, "#keep-area").click()
+    until(browser, lambda: re.search(r"^100x\d+ at .*, set$", shown(browser, "area")))
+    control(browser, "#find-area").click()
+    until(browser, lambda: "told by the source" in shown(browser, "area"))
 
 
 def test_stop_is_visible_and_start_goes_on(browser: webdriver.Chrome) -> None:

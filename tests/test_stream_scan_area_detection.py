@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from benchmarks.workload import make_clip
 from stream.__main__ import app
-from stream.scan_area import finder, propose
+from stream.errors import UsageError
+from stream.scan_area import finder, propose, text_of
 from stream.sources import open_here
 from stream.types import Frame, NotAnalysed, ScanArea
 
@@ -141,7 +142,7 @@ def test_an_area_that_was_drawn_is_refused_when_the_picture_changes_its_size() -
     assert isinstance(find(small, None), ScanArea)
     refusal = find(large, None)
     assert isinstance(refusal, NotAnalysed)
-    assert refusal.reason == "the picture is 200x200 now, but the scan area was drawn for 100x100: draw it again"
+    assert refusal.reason == "the picture is 200x200, but the scan area was drawn for 100x100: set it again"
 
 
 def test_nothing_of_a_picture_without_a_scan_is_analysed() -> None:
@@ -164,3 +165,18 @@ def test_the_header_wins_over_what_is_seen_and_the_user_over_both() -> None:
     assert finder(None)(screen, header) == header
     assert finder("1,2,300,400")(screen, header) == ScanArea(1, 2, 300, 400, "user")
     assert finder("full")(screen, header) == ScanArea(0, 0, 640, 480, "full")
+
+
+def test_an_area_may_say_for_which_size_it_was_drawn() -> None:
+    text = text_of(ScanArea(10, 20, 30, 40, "detected"), (100, 80))
+    assert finder(text)(Frame(0, 0, 0.0, np.zeros((80, 100, 3), np.uint8), "x"), None) == ScanArea(
+        10, 20, 30, 40, "user"
+    )
+    refused = finder(text)(Frame(0, 0, 0.0, np.zeros((160, 200, 3), np.uint8), "x"), None)
+    assert isinstance(refused, NotAnalysed)
+
+
+@pytest.mark.parametrize("text", ["1,2,3,4@", "1,2,3,4@x", "1,2,3,4@640", "full@640x480", "1,2,3,4@640x480x3"])
+def test_a_size_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="makes no sense"):
+        finder(text)

@@ -13,10 +13,13 @@ from engines.failover import open_engine
 from stream.config import StreamConfig
 from stream.errors import UsageError
 from stream.pipeline import Pipeline
+from stream.presets import Presets
+from stream.scan_area import text_of
 from stream.sinks.base import Sink
 from stream.sources import open_source
 from stream.sources.device import devices
 from stream.sources.uri import shown, split
+from stream.types import ScanArea
 from stream.web.viewer import Broadcast
 
 PHANTOM = "phantom:"
@@ -48,10 +51,12 @@ class Control:
         source_uri: str,
         engine_name: str,
         make_sinks: Callable[[], Sequence[Sink]] = tuple,
+        presets: Presets | None = None,
     ) -> None:
         self._config = config
         self._given_uri = source_uri
         self._make_sinks = make_sinks
+        self._presets = presets or Presets()
         self._changing = Lock()
         self._engine: Engine | None = None
         self._style = config.overlay
@@ -104,6 +109,28 @@ class Control:
         if pipeline is not None:
             pipeline.style = self._style
 
+    def scan_area(self) -> ScanArea | None:
+        """What is analysed now, if anything is."""
+        pipeline = self._now.pipeline
+        assessment = None if pipeline is None else pipeline.status().assessment
+        return None if assessment is None else assessment.scan_area
+
+    def keep_scan_area(self, area: ScanArea | None) -> None:
+        """Start anew with this area, now and whenever this source runs again; None looks for it again each time.
+
+        Raises UsageError if nothing has been seen of the source yet, and as ``start`` does.
+        """
+        pipeline = self._now.pipeline
+        size_px = None if pipeline is None else pipeline.status().size_px
+        if size_px is None:
+            raise UsageError("nothing has been seen of the source yet. Start it first.")
+        try:
+            self._presets.keep(self._now.source_uri, None if area is None else text_of(area, size_px))
+        except OSError as error:
+            raise UsageError(f"the scan area cannot be kept: {error.strerror}.") from error
+        self._config = self._config.model_copy(update={"scan_area": None})  # what was given at the start is over
+        self.start()
+
     def close(self) -> None:
         """End the run and all viewers, and give the engine back. Safe to call twice."""
         self.stop()
@@ -116,7 +143,8 @@ class Control:
             self._close_engine()
         if self._engine is None:
             self._engine = open_engine(now.engine_name)
-        config = self._config.model_copy(update={"overlay": self._style})
+        area = self._config.scan_area or self._presets.get(now.source_uri)
+        config = self._config.model_copy(update={"overlay": self._style, "scan_area": area})
         with ExitStack() as unless_started:
             source = unless_started.enter_context(open_source(now.source_uri, live=True, loop=True))
             pipeline = Pipeline(source, self._engine, config, self._make_sinks(), self.broadcast.publish)

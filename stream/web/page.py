@@ -3,17 +3,24 @@
 No pixels and no numbers pass through Gradio: its HTML blocks only hold the elements that the page's own scripts fill.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import gradio as gr
 from fastapi import FastAPI
 
 from engines.catalog import choices
 from engines.errors import EngineError
 from stream.errors import StreamError
+from stream.scan_area import parse_scan_area
 from stream.web.control import Control
 from stream.web.routes import fragment
 
 HEAD = '<link rel="stylesheet" href="/viewer/live.css"><meta name="color-scheme" content="dark">'
 DARK = "() => document.body.classList.add('dark')"
+
+SIDES = ("left", "top", "width", "height")
+"""Of the scan area, in pixels of the source's picture."""
 
 FONT = ["system-ui", "Segoe UI", "Noto Sans", "DejaVu Sans", "sans-serif"]
 """What the machine has: a font from elsewhere would be fetched, and would tell that the page is in use."""
@@ -54,6 +61,12 @@ def build(control: Control) -> gr.Blocks:
                 with gr.Row():
                     start = gr.Button("Start", variant="primary", elem_id="start", min_width=80)
                     stop = gr.Button("Stop", elem_id="stop", min_width=80)
+                with gr.Accordion("Scan area", open=False, elem_id="scan-area"):
+                    box = [gr.Number(label=side, precision=0, minimum=0, min_width=60) for side in SIDES]
+                    with gr.Row():
+                        read = gr.Button("Read", min_width=60, elem_id="read-area")
+                        keep = gr.Button("Keep", min_width=60, elem_id="keep-area")
+                        find = gr.Button("Find", min_width=60, elem_id="find-area")
                 opacity = gr.Slider(0, 1, step=0.05, label="Heat map opacity", interactive=True, elem_id="opacity")
                 gr.HTML(
                     fragment("readout.html"), apply_default_css=False, js_on_load=loads("readout.js", "showReadout")
@@ -69,17 +82,42 @@ def build(control: Control) -> gr.Blocks:
             uri = control.sources().get(label)
             if uri is None:
                 raise gr.Error(f"{label} is not attached any more. Reload the page for what is.", print_exception=False)
-            try:
+            with as_message():
                 control.start(uri, engine_name)
-            except (StreamError, EngineError) as error:
-                raise gr.Error(str(error), duration=None, print_exception=False) from error
+
+        def read_area() -> list[int | None]:
+            """What is analysed now, to be kept or changed."""
+            area = control.scan_area()
+            return [None] * 4 if area is None else [area.x_px, area.y_px, area.width_px, area.height_px]
+
+        def keep_area(*sides: float | None) -> None:
+            with as_message():
+                control.keep_scan_area(
+                    parse_scan_area(",".join("" if side is None else f"{side:.0f}" for side in sides))
+                )
+
+        def find_area() -> None:
+            with as_message():
+                control.keep_scan_area(None)
 
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         page.load(shown, outputs=[source, engine, opacity], **quiet)
         start.click(restart, [source, engine], **quiet)
         stop.click(control.stop, **quiet)
+        read.click(read_area, outputs=box, **quiet)
+        keep.click(keep_area, box, **quiet)
+        find.click(find_area, **quiet)
         opacity.input(control.set_opacity, opacity, trigger_mode="always_last", **quiet)
     return page
+
+
+@contextmanager
+def as_message() -> Iterator[None]:
+    """Show our own errors on the page, in their words."""
+    try:
+        yield
+    except (StreamError, EngineError) as error:
+        raise gr.Error(str(error), duration=None, print_exception=False) from error
 
 
 def loads(module: str, function: str) -> str:

@@ -7,9 +7,11 @@ from engines.base import EngineInfo
 from stream.overlay import CLASS_COLOURS, WHITE, Colour, class_label, headline
 from stream.status import Moment, Status
 from stream.timing import Summary
-from stream.types import Assessment
+from stream.types import Assessment, ScanArea
 from stream.web.control import Now
 from stream.web.viewer import Audience
+
+ORIGINS = {"user": "set", "header": "told by the source", "detected": "found in the picture", "full": "all of it"}
 
 TIMELINE_STEP_S = 0.2
 """Half the smoothing's time constant: the curve keeps its shape, and a minute of it stays a small message."""
@@ -45,6 +47,7 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         "classes": [class_label(name) for name in status.class_names],
         "class_colours": [css(CLASS_COLOURS.get(name, WHITE)) for name in status.class_names],
         "verdict": None if status.assessment is None else verdict(status.assessment),
+        "scan_area": None if status.assessment is None else area_text(status.assessment.scan_area),
         "fps": round(status.fps, 1),
         "drawn_ms": milliseconds(status.latency_ms),
         "counts": count_rows(status, not_shown),
@@ -75,6 +78,13 @@ def verdict(assessment: Assessment) -> dict[str, str]:
         "headline_colour": css(colour),
         "reason": "" if assessment.reason == words else assessment.reason,
     }
+
+
+def area_text(area: ScanArea | None) -> str:
+    """Where it lies, in pixels, and who says so."""
+    if area is None:
+        return "none"
+    return f"{area.width_px}x{area.height_px} at {area.x_px},{area.y_px}, {ORIGINS[area.origin]}"
 
 
 def count_rows(status: Status, not_shown: int) -> list[dict[str, Any]]:

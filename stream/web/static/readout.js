@@ -10,6 +10,7 @@ export function showReadout(root) {
       "painted-fps": fixed(paintedFps(), 1),
       ...latency("drawn", status.drawn_ms),
       ...latency("painted", status.painted_ms),
+      area: status.scan_area ?? "–",
       engine: status.engine?.name ?? "–",
       precision: status.engine?.precision ?? "–",
       parity: parity(status.engine?.parity),

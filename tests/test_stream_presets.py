@@ -1,0 +1,49 @@
+"""What a user kept for a source is there the next time, and tells nobody where that source is."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.presets import Presets
+
+AREA = "120,80,640,480@1280x720"
+
+
+def test_what_was_kept_is_there_the_next_time(tmp_path: Path) -> None:
+    path = tmp_path / "not there yet" / "scan_areas.json"
+    Presets(path).keep("v4l2:/dev/video0", AREA)
+    assert Presets(path).get("v4l2:/dev/video0") == AREA
+    assert Presets(path).get("v4l2:/dev/video1") is None
+
+
+def test_what_is_forgotten_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "scan_areas.json"
+    presets = Presets(path)
+    presets.keep("a", AREA)
+    presets.keep("a", None)
+    assert Presets(path).get("a") is None
+
+
+def test_neither_password_nor_path_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "scan_areas.json"
+    Presets(path).keep("rtsp://user:secret@host/Jane_Doe", AREA)
+    assert not [word for word in ("secret", "Jane", "host", "user") if word in path.read_text()]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", "7"])
+def test_a_broken_file_is_said_to_be_and_used_as_an_empty_one(
+    text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "scan_areas.json"
+    path.write_text(text)
+    assert Presets(path).get("a") is None
+    assert "cannot be read" in caplog.text
+
+
+@given(st.text())
+def test_any_address_can_be_kept(uri: str) -> None:
+    presets = Presets()
+    presets.keep(uri, AREA)
+    assert presets.get(uri) == AREA
