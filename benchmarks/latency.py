@@ -34,7 +34,7 @@ from stream.errors import UsageError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-CPU_ENGINES = ("openvino_cpu", "torch_reference")
+CPU_ENGINES = ("openvino_cpu", "onnx_cpu", "torch_reference")
 """Engines that compute on the processor; the best of them is held against Grad-CAM there."""
 
 out, err = Console(), Console(stderr=True, soft_wrap=True)

@@ -20,6 +20,9 @@ STEP = 6
 BLUR_PX = 5
 """Side of the box that is averaged: speckle becomes solid, and the edge moves out by less than half of it."""
 
+TEXTURE, TEXTURE_PX = 0.5, 15
+"""Mean deviation from the blurred picture, grey levels, in a box of this side: a scan has it, a shaded bar has not."""
+
 UNIFORM_SHARE = 0.6
 """Share of the outermost pixels within STEP of their median from which that is the background; otherwise black is."""
 
@@ -32,6 +35,9 @@ PART_SHARE = 0.02
 WHOLE_SHARE = 0.8
 """Of the frame: a larger area is a clip that is already cut, and its dark margins are tissue."""
 
+LOOK_AGAIN_S, GROWTH = 1.0, 0.05
+"""How often a detected area is looked for again, and the share by which it must have grown to be replaced."""
+
 NOTHING_FOUND = NotAnalysed("no scan area: nothing like a scan is in the picture", state=State.NO_SIGNAL)
 
 Finder = Callable[[Frame, ScanArea | None], ScanArea | NotAnalysed]
@@ -42,7 +48,7 @@ def finder(text: str | None) -> Finder:
     """Who decides: the user's ``text``, else the source's header, else what is seen. Raises UsageError for the text.
 
     A given area may say for which size of the picture it was drawn, ``"120,80,640,480@1280x720"``; else that is the
-    first frame's. A detected one is looked for anew when the size changes.
+    first frame's. A detected one may grow, and is looked for anew when the size changes.
     """
     if text is None:
         return _Detected()
@@ -74,24 +80,40 @@ class _Detected:
     def __init__(self) -> None:
         self._size: tuple[int, ...] | None = None
         self._area: ScanArea | None = None
+        self._looked_s = 0.0
 
     def __call__(self, frame: Frame, header: ScanArea | None) -> ScanArea | NotAnalysed:
         if header is not None:
             return header
-        if self._area is None or frame.rgb.shape != self._size:
-            self._size, self._area = frame.rgb.shape, propose(frame.rgb)
+        if frame.rgb.shape != self._size:
+            self._size, self._area = frame.rgb.shape, None
+        if self._area is None or not 0 <= frame.pts_s - self._looked_s < LOOK_AGAIN_S:
+            self._looked_s = frame.pts_s
+            seen = propose(frame.rgb)
+            if seen is not None and (self._area is None or grown(self._area, seen)):
+                self._area = seen
         return NOTHING_FOUND if self._area is None else self._area
 
 
+def grown(known: ScanArea, seen: ScanArea) -> bool:
+    """Whether ``seen`` is ``known`` and at least GROWTH more: a probe in air shows the top of its scan alone."""
+    across = min(known.x_px + known.width_px, seen.x_px + seen.width_px) - max(known.x_px, seen.x_px)
+    down = min(known.y_px + known.height_px, seen.y_px + seen.height_px) - max(known.y_px, seen.y_px)
+    before, after = known.width_px * known.height_px, seen.width_px * seen.height_px
+    return max(across, 0) * max(down, 0) >= 0.95 * before and after >= (1 + GROWTH) * before
+
+
 def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
-    """Where the scan lies in a screen uint8 [H, W, 3]: the box around what is large and no background.
+    """Where the scan lies in a screen uint8 [H, W, 3]: the box around what is large, textured and no background.
 
     None if nothing is; all of the frame if it is nearly that. Only boxes: the corners beside a convex probe's sector
     are in it.
     """
     height, width = rgb.shape[:2]
-    grey = np.asarray(cv2.blur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (BLUR_PX, BLUR_PX)), np.uint8)
-    lit = (cv2.absdiff(grey, background(grey)) > STEP).view(np.uint8)
+    raw = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    grey = np.asarray(cv2.blur(raw, (BLUR_PX, BLUR_PX)), np.uint8)
+    detail = cv2.blur(cv2.absdiff(raw, grey).astype(np.float32), (TEXTURE_PX, TEXTURE_PX))
+    lit = ((cv2.absdiff(grey, background(grey)) > STEP) & (detail > TEXTURE)).view(np.uint8)
     side = max(3, round(LETTER_SHARE * max(height, width)))
     solid = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
     _, _, found, _ = cv2.connectedComponentsWithStats(solid)

@@ -150,6 +150,33 @@ def test_nothing_of_a_picture_without_a_scan_is_analysed() -> None:
     assert isinstance(finder(None)(frame, None), NotAnalysed)
 
 
+def test_a_detected_area_grows_when_the_probe_is_put_on() -> None:
+    find = finder(None)
+    screen, truth = first("phantom:?size=640x480&frames=1")
+    assert truth is not None
+    air = screen.rgb.copy()
+    air[truth.y_px + truth.height_px // 3 : truth.y_px + truth.height_px] = screen.rgb[2, 2]
+    early = find(Frame(0, 0, 0.0, air, "x"), None)
+    assert isinstance(early, ScanArea)
+    assert early.height_px < truth.height_px / 2
+    assert find(Frame(1, 0, 0.5, screen.rgb, "x"), None) == early
+    late = find(Frame(2, 0, 1.5, screen.rgb, "x"), None)
+    assert isinstance(late, ScanArea)
+    assert overlap(late, (truth.x_px, truth.y_px, truth.width_px, truth.height_px)) > 0.95
+    assert find(Frame(3, 0, 3.0, air, "x"), None) == late
+
+
+@pytest.mark.parametrize("gap_px", [12, 24])
+def test_a_shaded_bar_with_a_name_is_not_taken_for_scan(gap_px: int) -> None:
+    screen, truth = first("phantom:?size=1280x720&frames=1")
+    assert truth is not None
+    rgb = screen.rgb.copy()
+    bottom = truth.y_px - gap_px
+    rgb[bottom - 34 : bottom] = 60
+    cv2.putText(rgb, "DOE, JANE 1970-01-01", (200, bottom - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (230, 230, 230), 2)
+    assert overlap(propose(rgb), (truth.x_px, truth.y_px, truth.width_px, truth.height_px)) > 0.95
+
+
 def test_a_detected_area_stays_until_the_picture_changes_its_size() -> None:
     find = finder(None)
     screen, _ = first("phantom:?size=640x480&frames=1")

@@ -63,7 +63,7 @@ def phantom(folder: Path, stack: ExitStack) -> Case:
 
 
 def faults(folder: Path, stack: ExitStack) -> Case:
-    return Case("faults:drop@0+0.1/phantom:?size=160x160&fps=50", "faults:die@0+900/phantom:")
+    return Case("faults:drop@0+0.1/phantom:?size=160x160&fps=50", "faults:die@0+900/absent.mp4")
 
 
 def sender(protocol: str) -> Callable[[Path, ExitStack], Case]:

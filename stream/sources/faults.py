@@ -1,6 +1,6 @@
 """A source that fails by script: ``faults:die@5+3,freeze@12+2/phantom:?fps=30``, for demonstrations and tests.
 
-Before the slash stand events, ``kind@start+length`` in seconds since the start; after it any source, in real time.
+Before the slash stand events, ``kind@start+length`` in seconds since the first frame; after it any source, live.
 """
 
 import re
@@ -52,6 +52,25 @@ class Event:
         return self.start_s <= time_s < self.start_s + self.length_s
 
 
+class Script:
+    """Events over all connections; their time starts with the first frame, however long the source takes to open."""
+
+    def __init__(self, events: tuple[Event, ...]) -> None:
+        self._events = events
+        self._start_ns: int | None = None
+
+    def frame(self, now_ns: int) -> None:
+        """A frame came."""
+        self._start_ns = now_ns if self._start_ns is None else self._start_ns
+
+    def on(self, kind: str, now_ns: int) -> bool:
+        """Whether an event of this kind is on at this monotonic time; none before the first frame."""
+        if self._start_ns is None:
+            return False
+        time_s = (now_ns - self._start_ns) / 1e9
+        return any(event.kind == kind and event.covers(time_s) for event in self._events)
+
+
 def parse(text: str) -> tuple[Event, ...]:
     """``"die@5+3,freeze@12+2"``. Raises UsageError."""
     events = []
@@ -64,14 +83,14 @@ def parse(text: str) -> tuple[Event, ...]:
 
 
 class FaultySource(Closing):
-    """One connection to ``inner``, with the faults of ``events`` at their times since ``start_ns``.
+    """One connection to what ``inner_uri`` names, with the faults of ``script``.
 
     Raises SourceError while an event says that the source is dead.
     """
 
-    def __init__(self, events: tuple[Event, ...], start_ns: int, inner_uri: str) -> None:
+    def __init__(self, script: Script, inner_uri: str) -> None:
         super().__init__()
-        self._events, self._start_ns = events, start_ns
+        self._script = script
         self._die(time.monotonic_ns())
         self._inner = open_source(inner_uri, live=True, loop=True)
         self.name = f"{self._inner.name}, with faults"
@@ -82,9 +101,9 @@ class FaultySource(Closing):
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Source:
         """See ``stream.sources.open_source``. Always live, and opened again when the script lets it."""
-        script, _, inner_uri = (f"{target}?{query}" if query else target).partition("/")
-        events, start_ns = parse(script), time.monotonic_ns()
-        return SupervisedSource(lambda: cls(events, start_ns, inner_uri))
+        events, _, inner_uri = (f"{target}?{query}" if query else target).partition("/")
+        script = Script(parse(events))
+        return SupervisedSource(lambda: cls(script, inner_uri))
 
     @property
     def damaged(self) -> int:
@@ -96,9 +115,10 @@ class FaultySource(Closing):
         late: deque[Frame] = deque()
         recent: deque[Frame] = deque(maxlen=BUFFERS)
         for frame in self._inner.frames():
+            self._script.frame(frame.captured_ns)
             self._die(frame.captured_ns)
             late.append(frame)
-            held_ns = round(DELAY_S * 1e9) if self._on("delay", frame.captured_ns) else 0
+            held_ns = round(DELAY_S * 1e9) if self._script.on("delay", frame.captured_ns) else 0
             while late and frame.captured_ns - late[0].captured_ns >= held_ns:
                 shown = self._spoil(late.popleft(), recent)
                 if shown is not None:
@@ -112,26 +132,22 @@ class FaultySource(Closing):
     def _spoil(self, frame: Frame, recent: deque[Frame]) -> Frame | None:
         """The frame as it arrives, or None; ``recent`` holds the last pictures before a freeze or a repetition."""
         now_ns = frame.captured_ns
-        if self._on("drop", now_ns):
+        if self._script.on("drop", now_ns):
             return None
-        if self._on("truncate", now_ns):
+        if self._script.on("truncate", now_ns):
             self._truncated += 1
             return None
-        if self._on("freeze", now_ns) and recent:
+        if self._script.on("freeze", now_ns) and recent:
             return replace(frame, rgb=recent[-1].rgb)
-        if self._on("repeat", now_ns) and recent:
+        if self._script.on("repeat", now_ns) and recent:
             recent.rotate(-1)
             return replace(frame, rgb=recent[-1].rgb)
         recent.append(frame)
-        if self._on("size", now_ns):
+        if self._script.on("size", now_ns):
             half = cv2.resize(frame.rgb, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
             return replace(frame, rgb=np.asarray(half, np.uint8))
         return frame
 
-    def _on(self, kind: str, now_ns: int) -> bool:
-        time_s = (now_ns - self._start_ns) / 1e9
-        return any(event.kind == kind and event.covers(time_s) for event in self._events)
-
     def _die(self, now_ns: int) -> None:
-        if self._on("die", now_ns):
+        if self._script.on("die", now_ns):
             raise SourceError("the source died, as its script says")
