@@ -48,14 +48,20 @@ def fastest(weights: Path) -> "OpenvinoCpu":
     best = held.pop(best_s)
     for engine in held.values():
         engine.close()
-    most = best.threads
-    for threads in sorted({max(1, most // 2), max(1, most // 4)} - {most}):
+    for threads in fewer(best.threads):
         engine = OpenvinoCpu(weights, best.info.precision, threads)
         engine_s = engine.least_s(golden)
         if engine_s < WORTH_IT * best_s:
             best, best_s, engine = engine, engine_s, best
         engine.close()
     return best
+
+
+def fewer(most: int) -> list[int]:
+    """Numbers of threads that are worth a trial: a half and a quarter. Not one alone: a trial delays the first picture
+    by half a second, and one thread is faster only where another program has taken the second core.
+    """
+    return sorted({most // 4, most // 2} - {0, 1})
 
 
 def _computed() -> list[str]:

@@ -28,12 +28,18 @@ def test_a_precision_that_does_not_hold_is_left_with_its_numbers(
 
 def test_fewer_threads_are_taken_only_where_they_are_faster(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino_cpu, "_computed", lambda: ["f32"])
+    monkeypatch.setattr(openvino_cpu, "fewer", lambda most: [1])
     monkeypatch.setattr(OpenvinoCpu, "least_s", lambda self, _: float(self.threads))
     with fastest(untrained) as engine:
         assert engine.threads == 1
     monkeypatch.setattr(OpenvinoCpu, "least_s", lambda self, _: 1.0)
     with fastest(untrained) as engine, OpenvinoCpu(untrained, "f32") as left_alone:
         assert engine.threads == left_alone.threads
+
+
+@pytest.mark.parametrize(("most", "tried"), [(1, []), (2, []), (4, [2]), (8, [2, 4]), (96, [24, 48])])
+def test_a_half_and_a_quarter_of_the_threads_are_tried(most: int, tried: list[int]) -> None:
+    assert openvino_cpu.fewer(most) == tried
 
 
 def test_a_call_is_timed(untrained: Path) -> None:
