@@ -26,7 +26,8 @@ class EagerGradCam:
             self.model = checkpoint.load(weights)
         except checkpoint.CheckpointError as error:
             raise WeightsError(str(error)) from error
-        self._cam = GradCAM(_LogitsAlone(self.model), [self.model.attention])
+        self._network = _LogitsAlone(self.model)
+        self._cam = GradCAM(self._network, [self.model.attention])
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 [N, H, W] prepared -> float32 [N, H, W], 0..1, each stretched to its own range, as Grad-CAM does."""
@@ -36,6 +37,11 @@ class EagerGradCam:
     def logits(self) -> NDArray[np.float32]:
         """[N, K], of the last call."""
         return np.asarray(self._cam.outputs.detach(), np.float32)
+
+    @property
+    def class_maps(self) -> NDArray[np.float32]:
+        """[N, K, h, w], of the last call."""
+        return np.asarray(self._network.class_maps.detach(), np.float32)
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +53,9 @@ class EagerGradCam:
 
 
 class _LogitsAlone(nn.Module):
-    """Grad-CAM expects images [N, 1, H, W] and one output."""
+    """Grad-CAM expects images [N, 1, H, W] and one output; the other, ``class_maps``, is kept."""
+
+    class_maps: Tensor
 
     def __init__(self, model: RcdNet) -> None:
         super().__init__()
@@ -55,5 +63,6 @@ class _LogitsAlone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """[N, 1, H, W] -> [N, K]."""
-        logits: Tensor = self.model(images.squeeze(1))[0]
+        logits: Tensor
+        logits, self.class_maps = self.model(images.squeeze(1))
         return logits

@@ -19,7 +19,7 @@ from stream.timing import Summary, summarise
 from stream.types import Frame, ScanArea
 
 BATCHES = (1, 2, 4, 8)
-"""Live takes one frame at a time; an archive could take several. The engines of today loop over them."""
+"""Live takes one frame at a time, replay as many as the engine asks for (``EngineInfo.batch``)."""
 
 HOST_CLOCK = "monotonic"
 GPU_CLOCK = "cuda events"

@@ -1,18 +1,19 @@
 """What does one contestant take for a clip? Runs in that contestant's environment, and prints one line of JSON:
 
-    python -m benchmarks.peer_loops NAME default|best SECONDS CLIP_AS_JSON
+    python -m benchmarks.peer_loops NAME default|best SECONDS LOOKS CLIP_AS_JSON
 
 Twice the same clip, over and over: as fast as it goes, every frame; then from a camera that gives 30 frames a second
 whatever becomes of them, to somebody who takes SLOW_S over each picture. Every contestant gives for each frame a label,
-a heat map and an annotated picture of the same size. The others glance once at each frame and write one label; ours
-also blanks, looks twice, steadies the answer and draws the panel.
+a heat map and an annotated picture of the same size. With LOOKS of 2 all of them judge as the weights say, by a glance
+and a second look; with 1 all of them, ours too, only glance. The others write one label; ours also blanks, steadies the
+answer and draws the panel.
 """
 
 import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -22,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peer_meter import CAMERA_FPS, Clip, Meter, Picture, camera, pictures
-from benchmarks.peer_models import NETWORKS, Network
-from rcdnet.glance import softmax
-from rcdnet.preprocess import Box, prepare, to_pixels
+from benchmarks.peer_models import NETWORKS, Glance, Network
+from rcdnet.glance import Floats, judge
+from rcdnet.preprocess import Box, to_pixels
 from rcdnet.spec import ModelSpec
 
 SLOW_S = 0.05
@@ -41,7 +42,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Annotator:
-    """The usual code around somebody's network: one glance at each frame, then colours and words by OpenCV."""
+    """The usual code around somebody's network: judge each frame as ``spec`` says, then colours and words by OpenCV."""
 
     network: Network
     spec: ModelSpec
@@ -50,11 +51,18 @@ class Annotator:
     def judge(self, bgr: Picture) -> Finding:
         """What the network says of a picture."""
         grey = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
-        image, at = prepare(grey, self.spec, Box(*self.clip.scan_px))
-        logits, heat = self.network(image)
-        top = int(logits.argmax())
-        label = f"{self.spec.class_names[top]} {softmax(logits, self.spec.temperature)[top]:.0%}"
-        return Finding(label, to_pixels(heat, at))
+        glances: list[Glance] = []
+
+        def run(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+            if glances:
+                return self.network.look(images), glances[0].class_maps
+            glances.append(self.network.glance(images))
+            return glances[0].logits, glances[0].class_maps
+
+        judgement = judge(grey, self.spec, run, Box(*self.clip.scan_px))
+        top = int(judgement.probabilities.argmax())
+        label = f"{self.spec.class_names[top]} {judgement.probabilities[top]:.0%}"
+        return Finding(label, to_pixels(glances[0].heat, judgement.placement))
 
     def draw(self, bgr: Picture, finding: Finding) -> Picture:
         """The picture with its heat map, and a margin on the right for the words."""
@@ -155,10 +163,16 @@ def roboflow_pipeline(annotator: Annotator, best: bool, live: bool, meter: Meter
     pipeline.join()  # ends with its source; terminate() can wait for ever for room in a queue of one
 
 
-def our_pipeline(clip: Clip, live: bool, meter: Meter) -> None:
-    """Ours, as it is: the engine that it chooses by itself, the second look, the drawing. The slow consumer holds up
-    the drawing thread itself. Raises what ended the pipeline.
+def looking(spec: ModelSpec, looks: int) -> ModelSpec:
+    """The spec of a network that only glances, if ``looks`` is 1."""
+    return replace(spec, second_look=None) if looks == 1 else spec
+
+
+def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
+    """Ours, as it is: the engine that it chooses by itself, the drawing. The slow consumer holds up the drawing thread
+    itself. Raises what ended the pipeline.
     """
+    from engines.base import Engine
     from engines.catalog import open_engine
     from engines.errors import EngineError
     from stream.config import StreamConfig
@@ -178,13 +192,21 @@ def our_pipeline(clip: Clip, live: bool, meter: Meter) -> None:
                 rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
                 yield Frame(index, due_ns, (due_ns - start_ns) / 1e9, rgb, self.name)
 
+    class Looking(Closing):
+        """An engine whose weights say how often it looks."""
+
+        def __init__(self, engine: Engine) -> None:
+            super().__init__()
+            self.info, self.run = engine.info, engine.run
+            self.spec = looking(engine.spec, looks)
+
     def show(view: View) -> None:
         if view.assessment.state is not State.NO_SIGNAL:  # the last frame again, at the end
             meter.deliver(view.frame.captured_ns, view.picture)
 
     source = Camera() if live else open_source(clip.path, live=False, loop=True)
     config = StreamConfig(scan_area=",".join(map(str, clip.scan_px)))
-    with open_engine("auto") as engine, Pipeline(source, engine, config, on_view=show) as pipeline:
+    with open_engine("auto") as chosen, Pipeline(source, Looking(chosen), config, on_view=show) as pipeline:
         while not meter.ended.wait(0.1) and not pipeline.wait(0):
             pass
     if pipeline.error is not None:
@@ -194,24 +216,24 @@ def our_pipeline(clip: Clip, live: bool, meter: Meter) -> None:
         raise EngineError(f"frames were not judged: {counts.not_analysed | counts.failed}. Expected a clip of scans.")
 
 
-def run(name: str, setting: str, live: bool, clip: Clip, meter: Meter) -> None:
+def run(name: str, setting: str, live: bool, clip: Clip, looks: int, meter: Meter) -> None:
     """Let one contestant work until the meter has seen enough."""
     if name == "ours":
-        our_pipeline(clip, live, meter)
+        our_pipeline(clip, live, looks, meter)
         return
-    network, spec = NETWORKS[name](setting == "best")
-    annotator = Annotator(network, spec, clip)
+    network = NETWORKS[name](setting == "best")
+    annotator = Annotator(network, looking(network.spec, looks), clip)
     if name == "roboflow_inference":
         roboflow_pipeline(annotator, setting == "best", live, meter)
     else:
         plain_loop(annotator, live, meter)
 
 
-def measure(name: str, setting: str, seconds: float, clip: Clip) -> dict[str, Any]:
+def measure(name: str, setting: str, seconds: float, looks: int, clip: Clip) -> dict[str, Any]:
     """Both runs of one contestant; ``age_ms`` and ``at_s`` frame by frame."""
     fast, slow = Meter(seconds), Meter(seconds, SLOW_S)
-    run(name, setting, False, clip, fast)
-    run(name, setting, True, clip, slow)
+    run(name, setting, False, clip, looks, fast)
+    run(name, setting, True, clip, looks, slow)
     return {
         "frames_per_s": fast.frames_per_s,
         "cpu_s_per_frame": fast.cpu_s_per_frame,
@@ -222,5 +244,6 @@ def measure(name: str, setting: str, seconds: float, clip: Clip) -> dict[str, An
 
 
 if __name__ == "__main__":
-    of_clip = json.loads(sys.argv[4])
-    print(json.dumps(measure(sys.argv[1], sys.argv[2], float(sys.argv[3]), Clip(**of_clip))), flush=True)  # noqa: T201
+    name, setting, seconds, looks, of_clip = sys.argv[1:]
+    measured = measure(name, setting, float(seconds), int(looks), Clip(**json.loads(of_clip)))
+    print(json.dumps(measured), flush=True)  # noqa: T201

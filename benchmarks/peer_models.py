@@ -6,20 +6,41 @@ environment of its own, which may hold no other.
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rcdnet import glance
+from rcdnet.glance import Floats
 from rcdnet.spec import SPEC_KEY, ModelSpec
 from rcdnet.weights import CHECKPOINT, ONNX
 
-Network = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""A prepared picture, uint8 [H, W] -> logits [K] and the heat map of the likeliest class, float32 [h, w], 0..1."""
+Images = NDArray[np.uint8]
+"""One prepared picture, uint8 [1, H, W]."""
 
 
-def onnxruntime(best: bool) -> tuple[Network, ModelSpec]:
+@dataclass(frozen=True)
+class Glance:
+    """``logits`` [1, K], ``class_maps`` [1, K, h, w], and the heat map of the likeliest class as this runtime gives it,
+    float32 [h, w] of any size, 0..1."""
+
+    logits: Floats
+    class_maps: Floats
+    heat: Floats
+
+
+@dataclass(frozen=True)
+class Network:
+    """``look`` gives the logits [1, K] alone, for a second look needs no heat map."""
+
+    spec: ModelSpec
+    glance: Callable[[Images], Glance]
+    look: Callable[[Images], Floats]
+
+
+def onnxruntime(best: bool) -> Network:
     """ONNX Runtime on the shipped ONNX, whose class maps are the heat map.
 
     Best: a thread for each core that may be used (by default one for each that the machine has), and no numbers too
@@ -33,14 +54,18 @@ def onnxruntime(best: bool) -> tuple[Network, ModelSpec]:
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
     session = ort.InferenceSession(ONNX, options, providers=["CPUExecutionProvider"])
 
-    def network(image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        logits, class_maps = session.run(["logits", "class_maps"], {"image": image[None]})
-        return logits[0], glance.attention(class_maps[0, int(logits[0].argmax())])
+    def at_first(images: Images) -> Glance:
+        logits, class_maps = session.run(["logits", "class_maps"], {"image": images})
+        return Glance(logits, class_maps, glance.attention(class_maps[0, int(logits[0].argmax())]))
 
-    return network, ModelSpec.from_json(session.get_modelmeta().custom_metadata_map[SPEC_KEY])
+    def again(images: Images) -> Floats:
+        return np.asarray(session.run(["logits"], {"image": images})[0], np.float32)
+
+    spec = ModelSpec.from_json(session.get_modelmeta().custom_metadata_map[SPEC_KEY])
+    return Network(spec, at_first, again)
 
 
-def timm_gradcam(best: bool) -> tuple[Network, ModelSpec]:
+def timm_gradcam(best: bool) -> Network:
     """PyTorch eager with pytorch-grad-cam, as its README shows it.
 
     Best: ``tuned``, and gradients for the last layer alone, so that the backward pass ends where Grad-CAM reads it.
@@ -53,14 +78,14 @@ def timm_gradcam(best: bool) -> tuple[Network, ModelSpec]:
         eager.model.requires_grad_(False)
         eager.model.attention.requires_grad_(True)
 
-    def network(image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        heat = eager(image[None])[0]
-        return eager.logits[0], heat
+    def at_first(images: Images) -> Glance:
+        heat = eager(images)[0]
+        return Glance(eager.logits, eager.class_maps, heat)
 
-    return network, eager.model.spec
+    return Network(eager.model.spec, at_first, forward(eager.model))
 
 
-def timm_torchcam(best: bool) -> tuple[Network, ModelSpec]:
+def timm_torchcam(best: bool) -> Network:
     """PyTorch eager with torchcam's Grad-CAM.
 
     Best: ``tuned``, and torchcam's CAM instead, which needs no backward pass for a network that ends in pooling and one
@@ -76,13 +101,24 @@ def timm_torchcam(best: bool) -> tuple[Network, ModelSpec]:
         tuned(model)
     extractor: Any = CAM(model, "attention", "classifier") if best else GradCAM(model, "attention")
 
-    def network(image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def at_first(images: Images) -> Glance:
         with torch.inference_mode(best):
-            scores, _ = model(torch.from_numpy(image)[None])
+            scores, class_maps = model(torch.from_numpy(images))
             heat = extractor(int(scores.argmax()), None if best else scores)[0]
-        return scores.detach()[0].numpy(), heat[0].numpy()
+        return Glance(scores.detach().numpy(), class_maps.detach().numpy(), heat[0].numpy())
 
-    return network, model.spec
+    return Network(model.spec, at_first, forward(model))
+
+
+def forward(model: Any) -> Callable[[Images], Floats]:
+    """PyTorch without gradients, nor anything kept for them."""
+    import torch
+
+    def look(images: Images) -> Floats:
+        with torch.inference_mode():
+            return np.asarray(model(torch.from_numpy(images))[0], np.float32)
+
+    return look
 
 
 def tuned(model: Any) -> None:
@@ -98,7 +134,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-NETWORKS: dict[str, Callable[[bool], tuple[Network, ModelSpec]]] = {
+NETWORKS: dict[str, Callable[[bool], Network]] = {
     "opencv_timm_gradcam": timm_gradcam,
     "opencv_timm_torchcam": timm_torchcam,
     "opencv_onnxruntime": onnxruntime,

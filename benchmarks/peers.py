@@ -38,7 +38,7 @@ from stream.overlay import PANEL_HEIGHT, PANEL_WIDTH, scale
 from stream.sources import open_source
 
 SETTINGS = {
-    "ours": {"default": "as it is; two glances a frame"},
+    "ours": {"default": "as it is"},
     "opencv_timm_gradcam": {
         "default": "pytorch-grad-cam as in its README",
         "best": "a thread a core, channels-last, gradients for the last layer alone",
@@ -53,7 +53,7 @@ SETTINGS = {
         "best": "ONNX Runtime as above; live: queues of one, newest frame wins",
     },
 }
-"""Contestants in the order in which they take turns, and what they are set to. All but ours glance once a frame."""
+"""Contestants in the order in which they take turns, and what they are set to."""
 
 REQUIREMENTS = {
     "opencv_timm_torchcam": (
@@ -103,6 +103,9 @@ def main(
     seconds: Annotated[float, typer.Option(min=0.5, help="for each of two runs, of each contestant and setting")] = 6.0,
     clip: Annotated[Path | None, typer.Option(help="without it, the 720p clip that the benchmark makes")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="how often the contestants take turns")] = 3,
+    looks: Annotated[
+        int, typer.Option(min=1, max=2, help="at a frame; 2 as the weights ask for, 1 to glance only")
+    ] = 2,
     json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
 ) -> None:
     """Measure ours and its peers: frames a second, processor time, age behind a slow consumer, memory."""
@@ -112,19 +115,20 @@ def main(
         before, moments = machine(), {"before": surroundings(conditions.idle_check())}
         chosen = made(Path(folder)) if clip is None else given(clip)
         start = conditions.Moment.now()
-        results = measure(chosen, seconds, rounds)
+        results = measure(chosen, seconds, rounds, looks)
         moments["during"] = surroundings(conditions.foreign_cores(start, conditions.Moment.now()))
         out.print(f"{before['cpu']}, {before['cores_usable']} cores, load {before['load_1_min']}, {before['os']}")
         show(results, out)
         if json_file is not None:
             told = {
                 "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "command": f"python -m benchmarks.peers --seconds {seconds:g} --rounds {rounds}"
+                "command": f"python -m benchmarks.peers --seconds {seconds:g} --rounds {rounds} --looks {looks}"
                 + ("" if clip is None else f" --clip {clip.name}"),
                 "settings": {
                     "clip": Path(chosen.path).name,
                     "seconds": seconds,
                     "rounds": rounds,
+                    "looks": looks,
                     "warm_up_s": WARM_UP_S,
                     "camera_fps": CAMERA_FPS,
                     "consumer_takes_s": SLOW_S,
@@ -163,7 +167,7 @@ def clip_of(path: Path, scan_px: tuple[int, int, int, int] | None) -> Clip:
     return Clip(str(path), scan_px or (0, 0, width, height), canvas_px)
 
 
-def measure(clip: Clip, seconds: float, rounds: int) -> list[Result]:
+def measure(clip: Clip, seconds: float, rounds: int, looks: int) -> list[Result]:
     """Everyone in turn, ``rounds`` times; who fails once has failed."""
     pythons: dict[str, Path] = {}
     errors: dict[tuple[str, str], str] = {}
@@ -178,7 +182,7 @@ def measure(clip: Clip, seconds: float, rounds: int) -> list[Result]:
             try:
                 if name not in pythons:
                     pythons[name] = interpreter(name)
-                told[name, setting].append(one_round(pythons[name], name, setting, seconds, clip))
+                told[name, setting].append(one_round(pythons[name], name, setting, seconds, looks, clip))
             except PeerError as error:
                 err.print(f"{name}, {setting}: {error}")
                 errors[name, setting] = str(error)
@@ -217,9 +221,10 @@ def interpreter(name: str, folder: Path | None = None) -> Path:
     return python
 
 
-def one_round(python: Path, name: str, setting: str, seconds: float, clip: Clip) -> dict[str, Any]:
+def one_round(python: Path, name: str, setting: str, seconds: float, looks: int, clip: Clip) -> dict[str, Any]:
     """What ``benchmarks.peer_loops`` measured. Raises PeerError."""
-    command = [str(python), "-m", "benchmarks.peer_loops", name, setting, str(seconds), json.dumps(asdict(clip))]
+    settings = [name, setting, str(seconds), str(looks), json.dumps(asdict(clip))]
+    command = [str(python), "-m", "benchmarks.peer_loops", *settings]
     environment = os.environ | ALONE | {"PYTHONPATH": str(Path(__file__).parents[1])}
     limit_s = START_S + 10 * seconds
     try:

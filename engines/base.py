@@ -33,7 +33,8 @@ class EngineInfo:
     """``precision`` as read back from the built engine, never as asked for; ``built_for`` names runtime and version.
 
     ``parity`` is what it was measured to be when it was loaded, None for the fakes. ``replaced`` says which engines
-    failed before it in this run, and why.
+    failed before it in this run, and why. ``batch`` is how many pictures a call should bring where nobody waits for the
+    first of them: in replay.
     """
 
     name: str
@@ -43,6 +44,7 @@ class EngineInfo:
     weights_sha256: str
     parity: ParityReport | None = None
     replaced: tuple[str, ...] = ()
+    batch: int = 1
 
 
 def require_images(images: NDArray[np.uint8], spec: ModelSpec) -> None:

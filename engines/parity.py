@@ -59,15 +59,18 @@ class ParityReport:
         )
 
 
-def measure(engine: "Engine", golden: Golden) -> ParityReport:
-    """Run the golden set. Raises WeightsError if it belongs to other weights, EngineError as ``engine.run`` does."""
+def measure(engine: "Engine", golden: Golden, batch: int = 1) -> ParityReport:
+    """Run the golden set, ``batch`` pictures at a time.
+
+    Raises WeightsError if it belongs to other weights, EngineError as ``engine.run`` does.
+    """
     if golden.weights_sha256 != engine.spec.weights_sha256:
         raise WeightsError(
             f"the golden set belongs to weights {golden.weights_sha256[:12]}, {engine.info.name} has "
             f"{engine.spec.weights_sha256[:12]}. Make both with: "
             "python -m rcdnet.export rcdnet/weights/rcdnet.safetensors"
         )
-    outputs = [engine.run(image[None]) for image in golden.images]
+    outputs = [engine.run(golden.images[start : start + batch]) for start in range(0, len(golden.images), batch)]
     logits = np.concatenate([output.logits for output in outputs])
     maps = np.concatenate([output.class_maps for output in outputs])
     return compare(logits, maps, golden, engine.spec)

@@ -40,7 +40,12 @@ class TensorrtFp16(Closing):
             self.close()
             raise EngineError(f"{NAME} cannot be loaded: {error}; {cache.mend(key)}") from error
         self.info = EngineInfo(
-            NAME, precision, key.gpu, f"TensorRT {key.tensorrt}, driver {key.driver}", key.weights_sha256
+            NAME,
+            precision,
+            key.gpu,
+            f"TensorRT {key.tensorrt}, driver {key.driver}",
+            key.weights_sha256,
+            batch=max(BATCHES),
         )
 
     def run(self, images: NDArray[np.uint8]) -> EngineOutput:

@@ -1,4 +1,6 @@
-"""What does the network say about one frame? Gates, preprocessing, engine; no memory between frames."""
+"""What does the network say about a frame? Gates, preprocessing, engine; no memory between frames."""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -6,7 +8,7 @@ from numpy.typing import NDArray
 
 from engines.base import Engine
 from engines.errors import EngineError
-from rcdnet.glance import Floats, judge
+from rcdnet.glance import Floats, judge_batch
 from rcdnet.preprocess import Box, to_grey
 from stream.timing import StageClock
 from stream.types import Frame, NotAnalysed, Prediction, ScanArea
@@ -22,22 +24,28 @@ class Analyzer:
         self._engine = engine
         self._stages = stages or StageClock()
 
-    def analyse(self, frame: Frame, area: ScanArea) -> Prediction | NotAnalysed:
-        """Judge the scan area of one frame. A fault of the engine comes back as NotAnalysed, it does not raise.
+    def analyse(self, frames: Sequence[tuple[Frame, ScanArea]]) -> list[Prediction | NotAnalysed]:
+        """Judge the scan areas of frames, in one or two calls of the engine, each timed as stage "engine".
 
-        Each call of the engine (one or two a frame) is timed as stage "engine".
+        A fault of the engine comes back as NotAnalysed, it does not raise. One that meets several frames is looked for
+        frame by frame, so that it costs no more of them than it must.
         """
-        refusal = unfit(frame, area)
-        if refusal is not None:
-            return NotAnalysed(refusal)
+        refusals = [unfit(frame, area) for frame, area in frames]
+        fit = [judged for judged, refusal in zip(frames, refusals, strict=True) if refusal is None]
+        predictions = iter(self._judge(fit) if fit else [])
+        return [next(predictions) if refusal is None else NotAnalysed(refusal) for refusal in refusals]
+
+    def _judge(self, frames: Sequence[tuple[Frame, ScanArea]]) -> list[Prediction | NotAnalysed]:
         try:
-            grey = to_grey(frame.rgb)
-            box = Box(area.x_px, area.y_px, area.width_px, area.height_px)
-            judgement = judge(grey, self._engine.spec, self._run, box)
-            return Prediction(judgement.probabilities, judgement.class_maps)
+            greys = [to_grey(frame.rgb) for frame, _ in frames]
+            boxes = [Box(area.x_px, area.y_px, area.width_px, area.height_px) for _, area in frames]
+            judgements = judge_batch(greys, self._engine.spec, self._run, boxes)
+            return [Prediction(judgement.probabilities, judgement.class_maps) for judgement in judgements]
         except (EngineError, RuntimeError, ValueError, ArithmeticError, MemoryError, cv2.error) as error:
             # every runtime fails with its own kind of these; a frame must never end the live view
-            return NotAnalysed(f"{self._engine.info.name} failed: {first_line(error)}", failed=True)
+            if len(frames) > 1:
+                return [self._judge([each])[0] for each in frames]
+            return [NotAnalysed(f"{self._engine.info.name} failed: {first_line(error)}", failed=True)]
 
     def _run(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
         with self._stages.measure("engine"):

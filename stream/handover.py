@@ -25,6 +25,9 @@ class Handover(Protocol[T]):
         What waits is delivered even after ``close``; then the error given to ``close`` is raised, once.
         """
 
+    def get_several(self, count: int, timeout_s: float) -> list[T]:
+        """The next ``count`` items, fewer if no more can come; none if there were not as many within ``timeout_s``."""
+
     def close(self, error: BaseException | None = None) -> None:
         """No more items: wake both sides. The first call's ``error`` counts."""
 
@@ -50,16 +53,27 @@ class _Queue(Generic[T]):
 
     def get(self, timeout_s: float) -> T | None:
         """The next item; None if none came within ``timeout_s`` or none can come any more. Raises close's error."""
+        items = self.get_several(1, timeout_s)
+        return items[0] if items else None
+
+    def get_several(self, count: int, timeout_s: float) -> list[T]:
+        """The next ``count`` items, fewer if no more can come; none if there were not as many within ``timeout_s``.
+
+        Raises close's error, ValueError for more than the queue can hold: they would never be there.
+        """
+        if not 1 <= count <= self._capacity:
+            raise ValueError(f"{count} items never wait in a handover of {self._capacity}")
         with self._changed:
-            self._changed.wait_for(lambda: self._items or self._ended, timeout_s)
+            if not self._changed.wait_for(lambda: len(self._items) >= count or self._ended, timeout_s):
+                return []
             if self._items:
-                item = self._items.popleft()
+                items = [self._items.popleft() for _ in range(min(count, len(self._items)))]
                 self._changed.notify_all()
-                return item
+                return items
             error, self._error = self._error, None
         if error is not None:
             raise error
-        return None
+        return []
 
     def close(self, error: BaseException | None = None) -> None:
         """No more items: wake both sides. The first call's ``error`` counts."""

@@ -22,7 +22,7 @@ from stream.sinks.base import Session, Sink
 from stream.smoothing import NOTHING, Smoother
 from stream.sources.base import Source
 from stream.status import Board, Recording, Status
-from stream.types import Assessment, Frame, NotAnalysed, Prediction, ScanArea, State, View
+from stream.types import Assessment, Frame, NotAnalysed, ScanArea, State, View
 
 T = TypeVar("T")
 
@@ -84,7 +84,8 @@ class Pipeline:
         self._analyzer = Analyzer(engine, self._board.stages)
         self._sinks = list(sinks)
         self._on_view = on_view
-        self._captured: Handover[Frame] = LatestFrame() if source.live else EveryFrame()
+        self._batch = 1 if source.live else engine.info.batch
+        self._captured: Handover[Frame] = LatestFrame() if source.live else EveryFrame(max(4, self._batch))
         self._judged: Handover[Judged] = LatestFrame() if source.live else EveryFrame()
         self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD + 1) if source.live else EveryFrame()
         self._damaged = self._handed_on = self._recorded = 0
@@ -160,35 +161,44 @@ class Pipeline:
 
     def _analyse(self) -> None:
         with _Stage(self._captured, self._judged):
-            for frame in received(self._captured):
-                if frame is not None:
-                    self._judge(frame)
+            while not self._captured.closed:
+                self._judge(self._captured.get_several(self._batch, POLL_S))
         with _Stage(None, None):  # the error that ended the analysis came first
             for frame in received(self._captured):
                 if frame is not None:
                     self._board.counters.dropped(STOPPED)
 
-    def _judge(self, frame: Frame) -> None:
-        times: dict[str, int] = {}
+    def _judge(self, frames: Sequence[Frame]) -> None:
+        """Several frames share the time that their analysis takes."""
+        left = len(frames)
+        start_ns = time.monotonic_ns()
         try:
-            with self._board.stages.measure("analysis", times):
-                found = self._find_area(frame, self._source.scan_area)
-                area = None if isinstance(found, NotAnalysed) else found
-                frame = blank_outside(frame, area)
-                outcome = found if isinstance(found, NotAnalysed) else self._outcome(frame, found)
-            with self._board.stages.measure("smoothing", times):
-                assessment = self._smoother.update(frame, area, outcome, time.monotonic_ns())
+            looked = [self._look(frame) for frame in frames]
+            fit = [(frame, area) for frame, area, unfit in looked if area is not None and unfit is None]
+            predictions = iter(self._analyzer.analyse(fit))
+            share_ns = (time.monotonic_ns() - start_ns) // max(1, left)
+            for frame, area, unfit in looked:
+                outcome = unfit or next(predictions)
+                self._board.stages.add("analysis", share_ns)
+                times = {"analysis": share_ns}
+                with self._board.stages.measure("smoothing", times):
+                    assessment = self._smoother.update(frame, area, outcome, time.monotonic_ns())
+                self._board.judged(outcome)
+                left -= 1
+                if self._judged.put(Judged(frame, assessment, times, self._engine.info.name)) is not None:
+                    self._board.not_drawn()
         except BaseException:
-            self._board.counters.failed("internal error")
+            self._board.counters.failed("internal error", left)
             raise
-        self._board.judged(outcome)
-        if self._judged.put(Judged(frame, assessment, times, self._engine.info.name)) is not None:
-            self._board.not_drawn()
 
-    def _outcome(self, frame: Frame, area: ScanArea) -> Prediction | NotAnalysed:
+    def _look(self, frame: Frame) -> tuple[Frame, ScanArea | None, NotAnalysed | None]:
+        """The frame, blank outside its scan area, and why it must not be judged."""
+        found = self._find_area(frame, self._source.scan_area)
+        if isinstance(found, NotAnalysed):
+            return blank_outside(frame, None), None, found
+        frame = blank_outside(frame, found)
         with self._board.stages.measure("signal"):
-            refusal = self._gate.refusal(frame, area)
-        return self._analyzer.analyse(frame, area) if refusal is None else refusal
+            return frame, found, self._gate.refusal(frame, found)
 
     def _draw(self) -> None:
         last: Frame | None = None

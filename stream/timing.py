@@ -167,10 +167,11 @@ class Counters:
             if frames:
                 self._dropped[reason] += frames
 
-    def failed(self, reason: str) -> None:
-        """A fault of ours took a frame."""
+    def failed(self, reason: str, frames: int = 1) -> None:
+        """A fault of ours took frames."""
         with self._lock:
-            self._failed[reason] += 1
+            if frames:
+                self._failed[reason] += frames
 
     def snapshot(self) -> Counts:
         """All counts of one moment."""

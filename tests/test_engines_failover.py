@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engines import catalog, failover
 from engines.base import Engine, EngineOutput
 from engines.errors import EngineError, EngineUnavailable
-from engines.failing import GOOD_CALLS, FailingEngine
+from engines.failing import GOOD_PICTURES, FailingEngine
 from engines.failover import Failover, open_engine, successors
 from engines.fake import FakeEngine
 from rcdnet.golden import pictures
@@ -46,9 +46,9 @@ def successor(monkeypatch: pytest.MonkeyPatch) -> Closed:
     return engine
 
 
-def broken(good_calls: int = 0) -> tuple[FailingEngine, Closed]:
+def broken(good_pictures: int = 0) -> tuple[FailingEngine, Closed]:
     inner = Closed()
-    return FailingEngine(inner, good_calls), inner
+    return FailingEngine(inner, good_pictures), inner
 
 
 def test_it_is_the_engine_while_that_works(images: NDArray[np.uint8]) -> None:
@@ -60,7 +60,7 @@ def test_it_is_the_engine_while_that_works(images: NDArray[np.uint8]) -> None:
 def test_the_call_that_fails_says_so_and_the_next_is_answered_by_the_next_engine(
     images: NDArray[np.uint8], successor: Closed
 ) -> None:
-    first, inner = broken(good_calls=2)
+    first, inner = broken(good_pictures=2)
     with Failover(first, ["next"], wait=True) as engine:
         engine.run(images)
         engine.run(images)
@@ -113,7 +113,7 @@ def test_without_any_other_the_engine_is_tried_again(
             with pytest.raises(EngineError, match=words):
                 engine.run(images)
         assert not inner.closed
-        first._good_calls = 1  # it is back
+        first._good_pictures = 1  # it is back
         engine.run(images)
 
 
@@ -145,7 +145,7 @@ def test_a_real_engine_takes_over_with_the_same_answers(untrained: Path) -> None
     with open_engine("failing", untrained, wait=True) as engine:
         images = pictures(engine.spec, 1)
         before = engine.run(images)
-        for _ in range(GOOD_CALLS - 1):
+        for _ in range(GOOD_PICTURES - 1):
             engine.run(images)
         with pytest.raises(EngineError, match="made up"):
             engine.run(images)

@@ -1,11 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engines import openvino_cpu
 from engines.openvino_cpu import OpenvinoCpu, fastest
 from engines.parity import ParityReport
-from rcdnet.golden import Golden
+from rcdnet.golden import Golden, pictures
 
 
 def test_a_precision_is_taken_because_it_holds_and_is_faster(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +41,18 @@ def test_fewer_threads_are_taken_only_where_they_are_faster(untrained: Path, mon
 @pytest.mark.parametrize(("most", "tried"), [(1, []), (2, []), (4, [2]), (8, [2, 4]), (96, [24, 48])])
 def test_a_half_and_a_quarter_of_the_threads_are_tried(most: int, tried: list[int]) -> None:
     assert openvino_cpu.fewer(most) == tried
+
+
+@pytest.mark.parametrize("count", [2, openvino_cpu.BATCH, openvino_cpu.BATCH + 3])
+def test_pictures_side_by_side_are_computed_as_if_alone(untrained: Path, count: int) -> None:
+    with OpenvinoCpu(untrained, "f32") as engine:
+        images = pictures(engine.spec, count)
+        together = engine.run(images)
+        alone = [engine.run(image[None]) for image in images]
+        again = engine.run(images)
+    np.testing.assert_allclose(together.logits, np.concatenate([one.logits for one in alone]), atol=1e-5)
+    np.testing.assert_allclose(together.class_maps, np.concatenate([one.class_maps for one in alone]), atol=1e-4)
+    np.testing.assert_array_equal(together.logits, again.logits)
 
 
 def test_a_call_is_timed(untrained: Path) -> None:

@@ -49,8 +49,9 @@ def frame(height_px: int = 64, width_px: int = 64) -> Frame:
 
 def test_only_the_scan_area_is_judged() -> None:
     analyzer = Analyzer(Scripted())
-    dark = analyzer.analyse(frame(), ScanArea(0, 0, 32, 64, "user"))
-    bright = analyzer.analyse(frame(), ScanArea(32, 0, 32, 64, "user"))
+    dark, bright = analyzer.analyse(
+        [(frame(), ScanArea(0, 0, 32, 64, "user")), (frame(), ScanArea(32, 0, 32, 64, "user"))]
+    )
     assert isinstance(dark, Prediction)
     assert isinstance(bright, Prediction)
     assert bright.probabilities[1] > dark.probabilities[1] + 0.1
@@ -58,7 +59,7 @@ def test_only_the_scan_area_is_judged() -> None:
 
 def test_the_engine_is_timed() -> None:
     stages = StageClock()
-    Analyzer(Scripted(), stages).analyse(frame(), ScanArea(0, 0, 64, 64, "full"))
+    Analyzer(Scripted(), stages).analyse([(frame(), ScanArea(0, 0, 64, 64, "full"))])
     assert stages.summaries()["engine"].count == 1
 
 
@@ -71,7 +72,7 @@ def test_the_engine_is_timed() -> None:
     ],
 )
 def test_what_must_not_be_judged_is_refused_with_a_reason(area: ScanArea, reason: str) -> None:
-    found = Analyzer(Scripted()).analyse(frame(), area)
+    (found,) = Analyzer(Scripted()).analyse([(frame(), area)])
     assert isinstance(found, NotAnalysed)
     assert reason in found.reason
     assert not found.failed
@@ -83,14 +84,39 @@ def test_what_must_not_be_judged_is_refused_with_a_reason(area: ScanArea, reason
     ids=lambda error: type(error).__name__,
 )
 def test_a_fault_of_the_engine_is_a_visible_reason(error: Exception) -> None:
-    found = Analyzer(Scripted(error)).analyse(frame(), ScanArea(0, 0, 64, 64, "full"))
+    (found,) = Analyzer(Scripted(error)).analyse([(frame(), ScanArea(0, 0, 64, 64, "full"))])
     assert isinstance(found, NotAnalysed)
     assert found.failed
     assert found.reason.startswith("scripted failed: ")
     assert "\n" not in found.reason
 
 
+def test_a_fault_that_meets_several_frames_costs_only_those_that_cause_it() -> None:
+    class AllergicToBright(Scripted):
+        def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+            if images.mean(axis=(1, 2)).max() > 100:
+                raise EngineError("too bright")
+            return super().run(images)
+
+    sides = [ScanArea(0, 0, 32, 64, "user"), ScanArea(32, 0, 32, 64, "user"), ScanArea(0, 0, 32, 64, "user")]
+    dark, bright, dark_again = Analyzer(AllergicToBright()).analyse([(frame(), side) for side in sides])
+    assert isinstance(dark, Prediction)
+    assert isinstance(dark_again, Prediction)
+    assert isinstance(bright, NotAnalysed)
+    assert bright.reason == "scripted failed: too bright"
+
+
+def test_what_is_refused_keeps_its_place_among_the_others() -> None:
+    areas = [ScanArea(0, 0, 64, 64, "user"), ScanArea(0, 0, 65, 64, "user"), ScanArea(0, 0, 64, 64, "user")]
+    found = Analyzer(Scripted()).analyse([(frame(), area) for area in areas])
+    assert [type(each) for each in found] == [Prediction, NotAnalysed, Prediction]
+
+
+def test_no_frames_are_no_call_of_the_engine() -> None:
+    assert Analyzer(Scripted(EngineError("called"))).analyse([]) == []
+
+
 def test_numbers_that_are_not_finite_are_a_fault() -> None:
-    found = Analyzer(Scripted(scale=float("inf"))).analyse(frame(), ScanArea(32, 0, 32, 64, "full"))
+    (found,) = Analyzer(Scripted(scale=float("inf"))).analyse([(frame(), ScanArea(32, 0, 32, 64, "full"))])
     assert isinstance(found, NotAnalysed)
     assert "numbers that are not finite" in found.reason

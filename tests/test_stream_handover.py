@@ -108,6 +108,30 @@ def test_the_producer_cannot_run_ahead_of_a_full_queue() -> None:
     producer.join()
 
 
+def test_several_frames_come_together_or_not_at_all() -> None:
+    queue: EveryFrame[int] = EveryFrame(4)
+    for item in range(3):
+        queue.put(item)
+    assert queue.get_several(4, NOW_S) == []
+    queue.put(3)
+    assert queue.get_several(4, NOW_S) == [0, 1, 2, 3]
+
+
+def test_at_the_end_the_rest_comes_though_it_is_fewer_then_the_error() -> None:
+    queue: EveryFrame[int] = EveryFrame(4)
+    queue.put(0)
+    queue.close(SourceError("unplugged"))
+    assert queue.get_several(4, SOON_S) == [0]
+    with pytest.raises(SourceError, match="unplugged"):
+        queue.get_several(4, SOON_S)
+    assert queue.get_several(4, SOON_S) == []
+
+
+def test_more_frames_than_a_queue_holds_are_refused() -> None:
+    with pytest.raises(ValueError, match="5 items never wait in a handover of 4"):
+        EveryFrame[int](4).get_several(5, NOW_S)
+
+
 def test_closing_frees_a_producer_that_waits_for_room() -> None:
     queue: EveryFrame[int] = EveryFrame(1)
     queue.put(0)

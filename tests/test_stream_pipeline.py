@@ -1,6 +1,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -76,12 +77,12 @@ class Scripted:
 
     def __init__(self, faults: dict[int, BaseException] | None = None) -> None:
         self._faults = faults or {}
-        self._calls = 0
+        self.calls = 0
 
     def run(self, images: NDArray[np.uint8]) -> EngineOutput:
-        self._calls += 1
-        if self._calls - 1 in self._faults:
-            raise self._faults[self._calls - 1]
+        self.calls += 1
+        if self.calls - 1 in self._faults:
+            raise self._faults[self.calls - 1]
         logits = np.stack([np.array([0, float(image.mean()) / 40, 1], np.float32) for image in images])
         return EngineOutput(logits, np.repeat(logits, 4, axis=1).reshape(len(images), 3, 2, 2))
 
@@ -261,6 +262,37 @@ def test_two_replays_differ_in_times_only(tmp_path: Path) -> None:
         return [{key: value for key, value in line.items() if key != "times"} for line in lines]
 
     assert json.dumps(journal(tmp_path / "a")) == json.dumps(journal(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("frames", [1, 7, 8, 21])
+def test_frames_that_are_judged_together_are_judged_as_if_alone(frames: int) -> None:
+    together = Scripted()
+    together.info = replace(Scripted.info, batch=8)
+    (status, views), (_, alone) = ran(Clip(frames), together), ran(Clip(frames))
+    assert status.counts.analysed == frames
+    assert together.calls == -(-frames // 8)
+    for view, one in zip(views, alone, strict=True):
+        assert view.frame.index == one.frame.index
+        np.testing.assert_array_equal(view.assessment.smoothed, one.assessment.smoothed)
+        np.testing.assert_array_equal(view.picture[:60, :80], one.picture[:60, :80])
+
+
+def test_live_no_frame_waits_for_another() -> None:
+    together = Scripted()
+    together.info = replace(Scripted.info, batch=8)
+    seen = Seen()
+    with Pipeline(Clip(1, live=True), together, StreamConfig(), on_view=seen) as pipeline:
+        assert pipeline.wait(PATIENCE_S)
+    assert seen.views[0].assessment.raw.size == 3
+
+
+def test_a_source_that_breaks_off_in_the_middle_of_a_batch_loses_none_of_it() -> None:
+    together = Scripted()
+    together.info = replace(Scripted.info, batch=8)
+    status, views = ran(Clip(11, error=SourceError("truncated")), together)
+    assert [view.frame.index for view in views] == list(range(11))
+    assert status.error == "truncated"
+    assert status.counts.analysed == 11
 
 
 def test_nothing_is_written_unless_it_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
