@@ -4,14 +4,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rcdnet.glance import attention, judge, judge_batch, lesion_class, locate, softmax, square_around
-from rcdnet.preprocess import Box, place
+from rcdnet.glance import answer_maps, attention, judge, judge_batch, lesion_class, locate, softmax, square_around
+from rcdnet.preprocess import Box, place, to_pixels
 from rcdnet.spec import ModelSpec, Preprocessing
 
 Floats = NDArray[np.float32]
 PLAIN = Preprocessing(median_px=1, clahe_clip=0)
 GLANCE = ModelSpec(("normal", "benign", "malignant"), 96, 128, 0.5, 0.25, "none", preprocessing=PLAIN)
 LOOK = ModelSpec(("normal", "benign", "malignant"), 96, 128, 0.5, 0.25, "none", preprocessing=PLAIN, second_look=1.5)
+FINE_PX = 4
+"""Of the answer's map, in the model input."""
 side = st.integers(1, 300)
 
 
@@ -74,7 +76,40 @@ def test_glance_and_look_are_averaged_on_log_odds_the_look_twice_as_heavy() -> N
         closer.probabilities / closer.probabilities[0]
     )
     np.testing.assert_allclose(np.log(found.probabilities / found.probabilities[0]), together / 3, atol=1e-5)
-    np.testing.assert_array_equal(found.class_maps, glance.class_maps)
+
+
+@settings(deadline=None)
+@given(st.builds(Box, st.integers(0, 40), st.integers(0, 40), st.integers(60, 300), st.integers(60, 300)), st.data())
+def test_what_the_look_sees_is_marked_where_it_is_in_the_picture(box: Box, data: st.DataObject) -> None:
+    """One hot cell of the look, in a crop anywhere in the box, and large enough that no cell falls between two."""
+    width, height = (data.draw(st.integers(-(-side // 2), side)) for side in (box.width_px, box.height_px))
+    left, top = data.draw(st.integers(0, box.width_px - width)), data.draw(st.integers(0, box.height_px - height))
+    crop = Box(box.x_px + left, box.y_px + top, width, height)
+    at, look_at = place(box, LOOK), place(crop, LOOK)
+    cell_px = 8
+    column, row = data.draw(st.integers(0, 15)), data.draw(st.integers(0, 11))
+    in_crop_x = (column + 0.5) * cell_px - look_at.left_px
+    in_crop_y = (row + 0.5) * cell_px - look_at.top_px
+    look = np.zeros((3, 12, 16), np.float32)
+    look[2, row, column] = 5
+    found = to_pixels(answer_maps(np.zeros_like(look), at, look, look_at)[2], at)
+    if not (0 <= in_crop_x < look_at.width_px and 0 <= in_crop_y < look_at.height_px):
+        assert not found.any()  # padding
+        return
+    x = left + in_crop_x * width / look_at.width_px
+    y = top + in_crop_y * height / look_at.height_px
+    found_y, found_x = np.unravel_index(found.argmax(), found.shape)
+    reach_px = 0.5 * FINE_PX * box.width_px / at.width_px + cell_px * width / look_at.width_px
+    assert abs(found_x - x) <= reach_px
+    assert abs(found_y - y) <= reach_px
+
+
+def test_the_map_rises_at_the_lesion_and_not_beside_the_crop() -> None:
+    found = judge(with_spot(300, 400, 300, 150, 30), LOOK, brightness)
+    assert found.look is not None
+    shown = to_pixels(found.class_maps[2], found.placement)
+    assert shown[150, 300] > 0.9 * shown.max()
+    np.testing.assert_allclose(shown[20:-20, 20 : found.look.x_px - 40], 0, atol=1e-4)
 
 
 def test_a_batch_is_judged_like_one_at_a_time() -> None:
