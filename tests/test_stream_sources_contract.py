@@ -19,6 +19,7 @@ from stream.sources import SOURCES, open_source
 from tests.clips import picture, write_clip
 from tests.dicoms import write_dicom
 from tests.igtlink import ImageServer
+from tests.metaimages import write_metaimage
 from tests.senders import PASSWORD, Sender, free_udp_port
 
 DEADLINE_S = 30.0
@@ -54,6 +55,13 @@ def dicom(folder: Path, stack: ExitStack) -> Case:
     return Case(str(cine), str(folder / "none.dcm"), (str(folder), "Nobody", "Erika"))
 
 
+def metaimage(folder: Path, stack: ExitStack) -> Case:
+    values = np.stack([picture(number) for number in range(FRAMES)])
+    times_s = [number / 50 for number in range(FRAMES)]
+    path = write_metaimage(folder / "a.mha", values, times_s=times_s, Comment="Erika Nobody")
+    return Case(str(path), str(folder / "none.mha"), (str(folder), "Nobody", "Erika"))
+
+
 def lavfi(folder: Path, stack: ExitStack) -> Case:
     return Case(f"lavfi:testsrc2=size=60x40:rate=50:duration={FRAMES / 50}", "lavfi:nonsense=1")
 
@@ -85,6 +93,7 @@ MADE = {
     "file": file,
     "images": images,
     "dicom": dicom,
+    "metaimage": metaimage,
     "lavfi": lavfi,
     "phantom": phantom,
     "faults": faults,
@@ -107,7 +116,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
 
 
 every = pytest.mark.parametrize("case", MADE, indirect=True)
-ending = pytest.mark.parametrize("case", ["file", "images", "dicom", "lavfi", "phantom"], indirect=True)
+ending = pytest.mark.parametrize("case", ["file", "images", "dicom", "metaimage", "lavfi", "phantom"], indirect=True)
 breakable = pytest.mark.parametrize("case", [name for name in MADE if name != "phantom"], indirect=True)
 
 

@@ -23,6 +23,7 @@ from stream.sources import open_source
 from tests.clips import picture, write_clip
 from tests.dicoms import write_dicom
 from tests.fuzz import mutant
+from tests.metaimages import write_metaimage
 
 TOO_LONG_S = 5.0
 """For one file; a whole one of these takes some milliseconds."""
@@ -33,7 +34,7 @@ MOST_RSS = 10**9
 
 OF_A_READER = ("read ", "refused", "memory")
 
-FORMATS = ("mp4", "ts", "avi", "png", "jpg", "dcm")
+FORMATS = ("mp4", "ts", "avi", "png", "jpg", "dcm", "mha")
 
 
 @pytest.fixture
@@ -45,6 +46,8 @@ def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     if request.param == "dcm":
         jpegs = [cv2.imencode(".jpg", picture(number))[1].tobytes() for number in range(12)]
         return write_dicom(path, np.zeros((12, 48, 64, 3), np.uint8), "YBR_FULL_422", jpegs=jpegs, FrameTime=40)
+    if request.param == "mha":
+        return write_metaimage(path, np.stack([picture(number) for number in range(12)]), packed=True)
     codec = {"mp4": "libx264", "ts": "mpeg2video", "avi": "mjpeg"}[request.param]
     return write_clip(path, 12, codec=codec)
 

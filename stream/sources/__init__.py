@@ -14,6 +14,7 @@ SOURCES = {
     "file": "stream.sources.file:FileSource",
     "images": "stream.sources.images:ImageSource",
     "dicom": "stream.sources.dicom:DicomSource",
+    "metaimage": "stream.sources.metaimage:MetaImageSource",
     "faults": "stream.sources.faults:FaultySource",
     "v4l2": "stream.sources.device:DeviceSource",
     "lavfi": "stream.sources.device:LavfiSource",
@@ -25,13 +26,13 @@ SOURCES = {
 COMES_AND_GOES = ADDRESSES | {"v4l2"}
 """Kinds of SOURCES that can be unplugged or lost, and come back."""
 
-ON_DISK = frozenset({"dicom", "file", "images"})
+ON_DISK = frozenset({"dicom", "file", "images", "metaimage"})
 """Kinds of SOURCES that decode what somebody else wrote."""
 
 LOOKED_AT = 100
 """Files of a folder that may come before the first DICOM file."""
 
-EXTRAS = {"pydicom": "dicom", "pyigtl": "igtlink"}
+EXTRAS = {"pydicom": "dicom", "pyigtl": "igtlink", "SimpleITK": "metaimage"}
 """Package that a source needs -> extra of this project that installs it."""
 
 EXPECTED = "a path to a video, a picture, a DICOM file or a folder of them, or one of " + ", ".join(
@@ -99,6 +100,8 @@ def _kind_on_disk(path: Path) -> str:
             return "dicom" if any(is_dicom(file) for file in islice(path.iterdir(), LOOKED_AT)) else "images"
     except OSError:  # whoever opens it will tell
         return "images"
+    if path.suffix.lower() == ".mha":
+        return "metaimage"
     return "images" if path.suffix.lower() in IMAGE_SUFFIXES else "file"
 
 
