@@ -26,3 +26,11 @@ def test_wrong_key_is_named(tmp_path):
     path.write_text('name = "typo"\nabout = ""\ndata = ["busi"]\nprotocol = "all"\nepocs = 3\n')
     with pytest.raises(recipes.RecipeError, match="epocs"):
         recipes.load(str(path))
+
+
+def test_what_is_set_replaces_what_the_recipe_says():
+    assert recipes.load("grouped", ["mixup_alpha = 0.0", "seeds = [3]"]).seeds == (3,)
+    with pytest.raises(recipes.RecipeError, match="mixup = 0 does not hold"):
+        recipes.load("grouped", ["mixup = 0"])
+    with pytest.raises(recipes.RecipeError, match="does not hold"):
+        recipes.load("grouped", ["mixup_alpha"])

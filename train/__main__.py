@@ -1,4 +1,4 @@
-"""python -m train audit, fit, average, calibrate, evaluate, ablate, compare, figures: weights and how good they are."""
+"""python -m train audit, fit, average, calibrate, evaluate, ablate, contrast, compare, figures."""
 
 import json
 import logging
@@ -93,6 +93,9 @@ def fit(
     pretrained: Pretrained = None,
     from_scratch: FromScratch = False,
     epochs: Epochs = None,
+    changed: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Instead of the recipe's; may be repeated.")
+    ] = None,
     only: Only = "",
     precision: Precision = "32-true",
 ) -> None:
@@ -100,7 +103,7 @@ def fit(
     from train import loop
 
     with exit_codes():
-        chosen = recipes.load(recipe)
+        chosen = recipes.load(recipe, changed or ())
         if epochs is not None:
             chosen = chosen.model_copy(update={"epochs": epochs})
         start = pretrained or ("scratch" if from_scratch else "hub")
@@ -148,6 +151,18 @@ def ablate(
 
     with exit_codes():
         print_rows(ablation.ablate(runs, data))
+
+
+@app.command()
+def contrast(
+    first: Annotated[Path, typer.Argument(help="The run folders of a recipe.")],
+    others: Annotated[list[Path], typer.Argument(help="Those of its variants, as `train fit --set` makes them.")],
+) -> None:
+    """What training choices are worth: variants beside a recipe, on the same held-out pictures."""
+    from train.contrast import contrast as contrasted
+
+    with exit_codes():
+        print_rows(contrasted(first, others))
 
 
 @app.command()

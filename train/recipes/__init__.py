@@ -1,6 +1,7 @@
 """A recipe: everything that one published run depends on, in one TOML file. A result names the recipe that made it."""
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -82,8 +83,10 @@ class RecipeError(ValueError):
     """The recipe does not exist or does not hold."""
 
 
-def load(name_or_path: str) -> Recipe:
-    """A recipe by file, or by name among those of this folder. Raises RecipeError."""
+def load(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
+    """A recipe by file, or by name among those of this folder, with ``changes`` like "mixup_alpha = 0.0" instead of
+    what it says. Raises RecipeError.
+    """
     path = Path(name_or_path)
     if path.suffix != ".toml":
         path = FOLDER / f"{name_or_path}.toml"
@@ -91,6 +94,7 @@ def load(name_or_path: str) -> Recipe:
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
         raise RecipeError(f"no recipe {name_or_path!r}: name a TOML file or one of {known}")
     try:
-        return Recipe.model_validate(tomllib.loads(path.read_text()))
+        said, instead = tomllib.loads(path.read_text()), tomllib.loads("\n".join(changes))
+        return Recipe.model_validate(said | instead)
     except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise RecipeError(f"{path} does not hold: {error}") from error
+        raise RecipeError(f"{' with '.join([str(path), *changes])} does not hold: {error}") from error

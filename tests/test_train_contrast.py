@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+from test_train_results import CLASSES, logits_of, run
+
+from train.contrast import contrast
+from train.datasets import DataError
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    random = np.random.default_rng(0)
+    labels = list(random.choice(CLASSES, 90))
+    logits = logits_of(labels, random)
+    for fold in ("fold1", "fold2"):
+        run(tmp_path / "recipe" / f"seed0-{fold}", labels, logits)
+        run(tmp_path / "same" / f"seed0-{fold}", labels[::-1], logits[::-1])
+        run(tmp_path / "worse" / f"seed0-{fold}", labels, logits_of(labels, random, signal=0.0))
+    return tmp_path / "recipe"
+
+
+def test_a_variant_that_lost_something_is_worse_beyond_its_interval(recipe):
+    for row in contrast(recipe, [recipe.parent / "worse"]):
+        assert row["of"] == "2 runs"
+        assert row["difference (95 %)"].split(" to ")[1].startswith("-")
+
+
+def test_only_runs_that_both_have_count(recipe):
+    (recipe.parent / "worse" / "seed0-fold2" / "predictions.csv").unlink()
+    rows = contrast(recipe, [recipe.parent / "worse"])
+    assert {row["of"] for row in rows} == {"1 runs"}
+    assert [row["n"] for row in rows if row["question"] == "normal / lesion"] == ["90"]
+
+
+def test_folders_without_a_run_in_common_say_so(recipe, tmp_path):
+    with pytest.raises(DataError, match="no finished run in common"):
+        contrast(recipe, [tmp_path / "absent"])
+
+
+def test_other_pictures_are_not_compared(recipe):
+    run(recipe.parent / "other" / "seed0-fold1", ["benign"] * 5 + ["malignant"], np.zeros((6, 3)))
+    with pytest.raises(DataError, match="did not hold out the same pictures"):
+        contrast(recipe, [recipe.parent / "other"])

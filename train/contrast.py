@@ -1,0 +1,61 @@
+"""What did a training choice change? Two recipes' held-out answers to the same pictures, paired picture by picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from train import metrics, predictions
+from train.ablation import paired
+from train.datasets import DataError
+from train.predictions import Predictions
+from train.results import QUESTIONS
+
+
+def contrast(first: Path, others: Sequence[Path]) -> list[dict[str, str]]:
+    """One row for each of ``others``, data set and question: AUC there, and its difference to ``first`` (95 %).
+
+    Folders of run folders, as ``train fit --out`` leaves them; only the runs that both have count. Raises DataError if
+    they have none in common, or held out other pictures.
+    """
+    return [row for other in others for row in _rows(first, other)]
+
+
+def _rows(first: Path, other: Path) -> list[dict[str, str]]:
+    names = sorted({file.parent.name for file in first.glob("*/predictions.csv")})
+    names = [name for name in names if (other / name / "predictions.csv").is_file()]
+    if not names:
+        raise DataError(f"{first} and {other} have no finished run in common")
+    one, two = (_ordered(predictions.read([f / name / "predictions.csv" for name in names])) for f in (first, other))
+    if len(one) != len(two) or (one.names != two.names).any() or (one.datasets != two.datasets).any():
+        raise DataError(f"{first} and {other} did not hold out the same pictures")
+    rows = []
+    for dataset in sorted(set(one.datasets.tolist())):
+        for question, title in QUESTIONS.items():
+            chosen = one.datasets == dataset
+            if question == "malignant":
+                chosen &= ~one.is_label("normal")
+            a, b = one[chosen], two[chosen]
+            positive = a.is_label("malignant") if question == "malignant" else ~a.is_label("normal")
+            if positive.all() or not positive.any():
+                continue
+            before, after = (
+                each.malignant_share() if question == "malignant" else each.lesion_probability() for each in (a, b)
+            )
+            difference = paired(positive, after, before, a.patients.tolist())
+            rows.append(
+                {
+                    "runs": other.name,
+                    "of": f"{len(names)} runs",
+                    "data": dataset,
+                    "question": title,
+                    "n": str(len(a)),
+                    "AUC": f"{metrics.auc(positive, after):.3f}",
+                    "difference (95 %)": f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
+                }
+            )
+    return rows
+
+
+def _ordered(found: Predictions) -> Predictions:
+    return found[np.lexsort((found.runs, found.names, found.datasets))]
