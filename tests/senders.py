@@ -1,6 +1,7 @@
 """Senders on loopback sockets, one connection at a time, that stop in mid-stream when they are killed."""
 
 import socket
+import ssl
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import cv2
+import trustme
 
 from tests.clips import picture, write_clip
 
@@ -24,7 +26,7 @@ PASSWORD = "s3cret-pass"
 
 
 class Sender:
-    """``kind`` is tcp, udp, http (MJPEG), https-less http-ts, or rtsp; ``uri`` is where to receive it.
+    """``kind`` is tcp, udp, http (MJPEG), http-ts, rtsp, https or rtsps; ``uri`` is where to receive it.
 
     Sends from ``__enter__``, or from the first connection on, until ``kill``.
     """
@@ -42,7 +44,8 @@ class Sender:
             self._socket = socket.create_server(("127.0.0.1", port))
             self._socket.settimeout(0.05)
             self.port = self._socket.getsockname()[1]
-        scheme = "http" if kind.startswith("http") else kind
+        scheme = "http" if kind == "http-ts" else kind
+        self._tls = tls() if kind in ("https", "rtsps") else None
         self.uri = f"{scheme}://{'' if kind in ('tcp', 'udp') else f'user:{PASSWORD}@'}127.0.0.1:{self.port}"
         self._thread = Thread(target=self._send_datagrams if kind == "udp" else self._serve, daemon=True)
 
@@ -74,10 +77,19 @@ class Sender:
                 self._socket.sendto(piece, ("127.0.0.1", self.port))
 
     def _serve(self) -> None:
-        talk = {"tcp": self._talk_tcp, "http": self._talk_mjpeg, "http-ts": self._talk_http, "rtsp": self._talk_rtsp}
+        talk = {
+            "tcp": self._talk_tcp,
+            "http": self._talk_mjpeg,
+            "https": self._talk_mjpeg,
+            "http-ts": self._talk_http,
+            "rtsp": self._talk_rtsp,
+            "rtsps": self._talk_rtsp,
+        }
         while not self._killed.is_set():
             with suppress(OSError):  # nobody came, or they left
                 connection, _ = self._socket.accept()
+                if self._tls is not None:
+                    connection = self._tls.wrap_socket(connection, server_side=True)
                 with connection:
                     connection.settimeout(5)
                     talk[self._kind](connection)
@@ -119,6 +131,13 @@ class Sender:
         for number, piece in enumerate(self._pieces()):
             packet = struct.pack(">BBHII", 0x80, 33, number % 65536, number * 360, 1) + piece
             connection.sendall(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+
+
+def tls() -> ssl.SSLContext:
+    """A server with a certificate that nobody has signed but itself, as cameras have."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    return context
 
 
 def request(connection: socket.socket) -> str:

@@ -99,11 +99,13 @@ MADE = {
     "faults": faults,
     "tcp": sender("tcp"),
     "http": sender("http"),
+    "https": sender("https"),
     "rtsp": sender("rtsp"),
+    "rtsps": sender("rtsps"),
     "igtl": igtlink,
 }
 
-COVERED_BY = {"v4l2": "tests/v4l2", "udp": "tcp", "srt": "tcp", "https": "http", "rtsps": "rtsp"}
+COVERED_BY = {"v4l2": "tests/v4l2", "udp": "tcp", "srt": "tcp"}
 """Kinds that the suite leaves to another one of the same code, or to a machine that has what they need."""
 
 

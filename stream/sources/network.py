@@ -59,7 +59,8 @@ class NetworkSource(Closing):
 
     ``pts_s`` is the time of arrival: senders start anew, wrap around, or tell no times at all. FFmpeg knows that an
     MPEG-TS picture is whole when the next one begins, a frame later, unless the sender tells its length
-    (``-omit_video_pes_length 0``). The name is scheme, host and port; whatever else the URI holds is in no message.
+    (``-omit_video_pes_length 0``). ``https://`` and ``rtsps://`` hide what is sent, but no certificate is checked:
+    cameras sign their own. The name is scheme, host and port; whatever else the URI holds is in no message.
     Raises SourceError if nothing answers or nothing is understood, and from ``frames`` after SILENCE_S of silence.
     """
 
