@@ -45,10 +45,14 @@ HEADLINES: dict[State, tuple[str, Colour]] = {
 
 @dataclass(frozen=True)
 class Labels:
-    """What every picture of a run says: the classes of the model, and whether the source is synthetic."""
+    """What holds for every picture of a run: the classes of the model, whether the source is synthetic, whether live.
+
+    In replay the frames wait for their result: none is stale, and the time in the recording stands in place of an age.
+    """
 
     class_names: tuple[str, ...]
     synthetic: bool = False
+    live: bool = True
 
 
 class _Type(threading.local):
@@ -75,9 +79,16 @@ def draw(frame: Frame, assessment: Assessment, style: OverlayStyle, labels: Labe
     picture[:height, :width] = frame.rgb
     picture[height:, :width] = 0
     picture[:, width:] = panel
-    if heat_is_shown(assessment, style):
+    stale = labels.live and is_stale(assessment, style)
+    heat = assessment.attention is not None and style.opacity > 0 and not stale
+    if heat:
         _blend_heat(picture, assessment, style.opacity)
-    _write_panel(picture[:, width:], unit, assessment, style, labels)
+    _write_panel(picture[:, width:], unit, assessment, heat, labels)
+    if labels.live:
+        when = f"age {assessment.age_ms:.0f} ms" + (", too old for a heat map" if stale else "")
+    else:
+        when = f"at {frame.pts_s:.2f} s"
+    _text(picture[:, width:], when, unit, MARGIN, _below(labels) + 44, 15, AMBER if stale else GREY)
     return picture
 
 
@@ -103,11 +114,6 @@ def class_label(class_name: str) -> str:
 def is_stale(assessment: Assessment, style: OverlayStyle) -> bool:
     """Whether the result came too late to lie on what the probe sees now."""
     return assessment.age_ms > 1000 * style.stale_after_s
-
-
-def heat_is_shown(assessment: Assessment, style: OverlayStyle) -> bool:
-    """A heat map is drawn if there is one, it is not stale, and the user has not hidden it."""
-    return assessment.attention is not None and style.opacity > 0 and not is_stale(assessment, style)
 
 
 @lru_cache(maxsize=1)
@@ -163,7 +169,11 @@ def _bar_top(row: int) -> int:
     return 176 + 46 * row
 
 
-def _write_panel(panel: Picture, unit: float, assessment: Assessment, style: OverlayStyle, labels: Labels) -> None:
+def _below(labels: Labels) -> int:
+    return _bar_top(len(labels.class_names)) - 6
+
+
+def _write_panel(panel: Picture, unit: float, assessment: Assessment, heat: bool, labels: Labels) -> None:
     words, colour = headline(assessment)
     _box(panel, unit, (0, 46, 5, 40), colour)
     _text(panel, words, unit, MARGIN, 75, 28, colour, weight=600)
@@ -178,15 +188,12 @@ def _write_panel(panel: Picture, unit: float, assessment: Assessment, style: Ove
             _text(panel, f"{value:.0%}", unit, PANEL_WIDTH - MARGIN, _bar_top(row) - 9, 16, WHITE, right=True)
             _box(panel, unit, (MARGIN, _bar_top(row), width * value, 10), CLASS_COLOURS.get(name, WHITE))
             _box(panel, unit, (MARGIN + (width - 2) * raw, _bar_top(row) - 2, 2, 14), WHITE)
-    below = _bar_top(len(labels.class_names)) - 6
-    if heat_is_shown(assessment, style):
+    below = _below(labels)
+    if heat:
         _text(panel, f"model attention: {assessment.attention_class}", unit, MARGIN, below, 16, WHITE)
         _heat_legend(panel, unit, below + 9)
     else:
         _text(panel, "model attention: none shown", unit, MARGIN, below, 16, GREY)
-    stale = is_stale(assessment, style)
-    age = f"age {assessment.age_ms:.0f} ms" + (", too old for a heat map" if stale else "")
-    _text(panel, age, unit, MARGIN, below + 44, 15, AMBER if stale else GREY)
 
 
 def _heat_legend(panel: Picture, unit: float, top: float) -> None:

@@ -1,7 +1,6 @@
 """The only file that knows the order of the stages, and that owns the threads."""
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -76,7 +75,7 @@ class Pipeline:
         self._source = source
         self._engine = engine
         self._session = Session(source.name, source.live, source.synthetic, engine.info, engine.spec, config)
-        self._labels = Labels(engine.spec.class_names, source.synthetic)
+        self._labels = Labels(engine.spec.class_names, source.synthetic, source.live)
         self._find_area = finder(config.scan_area)
         self._smoother = Smoother(engine.spec, config)
         self._board = Board(live=source.live, timeline_s=config.timeline_s)
@@ -226,7 +225,7 @@ class Pipeline:
         frame, assessment = judged.frame, judged.assessment
         with self._board.stages.measure("drawing", judged.times):
             view = View(
-                frame, assessment, draw(frame, assessment, self._style(), self._labels), judged.times, judged.engine
+                frame, assessment, draw(frame, assessment, self.style, self._labels), judged.times, judged.engine
             )
         self._board.drawn(frame, assessment)
         if self._on_view is not None:
@@ -239,10 +238,6 @@ class Pipeline:
             return
         self._drawn.put(view)
         self._handed_on += 1
-
-    def _style(self) -> OverlayStyle:
-        """In replay a result cannot be stale: the frames wait for it."""
-        return self.style if self._session.live else self.style.model_copy(update={"stale_after_s": math.inf})
 
     def _interrupt(self, frame: Frame, reason: str) -> None:
         """Show the last frame again, as what it is by now."""

@@ -79,6 +79,14 @@ def test_a_hidden_or_stale_heat_map_is_not_drawn(style: OverlayStyle, age_ms: fl
     np.testing.assert_array_equal(picture[:256, :256], source.rgb)
 
 
+def test_in_replay_nothing_is_stale_and_two_runs_look_the_same() -> None:
+    source = frame(256, 256)
+    recorded = Labels(LABELS.class_names, live=False)
+    soon, late = (draw(source, assessment(source, age_ms=age), OverlayStyle(), recorded) for age in (5.0, 5000.0))
+    np.testing.assert_array_equal(soon, late)
+    assert (soon[:256, :256] != source.rgb).any()
+
+
 def test_an_assessment_of_another_frame_is_not_drawn() -> None:
     with pytest.raises(ValueError, match="assessment of frame 2 must not be drawn on frame 3"):
         draw(frame(64, 64), assessment(frame(64, 64, index=2)), OverlayStyle(), LABELS)
