@@ -36,7 +36,17 @@ WHOLE_SHARE = 0.8
 """Of the frame: a larger area is a clip that is already cut, and its dark margins are tissue."""
 
 LOOK_AGAIN_S, GROWTH = 1.0, 0.05
-"""How often a detected area is looked for again, and the share by which it must have grown to be replaced."""
+"""How often the scan is looked for again, and the share by which it must have grown to be seen anew."""
+
+STRAY_SHARE, STRAY_LOOKS = 0.25, 3
+"""Share of the scan that lies outside its old place, and the looks in a row after which it has moved. On both scanners'
+screens 0.06 at most while the scan was dimmed to an eighth or all but its top was dark; every scan pasted elsewhere, a
+third of it outside, was above (154 of 154)."""
+
+GLIMPSE_PX = 480
+"""Longer side of the picture in which to look whether a scan is still in its place; 3 ms, where 1280 px take 25."""
+
+MOVED = NotAnalysed("the scan is no longer where the scan area was set: set it again")
 
 NOTHING_FOUND = NotAnalysed("no scan area: nothing like a scan is in the picture", state=State.NO_SIGNAL)
 
@@ -48,7 +58,8 @@ def finder(text: str | None) -> Finder:
     """Who decides: the user's ``text``, else the source's header, else what is seen. Raises UsageError for the text.
 
     A given area may say for which size of the picture it was drawn, ``"120,80,640,480@1280x720"``; else that is the
-    first frame's. A detected one may grow, and is looked for anew when the size changes.
+    first frame's. Where the scan leaves the place at which it was first seen, nothing is judged until it is back: the
+    screen was laid out anew. A detected area follows the scan instead.
     """
     if text is None:
         return _Detected()
@@ -66,6 +77,7 @@ class _Given:
     def __init__(self, area: ScanArea, drawn_for: str) -> None:
         self._area = area
         self._drawn_for = drawn_for
+        self._place = _Place()
 
     def __call__(self, frame: Frame, header: ScanArea | None) -> ScanArea | NotAnalysed:
         size = size_text(frame.rgb.shape[1], frame.rgb.shape[0])
@@ -73,34 +85,81 @@ class _Given:
         if size != self._drawn_for:
             reason = f"the picture is {size}, but the scan area was drawn for {self._drawn_for}: set it again"
             return NotAnalysed(reason)
-        return self._area
+        if self._place.is_due(frame):
+            self._place.look(propose(glimpse(frame.rgb)))
+        return MOVED if self._place.left else self._area
 
 
 class _Detected:
     def __init__(self) -> None:
         self._size: tuple[int, ...] | None = None
-        self._area: ScanArea | None = None
-        self._looked_s = 0.0
+        self._place = _Place()
 
     def __call__(self, frame: Frame, header: ScanArea | None) -> ScanArea | NotAnalysed:
         if header is not None:
             return header
-        if frame.rgb.shape != self._size:
-            self._size, self._area = frame.rgb.shape, None
-        if self._area is None or not 0 <= frame.pts_s - self._looked_s < LOOK_AGAIN_S:
+        if frame.rgb.shape != self._size or self._place.left:
+            self._size, self._place = frame.rgb.shape, _Place()
+        if self._place.is_due(frame):
+            self._place.look(propose(frame.rgb))
+        return NOTHING_FOUND if self._place.known is None else self._place.known
+
+
+class _Place:
+    """Where the scan was when it was first seen, grown since; and whether it was elsewhere in the last looks."""
+
+    def __init__(self) -> None:
+        self.known: ScanArea | None = None
+        self._strays = 0
+        self._looked_s: float | None = None
+
+    @property
+    def left(self) -> bool:
+        return self._strays >= STRAY_LOOKS
+
+    def is_due(self, frame: Frame) -> bool:
+        """Whether to look at this frame: every LOOK_AGAIN_S, and at each until a scan is known."""
+        due = self.known is None or self._looked_s is None or not 0 <= frame.pts_s - self._looked_s < LOOK_AGAIN_S
+        if due:
             self._looked_s = frame.pts_s
-            seen = propose(frame.rgb)
-            if seen is not None and (self._area is None or grown(self._area, seen)):
-                self._area = seen
-        return NOTHING_FOUND if self._area is None else self._area
+        return due
+
+    def look(self, seen: ScanArea | None) -> None:
+        """Take in what was seen; where nothing was, the scan is dark and may be anywhere."""
+        if seen is None:
+            return
+        if self.known is None or grown(self.known, seen):
+            self.known, self._strays = seen, 0
+        elif outside(self.known, seen) > STRAY_SHARE:
+            self._strays += 1
+        else:
+            self._strays = 0
 
 
 def grown(known: ScanArea, seen: ScanArea) -> bool:
     """Whether ``seen`` is ``known`` and at least GROWTH more: a probe in air shows the top of its scan alone."""
-    across = min(known.x_px + known.width_px, seen.x_px + seen.width_px) - max(known.x_px, seen.x_px)
-    down = min(known.y_px + known.height_px, seen.y_px + seen.height_px) - max(known.y_px, seen.y_px)
     before, after = known.width_px * known.height_px, seen.width_px * seen.height_px
-    return max(across, 0) * max(down, 0) >= 0.95 * before and after >= (1 + GROWTH) * before
+    return shared_px(known, seen) >= 0.95 * before and after >= (1 + GROWTH) * before
+
+
+def outside(known: ScanArea, seen: ScanArea) -> float:
+    """The share of ``seen`` that is not in ``known``. A scan that is dark in part, and so is seen smaller, has none."""
+    return 1 - shared_px(known, seen) / (seen.width_px * seen.height_px)
+
+
+def shared_px(one: ScanArea, other: ScanArea) -> int:
+    """How many pixels lie in both."""
+    across = min(one.x_px + one.width_px, other.x_px + other.width_px) - max(one.x_px, other.x_px)
+    down = min(one.y_px + one.height_px, other.y_px + other.height_px) - max(one.y_px, other.y_px)
+    return max(across, 0) * max(down, 0)
+
+
+def glimpse(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture, no larger than GLIMPSE_PX."""
+    shrink = GLIMPSE_PX / max(rgb.shape[:2])
+    if shrink >= 1:
+        return rgb
+    return np.asarray(cv2.resize(rgb, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:

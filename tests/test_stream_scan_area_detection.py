@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -164,6 +165,64 @@ def test_a_detected_area_grows_when_the_probe_is_put_on() -> None:
     assert isinstance(late, ScanArea)
     assert overlap(late, (truth.x_px, truth.y_px, truth.width_px, truth.height_px)) > 0.95
     assert find(Frame(3, 0, 3.0, air, "x"), None) == late
+
+
+SCREEN = (960, 1280)
+
+
+def laid_out(scan: Picture, x: int, y: int, seconds: range) -> list[Frame]:
+    """A screen with a scan, a frame each second."""
+    rgb = np.zeros((*SCREEN, 3), np.uint8)
+    rgb[y : y + scan.shape[0], x : x + scan.shape[1]] = scan
+    return [Frame(second, 0, float(second), rgb, "x") for second in seconds]
+
+
+@pytest.fixture
+def scan(shared_data: Path) -> Picture:
+    frame, _ = first(str(shared_data / "clips" / "scanner_screen_sonosite.mp4"))
+    x, y, width, height = DRAWN["scanner_screen_sonosite"]
+    return frame.rgb[y : y + height, x : x + width]
+
+
+def test_where_the_scan_leaves_the_drawn_area_nothing_is_judged_until_it_is_back(scan: Picture) -> None:
+    find = finder("100,100,336,599")
+    before = [find(frame, None) for frame in laid_out(scan, 100, 100, range(3))]
+    moved = [find(frame, None) for frame in laid_out(scan, 500, 200, range(3, 9))]
+    back = [find(frame, None) for frame in laid_out(scan, 100, 100, range(9, 11))]
+    area = ScanArea(100, 100, 336, 599, "user")
+    assert before == [area] * 3
+    refusal = moved[-1]
+    assert isinstance(refusal, NotAnalysed)
+    assert refusal.reason == "the scan is no longer where the scan area was set: set it again"
+    assert moved[:2] == [area] * 2  # one strange picture is no new layout
+    assert moved[2:] == [refusal] * 4
+    assert back == [area] * 2
+
+
+def test_a_detected_area_follows_the_scan(scan: Picture) -> None:
+    find = finder(None)
+    for frame in [*laid_out(scan, 100, 100, range(3)), *laid_out(scan, 500, 200, range(3, 9))]:
+        area = find(frame, None)
+    assert isinstance(area, ScanArea)
+    assert overlap(area, (500, 200, 336, 599)) > 0.9
+
+
+@pytest.mark.parametrize("dimmed", [0.5, 0.125, 0.0])
+@pytest.mark.parametrize("lit_rows", [0, 60, 300])
+def test_a_dark_scan_or_a_lifted_probe_is_no_new_layout(scan: Picture, dimmed: float, lit_rows: int) -> None:
+    dark = scan.copy()
+    dark[lit_rows:] = np.rint(dimmed * scan[lit_rows:]).astype(np.uint8)
+    find = finder("150,150,200,400")  # a part of the scan, as somebody wanted it
+    for frame in [*laid_out(scan, 100, 100, range(2)), *laid_out(dark, 100, 100, range(2, 12))]:
+        assert find(frame, None) == ScanArea(150, 150, 200, 400, "user")
+
+
+@pytest.mark.parametrize("clip", [*DRAWN, "breast_linear_BR001", "thyroid_linear_0002"])
+def test_no_real_clip_is_thought_to_have_moved(shared_data: Path, clip: str) -> None:
+    find = finder("0,0,100,100")
+    with open_here(str(shared_data / "clips" / f"{clip}.mp4"), live=False) as source:
+        for frame in source.frames():
+            assert isinstance(find(replace(frame, pts_s=float(frame.index)), None), ScanArea)
 
 
 @pytest.mark.parametrize("gap_px", [12, 24])
