@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -189,6 +190,39 @@ def test_the_scan_area_is_read_changed_kept_and_found_again(browser: webdriver.C
     width.send_keys("100", Keys.TAB)
     control(browser, "#keep-area").click()
     until(browser, lambda: re.search(r"^100x\d+ at .*, set$", shown(browser, "area")))
+    control(browser, "#find-area").click()
+    until(browser, lambda: "told by the source" in shown(browser, "area"))
+
+
+def test_the_scan_area_is_drawn_with_the_mouse(browser: webdriver.Chrome) -> None:
+    picture = control(browser, "#rcd-canvas")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", picture)
+    drawn, number = ".rcd-drawn", "#scan-area input[type=number]"
+    scale = picture.rect["width"] / browser.execute_script("return arguments[0].width", picture)
+
+    def at(x_px: int, y_px: int) -> tuple[int, int]:
+        """A pixel of the source's picture, from the middle of the canvas."""
+        return round(x_px * scale - picture.rect["width"] / 2), round(y_px * scale - picture.rect["height"] / 2)
+
+    def values() -> list[int]:
+        return [int(e.get_property("value") or 0) for e in browser.find_elements(By.CSS_SELECTOR, number)]
+
+    before = values()
+
+    def drag() -> ActionChains:
+        mouse = ActionChains(browser).move_to_element_with_offset(picture, *at(200, 150)).click_and_hold()
+        return mouse.move_to_element_with_offset(picture, *at(500, 450))
+
+    drag().perform()
+    assert browser.find_element(By.CSS_SELECTOR, drawn).is_displayed()
+    ActionChains(browser).send_keys(Keys.ESCAPE).release().perform()
+    assert not browser.find_element(By.CSS_SELECTOR, drawn).is_displayed()
+    assert values() == before
+    drag().release().perform()
+    assert values() == pytest.approx([200, 150, 300, 300], abs=round(1 / scale) + 1)
+    control(browser, "#keep-area").click()
+    width, height = values()[2:]
+    until(browser, lambda: shown(browser, "area").startswith(f"{width}x{height} at "))
     control(browser, "#find-area").click()
     until(browser, lambda: "told by the source" in shown(browser, "area"))
 

@@ -62,6 +62,7 @@ def build(control: Control) -> gr.Blocks:
                     start = gr.Button("Start", variant="primary", elem_id="start", min_width=80)
                     stop = gr.Button("Stop", elem_id="stop", min_width=80)
                 with gr.Accordion("Scan area", open=False, elem_id="scan-area"):
+                    gr.Markdown("Draw it on the picture, or give it in pixels; then keep it.")
                     box = [gr.Number(label=side, precision=0, minimum=0, min_width=60) for side in SIDES]
                     with gr.Row():
                         read = gr.Button("Read", min_width=60, elem_id="read-area")

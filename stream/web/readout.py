@@ -42,6 +42,7 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         "error": status.error,
         "source": status.source,
         "live": status.live,
+        "size_px": status.size_px,
         "synthetic": status.synthetic,
         "engine": engine(status.engine),
         "classes": [class_label(name) for name in status.class_names],

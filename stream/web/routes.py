@@ -24,7 +24,7 @@ STATIC = files("stream.web.static")
 
 MEDIA_TYPES = {
     "live.css": "text/css",
-    **dict.fromkeys(("picture.js", "readout.js", "stage.js", "status.js", "timeline.js"), "text/javascript"),
+    **dict.fromkeys(("area.js", "picture.js", "readout.js", "stage.js", "status.js", "timeline.js"), "text/javascript"),
 }
 """What /viewer/ serves."""
 

@@ -1,5 +1,6 @@
 // The large picture, the line above it that says what holds, and the veil over it when it is not live.
 
+import { drawArea } from "/viewer/area.js";
 import { Picture } from "/viewer/picture.js";
 import { onStatus, show } from "/viewer/status.js";
 import { drawTimeline } from "/viewer/timeline.js";
@@ -14,6 +15,7 @@ export function showStage(root) {
   });
   const timeline = root.querySelector("#rcd-timeline");
   let status = { phase: "starting" };
+  drawArea(root.querySelector(".rcd-picture"), picture.canvas, () => status.size_px);
   onStatus((latest) => {
     status = latest;
     showStrip(root, status);

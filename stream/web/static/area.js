@@ -1,0 +1,69 @@
+// A rectangle drawn on the picture becomes the four numbers of the scan area, while they are on the page.
+
+const NUMBERS = '#scan-area input[type="number"]';
+const LEAST_PX = 4; // less is a click
+
+// sizePx tells width and height of the source's picture, which the panel stands beside; or nothing.
+export function drawArea(frame, canvas, sizePx) {
+  const rectangle = document.createElement("div");
+  rectangle.className = "rcd-drawn";
+  rectangle.hidden = true;
+  frame.append(rectangle);
+  let from = null; // where the drag began, in the window
+
+  frame.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || !numbers().length || !sizePx()) return;
+    event.preventDefault(); // no selection, no dragging of the page
+    frame.setPointerCapture(event.pointerId);
+    from = [event.clientX, event.clientY];
+  });
+  frame.addEventListener("pointermove", (event) => {
+    if (from === null) return;
+    const on = frame.getBoundingClientRect();
+    const [left, top, width, height] = spanned(from, [event.clientX, event.clientY]);
+    Object.assign(rectangle.style, {
+      left: `${left - on.left}px`, top: `${top - on.top}px`, width: `${width}px`, height: `${height}px`,
+    });
+    rectangle.hidden = false;
+  });
+  frame.addEventListener("pointerup", (event) => {
+    if (from === null) return;
+    const [start, end] = [from, [event.clientX, event.clientY]].map((point) => inPicture(point, canvas, sizePx()));
+    const sides = spanned(start, end);
+    stop();
+    if (Math.min(sides[2], sides[3]) >= LEAST_PX) fill(sides);
+  });
+  frame.addEventListener("pointercancel", stop);
+  document.addEventListener("keydown", (event) => event.key === "Escape" && stop());
+
+  function stop() {
+    from = null;
+    rectangle.hidden = true;
+  }
+}
+
+function numbers() {
+  return [...document.querySelectorAll(NUMBERS)];
+}
+
+// Left, top, width and height of the box between two corners.
+function spanned([x1, y1], [x2, y2]) {
+  return [Math.min(x1, x2), Math.min(y1, y2), Math.abs(x2 - x1), Math.abs(y2 - y1)];
+}
+
+// A point of the window in pixels of the source's picture; the canvas shows it whole, with bars if it must.
+function inPicture([x, y], canvas, [width, height]) {
+  const on = canvas.getBoundingClientRect();
+  const scale = Math.min(on.width / canvas.width, on.height / canvas.height);
+  const left = on.left + (on.width - scale * canvas.width) / 2;
+  const top = on.top + (on.height - scale * canvas.height) / 2;
+  const within = (value, most) => Math.round(Math.min(Math.max(value, 0), most));
+  return [within((x - left) / scale, width), within((y - top) / scale, height)];
+}
+
+function fill(sides) {
+  numbers().forEach((input, side) => {
+    input.value = sides[side];
+    input.dispatchEvent(new Event("input", { bubbles: true })); // as if it had been typed
+  });
+}
