@@ -25,15 +25,18 @@ def write_clip(
     muxer: dict[str, str] | None = None,
     size_px: tuple[int, int] = (64, 48),
     pixels: str | None = None,
+    colours: int = 2,
 ) -> Path:
     """``frames`` pictures at ``fps``, or at ``pts`` in units of 1/fps; ``muxer`` are its options.
 
-    ``size_px`` is width and height, ``pixels`` FFmpeg's name of the pixel format.
+    ``size_px`` is width and height, ``pixels`` FFmpeg's name of the pixel format, ``colours`` what the header says of
+    them (matrix coefficients of ITU-T H.273; 2 is nothing).
     """
     width, height = size_px
     with av.open(str(path), "w", options=muxer or {}) as container:
         stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, pixels or PIXELS.get(codec, "yuv420p")
+        stream.codec_context.colorspace = colours
         container.start_encoding()
         for number in range(frames):
             image = av.VideoFrame.from_ndarray(picture(number, height, width), format="rgb24")

@@ -204,6 +204,15 @@ def test_damaged_frames_are_counted_and_not_handed_on(tmp_path: Path, name: str)
     assert frames[-1].index == 59
 
 
+def test_pictures_in_colours_that_do_not_exist_are_damaged(tmp_path: Path) -> None:
+    whole, strange = (write_clip(tmp_path / f"{n}.ts", 10, codec="mpeg2video", colours=n) for n in (2, 3))
+    whole.write_bytes(whole.read_bytes() + strange.read_bytes())
+    with FileSource(whole) as source:
+        frames = list(source.frames())
+    assert source.damaged >= 10
+    assert 5 < len(frames) == 20 - source.damaged
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", bytes(range(256)) * 20], ids=["empty", "text", "noise"])
 def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "clip.mp4"

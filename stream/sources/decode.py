@@ -31,6 +31,15 @@ class Tally:
     shown: int = 0
 
 
+@dataclass(frozen=True)
+class Arrival:
+    """When a packet arrived, monotonic ns; the time its picture tells and uint8 [H, W, 3], or no picture: damaged."""
+
+    arrived_ns: int
+    time_s: float | None = None
+    rgb: NDArray[np.uint8] | None = None
+
+
 def video_stream(container: InputContainer, name: str) -> av.VideoStream:
     """The first video stream. Raises SourceError if there is none, or if its header asks for an absurd size."""
     if not container.streams.video:
@@ -52,12 +61,12 @@ def check_size(width: int, height: int, name: str) -> None:
 
 
 def pictures(
-    container: InputContainer, stream: av.VideoStream, closed: Event, tally: Tally | None = None
-) -> Iterator[tuple[int, av.VideoFrame | None]]:
-    """Monotonic ns at which its packet arrived, and each picture, or None for one that is damaged; until ``closed``.
+    container: InputContainer, stream: av.VideoStream, name: str, closed: Event, tally: Tally | None = None
+) -> Iterator[Arrival]:
+    """What comes, also what is damaged; until ``closed``. Raises SourceError if a picture is larger than any scanner's.
 
-    A picture counts as damaged if FFmpeg had to invent part of it. What later pictures inherit from a damaged one, up
-    to the next key frame, FFmpeg does not tell.
+    A picture counts as damaged if FFmpeg had to invent part of it, or cannot tell its colours. What later pictures
+    inherit from a damaged one, up to the next key frame, FFmpeg does not tell.
     """
     for packet in _packets(container, stream, closed):
         arrived_ns = time.monotonic_ns()
@@ -65,31 +74,35 @@ def pictures(
             tally.packets += not packet.is_corrupt
             tally.shown += not packet.is_discard
         if packet.is_corrupt and stream.codec.intra_only:  # such decoders fill up what was cut off without a word
-            yield arrived_ns, None
+            yield Arrival(arrived_ns)
             continue
         try:
             found = packet.decode()
         except av.InvalidDataError:
-            yield arrived_ns, None
+            yield Arrival(arrived_ns)
             continue
         for picture in found:
-            yield arrived_ns, None if picture.is_corrupt else picture
-
-
-def to_rgb(picture: av.VideoFrame, name: str) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3]; any pixel format, 16 bits included, through FFmpeg's own conversion. Raises SourceError."""
-    check_size(picture.width, picture.height, name)  # it may change in mid-stream
-    # one thread: sharing out half a millisecond of work takes more processor time than the work itself
-    rgb = picture.to_ndarray(format="rgb24", threads=1)
-    if picture.format.name == "rgb24":  # nothing was converted: these are the device's own buffers, gone when it closes
-        return np.array(rgb, np.uint8)
-    return np.asarray(rgb, np.uint8)
+            rgb = None if picture.is_corrupt else _to_rgb(picture, name)
+            yield Arrival(arrived_ns) if rgb is None else Arrival(arrived_ns, picture.time, rgb)
 
 
 def reason(error: BaseException) -> str:
     """What FFmpeg says went wrong, without its numbers and paths."""
     said: str | None = getattr(error, "strerror", None)
     return said or str(error) or type(error).__name__
+
+
+def _to_rgb(picture: av.VideoFrame, name: str) -> NDArray[np.uint8] | None:
+    """uint8 [H, W, 3]; any pixel format, 16 bits included, through FFmpeg's own conversion. None if it refuses."""
+    check_size(picture.width, picture.height, name)  # it may change in mid-stream
+    try:
+        # one thread: sharing out half a millisecond of work takes more processor time than the work itself
+        rgb = picture.to_ndarray(format="rgb24", threads=1)
+    except av.OSError:  # colours of a kind that does not exist: damage in the header of a sequence
+        return None
+    if picture.format.name == "rgb24":  # nothing was converted: these are the device's own buffers, gone when it closes
+        return np.array(rgb, np.uint8)
+    return np.asarray(rgb, np.uint8)
 
 
 def _packets(container: InputContainer, stream: av.VideoStream, closed: Event) -> Iterator["av.Packet[av.VideoStream]"]:

@@ -12,7 +12,7 @@ from av.container import InputContainer
 
 from stream.errors import SourceError, UsageError
 from stream.sources.base import Closing, Pace
-from stream.sources.decode import LIMITS, OPEN_ERRORS, pictures, reason, to_rgb, video_stream
+from stream.sources.decode import LIMITS, OPEN_ERRORS, pictures, reason, video_stream
 from stream.sources.uri import Size, options, printable
 from stream.types import Frame, ScanArea
 
@@ -107,18 +107,18 @@ class DeviceSource(Closing):
             with self._container as container:
                 stream = container.streams.video[0]
                 stream.thread_type = "SLICE"  # whole-frame threads would add a frame of delay each
-                for arrived_ns, picture in pictures(container, stream, self._closed):
-                    if picture is None:
+                for arrival in pictures(container, stream, self.name, self._closed):
+                    if arrival.rgb is None:
                         self.damaged += 1
                         index += 1
                         continue
-                    told_s = picture.time if picture.time is not None else index * step_s
+                    told_s = arrival.time_s if arrival.time_s is not None else index * step_s
                     origin_s = told_s if origin_s is None else origin_s
                     pts_s = max(pts_s, told_s - origin_s)
-                    due_ns = self._due(arrived_ns, pts_s, pace)
+                    due_ns = self._due(arrival.arrived_ns, pts_s, pace)
                     if due_ns is None:
                         return
-                    yield Frame(index, due_ns, pts_s, to_rgb(picture, self.name), self.name)
+                    yield Frame(index, due_ns, pts_s, arrival.rgb, self.name)
                     index += 1
         except OPEN_ERRORS as error:
             if not self._closed.is_set():

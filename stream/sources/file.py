@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Self
 
 import av
+import numpy as np
 from av.container import InputContainer
+from numpy.typing import NDArray
 
 from stream.errors import SourceError
 from stream.sources.base import Closing, Pace
-from stream.sources.decode import LIMITS, OPEN_ERRORS, Tally, pictures, reason, to_rgb, video_stream
+from stream.sources.decode import LIMITS, OPEN_ERRORS, Tally, pictures, reason, video_stream
 from stream.sources.uri import options, printable
 from stream.types import Frame, ScanArea
 
@@ -66,13 +68,13 @@ class FileSource(Closing):
         index, start_s, pace = 0, 0.0, Pace(self._closed)
         while not self._closed.is_set():
             first, end_s = index, None
-            for pts_s, picture in self._pass():
-                if picture is not None:
+            for pts_s, rgb in self._pass():
+                if rgb is not None:
                     end_s = start_s + pts_s
                     if self.live and not pace.wait(end_s):
                         return
                     captured_ns = time.monotonic_ns()
-                    yield Frame(index, captured_ns, end_s, to_rgb(picture, self.name), self.name)
+                    yield Frame(index, captured_ns, end_s, rgb, self.name)
                 index += 1
             if self._closed.is_set():
                 return
@@ -82,8 +84,8 @@ class FileSource(Closing):
                 return
             start_s = end_s + self._step_s
 
-    def _pass(self) -> Iterator[tuple[float, av.VideoFrame | None]]:
-        """Seconds since the clip's first picture, and the picture, or None for a damaged one; once through the clip.
+    def _pass(self) -> Iterator[tuple[float, NDArray[np.uint8] | None]]:
+        """Once through the clip: seconds since its first picture, and the picture, uint8 [H, W, 3], or None if damaged.
 
         Raises SourceError at its end if it is shorter than its header says.
         """
@@ -94,18 +96,17 @@ class FileSource(Closing):
                 # slices add no delay; whole frames in parallel decode a replay faster
                 stream.thread_type = "SLICE" if self.live else "AUTO"
                 origin_s = start_s(stream)
-                for _, picture in pictures(container, stream, self._closed, tally):
-                    told_s = None if picture is None else picture.time
-                    if told_s is None:
+                for arrival in pictures(container, stream, self.name, self._closed, tally):
+                    if arrival.time_s is None:
                         pts_s = last_s + self._step_s
                     else:
-                        origin_s = told_s if origin_s is None else origin_s
-                        pts_s = told_s - origin_s
+                        origin_s = arrival.time_s if origin_s is None else origin_s
+                        pts_s = arrival.time_s - origin_s
                     last_s = max(0.0, pts_s, last_s)  # times that run backwards stand still
                     read += 1
-                    whole += picture is not None
-                    self.damaged += picture is None
-                    yield last_s, picture
+                    whole += arrival.rgb is not None
+                    self.damaged += arrival.rgb is None
+                    yield last_s, arrival.rgb
                 promised = promise(container, stream)
         except OPEN_ERRORS as error:
             raise SourceError(f"{self.name} broke off after {read} frames ({reason(error)}).") from error

@@ -10,7 +10,7 @@ from av.container import InputContainer
 
 from stream.errors import SourceError, UsageError
 from stream.sources.base import Closing
-from stream.sources.decode import LIMITS, OPEN_ERRORS, pictures, to_rgb, video_stream
+from stream.sources.decode import LIMITS, OPEN_ERRORS, pictures, video_stream
 from stream.sources.uri import shown
 from stream.types import Frame, ScanArea
 
@@ -99,15 +99,16 @@ class NetworkSource(Closing):
                 stream = container.streams.video[0]
                 stream.thread_type = "SLICE"  # whole-frame threads would add a frame of delay each
                 asked_ns = time.monotonic_ns()
-                for arrived_ns, picture in pictures(container, stream, self._closed):
+                for arrival in pictures(container, stream, self.name, self._closed):
+                    arrived_ns = arrival.arrived_ns
                     if arrived_ns - asked_ns > SILENCE_S * 1e9:  # FFmpeg giving up hands out its unfinished picture
                         raise SourceError(silent(self.name))
-                    if picture is None:
+                    if arrival.rgb is None:
                         self.damaged += 1
                     else:
                         first_ns = arrived_ns if first_ns is None else first_ns
                         pts_s = max((arrived_ns - first_ns) / 1e9, pts_s + LEAST_STEP_S)
-                        yield Frame(index, arrived_ns, pts_s, to_rgb(picture, self.name), self.name)
+                        yield Frame(index, arrived_ns, pts_s, arrival.rgb, self.name)
                     index += 1
                     asked_ns = time.monotonic_ns()
         except OPEN_ERRORS as error:
