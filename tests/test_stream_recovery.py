@@ -73,9 +73,12 @@ def test_a_killed_sender_is_found_again_and_nothing_grows(
         counts = pipeline.status().counts
     sender.kill()
     for name, seconds in (("NO SIGNAL after", withdrawals_s), ("recovered after", recoveries_s)):
-        print(f"{kind}: {name} p50 {np.median(seconds):.2f} s, max {max(seconds):.2f} s over {cycles} cycles")
-    print(f"{kind}: {counts}; memory {held[0][2] >> 20} MiB at first, {held[-1][2] >> 20} MiB at last")
+        p50, p95 = np.percentile(seconds, (50, 95))
+        print(f"{kind}: {name} p50 {p50:.2f} s, p95 {p95:.2f} s, max {max(seconds):.2f} s over {cycles} cycles")
     early, late = held[cycles // 4], held[-1]
+    for name, (files, threads, rss) in (("after a quarter", early), ("at last", late)):
+        print(f"{kind}: {files} files, {threads} threads, {rss >> 20} MiB {name}")
+    print(f"{kind}: {counts}")
     assert late[0] <= early[0] + 1  # a socket of the sender's may be open at the moment
     assert late[1] <= early[1] + 1
     assert late[2] - early[2] < GROWTH_BYTES

@@ -161,7 +161,7 @@ def test_a_wait_grows_from_the_first_to_the_longest(failures: int, chance: float
 
 
 def test_a_connection_that_dies_again_and_again_is_left_alone_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervised, "LONGEST_WAIT_S", 3600.0)
+    monkeypatch.setattr(supervised, "STORM_WAIT_S", 3600.0)
     monkeypatch.setattr(supervised, "wait_s", lambda failures, chance: 0.0)
     monkeypatch.setattr(supervised, "STORM", 5)
     seen: list[int] = []

@@ -29,9 +29,9 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 JITTER = 0.2
 """Share by which a wait is shortened at random: many viewers of one sender must not come back at the same moment."""
 
-STORM, STORM_S = 50, 60.0
-"""After so many recoveries in so many seconds the next attempt waits for LONGEST_WAIT_S: what opens and dies in turn is
-no recovery."""
+STORM, STORM_S, STORM_WAIT_S = 50, 60.0, 4.0
+"""After so many recoveries in so many seconds the next attempt waits for longer: what opens and dies in turn is no
+recovery. Not for LONGEST_WAIT_S: a sender that comes back from a storm is to be seen within 5 s, like any other."""
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class SupervisedSource(Closing):
             now_s = time.monotonic()
             storm = len(recoveries_s) == STORM and now_s - recoveries_s[0] < STORM_S
             recoveries_s.append(now_s)
-            self._open_again(LONGEST_WAIT_S if storm else 0.0)
+            self._open_again(STORM_WAIT_S if storm else 0.0)
 
     def close(self) -> None:
         """End ``frames``, also while it waits for the next attempt."""
