@@ -19,6 +19,7 @@ from onnx import helper, numpy_helper
 
 from engines.catalog import open_engine
 from engines.errors import EngineError
+from engines.openvino_cpu import core
 from rcdnet import glance, onnx_file
 from rcdnet.golden import Golden
 from rcdnet.preprocess import Box, place, to_pixels
@@ -126,11 +127,10 @@ def class_maps_cost(precision: str, seconds: float, weights: Path) -> Ratio:
 def compiled(graph: bytes, spec: ModelSpec, precision: str) -> ov.InferRequest:
     """A graph in OpenVINO with the settings of ``engines.openvino_cpu``, whose engine insists on class maps."""
     try:
-        core = ov.Core()
-        network = core.read_model(graph)
+        network = core().read_model(graph)
         network.reshape({0: [1, spec.height_px, spec.width_px]})
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
-        return core.compile_model(network, "CPU", settings).create_infer_request()
+        return core().compile_model(network, "CPU", settings).create_infer_request()
     except RuntimeError as error:
         raise EngineError(f"OpenVINO cannot compile the graph: {error}") from error
 

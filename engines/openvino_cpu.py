@@ -2,6 +2,7 @@
 
 import logging
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,18 @@ def fewer(most: int) -> list[int]:
     return sorted({most // 4, most // 2} - {0, 1})
 
 
+@cache
+def core() -> ov.Core:
+    """One for the process, never let go. Each gives its thread a signal stack, and takes it back on the thread that
+    lets go of it: of two that overlap, or of one let go elsewhere, a stack stays set whose memory is gone, and the next
+    Ctrl-C is a segmentation fault.
+    """
+    return ov.Core()
+
+
 def _computed() -> list[str]:
     """The precisions that this processor computes by itself, the fastest first."""
-    found = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    found = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return [precision for capability, precision in CAPABILITIES.items() if capability in found]
 
 
@@ -89,12 +99,11 @@ class OpenvinoCpu(Closing):
         except onnx_file.OnnxFileError as error:
             raise WeightsError(str(error)) from error
         self.spec: ModelSpec = spec
-        self._core = ov.Core()
         self._asked = {"INFERENCE_PRECISION_HINT": precision}
         if threads:
             self._asked["INFERENCE_NUM_THREADS"] = str(threads)
         try:
-            self._network = self._core.read_model(data)
+            self._network = core().read_model(data)
             self._network.reshape({0: [1, spec.height_px, spec.width_px]})  # a tenth faster than a free batch
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot read {weights / 'rcdnet.onnx'}: {error}") from error
@@ -105,7 +114,7 @@ class OpenvinoCpu(Closing):
         self.info = EngineInfo(
             name="openvino_cpu",
             precision=_convolution_precision(compiled),
-            device=str(self._core.get_property("CPU", "FULL_DEVICE_NAME")).strip(),
+            device=str(core().get_property("CPU", "FULL_DEVICE_NAME")).strip(),
             built_for=f"OpenVINO {ov.__version__.split('-')[0]}",
             weights_sha256=spec.weights_sha256,
             batch=BATCH,
@@ -155,7 +164,7 @@ class OpenvinoCpu(Closing):
 
     def _compiled(self, **hints: str) -> Any:
         try:
-            return self._core.compile_model(self._network, "CPU", self._asked | hints)
+            return core().compile_model(self._network, "CPU", self._asked | hints)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot compile the network: {error}") from error
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +61,19 @@ def test_a_call_is_timed(untrained: Path) -> None:
     with OpenvinoCpu(untrained, "f32", threads=1) as engine:
         assert engine.threads == 1
         assert engine.least_s(Golden.load(untrained / "golden.npz")) > 0
+
+
+@pytest.mark.parametrize("close", ["a.close(); b.close()", "on_a_thread(a.close); on_a_thread(b.close)"])
+def test_ctrl_c_is_heard_after_engines_were_closed(untrained: Path, close: str) -> None:
+    program = (
+        "import gc, os, signal, threading\n"
+        "from pathlib import Path\n"
+        "from engines.openvino_cpu import OpenvinoCpu\n"
+        "def on_a_thread(step): thread = threading.Thread(target=step); thread.start(); thread.join()\n"
+        f"a, b = (OpenvinoCpu(Path({str(untrained)!r}), 'f32') for _ in range(2))\n"
+        f"{close}; del a, b; gc.collect()\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('heard'))\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
