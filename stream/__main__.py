@@ -38,7 +38,10 @@ EngineName = Annotated[str, typer.Option("--engine", help="auto, or a name from:
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with the keys of stream/config.py")]
 Receiver = Annotated[str | None, typer.Option("--send", help="igtl://host:18944 gets every picture and its finding")]
 AreaText = Annotated[
-    str | None, typer.Option("--scan-area", help="x,y,width,height in pixels, or full; everything outside is blanked")
+    str | None,
+    typer.Option(
+        "--scan-area", help="x,y,width,height or a polygon x,y/x,y/... in pixels, or full; the rest is blanked"
+    ),
 ]
 
 

@@ -3,37 +3,22 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import UsageError
-from stream.types import Frame, NotAnalysed, ScanArea, State
+from stream.scan_detection import glimpse, joined, propose
+from stream.types import Corners, Frame, NotAnalysed, ScanArea, State
 
 FULL = "full"
 """What a user says instead of four numbers to have nothing blanked."""
 
-STEP = 6
-"""Grey levels by which a scan's darkest parts still stand out from the screen around it, after blurring."""
-
-BLUR_PX = 5
-"""Side of the box that is averaged: speckle becomes solid, and the edge moves out by less than half of it."""
-
-TEXTURE, TEXTURE_PX = 0.5, 15
-"""Mean deviation from the blurred picture, grey levels, in a box of this side: a scan has it, a shaded bar has not."""
-
-UNIFORM_SHARE = 0.6
-"""Share of the outermost pixels within STEP of their median from which that is the background; otherwise black is."""
-
-LETTER_SHARE = 0.01
-"""Of the longer side: what is thinner than this is letters, scales and callipers, and no scan."""
-
-PART_SHARE = 0.02
-"""Of the largest part's area: what lies above or below it and is larger belongs to it, beyond a part without echoes."""
-
-WHOLE_SHARE = 0.8
-"""Of the frame: a larger area is a clip that is already cut, and its dark margins are tissue."""
+BOX, CORNER = r"[0-9]{1,6}(,[0-9]{1,6}){3}", r"[0-9]{1,6},[0-9]{1,6}"
+MOST_CORNERS = 200
+"""How an area is written, and for how long."""
 
 LOOK_AGAIN_S, GROWTH = 1.0, 0.05
 """How often the scan is looked for again, and the share by which it must have grown to be seen anew."""
@@ -42,9 +27,6 @@ STRAY_SHARE, STRAY_LOOKS = 0.25, 3
 """Share of the scan that lies outside its old place, and the looks in a row after which it has moved. On both scanners'
 screens 0.06 at most while the scan was dimmed to an eighth or all but its top was dark; every scan pasted elsewhere, a
 third of it outside, was above (154 of 154)."""
-
-GLIMPSE_PX = 480
-"""Longer side of the picture in which to look whether a scan is still in its place; 3 ms, where 1280 px take 25."""
 
 MOVED = NotAnalysed("the scan is no longer where the scan area was set: set it again")
 
@@ -134,6 +116,8 @@ class _Place:
             self._strays += 1
         else:
             self._strays = 0
+            if outside(seen, self.known) <= GROWTH:  # a part of a sector has another outline
+                self.known = replace(self.known, corners=joined(self.known.corners, seen.corners))
 
 
 def grown(known: ScanArea, seen: ScanArea) -> bool:
@@ -154,56 +138,16 @@ def shared_px(one: ScanArea, other: ScanArea) -> int:
     return max(across, 0) * max(down, 0)
 
 
-def glimpse(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture, no larger than GLIMPSE_PX."""
-    shrink = GLIMPSE_PX / max(rgb.shape[:2])
-    if shrink >= 1:
-        return rgb
-    return np.asarray(cv2.resize(rgb, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
-    """Where the scan lies in a screen uint8 [H, W, 3]: the box around what is large, textured and no background.
-
-    None if nothing is; all of the frame if it is nearly that. Only boxes: the corners beside a convex probe's sector
-    are in it.
-    """
-    height, width = rgb.shape[:2]
-    raw = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    grey = np.asarray(cv2.blur(raw, (BLUR_PX, BLUR_PX)), np.uint8)
-    detail = cv2.blur(cv2.absdiff(raw, grey).astype(np.float32), (TEXTURE_PX, TEXTURE_PX))
-    lit = ((cv2.absdiff(grey, background(grey)) > STEP) & (detail > TEXTURE)).view(np.uint8)
-    side = max(3, round(LETTER_SHARE * max(height, width)))
-    solid = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
-    _, _, found, _ = cv2.connectedComponentsWithStats(solid)
-    parts = sorted(found[1:].tolist(), key=lambda part: -part[cv2.CC_STAT_AREA])
-    if not parts:
-        return None
-    x, y, across, down, largest = parts[0]
-    right, bottom = x + across, y + down
-    for left, top, across, down, area in parts[1:]:
-        beside = across - max(0, min(right, left + across) - max(x, left))
-        if area >= PART_SHARE * largest and beside <= 0.2 * across:
-            x, y, right, bottom = min(x, left), min(y, top), max(right, left + across), max(bottom, top + down)
-    if (right - x) * (bottom - y) >= WHOLE_SHARE * width * height:
-        return ScanArea(0, 0, width, height, "full")
-    edge = BLUR_PX // 2  # by which the blur let the scan spill into the background
-    x, y = x + edge * (x > 0), y + edge * (y > 0)
-    right, bottom = right - edge * (right < width), bottom - edge * (bottom < height)
-    return ScanArea(x, y, right - x, bottom - y, "detected")
-
-
-def background(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The brightness of the screen around the scan, as an array of the shape of ``grey``, uint8 [H, W]."""
-    ring = np.concatenate([grey[:4].ravel(), grey[-4:].ravel(), grey[:, :4].ravel(), grey[:, -4:].ravel()])
-    median = np.uint8(np.median(ring))
-    uniform = np.mean(cv2.absdiff(ring, np.full_like(ring, median)) <= STEP) >= UNIFORM_SHARE
-    return np.full_like(grey, median if uniform else 0)
-
-
 def text_of(area: ScanArea, size_px: tuple[int, int]) -> str:
     """What ``finder`` reads: the area, and the width and height of the picture that it was drawn for."""
-    return f"{area.x_px},{area.y_px},{area.width_px},{area.height_px}@{size_text(*size_px)}"
+    box = ",".join(str(side) for side in sides(area))
+    polygon = "/".join(f"{x},{y}" for x, y in area.corners)
+    return f"{polygon or box}@{size_text(*size_px)}"
+
+
+def sides(area: ScanArea) -> tuple[int, int, int, int]:
+    """Of its box: x, y, width and height in pixels."""
+    return area.x_px, area.y_px, area.width_px, area.height_px
 
 
 def size_text(width_px: int, height_px: int) -> str:
@@ -212,14 +156,19 @@ def size_text(width_px: int, height_px: int) -> str:
 
 
 def parse_scan_area(text: str) -> ScanArea:
-    """``"x,y,width,height"`` in pixels. Raises UsageError for anything else."""
-    parts = [part.strip() for part in text.split(",")]
-    if len(parts) == 4 and all(part.isascii() and part.isdecimal() and len(part) <= 6 for part in parts):
-        x, y, width, height = (int(part) for part in parts)
+    """``"x,y,width,height"`` or a polygon ``"x,y/x,y/x,y"``, in pixels. Raises UsageError for anything else."""
+    parts = re.sub(r"\s*([,/])\s*", r"\1", text.strip()).split("/")
+    if re.fullmatch(BOX, parts[0]) and len(parts) == 1:
+        x, y, width, height = (int(number) for number in parts[0].split(","))
         if width and height:
             return ScanArea(x, y, width, height, "user")
+    if 3 <= len(parts) <= MOST_CORNERS and all(re.fullmatch(CORNER, part) for part in parts):
+        corners = tuple((int(x), int(y)) for x, y in (part.split(",") for part in parts))
+        (left, top), (right, bottom) = np.min(corners, axis=0).tolist(), np.max(corners, axis=0).tolist()
+        return ScanArea(left, top, right - left + 1, bottom - top + 1, "user", corners)
     raise UsageError(
-        f"scan area {text[:40]!r} makes no sense. Expected x,y,width,height in pixels, like 120,80,640,480, or {FULL}."
+        f"scan area {text[:40]!r} makes no sense. Expected x,y,width,height in pixels, like 120,80,640,480, a polygon "
+        f"of corners, like 300,80/460,80/640,480/120,480, or {FULL}."
     )
 
 
@@ -230,14 +179,29 @@ def full_frame(frame: Frame) -> ScanArea:
 
 
 def blank_outside(frame: Frame, area: ScanArea | None) -> Frame:
-    """The frame with every pixel outside ``area`` black, or all of them; the same object if nothing lies outside."""
+    """The frame with every pixel outside ``area`` black, or all of them; the same object if nothing lies outside.
+
+    A polygon's own edge is inside.
+    """
     if area is None:
         return replace(frame, rgb=np.zeros_like(frame.rgb))
     height, width = frame.rgb.shape[:2]
     right, bottom = area.x_px + area.width_px, area.y_px + area.height_px
-    if area.x_px == 0 and area.y_px == 0 and right >= width and bottom >= height:
+    if area.x_px == 0 and area.y_px == 0 and right >= width and bottom >= height and not area.corners:
         return frame
     rgb = np.zeros_like(frame.rgb)
     inside = np.s_[area.y_px : bottom, area.x_px : right]
-    rgb[inside] = frame.rgb[inside]
+    if area.corners:
+        mask = _polygon(area.corners, height, width)
+        cv2.copyTo(frame.rgb[inside], mask[inside], rgb[inside])
+    else:
+        rgb[inside] = frame.rgb[inside]
     return replace(frame, rgb=rgb)
+
+
+@lru_cache(maxsize=4)
+def _polygon(corners: Corners, height: int, width: int) -> NDArray[np.uint8]:
+    """255 inside, 0 outside; the same for every frame of a stream."""
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [np.array(corners)], 255)
+    return mask

@@ -41,15 +41,24 @@ class Frame:
         self.rgb.setflags(write=False)
 
 
+Corners = tuple[tuple[int, int], ...]
+"""Of a polygon, each (x, y) in pixels."""
+
+
 @dataclass(frozen=True)
 class ScanArea:
-    """Where the ultrasound picture lies in the screen: columns x..x+width, rows y..y+height (half-open)."""
+    """Where the ultrasound picture lies in the screen: columns x..x+width, rows y..y+height (half-open).
+
+    ``corners`` in pixels of the screen are those of the polygon in this box beyond which nothing is scan, as beside a
+    convex probe's sector; empty if the scan fills its box.
+    """
 
     x_px: int
     y_px: int
     width_px: int
     height_px: int
     origin: Literal["user", "header", "detected", "full"]
+    corners: Corners = ()
 
     def __post_init__(self) -> None:
         if self.x_px < 0 or self.y_px < 0 or self.width_px < 1 or self.height_px < 1:

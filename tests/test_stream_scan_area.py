@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.errors import UsageError
-from stream.scan_area import blank_outside, full_frame, parse_scan_area
+from stream.scan_area import blank_outside, full_frame, parse_scan_area, text_of
 from stream.types import Frame, ScanArea
 
 
@@ -20,7 +20,11 @@ def test_a_scan_area_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1,2,3", "1,2,3,4,5", "a,b,c,d", "-1,0,10,10", "0,0,0,10", "1.5,0,9,9", "٣,0,9,9"]
+    "text",
+    [
+        *("", "1,2,3", "1,2,3,4,5", "a,b,c,d", "-1,0,10,10", "0,0,0,10", "1.5,0,9,9", "٣,0,9,9", "1 2,3,4,5"),
+        *("1,2/3,4", "1,2/3,4/5", "1,2/3,4/5,6/", "1,2/3,4/5,x", "/".join(["1,2"] * 201)),
+    ],
 )
 def test_nonsense_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError, match="Expected x,y,width,height"):
@@ -42,6 +46,28 @@ def test_pixels_outside_are_black_and_those_inside_are_kept(
     inside &= (rows >= corner[1]) & (rows < corner[1] + extent[1])
     assert np.array_equal(blanked.rgb, np.where(inside[..., None], frame.rgb, 0))
     assert (blanked.index, blanked.pts_s) == (frame.index, frame.pts_s)
+
+
+def test_a_polygon_is_read_with_the_box_around_it() -> None:
+    corners = ((30, 8), (46, 8), (64, 48), (12, 48))
+    area = parse_scan_area("30,8 / 46,8/64,48/12,48")
+    assert area == ScanArea(12, 8, 53, 41, "user", corners)
+    assert parse_scan_area(text_of(area, (80, 60)).partition("@")[0]) == area
+
+
+@given(
+    corners=st.lists(st.tuples(st.integers(0, 59), st.integers(0, 39)), min_size=3, max_size=3, unique=True),
+)
+def test_a_triangle_is_kept_to_the_pixel(corners: list[tuple[int, int]]) -> None:
+    frame, size = picture(40, 60), (40, 60)
+    kept = blank_outside(frame, parse_scan_area("/".join(f"{x},{y}" for x, y in corners))).rgb.any(axis=2)
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    within = []  # pixels from each side, with one sign inside
+    for (x1, y1), (x2, y2) in zip(corners, corners[1:] + corners[:1], strict=True):
+        within.append(((x2 - x1) * (rows - y1) - (y2 - y1) * (columns - x1)) / np.hypot(x2 - x1, y2 - y1))
+    depth = np.maximum(np.min(within, axis=0), -np.max(within, axis=0))
+    assert kept[depth > 1].all()
+    assert not kept[depth < -1].any()
 
 
 def test_the_full_frame_is_not_copied() -> None:

@@ -9,13 +9,16 @@ import av
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from benchmarks.workload import make_clip
 from stream.__main__ import app
 from stream.errors import UsageError
-from stream.scan_area import finder, propose, text_of
+from stream.scan_area import blank_outside, finder, text_of
+from stream.scan_detection import propose
 from stream.sources import open_here
 from stream.types import Frame, NotAnalysed, ScanArea
 
@@ -72,7 +75,9 @@ def replayed(tmp_path: Path) -> Callable[[Path], tuple[list[Picture], list[Pictu
         """The clip's frames, and the part of ``annotated.mp4`` that shows them."""
         result = CliRunner().invoke(app, ["replay", str(clip), "--out", str(tmp_path / "out"), "--engine", "fake"])
         assert result.exit_code == 0, result.output
-        before, after = pictures(clip), pictures(tmp_path / "out" / "annotated.mp4")
+        with open_here(str(clip), live=False) as source:
+            before = [frame.rgb for frame in source.frames()]
+        after = pictures(tmp_path / "out" / "annotated.mp4")
         height, width = before[0].shape[:2]
         return before, [picture[:height, :width] for picture in after]
 
@@ -82,7 +87,10 @@ def replayed(tmp_path: Path) -> Callable[[Path], tuple[list[Picture], list[Pictu
 @pytest.mark.parametrize("clip", DRAWN)
 def test_the_scan_is_found_in_a_scanner_s_screen(shared_data: Path, clip: str) -> None:
     frame, _ = first(str(shared_data / "clips" / f"{clip}.mp4"))
-    assert overlap(propose(frame.rgb), DRAWN[clip]) >= 0.9
+    found = propose(frame.rgb)
+    assert overlap(found, DRAWN[clip]) >= 0.9
+    assert found is not None
+    assert not found.corners  # both are of linear probes
 
 
 @pytest.mark.parametrize("query", ["seed=1", "seed=5&size=640x480", "seed=9&size=1920x1080"])
@@ -205,6 +213,82 @@ def test_a_detected_area_follows_the_scan(scan: Picture) -> None:
         area = find(frame, None)
     assert isinstance(area, ScanArea)
     assert overlap(area, (500, 200, 336, 599)) > 0.9
+
+
+def sector(scan: Picture, *, half_deg: float, radius: float) -> tuple[Picture, NDArray[np.bool_]]:
+    """A linear probe's scan bent as a convex probe of this radius, in depths, would show it; and where it then lies."""
+    height, width = SCREEN
+    depth, half = 600.0, np.radians(half_deg)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    right, down = columns - width / 2, rows - 150 + radius * depth * np.cos(half)
+    far, angle = np.hypot(right, down) - radius * depth, np.arctan2(right, down)
+    truth = (np.abs(angle) <= half) & (far >= 0) & (far <= depth)
+    u = (angle / half + 1) / 2 * (scan.shape[1] - 1)
+    v = far / depth * (scan.shape[0] - 1)
+    bent = cv2.remap(scan, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR)
+    return np.where(truth[..., None], bent, 0).astype(np.uint8), truth
+
+
+def within(area: ScanArea | None) -> NDArray[np.bool_]:
+    """What is not blanked."""
+    white = Frame(0, 0, 0.0, np.full((*SCREEN, 3), 255, np.uint8), "x")
+    return blank_outside(white, area).rgb[..., 0] > 0
+
+
+@pytest.fixture
+def breast(shared_data: Path) -> Picture:
+    frame, _ = first(str(shared_data / "clips" / "breast_linear_BR001.mp4"))
+    return frame.rgb
+
+
+SECTORS = [{"half_deg": 35, "radius": 0.5}, {"half_deg": 45, "radius": 0.05}, {"half_deg": 10, "radius": 2.5}]
+"""A convex probe, a phased array, and a linear probe with its beams steered apart."""
+
+
+@pytest.mark.parametrize("shape", SECTORS)
+def test_a_sector_is_found_without_the_corners_of_its_box(breast: Picture, shape: dict[str, float]) -> None:
+    rgb, truth = sector(breast, **shape)
+    found = within(propose(rgb))
+    assert np.count_nonzero(found & truth) / np.count_nonzero(found | truth) >= 0.9
+
+
+def test_a_name_beside_a_sector_is_in_no_output(
+    tmp_path: Path, breast: Picture, replayed: Callable[[Path], tuple[list[Picture], list[Picture]]]
+) -> None:
+    rgb, truth = sector(breast, **SECTORS[0])
+    for line, text in enumerate(("DOE, JANE", "1970-01-01", "ID 12345")):
+        for x in (200, 940):  # in the box, 20 pixels and more from the scan
+            cv2.putText(rgb, text, (x, 180 + 30 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (230, 230, 230), 2)
+    (tmp_path / "stills").mkdir()
+    cv2.imwrite(str(tmp_path / "stills" / "1.png"), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    _, (shown,) = replayed(tmp_path / "stills")
+    assert "DOE, JANE" in read(rgb)
+    near = cv2.dilate(truth.astype(np.uint8), np.ones((2 * RINGING_PX + 1,) * 2, np.uint8)) > 0
+    assert shown[~near].max() <= 16
+
+
+def test_what_was_once_scan_of_a_sector_stays_so(breast: Picture) -> None:
+    bright, _ = sector(breast, **SECTORS[0])
+    dark = bright.copy()
+    dark[600:, :450] = dark[600:, -450:] = 0
+    find, areas = finder(None), []
+    for second, rgb in enumerate((dark, bright, dark)):
+        area = find(Frame(second, 0, 2.0 * second, rgb, "x"), None)
+        assert isinstance(area, ScanArea)
+        areas.append(within(area))
+    assert areas[0].sum() < areas[1].sum()
+    assert np.array_equal(areas[1], areas[2])
+
+
+@given(size=st.tuples(st.integers(1, 90), st.integers(1, 90)), seed=st.integers(0, 99), zoom=st.integers(1, 40))
+def test_any_picture_gives_an_area_in_it_or_none(size: tuple[int, int], seed: int, zoom: int) -> None:
+    grey = np.random.default_rng(seed).integers(0, 256, size, np.uint8) // zoom
+    found = propose(np.repeat(grey[..., None], 3, axis=2))
+    if found is not None:
+        assert found.x_px + found.width_px <= size[1]
+        assert found.y_px + found.height_px <= size[0]
+        assert all(found.x_px <= x < found.x_px + found.width_px for x, _ in found.corners)
+        assert all(found.y_px <= y < found.y_px + found.height_px for _, y in found.corners)
 
 
 @pytest.mark.parametrize("dimmed", [0.5, 0.125, 0.0])

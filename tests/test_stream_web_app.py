@@ -13,6 +13,8 @@ from starlette.websockets import WebSocketDisconnect
 from engines.errors import EngineError
 from stream.config import StreamConfig
 from stream.errors import StreamError, UsageError
+from stream.presets import Presets
+from stream.scan_area import parse_scan_area
 from stream.types import RESEARCH_NOTICE
 from stream.web.app import create_app, listen
 from stream.web.control import Control
@@ -66,6 +68,16 @@ def test_a_screen_that_does_not_answer_gets_no_second_picture(control: Control, 
         silent.send_text("passed")
         (second,) = struct.unpack_from("<I", silent.receive_bytes())
     assert first < shown[-2] <= second
+
+
+def test_to_keep_the_box_of_a_sector_keeps_the_sector() -> None:
+    corners, presets = "80,40/200,40/260,200/20,200", Presets()
+    with Control(StreamConfig(scan_area=corners), PHANTOM, "fake", presets=presets) as control:
+        control.start()
+        with TestClient(create_app(control), base_url=ADDRESS).websocket_connect(SOCKET) as socket_:
+            socket_.receive_bytes()
+        control.keep_scan_area(parse_scan_area("20,40,241,161"))
+    assert presets.get(PHANTOM) == f"{corners}@320x240"
 
 
 def test_mjpeg_is_one_jpeg_a_part(control: Control) -> None:

@@ -82,7 +82,8 @@ class IsolatedSource(Closing):
         self.name = printable(facts["name"])
         self.fps: float | None = facts["fps"]
         self.synthetic, self.still = bool(facts["synthetic"]), bool(facts["still"])
-        self.scan_area = None if facts["scan_area"] is None else ScanArea(**facts["scan_area"])
+        area = facts["scan_area"]
+        self.scan_area = None if area is None else ScanArea(**area | {"corners": ()})  # which no header tells
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``. Can be called once; ends the child with it."""

@@ -14,7 +14,7 @@ from stream.config import StreamConfig
 from stream.errors import UsageError
 from stream.pipeline import Pipeline
 from stream.presets import Presets
-from stream.scan_area import text_of
+from stream.scan_area import sides, text_of
 from stream.sinks.base import Sink
 from stream.sources import open_source
 from stream.sources.device import devices
@@ -118,12 +118,16 @@ class Control:
     def keep_scan_area(self, area: ScanArea | None) -> None:
         """Start anew with this area, now and whenever this source runs again; None looks for it again each time.
 
+        A box around the sector that is analysed now means that sector.
         Raises UsageError if nothing has been seen of the source yet, and as ``start`` does.
         """
         pipeline = self._now.pipeline
         size_px = None if pipeline is None else pipeline.status().size_px
         if size_px is None:
             raise UsageError("nothing has been seen of the source yet. Start it first.")
+        seen = self.scan_area()
+        if area is not None and seen is not None and sides(area) == sides(seen):
+            area = seen
         try:
             self._presets.keep(self._now.source_uri, None if area is None else text_of(area, size_px))
         except OSError as error:

@@ -85,7 +85,8 @@ def area_text(area: ScanArea | None) -> str:
     """Where it lies, in pixels, and who says so."""
     if area is None:
         return "none"
-    return f"{area.width_px}x{area.height_px} at {area.x_px},{area.y_px}, {ORIGINS[area.origin]}"
+    sector = " sector" if area.corners else ""
+    return f"{area.width_px}x{area.height_px}{sector} at {area.x_px},{area.y_px}, {ORIGINS[area.origin]}"
 
 
 def count_rows(status: Status, not_shown: int) -> list[dict[str, Any]]:
