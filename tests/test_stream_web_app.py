@@ -80,6 +80,16 @@ def test_to_keep_the_box_of_a_sector_keeps_the_sector() -> None:
     assert presets.get(PHANTOM) == f"{corners}@320x240"
 
 
+def test_the_sketch_is_a_small_picture_once_there_is_one(control: Control, client: TestClient) -> None:
+    assert client.get("/sketch.png").status_code == 404
+    control.start()
+    with client.websocket_connect(SOCKET) as socket_:
+        socket_.receive_bytes()
+    answer = client.get("/sketch.png")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR).shape == (36, 48, 3)
+
+
 def test_mjpeg_is_one_jpeg_a_part(control: Control) -> None:
     async def first_parts() -> list[bytes]:
         parts = mjpeg_parts(control.broadcast)
