@@ -96,8 +96,7 @@ class Pipeline:
         self._captured: Handover[Frame] = LatestFrame() if source.live else EveryFrame(max(4, self._batch))
         self._judged: Handover[Judged] = LatestFrame() if source.live else EveryFrame()
         self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD + 1) if source.live else EveryFrame()
-        self._sketched_ns = -1 << 62
-        self._damaged = self._handed_on = self._recorded = 0
+        self._damaged = self._handed_on = self._recorded = self._sketch_due_ns = 0
         self._stopping = Event()
         self._finished = Event()
         self._starting = Lock()
@@ -203,11 +202,9 @@ class Pipeline:
     def _look(self, frame: Frame) -> tuple[Frame, ScanArea | None, NotAnalysed | None]:
         """The frame, blank outside its scan area, and why it must not be judged."""
         found = self._find_area(frame, self._source.scan_area)
-        if self._session.live and not 0 <= frame.captured_ns - self._sketched_ns < SKETCH_S * 1e9:
-            self.sketch, self._sketched_ns = (
-                sketch(frame, found if isinstance(found, ScanArea) else None),
-                frame.captured_ns,
-            )
+        if self._session.live and frame.captured_ns >= self._sketch_due_ns:
+            self.sketch = sketch(frame, found if isinstance(found, ScanArea) else None)
+            self._sketch_due_ns = frame.captured_ns + round(SKETCH_S * 1e9)
         if isinstance(found, NotAnalysed):
             return blank_outside(frame, None), None, found
         frame = blank_outside(frame, found)
