@@ -52,6 +52,29 @@ def test_a_test_pattern_is_refused_at_once(number: int) -> None:
     assert verdicts([gates.patterns()[number]]) != [None]
 
 
+def scan_of(uri: str) -> Picture:
+    with open_here(uri, live=False) as source:
+        frame, area = next(source.frames()), source.scan_area
+    if area is None:
+        return frame.rgb
+    return frame.rgb[area.y_px : area.y_px + area.height_px, area.x_px : area.x_px + area.width_px]
+
+
+@pytest.mark.parametrize("divider_px", [0, 2])
+def test_two_pictures_that_touch_are_refused(shared_data: Path, divider_px: int) -> None:
+    clips = ("breast_linear_BR001", "thyroid_linear_0002")
+    pair = gates.side_by_side(*(scan_of(str(shared_data / "clips" / f"{clip}.mp4")) for clip in clips), 0.0).copy()
+    middle = pair.shape[1] // 2
+    pair[:, middle : middle + divider_px] = 200
+    assert verdicts([pair]) == [signal.TWO_PICTURES]
+
+
+def test_a_calliper_s_line_down_the_middle_is_no_second_picture(shared_data: Path) -> None:
+    scan = scan_of(str(shared_data / "clips" / "breast_linear_BR001.mp4")).copy()
+    scan[:, scan.shape[1] // 2 : scan.shape[1] // 2 + 2] = 220
+    assert verdicts([scan]) == [None]
+
+
 def test_a_black_screen_is_no_signal() -> None:
     (refusal,) = verdicts([np.zeros((48, 64, 3), np.uint8)])
     assert refusal is not None
