@@ -47,7 +47,9 @@ AreaText = Annotated[
 
 @app.command()
 def run(
-    source: Annotated[str, typer.Option(help="clip, image folder, v4l2:/dev/video0, lavfi:..., phantom:")] = "phantom:",
+    source: Annotated[
+        str, typer.Option(help="clip, image folder, v4l2:/dev/video0, dshow:video=NAME, phantom:")
+    ] = "phantom:",
     engine: EngineName = "auto",
     config: ConfigFile = None,
     host: Annotated[str, typer.Option(help="address to serve on; 0.0.0.0 opens the page to the network")] = "127.0.0.1",

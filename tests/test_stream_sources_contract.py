@@ -105,7 +105,7 @@ MADE = {
     "igtl": igtlink,
 }
 
-COVERED_BY = {"v4l2": "tests/v4l2", "udp": "tcp", "srt": "tcp"}
+COVERED_BY = {"v4l2": "tests/v4l2", "dshow": "v4l2", "avfoundation": "v4l2", "udp": "tcp", "srt": "tcp"}
 """Kinds that the suite leaves to another one of the same code, or to a machine that has what they need."""
 
 

@@ -1,12 +1,15 @@
 """Capture devices: everything that can be shown without a card, the rest through FFmpeg's own test sources."""
 
+import sys
 from pathlib import Path
 
+import av
 import pytest
 
 from stream.errors import SourceError, UsageError
 from stream.sources import open_source
-from stream.sources.device import DeviceSource, LavfiSource, devices
+from stream.sources.device import AvfoundationSource, DeviceSource, DshowSource, LavfiSource, devices, tells
+from stream.sources.uri import split
 
 
 def test_a_missing_device_is_told_with_the_mend() -> None:
@@ -28,6 +31,12 @@ def test_what_is_no_capture_device_is_refused() -> None:
         ("v4l2:/dev/null?format=a:b", "option format='a:b'.*like mjpeg"),
         ("v4l2:/dev/null?colour=1", "unknown option 'colour'. Accepted: size, fps, format"),
         ("lavfi:", "names no filter graph"),
+        ("dshow:", "names no device. Expected dshow:video=NAME"),
+        ("dshow:Cam", "names no device. Expected dshow:video=NAME"),
+        ("dshow:video=?size=640x480", "names no device"),
+        ("dshow:video=Cam:audio=Mic", "takes what follows a colon for a sound device"),
+        ("avfoundation:", "names no device. Expected avfoundation:NAME"),
+        ("avfoundation:0:1", "takes what follows a colon for a sound device"),
     ],
 )
 def test_nonsense_is_refused_before_anything_is_opened(uri: str, says: str) -> None:
@@ -62,6 +71,54 @@ class Resized(DeviceSource):
 def test_another_size_than_the_one_asked_for_is_told() -> None:
     with pytest.raises(SourceError, match="delivers 320x240, not the 640x480 asked for"):
         Resized("testsrc2=size=320x240", (640, 480))
+
+
+@pytest.mark.parametrize("uri", ["dshow:video=Cam", "avfoundation:0"])
+@pytest.mark.skipif(sys.platform != "linux", reason="Windows and macOS have one of them")
+def test_an_input_of_another_system_is_refused(uri: str) -> None:
+    with pytest.raises(UsageError, match=r"has no such input on this system.*python -m stream devices"):
+        open_source(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "name", "options"),
+    [
+        ("dshow:video=Cam Link 4K", "video=Cam Link 4K", {}),
+        (
+            "dshow:video=Cam Link 4K?size=640x480&fps=30&format=yuyv422",
+            "video=Cam Link 4K",
+            {"video_size": "640x480", "framerate": "30", "pixel_format": "yuyv422"},
+        ),
+        (r"dshow:video=@pnp_\\?\usb#vid_04&pid_06{a}\global", r"video=@pnp_\\?\usb#vid_04&pid_06{a}\global", {}),
+        (r"dshow:video=@pnp_\\?\usb#a&b?fps=60", r"video=@pnp_\\?\usb#a&b", {"framerate": "60"}),
+        ("avfoundation:0?size=640x480&fps=29.97", "0", {"video_size": "640x480", "framerate": "29.97"}),
+        ("avfoundation:What? A card?format=nv12", "What? A card", {"pixel_format": "nv12"}),
+    ],
+)  # fmt: skip
+def test_name_and_options_reach_ffmpeg(
+    monkeypatch: pytest.MonkeyPatch, uri: str, name: str, options: dict[str, str]
+) -> None:
+    """As far as that can be seen here: FFmpeg itself is given a test source under the other system's name."""
+    seen = {}
+
+    def instead(file, format, options, timeout):
+        seen.update(file=file, format=format, options=options)
+        return opens("testsrc2=size=640x480", format="lavfi")
+
+    opens = av.open
+    monkeypatch.setattr("stream.sources.device.known", lambda kind: True)
+    monkeypatch.setattr(av, "open", instead)
+    scheme, target, query = split(uri)
+    with {"dshow": DshowSource, "avfoundation": AvfoundationSource}[scheme].open(target, query, None, False) as source:
+        assert next(source.frames()).rgb.shape == (480, 640, 3)
+    assert (seen["format"], seen["file"]) == (scheme, name)
+    assert seen["options"].items() >= options.items()
+    assert seen["options"].keys() - options.keys() == {"fflags", "max_pixels"}
+
+
+def test_a_card_on_macos_is_listed_by_its_name_only_where_that_finds_it() -> None:
+    titles = ["FaceTime HD Camera", "Cam", "Cam Link", "4K Card", "A: B", "Twin", "Twin", "default"]
+    assert [title for title in titles if tells(title, titles)] == ["FaceTime HD Camera", "Cam Link"]
 
 
 def test_devices_are_listed_in_order_with_their_names(tmp_path: Path) -> None:

@@ -17,13 +17,15 @@ SOURCES = {
     "metaimage": "stream.sources.metaimage:MetaImageSource",
     "faults": "stream.sources.faults:FaultySource",
     "v4l2": "stream.sources.device:DeviceSource",
+    "dshow": "stream.sources.device:DshowSource",
+    "avfoundation": "stream.sources.device:AvfoundationSource",
     "lavfi": "stream.sources.device:LavfiSource",
     "phantom": "stream.sources.phantom:PhantomSource",
     "igtl": "stream.sources.igtlink:IgtlinkSource",
 } | dict.fromkeys(sorted(ADDRESSES - {"igtl"}), "stream.sources.network:NetworkSource")
 """Scheme of the URI -> module:Class. ``file`` and ``images`` are also what a plain path becomes."""
 
-COMES_AND_GOES = ADDRESSES | {"v4l2"}
+COMES_AND_GOES = ADDRESSES | {"avfoundation", "dshow", "v4l2"}
 """Kinds of SOURCES that can be unplugged or lost, and come back."""
 
 ON_DISK = frozenset({"dicom", "file", "images", "metaimage"})

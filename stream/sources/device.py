@@ -1,4 +1,4 @@
-"""What FFmpeg captures in real time: a V4L2 device, or a lavfi test source through the same code."""
+"""What FFmpeg captures in real time: a V4L2, DirectShow or AVFoundation device, or a lavfi test source."""
 
 import errno
 import time
@@ -50,6 +50,8 @@ class DeviceSource(Closing):
     """
 
     FORMAT: ClassVar[str] = "v4l2"
+    PIXEL_FORMAT: ClassVar[str] = "input_format"
+    """What FFmpeg calls the option ``format`` of this kind."""
     synthetic = False
     scan_area: ScanArea | None = None
 
@@ -69,7 +71,7 @@ class DeviceSource(Closing):
         wanted = {
             "video_size": None if size_px is None else f"{size_px[0]}x{size_px[1]}",
             "framerate": None if fps is None else f"{fps:g}",
-            "input_format": pixel_format,
+            self.PIXEL_FORMAT: pixel_format,
         }
         asked = {key: value for key, value in wanted.items() if value is not None}
         self._container = self._connect(target, asked)
@@ -136,7 +138,7 @@ class DeviceSource(Closing):
         return printable(target)
 
     def _connect(self, target: str, asked: dict[str, str]) -> InputContainer:
-        if not Path(target).exists():
+        if not self._attached(target):
             raise SourceError(f"{printable(target)} is not there. {LIST}")
         try:
             return av.open(target, format=self.FORMAT, options=NONBLOCK | LIMITS | asked, timeout=OPEN_TIMEOUT_S)
@@ -144,9 +146,55 @@ class DeviceSource(Closing):
             mend = MENDS.get(getattr(error, "errno", 0) or 0, LIST)
             raise SourceError(f"{printable(target)} cannot be opened ({reason(error)}). {mend}") from error
 
+    def _attached(self, target: str) -> bool:
+        """False if it is known not to be there."""
+        return Path(target).exists()
+
     def _due(self, arrived_ns: int, pts_s: float, pace: Pace) -> int | None:
         """When the frame was captured, monotonic ns; None if the source was closed. A device sets the pace itself."""
         return arrived_ns
+
+
+class NamedDevice(DeviceSource):
+    """A device that has a name and no path. Written by FFmpeg's documentation, not yet run on Windows or macOS."""
+
+    PIXEL_FORMAT: ClassVar[str] = "pixel_format"
+    PREFIX: ClassVar[str] = ""
+    """What FFmpeg wants before the name."""
+
+    @classmethod
+    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
+        """See ``stream.sources.open_source``. A name may hold ``?`` and ``=``; after the last ``?`` come options, if a
+        ``=`` does.
+        """
+        whole = f"{target}?{query}" if query else target
+        name, mark, asked = whole.rpartition("?")
+        if not mark or "=" not in asked:
+            name, asked = whole, ""
+        kind = cls.FORMAT
+        if not name.startswith(cls.PREFIX) or not name.removeprefix(cls.PREFIX):
+            raise UsageError(f"{kind}: names no device. Expected {kind}:{cls.PREFIX}NAME. {LIST}")
+        if ":" in name:
+            raise UsageError(f"{kind}: FFmpeg takes what follows a colon for a sound device. {LIST}")
+        if not known(kind):
+            raise UsageError(f"{kind}: PyAV's FFmpeg has no such input on this system. {LIST}")
+        return super().open(name, asked, live, loop)
+
+    def _attached(self, target: str) -> bool:
+        return True  # whoever opens it will tell
+
+
+class DshowSource(NamedDevice):
+    """A card on Windows, ``dshow:video=NAME?size=1920x1080&fps=60&format=yuyv422``; the format is one of pixels."""
+
+    FORMAT = "dshow"
+    PREFIX = "video="
+
+
+class AvfoundationSource(NamedDevice):
+    """A card on macOS by name or number, ``avfoundation:0?size=1920x1080&fps=60``."""
+
+    FORMAT = "avfoundation"
 
 
 class LavfiSource(DeviceSource):
@@ -186,10 +234,45 @@ class LavfiSource(DeviceSource):
 
 
 def devices(sysfs: Path = SYSFS, by_id: Path = BY_ID) -> dict[str, str]:
-    """URI -> name of every capture device that the kernel knows, in order; empty where there is none.
+    """URI -> name of every capture device of this machine, in order; empty where there is none.
 
-    The URI is by the card's own path where there is one: its number changes when it is plugged in again.
+    The URI is what stays when a card is plugged in again, where there is such a thing: its number changes.
     """
+    dshow = {f"dshow:video={name}": title for name, title in named("dshow")}
+    cards = named("avfoundation")
+    titles = [title for _, title in cards]
+    macos = {f"avfoundation:{title if tells(title, titles) else number}": title for number, title in cards}
+    return _v4l2_devices(sysfs, by_id) | dshow | macos
+
+
+def known(kind: str) -> bool:
+    """Whether PyAV's FFmpeg has this input on this system."""
+    try:
+        return bool(av.ContainerFormat(kind, "r"))
+    except ValueError:
+        return False
+
+
+def named(kind: str) -> list[tuple[str, str]]:
+    """Name for FFmpeg and name for people of each device with a picture."""
+    if not known(kind):
+        return []
+    try:
+        found = av.enumerate_input_devices(kind)
+    except av.FFmpegError:  # what DirectShow says where there is none
+        return []
+    return [(device.name, printable(device.description)) for device in found if "video" in device.media_types]
+
+
+def tells(title: str, titles: list[str]) -> bool:
+    """Whether AVFoundation finds one device by ``title``: FFmpeg takes the first one that begins so, a leading digit
+    for a number and a colon for the end.
+    """
+    fit = title[:1].isalpha() and ":" not in title and title not in ("default", "none")
+    return fit and sum(other.startswith(title) for other in titles) == 1
+
+
+def _v4l2_devices(sysfs: Path, by_id: Path) -> dict[str, str]:
     found = [path for path in sysfs.glob("video*") if path.name[5:].isdecimal()]
     found.sort(key=lambda path: int(path.name[5:]))
     own = {link.resolve().name: link for link in by_id.glob("*")}
