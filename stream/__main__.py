@@ -4,6 +4,7 @@
 """
 
 import logging
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -74,8 +75,8 @@ def run(
         with listener, Control(settings, source, engine, make_sinks, presets) as control:
             control.start()
             shown = f"[{host}]" if ":" in host else host
-            typer.echo(f"http://{shown}:{listener.getsockname()[1]}  {RESEARCH_NOTICE} Ctrl-C ends it.", err=True)
-            serve(control, listener)
+            address = f"http://{shown}:{listener.getsockname()[1]}"
+            serve(control, listener, lambda: typer.echo(f"{address}  {RESEARCH_NOTICE} Ctrl-C ends it.", err=True))
 
 
 @app.command()
@@ -175,6 +176,7 @@ def exit_codes() -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's shell ignores it for what it starts with &
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("engines").setLevel(logging.INFO)  # which engine is taken, and why not the others
     app()

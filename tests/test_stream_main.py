@@ -129,11 +129,16 @@ def test_a_port_in_use_is_refused_before_anything_opens() -> None:
     assert f"port {port}" in result.stderr
 
 
-def test_run_serves_records_and_ends_cleanly_on_ctrl_c(clip: Path, tmp_path: Path) -> None:
+IGNORING = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+"""Starts a command as a script does with ``&``: with Ctrl-C ignored."""
+
+
+@pytest.mark.parametrize("start", [(), IGNORING])
+def test_run_serves_records_and_ends_cleanly_on_ctrl_c(clip: Path, tmp_path: Path, start: tuple[str, ...]) -> None:
     arguments = ["run", "--source", str(clip), "--engine", "fake", "--port", "0", "--record", str(tmp_path / "rec")]
     with subprocess.Popen(
-        [sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    ) as process:  # fmt: skip
+        [*start, sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
         said = process.stderr.readline()
         assert "http://127.0.0.1:" in said, said

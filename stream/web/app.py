@@ -110,8 +110,11 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(control: Control, listener: socket.socket) -> None:
-    """Serve the page on ``listener`` until Ctrl-C or SIGTERM, then let go of all viewers and return."""
+def serve(control: Control, listener: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Serve the page on ``listener`` until Ctrl-C or SIGTERM, then let go of all viewers and return.
+
+    ``on_ready`` is called once requests are answered and signals heard.
+    """
     config = uvicorn.Config(
         create_app(control),
         log_level="warning",
@@ -119,15 +122,21 @@ def serve(control: Control, listener: socket.socket) -> None:
         ws_per_message_deflate=False,  # JPEG does not get smaller
         ws_max_size=1024,  # acknowledgements are one word
     )
-    _Server(config, control).run(sockets=[listener])
+    _Server(config, control, on_ready).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """Ends the viewers first, for they would never end by themselves; and returns, where uvicorn raises the signal."""
 
-    def __init__(self, config: uvicorn.Config, control: Control) -> None:
+    def __init__(self, config: uvicorn.Config, control: Control, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._control = control
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await asyncio.to_thread(self._control.broadcast.close)
