@@ -212,6 +212,13 @@ def test_a_closed_source_gives_no_frames_and_can_be_closed_again(case: Case) -> 
     assert list(source.frames()) == []
 
 
+@every
+def test_the_frames_can_be_read_once(case: Case) -> None:
+    with open_source(case.uri) as source:
+        next(source.frames())
+        assert list(source.frames()) == []
+
+
 def held() -> tuple[int, int, int]:
     """Open files, threads and child processes."""
     process = psutil.Process()

@@ -74,7 +74,7 @@ def test_the_truth_lies_in_the_scan_and_the_scan_in_the_picture(seed: int, index
 
 
 def test_everything_outside_the_scan_can_be_blanked(phantom: PhantomSource) -> None:
-    frame = next(phantom.frames())
+    frame = next(PhantomSource((640, 360), FPS).frames())
     area = phantom.scan_area
     name = frame.rgb[: area.y_px]
     assert name.max() > 150
@@ -92,7 +92,7 @@ def test_speckle_is_rayleigh_before_it_is_compressed() -> None:
 
 
 def test_pixels_have_their_size_in_millimetres(phantom: PhantomSource) -> None:
-    frame = next(phantom.frames())
+    frame = next(PhantomSource((640, 360), FPS).frames())
     assert frame.mm_per_px is not None
     assert frame.mm_per_px[0] * phantom.scan_area.height_px == pytest.approx(DEPTH_MM)
 

@@ -57,7 +57,8 @@ class Source(Protocol):
     def frames(self) -> Iterator[Frame]:
         """Every frame in order of presentation; ``index`` and ``pts_s`` only grow, also when a clip is looped.
 
-        Raises SourceError when the source breaks off, after all frames that could be read.
+        Can be read once: the source is closed with its end, and a second call gives none. Raises SourceError when the
+        source breaks off, after all frames that could be read.
         """
 
     def close(self) -> None:

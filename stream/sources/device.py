@@ -98,34 +98,37 @@ class DeviceSource(Closing):
         return cls(target, asked.size_px(), asked.fps(), asked.word("format"))
 
     def frames(self) -> Iterator[Frame]:
-        """See ``stream.sources.base.Source``. Can be called once."""
+        """See ``stream.sources.base.Source``."""
         with self._guard:
-            if self._closed.is_set():
+            if self._closed.is_set() or self._reading:
                 return
             self._reading = True
-        index, pace, origin_s, pts_s = 0, Pace(self._closed), None, 0.0
-        step_s = 1 / (self.fps or FALLBACK_FPS)
-        try:
-            with self._container as container:
-                stream = container.streams.video[0]
-                stream.thread_type = "SLICE"  # whole-frame threads would add a frame of delay each
-                for arrival in pictures(container, stream, self.name, self._closed):
-                    if arrival.rgb is None:
-                        self.damaged += 1
+        with self:
+            index, pace, origin_s, pts_s = 0, Pace(self._closed), None, 0.0
+            step_s = 1 / (self.fps or FALLBACK_FPS)
+            try:
+                with self._container as container:
+                    stream = container.streams.video[0]
+                    stream.thread_type = "SLICE"  # whole-frame threads would add a frame of delay each
+                    for arrival in pictures(container, stream, self.name, self._closed):
+                        if arrival.rgb is None:
+                            self.damaged += 1
+                            index += 1
+                            continue
+                        told_s = arrival.time_s if arrival.time_s is not None else index * step_s
+                        origin_s = told_s if origin_s is None else origin_s
+                        pts_s = max(pts_s, told_s - origin_s)
+                        due_ns = self._due(arrival.arrived_ns, pts_s, pace)
+                        if due_ns is None:
+                            return
+                        yield Frame(index, due_ns, pts_s, arrival.rgb, self.name)
                         index += 1
-                        continue
-                    told_s = arrival.time_s if arrival.time_s is not None else index * step_s
-                    origin_s = told_s if origin_s is None else origin_s
-                    pts_s = max(pts_s, told_s - origin_s)
-                    due_ns = self._due(arrival.arrived_ns, pts_s, pace)
-                    if due_ns is None:
-                        return
-                    yield Frame(index, due_ns, pts_s, arrival.rgb, self.name)
-                    index += 1
-        except OPEN_ERRORS as error:
-            if not self._closed.is_set():
-                mend = f"Was it unplugged? {LIST}" if index else MENDS.get(getattr(error, "errno", 0) or 0, LIST)
-                raise SourceError(f"{self.name} broke off after {index} frames ({reason(error)}). {mend}") from error
+            except OPEN_ERRORS as error:
+                if not self._closed.is_set():
+                    mend = f"Was it unplugged? {LIST}" if index else MENDS.get(getattr(error, "errno", 0) or 0, LIST)
+                    raise SourceError(
+                        f"{self.name} broke off after {index} frames ({reason(error)}). {mend}"
+                    ) from error
 
     def close(self) -> None:
         """End ``frames``, which then lets go of the device: FFmpeg must not lose it while it reads."""

@@ -56,18 +56,19 @@ class DicomSource(Closing):
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""
-        index, start_s, pace = 0, 0.0, Pace(self._closed)
-        while True:
-            for header in self._headers:
-                for at_s, rgb in zip(header.starts_s, pixels(header), strict=False):
-                    pts_s = start_s + float(at_s)
-                    if self._closed.is_set() or (self.live and not pace.wait(pts_s)):
-                        return
-                    yield Frame(index, time.monotonic_ns(), pts_s, rgb, self.name, header.mm_per_px)
-                    index += 1
-                start_s = pts_s + header.step_s
-            if not self._loop:
-                return
+        with self:
+            index, start_s, pace = 0, 0.0, Pace(self._closed)
+            while True:
+                for header in self._headers:
+                    for at_s, rgb in zip(header.starts_s, pixels(header), strict=False):
+                        pts_s = start_s + float(at_s)
+                        if self._closed.is_set() or (self.live and not pace.wait(pts_s)):
+                            return
+                        yield Frame(index, time.monotonic_ns(), pts_s, rgb, self.name, header.mm_per_px)
+                        index += 1
+                    start_s = pts_s + header.step_s
+                if not self._loop:
+                    return
 
 
 def list_dicom(folder: Path) -> list[Path]:

@@ -112,17 +112,18 @@ class FaultySource(Closing):
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``."""
-        late: deque[Frame] = deque()
-        recent: deque[Frame] = deque(maxlen=BUFFERS)
-        for frame in self._inner.frames():
-            self._script.frame(frame.captured_ns)
-            self._die(frame.captured_ns)
-            late.append(frame)
-            held_ns = round(DELAY_S * 1e9) if self._script.on("delay", frame.captured_ns) else 0
-            while late and frame.captured_ns - late[0].captured_ns >= held_ns:
-                shown = self._spoil(late.popleft(), recent)
-                if shown is not None:
-                    yield shown
+        with self:
+            late: deque[Frame] = deque()
+            recent: deque[Frame] = deque(maxlen=BUFFERS)
+            for frame in self._inner.frames():
+                self._script.frame(frame.captured_ns)
+                self._die(frame.captured_ns)
+                late.append(frame)
+                held_ns = round(DELAY_S * 1e9) if self._script.on("delay", frame.captured_ns) else 0
+                while late and frame.captured_ns - late[0].captured_ns >= held_ns:
+                    shown = self._spoil(late.popleft(), recent)
+                    if shown is not None:
+                        yield shown
 
     def close(self) -> None:
         """See ``stream.sources.base.Source``."""

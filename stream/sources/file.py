@@ -65,24 +65,25 @@ class FileSource(Closing):
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""
-        index, start_s, pace = 0, 0.0, Pace(self._closed)
-        while not self._closed.is_set():
-            first, end_s = index, None
-            for pts_s, rgb in self._pass():
-                if rgb is not None:
-                    end_s = start_s + pts_s
-                    if self.live and not pace.wait(end_s):
-                        return
-                    captured_ns = time.monotonic_ns()
-                    yield Frame(index, captured_ns, end_s, rgb, self.name)
-                index += 1
-            if self._closed.is_set():
-                return
-            if end_s is None:
-                raise SourceError(f"{self.name} holds no picture: none of {index - first} could be decoded whole.")
-            if not self._loop:
-                return
-            start_s = end_s + self._step_s
+        with self:
+            index, start_s, pace = 0, 0.0, Pace(self._closed)
+            while not self._closed.is_set():
+                first, end_s = index, None
+                for pts_s, rgb in self._pass():
+                    if rgb is not None:
+                        end_s = start_s + pts_s
+                        if self.live and not pace.wait(end_s):
+                            return
+                        captured_ns = time.monotonic_ns()
+                        yield Frame(index, captured_ns, end_s, rgb, self.name)
+                    index += 1
+                if self._closed.is_set():
+                    return
+                if end_s is None:
+                    raise SourceError(f"{self.name} holds no picture: none of {index - first} could be decoded whole.")
+                if not self._loop:
+                    return
+                start_s = end_s + self._step_s
 
     def _pass(self) -> Iterator[tuple[float, NDArray[np.uint8] | None]]:
         """Once through the clip: seconds since its first picture, and the picture, uint8 [H, W, 3], or None if damaged.

@@ -129,7 +129,7 @@ class IgtlinkSource(Closing):
         return cls(target)
 
     def frames(self) -> Iterator[Frame]:
-        """See ``stream.sources.base.Source``. Can be called once."""
+        """See ``stream.sources.base.Source``."""
         device: str | None = None
         index, first_ns, pts_s = 0, None, -1e-6
         with self:

@@ -46,16 +46,17 @@ class ImageSource(Closing):
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``."""
-        index, pace = 0, Pace(self._closed)
-        while True:
-            for path in self._paths:
-                if self._closed.is_set() or (self.live and not pace.wait(index / self.fps)):
+        with self:
+            index, pace = 0, Pace(self._closed)
+            while True:
+                for path in self._paths:
+                    if self._closed.is_set() or (self.live and not pace.wait(index / self.fps)):
+                        return
+                    captured_ns = time.monotonic_ns()
+                    yield Frame(index, captured_ns, index / self.fps, read_rgb(path), self.name)
+                    index += 1
+                if not self._loop:
                     return
-                captured_ns = time.monotonic_ns()
-                yield Frame(index, captured_ns, index / self.fps, read_rgb(path), self.name)
-                index += 1
-            if not self._loop:
-                return
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:

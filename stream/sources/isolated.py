@@ -86,7 +86,7 @@ class IsolatedSource(Closing):
         self.scan_area = None if area is None else ScanArea(**area | {"corners": ()})  # which no header tells
 
     def frames(self) -> Iterator[Frame]:
-        """See ``stream.sources.base.Source``. Can be called once; ends the child with it."""
+        """See ``stream.sources.base.Source``. Ends the child with it."""
         pace = Pace(self._closed)
         with self:
             while not self._closed.is_set():

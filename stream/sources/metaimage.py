@@ -75,21 +75,22 @@ class MetaImageSource(Closing):
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""
-        index, start_s, pace = 0, 0.0, Pace(self._closed)
-        while True:
-            for number, slot in enumerate(self._slots):
-                pts_s = start_s + slot.at_s
-                rgb = self._pixels(number) if slot.valid else None
-                if self._closed.is_set() or (self.live and not pace.wait(pts_s)):
+        with self:
+            index, start_s, pace = 0, 0.0, Pace(self._closed)
+            while True:
+                for number, slot in enumerate(self._slots):
+                    pts_s = start_s + slot.at_s
+                    rgb = self._pixels(number) if slot.valid else None
+                    if self._closed.is_set() or (self.live and not pace.wait(pts_s)):
+                        return
+                    if rgb is None:
+                        self.damaged += 1
+                    else:
+                        yield Frame(index, time.monotonic_ns(), pts_s, rgb, self.name, self._mm_per_px)
+                    index += 1
+                if not self._loop:
                     return
-                if rgb is None:
-                    self.damaged += 1
-                else:
-                    yield Frame(index, time.monotonic_ns(), pts_s, rgb, self.name, self._mm_per_px)
-                index += 1
-            if not self._loop:
-                return
-            start_s += self._slots[-1].at_s + self._step_s
+                start_s += self._slots[-1].at_s + self._step_s
 
     def _pixels(self, number: int) -> NDArray[np.uint8]:
         """uint8 [H, W, 3]. Raises SourceError."""

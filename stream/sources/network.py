@@ -88,32 +88,33 @@ class NetworkSource(Closing):
         return cls(target)
 
     def frames(self) -> Iterator[Frame]:
-        """See ``stream.sources.base.Source``. Can be called once; ends where a sender hangs up."""
+        """See ``stream.sources.base.Source``. Ends where a sender hangs up."""
         with self._guard:
-            if self._closed.is_set():
+            if self._closed.is_set() or self._reading:
                 return
             self._reading = True
-        index, first_ns, pts_s = 0, None, -LEAST_STEP_S
-        try:
-            with self._container as container:
-                stream = container.streams.video[0]
-                stream.thread_type = "SLICE"  # whole-frame threads would add a frame of delay each
-                asked_ns = time.monotonic_ns()
-                for arrival in pictures(container, stream, self.name, self._closed):
-                    arrived_ns = arrival.arrived_ns
-                    if arrived_ns - asked_ns > SILENCE_S * 1e9:  # FFmpeg giving up hands out its unfinished picture
-                        raise SourceError(silent(self.name))
-                    if arrival.rgb is None:
-                        self.damaged += 1
-                    else:
-                        first_ns = arrived_ns if first_ns is None else first_ns
-                        pts_s = max((arrived_ns - first_ns) / 1e9, pts_s + LEAST_STEP_S)
-                        yield Frame(index, arrived_ns, pts_s, arrival.rgb, self.name)
-                    index += 1
+        with self:
+            index, first_ns, pts_s = 0, None, -LEAST_STEP_S
+            try:
+                with self._container as container:
+                    stream = container.streams.video[0]
+                    stream.thread_type = "SLICE"  # whole-frame threads would add a frame of delay each
                     asked_ns = time.monotonic_ns()
-        except OPEN_ERRORS as error:
-            if not self._closed.is_set():
-                raise SourceError(broken_off(error, self.name)) from None
+                    for arrival in pictures(container, stream, self.name, self._closed):
+                        arrived_ns = arrival.arrived_ns
+                        if arrived_ns - asked_ns > SILENCE_S * 1e9:  # FFmpeg giving up hands out its unfinished picture
+                            raise SourceError(silent(self.name))
+                        if arrival.rgb is None:
+                            self.damaged += 1
+                        else:
+                            first_ns = arrived_ns if first_ns is None else first_ns
+                            pts_s = max((arrived_ns - first_ns) / 1e9, pts_s + LEAST_STEP_S)
+                            yield Frame(index, arrived_ns, pts_s, arrival.rgb, self.name)
+                        index += 1
+                        asked_ns = time.monotonic_ns()
+            except OPEN_ERRORS as error:
+                if not self._closed.is_set():
+                    raise SourceError(broken_off(error, self.name)) from None
 
     def close(self) -> None:
         """End ``frames``, which then lets go of the connection: FFmpeg must not lose it while it reads."""

@@ -69,13 +69,14 @@ class PhantomSource(Closing):
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``."""
-        index, pace = 0, Pace(self._closed)
-        while not self._closed.is_set() and (self._frames is None or index < self._frames):
-            if self.live and not pace.wait(index / self.fps):
-                return
-            captured_ns = time.monotonic_ns()
-            yield Frame(index, captured_ns, index / self.fps, self.picture(index), self.name, self._mm_per_px)
-            index += 1
+        with self:
+            index, pace = 0, Pace(self._closed)
+            while not self._closed.is_set() and (self._frames is None or index < self._frames):
+                if self.live and not pace.wait(index / self.fps):
+                    return
+                captured_ns = time.monotonic_ns()
+                yield Frame(index, captured_ns, index / self.fps, self.picture(index), self.name, self._mm_per_px)
+                index += 1
 
     def picture(self, index: int) -> NDArray[np.uint8]:
         """The screen of frame ``index``, uint8 [H, W, 3]."""

@@ -77,18 +77,19 @@ class SupervisedSource(Closing):
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``. ``pts_s`` jumps by the length of an outage."""
-        recoveries_s: deque[float] = deque(maxlen=STORM)
-        while not self._closed.is_set():
-            try:
-                with self._inner:
-                    yield from self._connection()
-                self.trouble = f"{self.name} ended"
-            except SourceError as error:
-                self.trouble = str(error)
-            now_s = time.monotonic()
-            storm = len(recoveries_s) == STORM and now_s - recoveries_s[0] < STORM_S
-            recoveries_s.append(now_s)
-            self._open_again(STORM_WAIT_S if storm else 0.0)
+        with self:
+            recoveries_s: deque[float] = deque(maxlen=STORM)
+            while not self._closed.is_set():
+                try:
+                    with self._inner:
+                        yield from self._connection()
+                    self.trouble = f"{self.name} ended"
+                except SourceError as error:
+                    self.trouble = str(error)
+                now_s = time.monotonic()
+                storm = len(recoveries_s) == STORM and now_s - recoveries_s[0] < STORM_S
+                recoveries_s.append(now_s)
+                self._open_again(STORM_WAIT_S if storm else 0.0)
 
     def close(self) -> None:
         """End ``frames``, also while it waits for the next attempt."""
