@@ -173,3 +173,23 @@ def test_a_connection_that_dies_again_and_again_is_left_alone_for_long(monkeypat
     reader.join(10)
     assert not reader.is_alive()
     assert len(seen) == 6
+
+
+def test_close_does_not_wait_for_an_opening_and_what_opens_too_late_is_closed() -> None:
+    late, asked, answer = Connection(5), threading.Event(), threading.Event()
+
+    def again() -> Connection:
+        asked.set()
+        answer.wait(60)
+        return late
+
+    source = SupervisedSource(opening(Connection(1, "unplugged")))
+    source._again = again
+    reader = threading.Thread(target=list, args=(source.frames(),))
+    reader.start()
+    assert asked.wait(10)
+    source.close()
+    reader.join(10)
+    assert not reader.is_alive()
+    answer.set()
+    assert late.closed.wait(10)

@@ -6,6 +6,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from itertools import count
 from threading import Thread
@@ -52,7 +53,9 @@ class SupervisedSource(Closing):
     def __init__(self, again: Callable[[], Source]) -> None:
         super().__init__()
         self._again = again
-        self._inner = again()
+        first = self._opened()
+        assert first is not None, "nobody could close it yet"
+        self._inner = first
         self.name, self.live, self.synthetic = self._inner.name, self._inner.live, self._inner.synthetic
         self._damaged_before = 0
         self._due_s = math.inf
@@ -127,10 +130,12 @@ class SupervisedSource(Closing):
             if self._closed.wait(pause_s):
                 return
             try:
-                inner = self._again()
+                inner = self._opened()
             except SourceError as error:
                 self.trouble = str(error)
                 continue
+            if inner is None:
+                return
             self._damaged_before += self._inner.damaged
             self._inner = inner
             self.reopened += 1
@@ -138,7 +143,37 @@ class SupervisedSource(Closing):
                 self._inner.close()
             return
 
+    def _opened(self) -> Source | None:
+        """What ``again`` opens, or None if this source was closed meanwhile. Raises as ``again`` does.
+
+        It can take FFmpeg ten seconds to see that nobody answers, and nothing can interrupt it. So it has a thread of
+        its own, for which neither ``close`` nor Ctrl-C wait; what it opens too late is closed.
+        """
+        opening: Future[Source] = Future()
+        Thread(target=_settle, args=(opening, self._again), name="source opening", daemon=True).start()
+        try:
+            while not self._closed.is_set():
+                if wait([opening], WATCH_S).done:
+                    return opening.result()
+        except KeyboardInterrupt:
+            opening.add_done_callback(_let_go)
+            raise
+        opening.add_done_callback(_let_go)
+        return None
+
     def _watch(self) -> None:
         while not self._closed.wait(WATCH_S):
             if time.monotonic() >= self._due_s:
                 self._inner.close()
+
+
+def _settle(opening: Future[Source], again: Callable[[], Source]) -> None:
+    try:
+        opening.set_result(again())
+    except BaseException as error:  # noqa: BLE001  raised where it is waited for
+        opening.set_exception(error)
+
+
+def _let_go(opening: Future[Source]) -> None:
+    if opening.exception() is None:
+        opening.result().close()
