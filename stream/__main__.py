@@ -49,7 +49,8 @@ AreaText = Annotated[
 @app.command()
 def run(
     source: Annotated[
-        str, typer.Option(help="clip, image folder, v4l2:/dev/video0, dshow:video=NAME, phantom:")
+        str,
+        typer.Option(envvar="RCDNET_SOURCE", help="clip, image folder, v4l2:/dev/video0, dshow:video=NAME, phantom:"),
     ] = "phantom:",
     engine: EngineName = "auto",
     config: ConfigFile = None,

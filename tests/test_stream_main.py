@@ -150,6 +150,26 @@ def test_run_serves_records_and_ends_cleanly_on_ctrl_c(clip: Path, tmp_path: Pat
     assert (recorded / "summary.json").exists()
 
 
+def test_ctrl_c_while_a_silent_sender_is_opened_is_no_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with subprocess.Popen(
+            [sys.executable, "-m", "stream", "run", "--source", uri, "--engine", "fake", "--port", "0"],
+            cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            assert process.stderr is not None
+            with silent.accept()[0]:
+                os.kill(process.pid, signal.SIGINT)
+                said = process.stderr.read()
+    assert (process.returncode, said) == (0, "stopped\n")
+
+
+def test_the_source_may_come_from_the_environment_where_no_process_list_shows_its_password() -> None:
+    result = CliRunner().invoke(app, ["run", "--engine", "fake", "--port", "0"], env={"RCDNET_SOURCE": "none.mp4"})
+    assert result.exit_code == 3
+    assert "none.mp4" in result.stderr
+
+
 def test_recordings_of_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
     first = dated(tmp_path)
     first.mkdir()
