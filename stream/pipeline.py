@@ -1,5 +1,6 @@
 """The only file that knows the order of the stages, and that owns the threads."""
 
+import atexit
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -105,12 +106,14 @@ class Pipeline:
 
     def start(self) -> None:
         """Start the threads and return. Raises RuntimeError the second time: a source can be read once."""
+        atexit.register(self.stop)  # a daemon thread that is in OpenCV or an engine when Python ends aborts the program
         with self._starting:
             for thread in self._threads:
                 thread.start()
 
     def stop(self) -> None:
         """End all threads and close source and sinks. Safe to call twice; what was recorded is on disk on return."""
+        atexit.unregister(self.stop)
         self._stopping.set()
         self._source.close()
         with self._starting:

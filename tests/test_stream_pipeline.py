@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -362,3 +364,32 @@ def test_the_status_tells_stages_rate_and_timeline() -> None:
 def test_the_timeline_forgets_what_is_too_old() -> None:
     status, _ = ran(Clip(50), config=StreamConfig(timeline_s=0.5))
     assert status.timeline[-1].t_s - status.timeline[0].t_s <= 0.5
+
+
+UNCLOSED = """
+import sys
+from pathlib import Path
+from engines.failover import open_engine
+from stream.config import StreamConfig
+from stream.pipeline import Pipeline
+from stream.sinks import recording
+from stream.sources import open_source
+
+engine = open_engine("fake")
+pipeline = Pipeline(open_source("phantom:"), engine, StreamConfig(), recording(Path(sys.argv[1])))
+pipeline.start()
+while pipeline.status().counts.captured < 3:
+    pipeline.wait(0.01)
+"""
+
+
+def test_a_program_that_ends_without_stopping_keeps_its_recording(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", UNCLOSED, str(tmp_path)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "summary.json").exists()
