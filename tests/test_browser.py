@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -54,10 +55,20 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None or CHROMEDRIVER is None, reason
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """``python -m stream run`` on the phantom, with the shipped network where there is one."""
     engine = "auto" if (SHIPPED / "rcdnet.onnx").exists() else "fake"
+    with running(engine, tmp_path_factory.mktemp("settings")) as found:
+        yield found
+
+
+@contextmanager
+def running(engine: str, settings: Path) -> Iterator[str]:
+    """The address of a run on the phantom, on a port of its own; ends it with Ctrl-C, which must go well."""
     arguments = ["run", "--source", "phantom:", "--engine", engine, "--port", "0"]
-    settings = os.environ | {"XDG_CONFIG_HOME": str(tmp_path_factory.mktemp("settings"))}
     with subprocess.Popen(
-        [sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True, env=settings
+        [sys.executable, "-m", "stream", *arguments],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"XDG_CONFIG_HOME": str(settings)},
     ) as process:
         assert process.stderr is not None
         said = []  # first of the engines: one line each, taken or why not
@@ -244,3 +255,10 @@ def test_nothing_is_fetched_from_elsewhere(browser: webdriver.Chrome, address: s
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
     hosts = {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "blob:", "chrome:"))}
     assert hosts == {urlsplit(address).netloc}
+
+
+def test_a_second_run_shows_its_picture_in_the_same_tab(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    with running("fake", tmp_path) as second:
+        browser.get(second)
+        until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#start"))
+        until(browser, lambda: frame(browser) is not None)

@@ -126,8 +126,12 @@ def as_message() -> Iterator[None]:
 
 
 def loads(module: str, function: str) -> str:
-    """Script that hands the element of an HTML block to one of the page's own modules."""
-    return f'import("/viewer/{module}").then((module) => module.{function}(element));'
+    """Script that hands the element of an HTML block to one of the page's own modules.
+
+    The address is whole: Chromium keeps the compiled script, and in the next page of a tab, also one from another port,
+    would look for a bare path where it was compiled first.
+    """
+    return f"import(`${{location.origin}}/viewer/{module}`).then((module) => module.{function}(element));"
 
 
 def theme() -> gr.themes.Base:
