@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -7,7 +8,7 @@ import pytest
 from stream.errors import UsageError
 from stream.sinks.base import Session
 from stream.sinks.report import MOST_POINTS, Point, ReportSink, polylines, state_bands
-from stream.timing import Counts
+from stream.timing import Counts, Summary
 from stream.types import RESEARCH_NOTICE, State
 from tests.stream_views import ENGINE, SESSION, SPEC, ending, view
 
@@ -20,7 +21,7 @@ def written(folder: Path, session: Session = SESSION, error: str | None = None) 
         sink.write(view(index, state=State.WARMING_UP if index < 10 else State.CLEAR_FINDING, finding=finding))
     sink.write(view(30, state=State.NOT_ANALYSED))
     counts = Counts(captured=33, analysed=30, not_analysed={"no picture": 1}, dropped={"damaged": 2})
-    sink.close(ending(error, counts))
+    sink.close(replace(ending(error, counts), latency_ms=Summary(31, 40.0, 60.0, 70.0, 80.0)))
     return json.loads((folder / "summary.json").read_text()), (folder / "report.html").read_text()
 
 
@@ -60,6 +61,12 @@ def test_the_report_never_reassures(tmp_path: Path) -> None:
     words = page[page.index("</style>") :].replace("--normal", "")
     assert "no lesion flagged" in words
     assert "normal" not in words
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_only_a_live_run_has_a_latency(tmp_path: Path, live: bool) -> None:
+    _, page = written(tmp_path, replace(SESSION, live=live))
+    assert ("60 ms" in page) == live
 
 
 def test_an_error_is_on_the_page_and_names_are_escaped(tmp_path: Path) -> None:
