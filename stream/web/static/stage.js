@@ -27,7 +27,7 @@ export function showStage(root) {
 function showStrip(root, status) {
   show(root, {
     phase: status.phase === "running" ? (status.live ? "live" : "replay") : status.phase,
-    recording: status.recording === "failed" ? `recording failed: ${status.recording_error}` : "recording",
+    recording: status.recording === "failed" ? `RECORDING FAILED: ${status.recording_error}` : "RECORDING",
     source: status.source,
   });
   if (status.phase !== "running") show(root, { headline: "", reason: "" });
