@@ -130,9 +130,12 @@ def to_the_screen(
 
 
 def best_cpu_engine(engines: dict[str, EngineRuns | str]) -> str | None:
-    """The engine with the least median time of one call among those on the processor, or None."""
+    """The engine with the least median time of one call among those on the processor, or None.
+
+    Of a live run, where a call judges one picture: in replay some engines get several in one call.
+    """
     medians = {
-        name: runs.replay_720p.stages_ms["engine"].p50_ms
+        name: runs.live.stages_ms["engine"].p50_ms
         for name, runs in engines.items()
         if name in CPU_ENGINES and isinstance(runs, EngineRuns)
     }
