@@ -24,7 +24,7 @@ from stream.presets import Presets
 from stream.scan_area import finder
 from stream.sinks import recording, sending
 from stream.sinks.base import Sink
-from stream.sources import open_source
+from stream.sources import kind, open_source
 from stream.status import Recording, Status
 from stream.types import RESEARCH_NOTICE
 
@@ -68,6 +68,7 @@ def run(
         settings = settings_of(config, scan_area)
         listener = listen(host, port)
         sending(send)  # a wrong address is told before anything runs
+        kind(source)  # and so is what is no source
 
         def make_sinks() -> Sequence[Sink]:
             return (*(() if record is None else recording(dated(record))), *sending(send))
@@ -145,12 +146,12 @@ def outcome(status: Status, out: Path) -> str:
     """One line for the end of a replay."""
     counts = status.counts
     parts = [f"{counts.analysed} of {counts.captured} frames analysed"]
-    for kind, reasons in (
+    for fate, reasons in (
         ("not analysed", counts.not_analysed),
         ("dropped", counts.dropped),
         ("failed", counts.failed),
     ):
-        parts += [f"{count} {kind} ({reason})" for reason, count in reasons.items()]
+        parts += [f"{count} {fate} ({reason})" for reason, count in reasons.items()]
     return f"{out}: {', '.join(parts)}. {RESEARCH_NOTICE}"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import UsageError
-from stream.scan_detection import glimpse, joined, propose
+from stream.scan_detection import GLIMPSE_PX, joined, propose, shrunk
 from stream.types import Corners, Frame, NotAnalysed, ScanArea, State
 
 FULL = "full"
@@ -71,7 +71,7 @@ class _Given:
             reason = f"the picture is {size}, but the scan area was drawn for {self._drawn_for}: set it again"
             return NotAnalysed(reason)
         if self._place.is_due(frame):
-            self._place.look(propose(glimpse(frame.rgb)))
+            self._place.look(propose(shrunk(frame.rgb, GLIMPSE_PX)))
         return MOVED if self._place.left else self._area
 
 

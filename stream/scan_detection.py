@@ -1,5 +1,7 @@
 """What in a scanner's screen is the scan? The box around it, and the outline of a sector in that box."""
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,10 @@ PART_SHARE = 0.02
 WHOLE_SHARE = 0.8
 """Of the frame: a larger area is a clip that is already cut, and its dark margins are tissue."""
 
+LARGEST_PX = 1280
+"""Longer side of the picture in which a scan is looked for: a larger screen takes longer, and enlarged its scan has no
+texture from one pixel to the next."""
+
 GLIMPSE_PX = 480
 """Longer side of the picture in which to look whether a scan is still in its place; 3 ms, where 1280 px take 25."""
 
@@ -44,6 +50,21 @@ def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
 
     None if nothing is; all of the frame if it is nearly that. A sector comes with its corners.
     """
+    height, width = rgb.shape[:2]
+    small = shrunk(rgb, LARGEST_PX)
+    found = _propose(small)
+    if found is None or small is rgb:
+        return found
+    if found.origin == "full":
+        return ScanArea(0, 0, width, height, "full")
+    across, down = width / small.shape[1], height / small.shape[0]
+    x, right = math.ceil(found.x_px * across), math.floor((found.x_px + found.width_px) * across)
+    y, bottom = math.ceil(found.y_px * down), math.floor((found.y_px + found.height_px) * down)
+    corners = tuple((min(round(a * across), right - 1), min(round(b * down), bottom - 1)) for a, b in found.corners)
+    return ScanArea(x, y, right - x, bottom - y, "detected", corners)
+
+
+def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     height, width = rgb.shape[:2]
     raw = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     grey = np.asarray(cv2.blur(raw, (BLUR_PX, BLUR_PX)), np.uint8)
@@ -74,9 +95,9 @@ def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     return ScanArea(x, y, right - x, bottom - y, "detected", tuple((x + across, y + down) for across, down in corners))
 
 
-def glimpse(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture, no larger than GLIMPSE_PX."""
-    shrink = GLIMPSE_PX / max(rgb.shape[:2])
+def shrunk(rgb: NDArray[np.uint8], longest_px: int) -> NDArray[np.uint8]:
+    """The picture with a longer side of at most ``longest_px``; itself if that is so."""
+    shrink = longest_px / max(rgb.shape[:2])
     if shrink >= 1:
         return rgb
     return np.asarray(cv2.resize(rgb, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8)

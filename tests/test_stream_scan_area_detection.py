@@ -93,6 +93,22 @@ def test_the_scan_is_found_in_a_scanner_s_screen(shared_data: Path, clip: str) -
     assert not found.corners  # both are of linear probes
 
 
+@pytest.mark.parametrize("clip", DRAWN)
+def test_the_scan_is_found_in_a_screen_of_4k(shared_data: Path, clip: str) -> None:
+    frame, _ = first(str(shared_data / "clips" / f"{clip}.mp4"))
+    x, y, width, height = (4 * side for side in DRAWN[clip])
+    large = cv2.resize(frame.rgb, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    assert overlap(propose(np.asarray(large, np.uint8)), (x, y, width, height)) >= 0.9
+
+
+def test_a_sector_is_found_in_a_screen_of_4k(breast: Picture) -> None:
+    rgb, truth = sector(breast, **SECTORS[0])
+    found = propose(np.asarray(cv2.resize(rgb, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC), np.uint8))
+    large = Frame(0, 0, 0.0, np.full((3 * SCREEN[0], 3 * SCREEN[1], 3), 255, np.uint8), "x")
+    kept = blank_outside(large, found).rgb[1::3, 1::3, 0] > 0
+    assert np.count_nonzero(kept & truth) / np.count_nonzero(kept | truth) >= 0.9
+
+
 @pytest.mark.parametrize("query", ["seed=1", "seed=5&size=640x480", "seed=9&size=1920x1080"])
 def test_the_scan_is_found_in_the_phantom_s_screen(query: str) -> None:
     frame, truth = first(f"phantom:?{query}&frames=1")

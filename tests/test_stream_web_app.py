@@ -3,10 +3,12 @@ import json
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from clips import write_clip
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -88,6 +90,13 @@ def test_the_sketch_is_a_small_picture_once_there_is_one(control: Control, clien
     answer = client.get("/sketch.png")
     assert answer.headers["Cache-Control"] == "no-store"
     assert cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR).shape == (36, 48, 3)
+
+
+def test_a_clip_in_a_loop_is_not_said_to_be_live(tmp_path: Path, client: TestClient, control: Control) -> None:
+    control.start(str(write_clip(tmp_path / "scan.mp4")))
+    assert client.get("/status.json").json()["looped"]
+    control.start(PHANTOM)
+    assert not client.get("/status.json").json()["looped"]
 
 
 def test_mjpeg_is_one_jpeg_a_part(control: Control) -> None:

@@ -49,7 +49,8 @@ class JournalSink:
 def line(view: View, class_names: tuple[str, ...]) -> dict[str, Any]:
     """What is kept of one view. Everything that differs between two replays of one clip is under ``times``.
 
-    Probabilities are per class, 0..1, null where nothing was analysed; ``scan_area`` is x, y, width, height in pixels.
+    Probabilities are per class, 0..1, null where nothing was analysed; ``scan_area`` is x, y, width, height in pixels;
+    ``scan_corners`` are those of a sector or polygon in it, each x, y, or null.
     """
     assessment, area = view.assessment, view.assessment.scan_area
     return {
@@ -63,6 +64,7 @@ def line(view: View, class_names: tuple[str, ...]) -> dict[str, Any]:
         "smoothed": by_class(assessment.smoothed, class_names),
         "attention": peak(assessment),
         "scan_area": None if area is None else [area.x_px, area.y_px, area.width_px, area.height_px],
+        "scan_corners": area.corners if area is not None and area.corners else None,
         "times": {"age_ms": round(assessment.age_ms, 3), **{f"{k}_ns": v for k, v in view.times.items()}},
     }
 

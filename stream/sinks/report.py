@@ -102,7 +102,12 @@ class ReportSink:
             },
             "config": session.config.model_dump(),
             "error": status.error,
-            "frames": {**asdict(counts), "written": self._frames, "not_recorded": status.not_recorded},
+            "frames": {
+                **asdict(counts),
+                "written": self._frames,
+                "not_drawn": status.not_drawn,
+                "not_recorded": status.not_recorded,
+            },
             "duration_s": round(self._last_pts_s - self._first_pts_s, 6),
             "states": dict(self._states),
             "findings": {name: self._findings[name] for name in spec.class_names},

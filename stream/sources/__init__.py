@@ -107,4 +107,4 @@ def _kind_on_disk(path: Path) -> str:
     return "images" if path.suffix.lower() in IMAGE_SUFFIXES else "file"
 
 
-__all__ = ["SOURCES", "Source", "kind", "open_here", "open_source"]
+__all__ = ["ON_DISK", "SOURCES", "Source", "kind", "open_here", "open_source"]

@@ -26,7 +26,7 @@ export function showStage(root) {
 
 function showStrip(root, status) {
   show(root, {
-    phase: status.phase === "running" ? (status.live ? "live" : "replay") : status.phase,
+    phase: status.phase === "running" ? (status.looped ? "looped clip" : "live") : status.phase,
     recording: status.recording === "failed" ? `RECORDING FAILED: ${status.recording_error}` : "RECORDING",
     source: status.source,
   });
