@@ -9,9 +9,6 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from engines.base import Engine
 from engines.errors import EngineError
 from stream.analyzer import Analyzer
@@ -19,7 +16,7 @@ from stream.config import OverlayStyle, StreamConfig
 from stream.errors import StreamError
 from stream.handover import STOPPED, EveryFrame, Handover, LatestFrame
 from stream.overlay import Labels, draw
-from stream.scan_area import blank_outside, finder, sketch
+from stream.scan_area import blank_outside, finder
 from stream.signal import SignalGate
 from stream.sinks.base import Session, Sink
 from stream.smoothing import NOTHING, Smoother
@@ -34,9 +31,6 @@ POLL_S = 0.1
 
 RECORD_AHEAD = 30
 """Views that may wait for the disk in live use: a second of video, 80 MB at 720p; beyond it views go unrecorded."""
-
-SKETCH_S = 1.0
-"""How old the sketch of a live screen may become."""
 
 LET_GO_S = 5.0
 """What a source gets to notice that it was closed before ``stop`` finishes without it."""
@@ -67,9 +61,6 @@ class Pipeline:
     style: OverlayStyle
     """How the next picture is drawn; assign a new one at any time, from any thread."""
 
-    sketch: NDArray[np.uint8] | None = None
-    """In live use, where things lie on the screen around the scan area; see ``stream.scan_area.sketch``."""
-
     error: BaseException | None = None
     """What broke the run, once ``wait`` says True."""
 
@@ -97,7 +88,7 @@ class Pipeline:
         self._captured: Handover[Frame] = LatestFrame() if source.live else EveryFrame(max(4, self._batch))
         self._judged: Handover[Judged] = LatestFrame() if source.live else EveryFrame()
         self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD + 1) if source.live else EveryFrame()
-        self._damaged = self._handed_on = self._recorded = self._sketch_due_ns = 0
+        self._damaged = self._handed_on = self._recorded = 0
         self._stopping = Event()
         self._finished = Event()
         self._starting = Lock()
@@ -205,9 +196,6 @@ class Pipeline:
     def _look(self, frame: Frame) -> tuple[Frame, ScanArea | None, NotAnalysed | None]:
         """The frame, blank outside its scan area, and why it must not be judged."""
         found = self._find_area(frame, self._source.scan_area)
-        if self._session.live and frame.captured_ns >= self._sketch_due_ns:
-            self.sketch = sketch(frame, found if isinstance(found, ScanArea) else None)
-            self._sketch_due_ns = frame.captured_ns + round(SKETCH_S * 1e9)
         if isinstance(found, NotAnalysed):
             return blank_outside(frame, None), None, found
         frame = blank_outside(frame, found)

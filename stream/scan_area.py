@@ -20,9 +20,6 @@ BOX, CORNER = r"[0-9]{1,6}(,[0-9]{1,6}){3}", r"[0-9]{1,6},[0-9]{1,6}"
 MOST_CORNERS = 200
 """How an area is written, and for how long."""
 
-SKETCH_CELLS = 48
-"""Longer side of a sketch: letters would have to be a ninth of the screen high to be read, five cells each."""
-
 LOOK_AGAIN_S, GROWTH = 1.0, 0.05
 """How often the scan is looked for again, and the share by which it must have grown to be seen anew."""
 
@@ -200,21 +197,6 @@ def blank_outside(frame: Frame, area: ScanArea | None) -> Frame:
     else:
         rgb[inside] = frame.rgb[inside]
     return replace(frame, rgb=rgb)
-
-
-def sketch(frame: Frame, area: ScanArea | None) -> NDArray[np.uint8]:
-    """What lies outside the area, uint8 [h, w, 3] of at most SKETCH_CELLS a side: one sees where things are, no letter.
-
-    For whoever draws the area anew: blanked, they would have to guess.
-    """
-    height, width = frame.rgb.shape[:2]
-    shrink = min(1.0, SKETCH_CELLS / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    cells = np.asarray(cv2.resize(frame.rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-    if area is not None:
-        inside = blank_outside(replace(frame, rgb=np.full_like(frame.rgb, 255)), area).rgb[..., 0]
-        cells[cv2.resize(inside, size, interpolation=cv2.INTER_AREA) > 0] = 0
-    return cells
 
 
 @lru_cache(maxsize=4)

@@ -218,7 +218,6 @@ def test_the_scan_area_is_drawn_with_the_mouse(browser: webdriver.Chrome) -> Non
     def values() -> list[int]:
         return [int(e.get_property("value") or 0) for e in browser.find_elements(By.CSS_SELECTOR, number)]
 
-    until(browser, lambda: browser.find_element(By.CSS_SELECTOR, ".rcd-sketch").is_displayed())
     before = values()
 
     def drag() -> ActionChains:

@@ -82,16 +82,6 @@ def test_to_keep_the_box_of_a_sector_keeps_the_sector() -> None:
     assert presets.get(PHANTOM) == f"{corners}@320x240"
 
 
-def test_the_sketch_is_a_small_picture_once_there_is_one(control: Control, client: TestClient) -> None:
-    assert client.get("/sketch.png").status_code == 404
-    control.start()
-    with client.websocket_connect(SOCKET) as socket_:
-        socket_.receive_bytes()
-    answer = client.get("/sketch.png")
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR).shape == (36, 48, 3)
-
-
 def test_a_clip_in_a_loop_is_not_said_to_be_live(tmp_path: Path, client: TestClient, control: Control) -> None:
     control.start(str(write_clip(tmp_path / "scan.mp4")))
     assert client.get("/status.json").json()["looped"]

@@ -22,8 +22,7 @@ DARK = "() => document.body.classList.add('dark')"
 SIDES = ("left", "top", "width", "height")
 """Of the scan area, in pixels of the source's picture."""
 
-HOW_TO_DRAW = """<p class="rcd-hint">Draw it on the picture, or give it in pixels; then keep it. What lies around it is
-shown here alone, and too coarse to be read.</p>"""
+HOW_TO_DRAW = '<p class="rcd-hint">Draw it on the picture, or give it in pixels; then keep it.</p>'
 
 FONT = ["system-ui", "Segoe UI", "Noto Sans", "DejaVu Sans", "sans-serif"]
 """What the machine has: a font from elsewhere would be fetched, and would tell that the page is in use."""
@@ -66,8 +65,7 @@ def build(control: Control) -> gr.Blocks:
                     stop = gr.Button("Stop", elem_id="stop", min_width=80)
                 with gr.Accordion("Scan area", open=False, elem_id="scan-area"):
                     gr.HTML(HOW_TO_DRAW, apply_default_css=False)
-                    with gr.Row():
-                        box = [gr.Number(label=side, precision=0, minimum=0, min_width=60) for side in SIDES]
+                    box = [gr.Number(label=side, precision=0, minimum=0, min_width=60) for side in SIDES]
                     with gr.Row():
                         read = gr.Button("Read", min_width=60, elem_id="read-area")
                         keep = gr.Button("Keep", min_width=60, elem_id="keep-area")

@@ -2,7 +2,6 @@
 
 const NUMBERS = '#scan-area input[type="number"]';
 const LEAST_PX = 4; // less is a click
-const SKETCH_EVERY_MS = 1000;
 
 // sizePx tells width and height of the source's picture, which the panel stands beside; or nothing.
 export function drawArea(frame, canvas, sizePx) {
@@ -10,7 +9,6 @@ export function drawArea(frame, canvas, sizePx) {
   rectangle.className = "rcd-drawn";
   rectangle.hidden = true;
   frame.append(rectangle);
-  showSketch(frame, canvas, sizePx);
   let from = null; // where the drag began, in the window
 
   frame.addEventListener("pointerdown", (event) => {
@@ -53,47 +51,12 @@ function spanned([x1, y1], [x2, y2]) {
   return [Math.min(x1, x2), Math.min(y1, y2), Math.abs(x2 - x1), Math.abs(y2 - y1)];
 }
 
-// What lies around the scan area is blanked; who draws a new one sees it as coarse cells, in which nothing can be read.
-function showSketch(frame, canvas, sizePx) {
-  const sketch = new Image();
-  sketch.className = "rcd-sketch";
-  sketch.hidden = true;
-  sketch.alt = "";
-  sketch.draggable = false;
-  frame.append(sketch);
-  sketch.onerror = () => { sketch.hidden = true; };
-  sketch.onload = () => {
-    const size = sizePx();
-    sketch.hidden = !drawing() || !size;
-    if (sketch.hidden) return;
-    const [on, at] = [frame.getBoundingClientRect(), placed(canvas)];
-    Object.assign(sketch.style, {
-      left: `${at.left - on.left}px`, top: `${at.top - on.top}px`,
-      width: `${at.scale * size[0]}px`, height: `${at.scale * size[1]}px`,
-    });
-  };
-  setInterval(() => {
-    if (drawing()) sketch.src = `/sketch.png?${Date.now()}`;
-    else sketch.hidden = true;
-  }, SKETCH_EVERY_MS);
-}
-
-function drawing() {
-  return numbers().some((input) => input.offsetParent !== null);
-}
-
-// Where the canvas, which shows its picture whole, with bars if it must, has the picture's corner in the window.
-function placed(canvas) {
+// A point of the window in pixels of the source's picture; the canvas shows it whole, with bars if it must.
+function inPicture([x, y], canvas, [width, height]) {
   const on = canvas.getBoundingClientRect();
   const scale = Math.min(on.width / canvas.width, on.height / canvas.height);
   const left = on.left + (on.width - scale * canvas.width) / 2;
   const top = on.top + (on.height - scale * canvas.height) / 2;
-  return { left, top, scale };
-}
-
-// A point of the window in pixels of the source's picture.
-function inPicture([x, y], canvas, [width, height]) {
-  const { left, top, scale } = placed(canvas);
   const within = (value, most) => Math.round(Math.min(Math.max(value, 0), most));
   return [within((x - left) / scale, width), within((y - top) / scale, height)];
 }
