@@ -79,7 +79,7 @@ def measure_layers(
 
 def engine_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Callable[[], object]:
     """One call of the network on ``batch`` prepared pictures."""
-    prepared, _ = prepare(to_grey(frame.rgb), engine.spec, box_of(area))
+    prepared, _ = prepare(to_grey(frame.rgb), engine.spec, Box(*area.sides))
     images = np.stack([prepared] * batch)
     return lambda: engine.run(images)
 
@@ -87,7 +87,7 @@ def engine_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Cal
 def judging_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Callable[[], object]:
     """From ``batch`` RGB pictures to probabilities and heat maps over their scan areas: with the second look, if the
     weights ask for it, two calls of the network."""
-    box = box_of(area)
+    box = Box(*area.sides)
 
     def run(images: Grey) -> tuple[glance.Floats, glance.Floats]:
         output = engine.run(images)
@@ -102,11 +102,6 @@ def judging_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Ca
         ]
 
     return call
-
-
-def box_of(area: ScanArea) -> Box:
-    """The scan area as ``rcdnet`` speaks of it."""
-    return Box(area.x_px, area.y_px, area.width_px, area.height_px)
 
 
 def gpu_durations_ns(call: Callable[[], object], count: int) -> list[int]:

@@ -94,7 +94,7 @@ def make_clip(path: Path, phantom: str = CLIP) -> str:
             raise SourceError(
                 f"the benchmark's clip cannot be encoded ({error}). Expected PyAV with libx264."
             ) from error
-    return f"{area.x_px},{area.y_px},{area.width_px},{area.height_px}"
+    return ",".join(str(side) for side in area.sides)
 
 
 def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, seconds: float, weights: Path) -> EngineRuns:

@@ -38,7 +38,7 @@ class Analyzer:
     def _judge(self, frames: Sequence[tuple[Frame, ScanArea]]) -> list[Prediction | NotAnalysed]:
         try:
             greys = [to_grey(frame.rgb) for frame, _ in frames]
-            boxes = [Box(area.x_px, area.y_px, area.width_px, area.height_px) for _, area in frames]
+            boxes = [Box(*area.sides) for _, area in frames]
             judgements = judge_batch(greys, self._engine.spec, self._run, boxes)
             return [Prediction(judgement.probabilities, judgement.class_maps) for judgement in judgements]
         except (EngineError, RuntimeError, ValueError, ArithmeticError, MemoryError, cv2.error) as error:
@@ -59,8 +59,7 @@ def unfit(frame: Frame, area: ScanArea) -> str | None:
     """Why this scan area of this frame must not be judged, or None if it may."""
     height, width = frame.rgb.shape[:2]
     if area.x_px + area.width_px > width or area.y_px + area.height_px > height:
-        corner = f"{area.x_px},{area.y_px},{area.width_px},{area.height_px}"
-        return f"scan area {corner} leaves the {width}x{height} picture"
+        return f"scan area {','.join(map(str, area.sides))} leaves the {width}x{height} picture"
     if min(area.width_px, area.height_px) < SMALLEST_SIDE_PX:
         return f"scan area of {area.width_px}x{area.height_px} px is too small: {SMALLEST_SIDE_PX} px is the least"
     return None

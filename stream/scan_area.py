@@ -140,14 +140,9 @@ def shared_px(one: ScanArea, other: ScanArea) -> int:
 
 def text_of(area: ScanArea, size_px: tuple[int, int]) -> str:
     """What ``finder`` reads: the area, and the width and height of the picture that it was drawn for."""
-    box = ",".join(str(side) for side in sides(area))
+    box = ",".join(str(side) for side in area.sides)
     polygon = "/".join(f"{x},{y}" for x, y in area.corners)
     return f"{polygon or box}@{size_text(*size_px)}"
-
-
-def sides(area: ScanArea) -> tuple[int, int, int, int]:
-    """Of its box: x, y, width and height in pixels."""
-    return area.x_px, area.y_px, area.width_px, area.height_px
 
 
 def size_text(width_px: int, height_px: int) -> str:
@@ -186,16 +181,14 @@ def blank_outside(frame: Frame, area: ScanArea | None) -> Frame:
     if area is None:
         return replace(frame, rgb=np.zeros_like(frame.rgb))
     height, width = frame.rgb.shape[:2]
-    right, bottom = area.x_px + area.width_px, area.y_px + area.height_px
-    if area.x_px == 0 and area.y_px == 0 and right >= width and bottom >= height and not area.corners:
+    if frame.rgb[area.pixels].shape == frame.rgb.shape and not area.corners:
         return frame
     rgb = np.zeros_like(frame.rgb)
-    inside = np.s_[area.y_px : bottom, area.x_px : right]
     if area.corners:
         mask = _polygon(area.corners, height, width)
-        cv2.copyTo(frame.rgb[inside], mask[inside], rgb[inside])
+        cv2.copyTo(frame.rgb[area.pixels], mask[area.pixels], rgb[area.pixels])
     else:
-        rgb[inside] = frame.rgb[inside]
+        rgb[area.pixels] = frame.rgb[area.pixels]
     return replace(frame, rgb=rgb)
 
 

@@ -75,10 +75,9 @@ class SignalGate:
 
     def refusal(self, frame: Frame, area: ScanArea) -> NotAnalysed | None:
         """Why the scan area of this frame must not be judged, or None if it may. Frames come in order."""
-        right, bottom = area.x_px + area.width_px, area.y_px + area.height_px
-        if bottom > frame.rgb.shape[0] or right > frame.rgb.shape[1]:
-            return None  # that is told where the area is used
-        rgb = frame.rgb[area.y_px : bottom, area.x_px : right]
+        rgb = frame.rgb[area.pixels]
+        if rgb.shape[:2] != (area.height_px, area.width_px):
+            return None  # it leaves the picture, which is told where the area is used
         step = max(1, -(-max(rgb.shape[:2]) // SAMPLES_PX))
         samples = np.ascontiguousarray(rgb[::step, ::step])
         unfit = refusal_of_picture(samples)

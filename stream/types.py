@@ -64,6 +64,16 @@ class ScanArea:
         if self.x_px < 0 or self.y_px < 0 or self.width_px < 1 or self.height_px < 1:
             raise ValueError(f"a scan area needs a corner at 0 or more and at least one pixel, not {self}")
 
+    @property
+    def sides(self) -> tuple[int, int, int, int]:
+        """x, y, width and height in pixels."""
+        return self.x_px, self.y_px, self.width_px, self.height_px
+
+    @property
+    def pixels(self) -> tuple[slice, slice]:
+        """Its rows and columns, to cut it from a picture."""
+        return slice(self.y_px, self.y_px + self.height_px), slice(self.x_px, self.x_px + self.width_px)
+
 
 @dataclass(frozen=True)
 class Prediction:

@@ -63,7 +63,7 @@ def line(view: View, class_names: tuple[str, ...]) -> dict[str, Any]:
         "raw": by_class(assessment.raw, class_names),
         "smoothed": by_class(assessment.smoothed, class_names),
         "attention": peak(assessment),
-        "scan_area": None if area is None else [area.x_px, area.y_px, area.width_px, area.height_px],
+        "scan_area": None if area is None else list(area.sides),
         "scan_corners": area.corners if area is not None and area.corners else None,
         "times": {"age_ms": round(assessment.age_ms, 3), **{f"{k}_ns": v for k, v in view.times.items()}},
     }

@@ -1,9 +1,9 @@
-"""What FFmpeg delivers, as pictures: the part that a file and a device share."""
+"""What FFmpeg delivers, as pictures: the part that files, devices and network streams share."""
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from threading import Event
+from threading import Event, Lock
 
 import av
 import numpy as np
@@ -11,7 +11,9 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from stream.errors import SourceError
+from stream.sources.base import Closing
 from stream.sources.uri import SIZE_LIMIT_PX
+from stream.types import Frame
 
 OPEN_ERRORS = (av.FFmpegError, OSError, UnicodeDecodeError, ValueError)
 """What PyAV raises for a broken header; corrupt MP4 metadata comes as UnicodeDecodeError."""
@@ -84,6 +86,43 @@ def pictures(
         for picture in found:
             rgb = None if picture.is_corrupt else _to_rgb(picture, name)
             yield Arrival(arrived_ns) if rgb is None else Arrival(arrived_ns, picture.time, rgb)
+
+
+class Receiver(Closing):
+    """A source that FFmpeg receives in real time, and can be read once. A subclass opens the container and
+    makes frames of what arrives.
+
+    While a thread is in ``frames`` the container is its own: FFmpeg must not lose it while it reads.
+    """
+
+    name: str
+    _container: InputContainer
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reading = False
+        self._guard = Lock()
+
+    def frames(self) -> Iterator[Frame]:
+        """See ``stream.sources.base.Source``."""
+        with self._guard:
+            if self._closed.is_set() or self._reading:
+                return
+            self._reading = True
+        with self, self._container as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "SLICE"  # whole-frame threads would add a frame of delay each
+            yield from self._received(pictures(container, stream, self.name, self._closed))
+
+    def close(self) -> None:
+        """End ``frames``, which then lets go of what FFmpeg reads."""
+        super().close()
+        with self._guard:
+            if not self._reading:
+                self._container.close()
+
+    def _received(self, arrivals: Iterator[Arrival]) -> Iterator[Frame]:
+        raise NotImplementedError
 
 
 def reason(error: BaseException) -> str:

@@ -4,15 +4,14 @@ import errno
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Lock
 from typing import ClassVar, Self
 
 import av
 from av.container import InputContainer
 
 from stream.errors import SourceError, UsageError
-from stream.sources.base import Closing, Pace
-from stream.sources.decode import LIMITS, OPEN_ERRORS, pictures, reason, video_stream
+from stream.sources.base import Pace
+from stream.sources.decode import LIMITS, OPEN_ERRORS, Arrival, Receiver, reason, video_stream
 from stream.sources.uri import Size, options, printable
 from stream.types import Frame, ScanArea
 
@@ -43,7 +42,7 @@ MENDS = {
 """errno -> how to mend it."""
 
 
-class DeviceSource(Closing):
+class DeviceSource(Receiver):
     """A capture device: ``v4l2:/dev/video0?size=1920x1080&fps=60&format=mjpeg``.
 
     Raises SourceError if it is missing or busy, or delivers another size than the one asked for.
@@ -66,8 +65,6 @@ class DeviceSource(Closing):
     ) -> None:
         super().__init__()
         self.name, self.live, self.damaged = self._label(target), live, 0
-        self._reading = False
-        self._guard = Lock()
         wanted = {
             "video_size": None if size_px is None else f"{size_px[0]}x{size_px[1]}",
             "framerate": None if fps is None else f"{fps:g}",
@@ -97,45 +94,27 @@ class DeviceSource(Closing):
             raise UsageError(f"v4l2: names no device. Expected v4l2:/dev/video0. {LIST}")
         return cls(target, asked.size_px(), asked.fps(), asked.word("format"))
 
-    def frames(self) -> Iterator[Frame]:
-        """See ``stream.sources.base.Source``."""
-        with self._guard:
-            if self._closed.is_set() or self._reading:
-                return
-            self._reading = True
-        with self:
-            index, pace, origin_s, pts_s = 0, Pace(self._closed), None, 0.0
-            step_s = 1 / (self.fps or FALLBACK_FPS)
-            try:
-                with self._container as container:
-                    stream = container.streams.video[0]
-                    stream.thread_type = "SLICE"  # whole-frame threads would add a frame of delay each
-                    for arrival in pictures(container, stream, self.name, self._closed):
-                        if arrival.rgb is None:
-                            self.damaged += 1
-                            index += 1
-                            continue
-                        told_s = arrival.time_s if arrival.time_s is not None else index * step_s
-                        origin_s = told_s if origin_s is None else origin_s
-                        pts_s = max(pts_s, told_s - origin_s)
-                        due_ns = self._due(arrival.arrived_ns, pts_s, pace)
-                        if due_ns is None:
-                            return
-                        yield Frame(index, due_ns, pts_s, arrival.rgb, self.name)
-                        index += 1
-            except OPEN_ERRORS as error:
-                if not self._closed.is_set():
-                    mend = f"Was it unplugged? {LIST}" if index else MENDS.get(getattr(error, "errno", 0) or 0, LIST)
-                    raise SourceError(
-                        f"{self.name} broke off after {index} frames ({reason(error)}). {mend}"
-                    ) from error
-
-    def close(self) -> None:
-        """End ``frames``, which then lets go of the device: FFmpeg must not lose it while it reads."""
-        super().close()
-        with self._guard:
-            if not self._reading:
-                self._container.close()
+    def _received(self, arrivals: Iterator[Arrival]) -> Iterator[Frame]:
+        index, pace, origin_s, pts_s = 0, Pace(self._closed), None, 0.0
+        step_s = 1 / (self.fps or FALLBACK_FPS)
+        try:
+            for arrival in arrivals:
+                if arrival.rgb is None:
+                    self.damaged += 1
+                    index += 1
+                    continue
+                told_s = arrival.time_s if arrival.time_s is not None else index * step_s
+                origin_s = told_s if origin_s is None else origin_s
+                pts_s = max(pts_s, told_s - origin_s)
+                due_ns = self._due(arrival.arrived_ns, pts_s, pace)
+                if due_ns is None:
+                    return
+                yield Frame(index, due_ns, pts_s, arrival.rgb, self.name)
+                index += 1
+        except OPEN_ERRORS as error:
+            if not self._closed.is_set():
+                mend = f"Was it unplugged? {LIST}" if index else MENDS.get(getattr(error, "errno", 0) or 0, LIST)
+                raise SourceError(f"{self.name} broke off after {index} frames ({reason(error)}). {mend}") from error
 
     def _label(self, target: str) -> str:
         return printable(target)

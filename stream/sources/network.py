@@ -2,15 +2,13 @@
 
 import time
 from collections.abc import Iterator
-from threading import Lock
 from typing import Self
 
 import av
 from av.container import InputContainer
 
 from stream.errors import SourceError, UsageError
-from stream.sources.base import Closing
-from stream.sources.decode import LIMITS, OPEN_ERRORS, pictures, video_stream
+from stream.sources.decode import LIMITS, OPEN_ERRORS, Arrival, Receiver, video_stream
 from stream.sources.uri import shown
 from stream.types import Frame, ScanArea
 
@@ -54,7 +52,7 @@ MENDS: dict[type[BaseException], str] = {
 CHECK = "Check the address and the cable."
 
 
-class NetworkSource(Closing):
+class NetworkSource(Receiver):
     """A stream at ``uri``: ``rtsp://host/path``, ``udp://:5000``, ``tcp://host:port``, ``srt://``, ``http://``.
 
     ``pts_s`` is the time of arrival: senders start anew, wrap around, or tell no times at all. FFmpeg knows that an
@@ -70,8 +68,6 @@ class NetworkSource(Closing):
     def __init__(self, uri: str) -> None:
         super().__init__()
         self.name, self.damaged = shown(uri), 0
-        self._reading = False
-        self._guard = Lock()
         self._container = connect(uri, self.name)
         try:
             rate = video_stream(self._container, self.name).average_rate
@@ -87,41 +83,25 @@ class NetworkSource(Closing):
             raise UsageError(f"{target.partition(':')[0]}: names no host. Expected an address like rtsp://host/path")
         return cls(target)
 
-    def frames(self) -> Iterator[Frame]:
-        """See ``stream.sources.base.Source``. Ends where a sender hangs up."""
-        with self._guard:
-            if self._closed.is_set() or self._reading:
-                return
-            self._reading = True
-        with self:
-            index, first_ns, pts_s = 0, None, -LEAST_STEP_S
-            try:
-                with self._container as container:
-                    stream = container.streams.video[0]
-                    stream.thread_type = "SLICE"  # whole-frame threads would add a frame of delay each
-                    asked_ns = time.monotonic_ns()
-                    for arrival in pictures(container, stream, self.name, self._closed):
-                        arrived_ns = arrival.arrived_ns
-                        if arrived_ns - asked_ns > SILENCE_S * 1e9:  # FFmpeg giving up hands out its unfinished picture
-                            raise SourceError(silent(self.name))
-                        if arrival.rgb is None:
-                            self.damaged += 1
-                        else:
-                            first_ns = arrived_ns if first_ns is None else first_ns
-                            pts_s = max((arrived_ns - first_ns) / 1e9, pts_s + LEAST_STEP_S)
-                            yield Frame(index, arrived_ns, pts_s, arrival.rgb, self.name)
-                        index += 1
-                        asked_ns = time.monotonic_ns()
-            except OPEN_ERRORS as error:
-                if not self._closed.is_set():
-                    raise SourceError(broken_off(error, self.name)) from None
-
-    def close(self) -> None:
-        """End ``frames``, which then lets go of the connection: FFmpeg must not lose it while it reads."""
-        super().close()
-        with self._guard:
-            if not self._reading:
-                self._container.close()
+    def _received(self, arrivals: Iterator[Arrival]) -> Iterator[Frame]:
+        index, first_ns, pts_s = 0, None, -LEAST_STEP_S
+        try:
+            asked_ns = time.monotonic_ns()
+            for arrival in arrivals:
+                arrived_ns = arrival.arrived_ns
+                if arrived_ns - asked_ns > SILENCE_S * 1e9:  # FFmpeg giving up hands out its unfinished picture
+                    raise SourceError(silent(self.name))
+                if arrival.rgb is None:
+                    self.damaged += 1
+                else:
+                    first_ns = arrived_ns if first_ns is None else first_ns
+                    pts_s = max((arrived_ns - first_ns) / 1e9, pts_s + LEAST_STEP_S)
+                    yield Frame(index, arrived_ns, pts_s, arrival.rgb, self.name)
+                index += 1
+                asked_ns = time.monotonic_ns()
+        except OPEN_ERRORS as error:
+            if not self._closed.is_set():
+                raise SourceError(broken_off(error, self.name)) from None
 
 
 def connect(uri: str, name: str) -> InputContainer:

@@ -83,9 +83,7 @@ class PhantomSource(Closing):
         area = self.scan_area
         scan = cv2.resize(self._tissue.scan(index / self.fps), (area.width_px, area.height_px))
         picture = self._screen.copy()
-        picture[area.y_px : area.y_px + area.height_px, area.x_px : area.x_px + area.width_px] = cv2.cvtColor(
-            scan, cv2.COLOR_GRAY2RGB
-        )
+        picture[area.pixels] = cv2.cvtColor(scan, cv2.COLOR_GRAY2RGB)
         return picture
 
     def truth(self, index: int) -> Truth | None:

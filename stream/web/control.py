@@ -14,7 +14,7 @@ from stream.config import StreamConfig
 from stream.errors import UsageError
 from stream.pipeline import Pipeline
 from stream.presets import Presets
-from stream.scan_area import sides, text_of
+from stream.scan_area import text_of
 from stream.sinks.base import Sink
 from stream.sources import open_source
 from stream.sources.device import devices
@@ -126,7 +126,7 @@ class Control:
         if size_px is None:
             raise UsageError("nothing has been seen of the source yet. Start it first.")
         seen = self.scan_area()
-        if area is not None and seen is not None and sides(area) == sides(seen):
+        if area is not None and seen is not None and area.sides == seen.sides:
             area = seen
         try:
             self._presets.keep(self._now.source_uri, None if area is None else text_of(area, size_px))

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from engines.catalog import choices
 from engines.errors import EngineError
 from stream.errors import StreamError
-from stream.scan_area import parse_scan_area, sides
+from stream.scan_area import parse_scan_area
 from stream.web.control import Control
 from stream.web.routes import fragment
 
@@ -91,7 +91,7 @@ def build(control: Control) -> gr.Blocks:
         def read_area() -> list[int | None]:
             """What is analysed now, to be kept or changed."""
             area = control.scan_area()
-            return [None] * 4 if area is None else list(sides(area))
+            return [None] * 4 if area is None else list(area.sides)
 
         def keep_area(*sides: float | None) -> None:
             with as_message():
