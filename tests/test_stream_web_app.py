@@ -4,6 +4,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import cv2
 import numpy as np
@@ -135,6 +136,24 @@ def test_what_cannot_start_is_a_visible_failure_and_can_be_mended(
     assert (status["phase"], status["error"]) == ("failed", str(refusal.value))
     control.start(PHANTOM, "fake")
     assert client.get("/status.json").json()["error"] is None
+
+
+@pytest.mark.parametrize("instead", ["stop", "start"])
+def test_neither_stop_nor_another_source_waits_for_a_sender_that_does_not_answer(
+    control: Control, instead: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        starting = Thread(target=control.start, args=[f"tcp://127.0.0.1:{silent.getsockname()[1]}"])
+        starting.start()
+        connection, _ = silent.accept()
+        if instead == "stop":
+            control.stop()
+        else:
+            control.start(PHANTOM)
+        assert control.now().error is None  # else it has waited
+        assert control.now().stopped == (instead == "stop")
+        starting.join()
+        connection.close()
 
 
 def test_the_opacity_holds_for_this_run_and_the_next(control: Control) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from dataclasses import replace
 from itertools import count
-from threading import Thread
+from threading import Event, Thread
 
 from stream.errors import SourceError
 from stream.sources.base import Closing, Source
@@ -46,15 +46,17 @@ def wait_s(failures: int, chance: float) -> float:
 class SupervisedSource(Closing):
     """``again()`` opens the source, now and after each break; ``index`` and ``pts_s`` grow over all connections.
 
-    The first opening is strict: it raises as ``again`` does. Later ones are tried until one succeeds, and ``trouble``
-    says meanwhile why nothing comes. ``frames`` ends when this source is closed, never by itself.
+    The first opening is strict: it raises as ``again`` does, or SourceError once ``given_up`` is set. Later ones are
+    tried until one succeeds, and ``trouble`` says meanwhile why nothing comes. ``frames`` ends when this source is
+    closed, never by itself.
     """
 
-    def __init__(self, again: Callable[[], Source]) -> None:
+    def __init__(self, again: Callable[[], Source], given_up: Event | None = None) -> None:
         super().__init__()
         self._again = again
-        first = self._opened()
-        assert first is not None, "nobody could close it yet"
+        first = self._opened(given_up or self._closed)
+        if first is None:
+            raise SourceError("given up before it was open")
         self._inner = first
         self.name, self.live, self.synthetic = self._inner.name, self._inner.live, self._inner.synthetic
         self._damaged_before = 0
@@ -130,7 +132,7 @@ class SupervisedSource(Closing):
             if self._closed.wait(pause_s):
                 return
             try:
-                inner = self._opened()
+                inner = self._opened(self._closed)
             except SourceError as error:
                 self.trouble = str(error)
                 continue
@@ -143,16 +145,16 @@ class SupervisedSource(Closing):
                 self._inner.close()
             return
 
-    def _opened(self) -> Source | None:
-        """What ``again`` opens, or None if this source was closed meanwhile. Raises as ``again`` does.
+    def _opened(self, given_up: Event) -> Source | None:
+        """What ``again`` opens, or None if ``given_up`` is set meanwhile. Raises as ``again`` does.
 
         It can take FFmpeg ten seconds to see that nobody answers, and nothing can interrupt it. So it has a thread of
-        its own, for which neither ``close`` nor Ctrl-C wait; what it opens too late is closed.
+        its own, for which neither ``given_up`` nor Ctrl-C wait; what it opens too late is closed.
         """
         opening: Future[Source] = Future()
         Thread(target=_settle, args=(opening, self._again), name="source opening", daemon=True).start()
         try:
-            while not self._closed.is_set():
+            while not given_up.is_set():
                 if wait([opening], WATCH_S).done:
                     return opening.result()
         except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from types import TracebackType
 from typing import Self
 
@@ -58,6 +58,7 @@ class Control:
         self._make_sinks = make_sinks
         self._presets = presets or Presets()
         self._changing = Lock()
+        self._given_up = Event()  # the opening that is under way
         self._engine: Engine | None = None
         self._style = config.overlay
         self.timeline_s = config.timeline_s
@@ -67,22 +68,29 @@ class Control:
     def start(self, source_uri: str | None = None, engine_name: str | None = None) -> None:
         """Run this source with this engine (by default the last ones) in place of what runs.
 
-        Raises StreamError or EngineError; then nothing runs, and ``now`` says why.
+        Raises StreamError or EngineError; then nothing runs, and ``now`` says why. Whoever starts or stops meanwhile
+        need not wait for a sender that does not answer.
         """
+        self._given_up.set()
         with self._changing:
+            self._given_up = given_up = Event()
             self._end()
             now = Now(source_uri or self._now.source_uri, engine_name or self._now.engine_name)
             reload = now.engine_name != self._now.engine_name
             self._now = now
             try:
-                pipeline = self._open(now, reload)
+                pipeline = self._open(now, reload, given_up)
             except Exception as error:
+                if given_up.is_set():
+                    self._now = replace(now, stopped=True)
+                    return
                 self._now = replace(now, stopped=True, error=str(error) or type(error).__name__)
                 raise
             self._now = replace(now, pipeline=pipeline)
 
     def stop(self) -> None:
         """End what runs; what was recorded is on disk on return."""
+        self._given_up.set()
         with self._changing:
             self._end()
 
@@ -142,7 +150,7 @@ class Control:
         with self._changing:
             self._close_engine()
 
-    def _open(self, now: Now, reload: bool) -> Pipeline:
+    def _open(self, now: Now, reload: bool, given_up: Event) -> Pipeline:
         if reload:
             self._close_engine()
         if self._engine is None:
@@ -150,7 +158,8 @@ class Control:
         area = self._config.scan_area or self._presets.get(now.source_uri)
         config = self._config.model_copy(update={"overlay": self._style, "scan_area": area})
         with ExitStack() as unless_started:
-            source = unless_started.enter_context(open_source(now.source_uri, live=True, loop=True))
+            opened = open_source(now.source_uri, live=True, loop=True, given_up=given_up)
+            source = unless_started.enter_context(opened)
             pipeline = Pipeline(source, self._engine, config, self._make_sinks(), self.broadcast.publish)
             pipeline.start()
             unless_started.pop_all()
