@@ -9,6 +9,9 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engines.base import Engine
 from engines.errors import EngineError
 from stream.analyzer import Analyzer
@@ -16,7 +19,7 @@ from stream.config import OverlayStyle, StreamConfig
 from stream.errors import StreamError
 from stream.handover import STOPPED, EveryFrame, Handover, LatestFrame
 from stream.overlay import Labels, draw
-from stream.scan_area import blank_outside, finder
+from stream.scan_area import blank_outside, finder, sketch
 from stream.signal import SignalGate
 from stream.sinks.base import Session, Sink
 from stream.smoothing import NOTHING, Smoother
@@ -89,6 +92,7 @@ class Pipeline:
         self._judged: Handover[Judged] = LatestFrame() if source.live else EveryFrame()
         self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD + 1) if source.live else EveryFrame()
         self._damaged = self._handed_on = self._recorded = 0
+        self._seen: tuple[Frame, ScanArea | None] | None = None
         self._stopping = Event()
         self._finished = Event()
         self._starting = Lock()
@@ -119,6 +123,10 @@ class Pipeline:
     def wait(self, timeout_s: float | None = None) -> bool:
         """True once the source has ended or failed and everything drawn is recorded."""
         return self._finished.wait(timeout_s)
+
+    def sketch(self) -> NDArray[np.uint8] | None:
+        """Where things lie around the scan area, uint8 [h, w, 4] RGBA, too coarse to be read; None before any frame."""
+        return None if self._seen is None else sketch(*self._seen)
 
     def status(self) -> Status:
         """A snapshot, from any thread."""
@@ -196,6 +204,7 @@ class Pipeline:
     def _look(self, frame: Frame) -> tuple[Frame, ScanArea | None, NotAnalysed | None]:
         """The frame, blank outside its scan area, and why it must not be judged."""
         found = self._find_area(frame, self._source.scan_area)
+        self._seen = frame, found if isinstance(found, ScanArea) else None
         if isinstance(found, NotAnalysed):
             return blank_outside(frame, None), None, found
         frame = blank_outside(frame, found)

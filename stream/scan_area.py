@@ -20,6 +20,9 @@ BOX, CORNER = r"[0-9]{1,6}(,[0-9]{1,6}){3}", r"[0-9]{1,6},[0-9]{1,6}"
 MOST_CORNERS = 200
 """How an area is written, and for how long."""
 
+SKETCH_CELLS = 48
+"""Longer side of a sketch: letters would have to be a ninth of the screen high to be read, five cells each."""
+
 LOOK_AGAIN_S, GROWTH = 1.0, 0.05
 """How often the scan is looked for again, and the share by which it must have grown to be seen anew."""
 
@@ -190,6 +193,21 @@ def blank_outside(frame: Frame, area: ScanArea | None) -> Frame:
     else:
         rgb[area.pixels] = frame.rgb[area.pixels]
     return replace(frame, rgb=rgb)
+
+
+def sketch(frame: Frame, area: ScanArea | None) -> NDArray[np.uint8]:
+    """Where things lie around the area, uint8 [h, w, 4] RGBA of at most SKETCH_CELLS a side, clear where the scan is.
+
+    For whoever draws the area anew: on black they would have to guess.
+    """
+    height, width = frame.rgb.shape[:2]
+    shrink = min(1.0, SKETCH_CELLS / max(height, width))
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    cells = cv2.cvtColor(cv2.resize(frame.rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2RGBA)
+    if area is not None:
+        scan = blank_outside(replace(frame, rgb=np.full_like(frame.rgb, 255)), area).rgb
+        cells[cv2.resize(scan, size, interpolation=cv2.INTER_AREA)[..., 0] > 0] = 0
+    return np.asarray(cells, np.uint8)
 
 
 @lru_cache(maxsize=4)

@@ -189,11 +189,9 @@ def test_the_slider_sets_the_opacity(browser: webdriver.Chrome) -> None:
     until(browser, lambda: browser.execute_script(script) == 0.9)
 
 
-def test_the_scan_area_is_read_changed_kept_and_found_again(browser: webdriver.Chrome) -> None:
+def test_the_scan_area_is_shown_changed_kept_and_found_again(browser: webdriver.Chrome) -> None:
     until(browser, lambda: "told by the source" in shown(browser, "area"))
     control(browser, "#scan-area button").click()
-    until(browser, lambda: control(browser, "#read-area").is_displayed())
-    control(browser, "#read-area").click()
     number = "#scan-area input[type=number]"
     until(browser, lambda: all(e.get_property("value") for e in browser.find_elements(By.CSS_SELECTOR, number)))
     width = browser.find_elements(By.CSS_SELECTOR, number)[2]
@@ -203,6 +201,19 @@ def test_the_scan_area_is_read_changed_kept_and_found_again(browser: webdriver.C
     until(browser, lambda: re.search(r"^100x\d+ at .*, set$", shown(browser, "area")))
     control(browser, "#find-area").click()
     until(browser, lambda: "told by the source" in shown(browser, "area"))
+
+
+def test_what_lies_around_the_scan_area_is_shown_to_whoever_draws_it_and_not_else(browser: webdriver.Chrome) -> None:
+    over_the_scan = """
+        const strip = document.querySelector('#rcd-canvas').getContext('2d').getImageData(0, 0, 800, 60);
+        return strip.data.reduce((most, value, at) => at % 4 ? most : Math.max(most, value)); // of red
+    """
+    panel = control(browser, "#scan-area button")
+    until(browser, lambda: browser.execute_script(over_the_scan) > 20)
+    panel.click()
+    until(browser, lambda: browser.execute_script(over_the_scan) < 10)
+    panel.click()
+    until(browser, lambda: browser.execute_script(over_the_scan) > 20)
 
 
 def test_the_scan_area_is_drawn_with_the_mouse(browser: webdriver.Chrome) -> None:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from benchmarks.workload import make_clip
 from stream.__main__ import app
 from stream.errors import UsageError
-from stream.scan_area import blank_outside, finder, text_of
+from stream.scan_area import blank_outside, finder, sketch, text_of
 from stream.scan_detection import propose
 from stream.sources import open_here
 from stream.types import Frame, NotAnalysed, ScanArea
@@ -159,6 +159,18 @@ def test_two_hundred_frames_with_a_made_up_name_show_nothing_of_it(
     assert read(shown).split() == []
     told = (tmp_path / "out" / "frames.jsonl").read_text() + (tmp_path / "out" / "report.html").read_text()
     assert "phantom" not in told.lower()
+
+
+def test_of_a_sketch_nothing_can_be_read_and_nothing_of_the_scan_is_in_it() -> None:
+    frame, area = first(PHANTOM)
+    assert area is not None
+    cells = sketch(frame, area)
+    assert max(cells.shape) <= 48
+    enlarged = cv2.resize(cells, (1280, 720), interpolation=cv2.INTER_CUBIC)
+    assert "PHANTOM" in read(frame.rgb)
+    assert "PHANTOM" not in read(np.ascontiguousarray(enlarged[..., :3]))
+    assert enlarged[area.pixels][20:-20, 20:-20].max() == 0
+    assert sketch(frame, None)[..., :3].max() > 100
 
 
 def test_an_area_that_was_drawn_is_refused_when_the_picture_changes_its_size() -> None:

@@ -90,6 +90,16 @@ def test_a_clip_in_a_loop_is_not_said_to_be_live(tmp_path: Path, client: TestCli
     assert not client.get("/status.json").json()["looped"]
 
 
+def test_the_sketch_is_a_small_picture_once_there_is_one(control: Control, client: TestClient) -> None:
+    assert client.get("/sketch.png").status_code == 404
+    control.start()
+    with client.websocket_connect(SOCKET) as socket_:
+        socket_.receive_bytes()
+    answer = client.get("/sketch.png")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED).shape == (36, 48, 4)
+
+
 def test_mjpeg_is_one_jpeg_a_part(control: Control) -> None:
     async def first_parts() -> list[bytes]:
         parts = mjpeg_parts(control.broadcast)

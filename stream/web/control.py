@@ -8,6 +8,9 @@ from threading import Event, Lock
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engines.base import Engine
 from engines.failover import open_engine
 from stream.config import StreamConfig
@@ -122,6 +125,11 @@ class Control:
         pipeline = self._now.pipeline
         assessment = None if pipeline is None else pipeline.status().assessment
         return None if assessment is None else assessment.scan_area
+
+    def sketch(self) -> NDArray[np.uint8] | None:
+        """As ``Pipeline.sketch``."""
+        pipeline = self._now.pipeline
+        return None if pipeline is None else pipeline.sketch()
 
     def keep_scan_area(self, area: ScanArea | None) -> None:
         """Start anew with this area, now and whenever this source runs again; None looks for it again each time.

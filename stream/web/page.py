@@ -19,10 +19,11 @@ from stream.web.routes import fragment
 HEAD = '<link rel="stylesheet" href="/viewer/live.css"><meta name="color-scheme" content="dark">'
 DARK = "() => document.body.classList.add('dark')"
 
-SIDES = ("left", "top", "width", "height")
+SIDES = ("left", "top"), ("width", "height")
 """Of the scan area, in pixels of the source's picture."""
 
-HOW_TO_DRAW = '<p class="rcd-hint">Draw it on the picture, or give it in pixels; then keep it.</p>'
+HOW_TO_DRAW = """<p class="rcd-hint">Draw it on the picture, or give it in pixels; then keep it. What lies around it is
+shown here alone, too coarse to be read.</p>"""
 
 FONT = ["system-ui", "Segoe UI", "Noto Sans", "DejaVu Sans", "sans-serif"]
 """What the machine has: a font from elsewhere would be fetched, and would tell that the page is in use."""
@@ -63,11 +64,13 @@ def build(control: Control) -> gr.Blocks:
                 with gr.Row():
                     start = gr.Button("Start", variant="primary", elem_id="start", min_width=80)
                     stop = gr.Button("Stop", elem_id="stop", min_width=80)
-                with gr.Accordion("Scan area", open=False, elem_id="scan-area"):
+                with gr.Accordion("Scan area", open=False, elem_id="scan-area") as panel:
                     gr.HTML(HOW_TO_DRAW, apply_default_css=False)
-                    box = [gr.Number(label=side, precision=0, minimum=0, min_width=60) for side in SIDES]
+                    box = []
+                    for pair in SIDES:
+                        with gr.Row():
+                            box += [gr.Number(label=side, precision=0, minimum=0, min_width=60) for side in pair]
                     with gr.Row():
-                        read = gr.Button("Read", min_width=60, elem_id="read-area")
                         keep = gr.Button("Keep", min_width=60, elem_id="keep-area")
                         find = gr.Button("Find", min_width=60, elem_id="find-area")
                 opacity = gr.Slider(0, 1, step=0.05, label="Heat map opacity", interactive=True, elem_id="opacity")
@@ -94,10 +97,9 @@ def build(control: Control) -> gr.Blocks:
             return [None] * 4 if area is None else list(area.sides)
 
         def keep_area(*sides: float | None) -> None:
+            text = ",".join("" if side is None else f"{side:.0f}" for side in sides)
             with as_message():
-                control.keep_scan_area(
-                    parse_scan_area(",".join("" if side is None else f"{side:.0f}" for side in sides))
-                )
+                control.keep_scan_area(parse_scan_area(text))
 
         def find_area() -> None:
             with as_message():
@@ -107,7 +109,7 @@ def build(control: Control) -> gr.Blocks:
         page.load(shown, outputs=[source, engine, opacity], **quiet)
         start.click(restart, [source, engine], **quiet)
         stop.click(control.stop, **quiet)
-        read.click(read_area, outputs=box, **quiet)
+        panel.expand(read_area, outputs=box, **quiet)
         keep.click(keep_area, box, **quiet)
         find.click(find_area, **quiet)
         opacity.input(control.set_opacity, opacity, trigger_mode="always_last", **quiet)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from importlib.resources import files
 from typing import Any, Literal
 
+import cv2
 from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -50,6 +51,14 @@ def routes(control: Control, control_room: Callable[[], ControlRoomState]) -> AP
     def status() -> dict[str, Any]:
         told = readout(control.now(), control.broadcast.audience(), control.timeline_s)
         return told | {"opacity": control.opacity, "control_room": control_room()}
+
+    @router.get("/sketch.png")
+    def sketch() -> Response:
+        cells = control.sketch()
+        if cells is None:
+            return PlainTextResponse("nothing has been seen yet\n", status_code=404)
+        png = cv2.imencode(".png", cv2.cvtColor(cells, cv2.COLOR_RGBA2BGRA))[1].tobytes()
+        return Response(png, media_type="image/png", headers={"Cache-Control": "no-store"})
 
     @router.get("/viewer/{name}")
     def own_file(name: str) -> Response:

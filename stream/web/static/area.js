@@ -1,7 +1,9 @@
 // A rectangle drawn on the picture becomes the four numbers of the scan area, while they are on the page.
+// What lies around the area is shown only then.
 
 const NUMBERS = '#scan-area input[type="number"]';
 const LEAST_PX = 4; // less is a click
+const SKETCH_EVERY_MS = 1000;
 
 // sizePx tells width and height of the source's picture, which the panel stands beside; or nothing.
 export function drawArea(frame, canvas, sizePx) {
@@ -12,7 +14,7 @@ export function drawArea(frame, canvas, sizePx) {
   let from = null; // where the drag began, in the window
 
   frame.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || !numbers().length || !sizePx()) return;
+    if (event.button !== 0 || !drawing() || !sizePx()) return;
     event.preventDefault(); // no selection, no dragging of the page
     frame.setPointerCapture(event.pointerId);
     from = [event.clientX, event.clientY];
@@ -40,6 +42,26 @@ export function drawArea(frame, canvas, sizePx) {
     from = null;
     rectangle.hidden = true;
   }
+}
+
+// Paints a coarse sketch of what is blanked over a picture, for whoever draws another area; else nothing.
+export function surroundings(sizePx) {
+  let sketch = null;
+  setInterval(async () => {
+    sketch = drawing() ? await fetched("/sketch.png").catch(() => null) : null;
+  }, SKETCH_EVERY_MS);
+  return (context) => {
+    if (sketch && sizePx()) context.drawImage(sketch, 0, 0, ...sizePx());
+  };
+}
+
+async function fetched(address) {
+  const answer = await fetch(address);
+  return answer.ok ? createImageBitmap(await answer.blob()) : null;
+}
+
+function drawing() {
+  return numbers().some((input) => input.offsetParent !== null);
 }
 
 function numbers() {

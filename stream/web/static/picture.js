@@ -6,10 +6,12 @@ const RATE_WINDOW_MS = 2000;
 const painted = []; // performance.now() of each
 
 export class Picture {
-  // onVerdict is called with what is said about a frame in the moment in which that frame is painted.
-  constructor(canvas, onVerdict) {
+  // onVerdict is called with what is said about a frame in the moment in which that frame is painted; paintOver with
+  // the context, to add to it.
+  constructor(canvas, onVerdict, paintOver) {
     this.canvas = canvas;
     this.onVerdict = onVerdict;
+    this.paintOver = paintOver;
     this.context = canvas.getContext("2d", { alpha: false });
     this.frame = null; // index of the frame on the canvas
     this.paintedAt = null; // performance.now() when that frame came, null before the first
@@ -41,6 +43,7 @@ export class Picture {
       this.canvas.height = bitmap.height;
     }
     this.context.drawImage(bitmap, 0, 0);
+    this.paintOver(this.context);
     bitmap.close();
     this.onVerdict(verdict);
     this.note(header.getUint32(0, true));

@@ -1,6 +1,6 @@
 // The large picture, the line above it that says what holds, and the veil over it when it is not live.
 
-import { drawArea } from "/viewer/area.js";
+import { drawArea, surroundings } from "/viewer/area.js";
 import { Picture } from "/viewer/picture.js";
 import { onStatus, show } from "/viewer/status.js";
 import { drawTimeline } from "/viewer/timeline.js";
@@ -9,13 +9,15 @@ const STALE_AFTER_MS = 1000; // longer than any dropped frame, short for the eye
 
 export function showStage(root) {
   const state = root.querySelector(".rcd-state");
-  const picture = new Picture(root.querySelector("#rcd-canvas"), ({ headline, headline_colour, reason }) => {
-    show(root, { headline, reason });
-    state.style.color = headline_colour;
-  });
   const timeline = root.querySelector("#rcd-timeline");
   let status = { phase: "starting" };
-  drawArea(root.querySelector(".rcd-picture"), picture.canvas, () => status.size_px);
+  const sizePx = () => status.size_px;
+  const showVerdict = ({ headline, headline_colour, reason }) => {
+    show(root, { headline, reason });
+    state.style.color = headline_colour;
+  };
+  const picture = new Picture(root.querySelector("#rcd-canvas"), showVerdict, surroundings(sizePx));
+  drawArea(root.querySelector(".rcd-picture"), picture.canvas, sizePx);
   onStatus((latest) => {
     status = latest;
     showStrip(root, status);
