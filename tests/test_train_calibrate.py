@@ -28,14 +28,22 @@ def held_out(sharpness: float, count: int = 3000) -> Predictions:
 
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
 def test_the_temperature_undoes_a_known_sharpness(sharpness):
-    answers = held_out(sharpness)
-    assert calibrate.temperature(answers.logits, answers.truth) == pytest.approx(sharpness, rel=0.08)
+    assert calibrate.temperature(held_out(sharpness)) == pytest.approx(sharpness, rel=0.08)
 
 
 def test_the_temperature_stays_in_its_bounds():
-    logits = np.array([[0.3, 0, 0], [0, 0.3, 0]], np.float32)
-    assert 0.2 <= calibrate.temperature(logits, np.array([0, 1])) <= 0.21
-    assert calibrate.temperature(logits, np.array([1, 0])) == pytest.approx(5, abs=0.01)
+    logits = np.array([[0, 0.3, 0], [0, 0, 0.3]], np.float32)
+    right, wrong = (answers_of(SPEC.class_names, logits, np.array(truth)) for truth in ([1, 2], [2, 1]))
+    assert 0.2 <= calibrate.temperature(right) <= 0.21
+    assert calibrate.temperature(wrong) == pytest.approx(5, abs=0.01)
+
+
+def test_how_surely_normal_pictures_are_told_apart_does_not_sharpen_what_is_said_of_lesions():
+    answers = held_out(1.0)
+    sure = answers.logits.copy()
+    sure[:, 0] = np.where(answers.is_label("normal"), 20, -20)
+    changed = answers_of(SPEC.class_names, sure, answers.truth)
+    assert calibrate.temperature(changed) == pytest.approx(calibrate.temperature(answers))
 
 
 def test_calibration_lowers_the_calibration_error():

@@ -273,7 +273,8 @@ def print_result(result: dict[str, object], task: str) -> None:
             low, high = result["auc_ci"]
             table.add_row("AUC (95 % bootstrap)", f"{value:.3f} ({low:.3f} to {high:.3f})")
         else:
-            table.add_row(key, f"{value:.3f}" if isinstance(value, float) else str(value))
+            title = f"{key} (macro)" if key in ("precision", "recall", "f1") else key
+            table.add_row(title, f"{value:.3f}" if isinstance(value, float) else str(value))
     out.print(table)
     for attribute, parts in dict(result.get("by", {})).items():
         for value, numbers in parts.items():

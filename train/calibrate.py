@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_curve
 
-from rcdnet.glance import log_softmax
 from rcdnet.spec import ModelSpec, OperatingPoint
 from train.predictions import Predictions
 from train.splits import LeakError
@@ -28,11 +27,18 @@ LARGEST_ABSTENTION = 0.15
 """Of the lesions that may fall into the band: a helper that mostly shrugs is none."""
 
 
-def temperature(logits: NDArray[np.float32], truth: NDArray[np.intp]) -> float:
-    """The T that minimises the negative log-likelihood of softmax(logits / T) (Guo et al. 2017), 0.2 to 5."""
+def temperature(answers: Predictions) -> float:
+    """The T, 0.2 to 5, that minimises the negative log-likelihood of softmax(logits / T) (Guo et al. 2017,
+    arXiv:1706.04599) of benign against malignant, on lesions: the probability that is shown.
+
+    Over all classes it would be sharper: whether there is a lesion is the easier question.
+    """
+    lesions = answers[~answers.is_label("normal")]
+    malignant = lesions.is_label("malignant")
 
     def loss(value: float) -> float:
-        return -float(log_softmax(np.asarray(logits / value, np.float32))[np.arange(len(truth)), truth].mean())
+        share = lesions.malignant_share(value)
+        return -float(np.log(np.clip(np.where(malignant, share, 1 - share), 1e-12, 1)).mean())
 
     return float(minimize_scalar(loss, bounds=(0.2, 5.0), method="bounded").x)
 
@@ -86,7 +92,7 @@ def calibrated(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
         raise ValueError(f"predictions of {held_out.class_names} cannot calibrate a model of {spec.class_names}")
     if external := set(held_out.datasets.tolist()) & EXTERNAL:
         raise LeakError(f"{', '.join(external)} is external: nothing may be tuned on it")
-    value = temperature(held_out.logits, held_out.truth)
+    value = temperature(held_out)
     lesion = ~held_out.is_label("normal")
     is_malignant = held_out.is_label("malignant")[lesion]
     share = held_out.malignant_share(value)[lesion]

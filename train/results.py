@@ -137,5 +137,5 @@ def cross_fitted(answers: Predictions) -> NDArray[np.float32]:
     for run in set(answers.runs.tolist()):
         others = answers[answers.runs != run]
         if len(others):
-            values[answers.runs == run] = temperature(others.logits, others.truth)
+            values[answers.runs == run] = temperature(others)
     return values
