@@ -1,6 +1,7 @@
 """python -m stream run | replay | devices. The only place that reads arguments and sets exit codes.
 
-0 done, 2 wrong use, 3 source failed, 4 engine failed. Data goes to stdout, progress and errors to stderr.
+0 done, 2 wrong use, 3 source failed, 4 engine failed, 130 replay stopped before its end. Data goes to stdout, progress
+and errors to stderr.
 """
 
 import logging
@@ -27,6 +28,9 @@ from stream.sinks.base import Sink
 from stream.sources import kind, open_source
 from stream.status import Recording, Status
 from stream.types import RESEARCH_NOTICE
+
+INTERRUPTED = 130
+"""What shells say of a command that Ctrl-C ended."""
 
 app = typer.Typer(
     add_completion=False,
@@ -91,7 +95,7 @@ def replay(
     send: Receiver = None,
 ) -> None:
     """Annotate every frame of a clip: annotated.mp4, frames.jsonl, summary.json and report.html."""
-    with exit_codes():
+    with exit_codes(INTERRUPTED):
         settings = settings_of(config, scan_area)
         with (
             open_source(clip, live=False) as source,
@@ -110,8 +114,11 @@ def devices() -> None:
     from stream.sources.device import devices as attached
 
     with exit_codes():
-        for uri, name in attached().items():
+        found = attached()
+        for uri, name in found.items():
             typer.echo(f"{uri}\t{name}")
+        if not found:
+            typer.echo("no capture device is attached", err=True)
 
 
 def settings_of(config: Path | None, scan_area: str | None) -> StreamConfig:
@@ -166,19 +173,24 @@ def raise_failures(pipeline: Pipeline, status: Status) -> None:
 
 
 @contextmanager
-def exit_codes() -> Iterator[None]:
-    """Turn the errors of users, sources and engines into one line on stderr and an exit code; Ctrl-C is no error."""
+def exit_codes(interrupted: int = 0) -> Iterator[None]:
+    """Turn the errors of users, sources and engines into one line on stderr and an exit code.
+
+    ``interrupted`` is that of Ctrl-C and SIGTERM: the end of live use, but for a replay it comes too early.
+    """
     try:
         yield
     except (StreamError, EngineError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         typer.echo("stopped", err=True)
+        raise typer.Exit(interrupted) from error
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's shell ignores it for what it starts with &
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was recorded until then is finished as well
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("engines").setLevel(logging.INFO)  # which engine is taken, and why not the others
     app()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.config import OverlayStyle
-from stream.types import RESEARCH_NOTICE, Assessment, Frame, State
+from stream.types import RESEARCH_NOTICE, SCOPE, Assessment, Frame, State
 
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -30,7 +30,7 @@ AMBER: Colour = (240, 180, 70)
 CLASS_COLOURS: dict[str, Colour] = {"benign": TEAL, "malignant": RED, "normal": GREY}
 
 PANEL_WIDTH = 288
-PANEL_HEIGHT = 452
+PANEL_HEIGHT = 480
 """Of the panel, in units; a unit is one pixel on a picture of 720 rows."""
 MARGIN = 18
 
@@ -156,11 +156,13 @@ def _panel(height_px: int, unit: float, labels: Labels) -> Picture:
     _text(panel, "RcdNet Live", unit, MARGIN, 30, 15, GREY, weight=500)
     for row, name in enumerate(labels.class_names):
         _text(panel, class_label(name), unit, MARGIN, _bar_top(row) - 9, 16, WHITE)
+    _text(panel, "white tick: this frame alone", unit, MARGIN, _below(labels) + 66, 14, GREY)
     bottom = height_px / unit
     for line, words in enumerate(textwrap.wrap(RESEARCH_NOTICE, 20)):
         _text(panel, words, unit, MARGIN, bottom - 36 + 20 * line, 14, WHITE)
+    _text(panel, SCOPE.partition(". ")[0] + ".", unit, MARGIN, bottom - 62, 14, WHITE)
     if labels.synthetic:
-        _text(panel, "SYNTHETIC PICTURE", unit, MARGIN, bottom - 62, 14, AMBER, weight=600)
+        _text(panel, "SYNTHETIC PICTURE", unit, MARGIN, bottom - 88, 14, AMBER, weight=600)
     panel.setflags(write=False)
     return panel
 
@@ -177,8 +179,7 @@ def _write_panel(panel: Picture, unit: float, assessment: Assessment, heat: bool
     words, colour = headline(assessment)
     _box(panel, unit, (0, 46, 5, 40), colour)
     _text(panel, words, unit, MARGIN, 75, 28, colour, weight=600)
-    reason = "" if assessment.finding == "normal" else assessment.reason
-    for line, part in enumerate(textwrap.wrap(reason, 36, max_lines=3, placeholder=" ...")):
+    for line, part in enumerate(textwrap.wrap(assessment.reason, 36, max_lines=3, placeholder=" ...")):
         _text(panel, part, unit, MARGIN, 100 + 18 * line, 14, GREY)
     width = PANEL_WIDTH - 2 * MARGIN
     for row, name in enumerate(labels.class_names):

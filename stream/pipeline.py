@@ -35,6 +35,8 @@ POLL_S = 0.1
 RECORD_AHEAD = 30
 """Views that may wait for the disk in live use: a second of video, 80 MB at 720p; beyond it views go unrecorded."""
 
+CUT_SHORT = "stopped before the end of the source"
+
 LET_GO_S = 5.0
 """What a source gets to notice that it was closed before ``stop`` finishes without it."""
 
@@ -78,10 +80,12 @@ class Pipeline:
         self.style = config.overlay
         self._source = source
         self._engine = engine
-        self._session = Session(source.name, source.live, source.synthetic, engine.info, engine.spec, config)
+        self._session = Session(
+            source.name, source.live, source.synthetic, engine.info, engine.spec, config, source.still
+        )
         self._labels = Labels(engine.spec.class_names, source.synthetic, source.live)
-        self._find_area = finder(config.scan_area)
-        self._smoother = Smoother(engine.spec, config)
+        self._find_area = finder(config.scan_area, still=source.still)
+        self._smoother = Smoother(engine.spec, config, still=source.still)
         self._board = Board(live=source.live, timeline_s=config.timeline_s)
         self._gate = SignalGate(still=source.still)
         self._analyzer = Analyzer(engine, self._board.stages)
@@ -93,6 +97,7 @@ class Pipeline:
         self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD + 1) if source.live else EveryFrame()
         self._damaged = self._handed_on = self._recorded = 0
         self._seen: tuple[Frame, ScanArea | None] | None = None
+        self._cut_short = False
         self._stopping = Event()
         self._finished = Event()
         self._starting = Lock()
@@ -148,6 +153,7 @@ class Pipeline:
     def _capture(self) -> None:
         counters = self._board.counters
         with _Stage(None, self._captured), self._source:
+            self._cut_short = not self._session.live
             frames = self._source.frames()
             while not self._stopping.is_set():
                 try:
@@ -156,6 +162,7 @@ class Pipeline:
                 finally:
                     self._count_damaged()
                 if frame is None:
+                    self._cut_short = self._cut_short and self._stopping.is_set()
                     return
                 counters.captured()
                 lost = self._captured.put(frame)
@@ -270,7 +277,8 @@ class Pipeline:
                         sinks = [sink for sink in sinks if self._written(sink.write, view)]
                     self._recorded += 1
         self.error = stage.error
-        self._board.ended(None if stage.error is None else explain(stage.error))
+        unwhole = CUT_SHORT if self._cut_short else None
+        self._board.ended(unwhole if stage.error is None else explain(stage.error))
         status = self.status()
         for sink in self._sinks:
             self._written(sink.close, status)

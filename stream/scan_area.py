@@ -35,17 +35,22 @@ MOVED = NotAnalysed("the scan is no longer where the scan area was set: set it a
 
 NOTHING_FOUND = NotAnalysed("no scan area: nothing like a scan is in the picture", state=State.NO_SIGNAL)
 
+ORIGINS = {"user": "set", "header": "told by the source", "detected": "found in the picture", "full": "all of it"}
+
 Finder = Callable[[Frame, ScanArea | None], ScanArea | NotAnalysed]
 """Frame and the source's own area -> the scan area of this frame, or why there is none."""
 
 
-def finder(text: str | None) -> Finder:
+def finder(text: str | None, *, still: bool = False) -> Finder:
     """Who decides: the user's ``text``, else the source's header, else what is seen. Raises UsageError for the text.
 
     A given area may say for which size of the picture it was drawn, ``"120,80,640,480@1280x720"``; else that is the
     first frame's. Where the scan leaves the place at which it was first seen, nothing is judged until it is back: the
-    screen was laid out anew. A detected area follows the scan instead.
+    screen was laid out anew. A detected area follows the scan instead. Pictures that are ``still`` have nothing to do
+    with one another, and each is looked at by itself.
     """
+    if text is None and still:
+        return lambda frame, header: _Detected()(frame, header)
     if text is None:
         return _Detected()
     if text == FULL:
@@ -55,12 +60,13 @@ def finder(text: str | None) -> Finder:
         raise UsageError(
             f"scan area {text[:40]!r} makes no sense. Expected a size after @, like 120,80,640,480@1280x720."
         )
-    return _Given(parse_scan_area(box), size)
+    return _Given(parse_scan_area(box), size, still)
 
 
 class _Given:
-    def __init__(self, area: ScanArea, drawn_for: str) -> None:
+    def __init__(self, area: ScanArea, drawn_for: str, still: bool) -> None:
         self._area = area
+        self._still = still
         self._drawn_for = drawn_for
         self._place = _Place()
 
@@ -70,7 +76,7 @@ class _Given:
         if size != self._drawn_for:
             reason = f"the picture is {size}, but the scan area was drawn for {self._drawn_for}: set it again"
             return NotAnalysed(reason)
-        if self._place.is_due(frame):
+        if not self._still and self._place.is_due(frame):
             self._place.look(propose(shrunk(frame.rgb, GLIMPSE_PX)))
         return MOVED if self._place.left else self._area
 
@@ -146,6 +152,14 @@ def text_of(area: ScanArea, size_px: tuple[int, int]) -> str:
     box = ",".join(str(side) for side in area.sides)
     polygon = "/".join(f"{x},{y}" for x, y in area.corners)
     return f"{polygon or box}@{size_text(*size_px)}"
+
+
+def told(area: ScanArea | None) -> str:
+    """For people: where it lies, in pixels, and who says so."""
+    if area is None:
+        return "none"
+    sector = " sector" if area.corners else ""
+    return f"{size_text(area.width_px, area.height_px)}{sector} at {area.x_px},{area.y_px}, {ORIGINS[area.origin]}"
 
 
 def size_text(width_px: int, height_px: int) -> str:

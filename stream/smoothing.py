@@ -5,15 +5,16 @@ is the time between the frames in the source. That is the exact step of a first-
 alike, and dt comes from the source, so a replay decides exactly what the first run decided.
 """
 
-from math import exp, log
+from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rcdnet.glance import softmax
-from rcdnet.spec import ModelSpec, OperatingPoint
+from rcdnet.spec import ModelSpec
 from stream.attention import attention
 from stream.config import StreamConfig
+from stream.decision import Rule
 from stream.errors import UsageError
 from stream.types import Assessment, Frame, NotAnalysed, Prediction, ScanArea, State
 
@@ -24,12 +25,13 @@ NOTHING: NDArray[np.float32] = np.empty(0, np.float32)
 
 
 class Smoother:
-    """Steadies the predictions of one stream.
+    """Steadies the predictions of one stream. Pictures that are ``still`` have nothing to do with one another: each is
+    judged by itself.
 
     Raises UsageError if the weights do not know the operating point, or not the classes that it speaks of.
     """
 
-    def __init__(self, spec: ModelSpec, config: StreamConfig) -> None:
+    def __init__(self, spec: ModelSpec, config: StreamConfig, *, still: bool = False) -> None:
         if config.operating_point not in spec.operating_points:
             known = ", ".join(sorted(spec.operating_points))
             raise UsageError(f"the weights have no operating point '{config.operating_point}'. They have: {known}.")
@@ -37,7 +39,8 @@ class Smoother:
             raise UsageError(f"the weights know {', '.join(spec.class_names)}; live use needs benign and malignant.")
         self._spec = spec
         self._config = config
-        self._point = spec.operating_points[config.operating_point]
+        self._rule = Rule.of(spec, spec.operating_points[config.operating_point], config.lesion_margin)
+        self._still = still
         self._log_probabilities: NDArray[np.float64] | None = None
         self._since_s = self._last_s = 0.0
 
@@ -52,10 +55,10 @@ class Smoother:
             )
         smoothed = self._smooth(outcome.probabilities, frame.pts_s)
         seen_s = frame.pts_s - self._since_s
-        if seen_s < self._config.warm_up_s:
-            state, finding, reason = State.WARMING_UP, None, f"{seen_s:.1f} of {self._config.warm_up_s:.1f} s seen"
+        if seen_s < self._config.warm_up_s and not self._still:
+            state, finding, reason = State.WARMING_UP, None, f"{seen_s:.2f} of {self._config.warm_up_s:.2f} s seen"
         else:
-            state, finding, reason = decide(smoothed, self._spec, self._point, self._config.lesion_margin)
+            state, finding, reason = self._rule.decide(smoothed, self._spec)
         shown = attention_class(smoothed, state, finding, self._spec)
         heat = None if shown is None or area is None else attention(outcome.class_maps, shown, area, self._spec)
         return Assessment(
@@ -65,41 +68,13 @@ class Smoother:
     def _smooth(self, probabilities: NDArray[np.float32], pts_s: float) -> NDArray[np.float32]:
         new = np.log(np.maximum(probabilities.astype(np.float64), LEAST_PROBABILITY))
         step_s = pts_s - self._last_s
-        if self._log_probabilities is None or not 0 <= step_s <= self._config.gap_s:
+        if self._still or self._log_probabilities is None or not 0 <= step_s <= self._config.gap_s:
             self._log_probabilities, self._since_s = new, pts_s
         else:
             weight = 1 - exp(-step_s / self._config.smoothing_s)
             self._log_probabilities = self._log_probabilities + weight * (new - self._log_probabilities)
         self._last_s = pts_s
         return softmax(np.asarray(self._log_probabilities, np.float32))
-
-
-def decide(
-    smoothed: NDArray[np.float32], spec: ModelSpec, point: OperatingPoint, lesion_margin: float
-) -> tuple[State, str | None, str]:
-    """State, finding and reason for smoothed probabilities [K].
-
-    INDETERMINATE within ``lesion_margin`` (in log-odds: thresholds may lie near 1) of the lesion threshold, and for
-    malignant shares in ``spec.indeterminate``, widened to the operating point where that lies outside.
-    """
-    benign, malignant = (float(smoothed[spec.index(name)]) for name in ("benign", "malignant"))
-    if "normal" in spec.class_names:
-        lesion = 1 - float(smoothed[spec.index("normal")])
-        if abs(log_odds(lesion) - log_odds(point.lesion)) < lesion_margin:
-            return State.INDETERMINATE, None, "near the lesion threshold"
-        if lesion < point.lesion:
-            return State.CLEAR_FINDING, "normal", "no lesion flagged"
-    share = malignant / (benign + malignant)
-    low, high = spec.indeterminate
-    if low < high and min(low, point.malignant) <= share < max(high, point.malignant):
-        return State.INDETERMINATE, None, "between benign and malignant"
-    return State.CLEAR_FINDING, "malignant" if share >= point.malignant else "benign", ""
-
-
-def log_odds(probability: float) -> float:
-    """log(p / (1 - p)), finite for 0 and 1 as well."""
-    clipped = min(max(probability, 1e-6), 1 - 1e-6)
-    return log(clipped / (1 - clipped))
 
 
 def attention_class(smoothed: NDArray[np.float32], state: State, finding: str | None, spec: ModelSpec) -> str | None:

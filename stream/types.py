@@ -154,4 +154,6 @@ class View:
 
 
 RESEARCH_NOTICE = "Research use only. Not for diagnosis."
+
+SCOPE = "For B-mode of the breast. Other organs are judged as well, and wrongly."
 """Shown on the page, in every export and in the README."""

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from click.testing import Result
@@ -148,6 +149,27 @@ def test_run_serves_records_and_ends_cleanly_on_ctrl_c(clip: Path, tmp_path: Pat
     assert "Traceback" not in rest
     (recorded,) = (tmp_path / "rec").iterdir()
     assert (recorded / "summary.json").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_replay_that_is_stopped_says_so(tmp_path: Path, number: signal.Signals) -> None:
+    journal = tmp_path / "frames.jsonl"
+    arguments = ["replay", "phantom:?size=320x240", "--engine", "fake", "--out", str(tmp_path)]
+    with subprocess.Popen([sys.executable, "-m", "stream", *arguments], cwd=ROOT) as process:
+        while not (journal.exists() and journal.stat().st_size):
+            assert process.poll() is None
+        os.kill(process.pid, number)
+    assert process.returncode == 130
+    assert "stopped before the end" in json.loads((tmp_path / "summary.json").read_text())["error"]
+    assert "The run broke off: stopped before the end" in (tmp_path / "report.html").read_text()
+
+
+def test_a_single_picture_is_called(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    cv2.imwrite(str(tmp_path / "scan.png"), random.integers(20, 220, (240, 320), dtype=np.uint8))
+    assert command("replay", str(tmp_path / "scan.png"), "--engine", "fake", "--out", str(tmp_path)).exit_code == 0
+    (line,) = (tmp_path / "frames.jsonl").read_text().splitlines()
+    assert json.loads(line)["state"] in ("clear_finding", "indeterminate")
 
 
 def test_ctrl_c_while_a_silent_sender_is_opened_is_no_error() -> None:

@@ -9,7 +9,7 @@ from stream.errors import UsageError
 from stream.sinks.base import Session
 from stream.sinks.report import MOST_POINTS, Point, ReportSink, polylines, state_bands
 from stream.timing import Counts, Summary
-from stream.types import RESEARCH_NOTICE, State
+from stream.types import RESEARCH_NOTICE, SCOPE, State
 from tests.stream_views import ENGINE, SESSION, SPEC, ending, view
 
 
@@ -54,6 +54,29 @@ def test_the_report_shows_the_timeline_and_the_notice_and_needs_no_network(tmp_p
     ]  # fmt: skip
     assert RESEARCH_NOTICE in page
     assert "http" not in page
+
+
+def test_what_is_called_at_which_probability_is_what_was_applied(tmp_path: Path) -> None:
+    spec = replace(SPEC, indeterminate=(0.3, 0.6))
+    summary, page = written(tmp_path, replace(SESSION, spec=spec))
+    called = summary["model"]["called"]
+    assert called["no_lesion_below"] < spec.operating_points["balanced"].lesion < called["lesion_from"]
+    assert (called["benign_below"], called["malignant_from"]) == (0.3, 0.6)
+    assert "malignant from 0.60, benign below" in page
+
+
+def test_where_was_looked_stands_in_summary_and_report(tmp_path: Path) -> None:
+    summary, page = written(tmp_path)
+    assert summary["scan_areas"] == [
+        {"where": "64x48 at 0,0, all of it", "sides": [0, 0, 64, 48], "corners": [], "frames": 31}
+    ]
+    assert "64x48 at 0,0, all of it: 31 frames" in page
+
+
+def test_the_report_says_for_what_it_is_not(tmp_path: Path) -> None:
+    summary, page = written(tmp_path)
+    assert summary["scope"] == SCOPE
+    assert SCOPE in page
 
 
 def test_the_report_never_reassures(tmp_path: Path) -> None:

@@ -161,6 +161,15 @@ def test_two_hundred_frames_with_a_made_up_name_show_nothing_of_it(
     assert "phantom" not in told.lower()
 
 
+def test_in_stills_the_scan_is_looked_for_in_each() -> None:
+    left, _ = first(PHANTOM)
+    flipped = replace(left, rgb=np.ascontiguousarray(left.rgb[:, ::-1]))
+    find = finder(None, still=True)
+    areas = [find(left, None), find(flipped, None)]
+    assert all(isinstance(area, ScanArea) for area in areas)
+    assert areas[0] != areas[1]
+
+
 def test_of_a_sketch_nothing_can_be_read_and_nothing_of_the_scan_is_in_it() -> None:
     frame, area = first(PHANTOM)
     assert area is not None

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 from rcdnet.spec import ModelSpec, OperatingPoint
 from stream.config import StreamConfig
+from stream.decision import Rule
 from stream.errors import UsageError
-from stream.smoothing import Smoother, attention_class, decide
+from stream.smoothing import Smoother, attention_class
 from stream.types import Assessment, Frame, NotAnalysed, Prediction, ScanArea, State
 
 SPEC = ModelSpec(("benign", "malignant", "normal"), 32, 32, 0.5, 0.25, "none", indeterminate=(0.4, 0.6))
@@ -71,6 +72,13 @@ def test_nothing_is_called_while_warming_up() -> None:
     assert all(a.finding is None and a.attention is None for a in found[:4])
 
 
+def test_stills_are_called_at_once_and_each_by_itself() -> None:
+    smoother = Smoother(SPEC, StreamConfig(), still=True)
+    found = [feed(smoother, n / 2, each) for n, each in enumerate((MALIGNANT, NORMAL, BENIGN))]
+    assert [a.finding for a in found] == ["malignant", "normal", "benign"]
+    np.testing.assert_allclose(found[1].smoothed, NORMAL, atol=1e-6)
+
+
 @pytest.mark.parametrize("next_s", [1.0, 9.0], ids=["back", "ahead"])
 def test_a_jump_in_time_forgets_what_was_seen(next_s: float) -> None:
     smoother = Smoother(SPEC, StreamConfig())
@@ -122,7 +130,7 @@ def test_attention_is_of_the_finding_even_where_the_other_lesion_class_is_likeli
     point = OperatingPoint(lesion=0.5, malignant=0.2)
     smoothed = np.array((0.6, 0.35, 0.05), np.float32)
     spec = ModelSpec(SPEC.class_names, 32, 32, 0.5, 0.25, "none")
-    state, finding, _ = decide(smoothed, spec, point, 0.05)
+    state, finding, _ = Rule.of(spec, point, 0.05).decide(smoothed, spec)
     assert attention_class(smoothed, state, finding, spec) == finding == "malignant"
 
 

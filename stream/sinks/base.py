@@ -22,6 +22,7 @@ class Session:
     engine: EngineInfo
     spec: ModelSpec
     config: StreamConfig
+    still: bool = False
 
 
 class Sink(Protocol):

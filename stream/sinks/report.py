@@ -10,12 +10,18 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from stream.decision import Rule
+from stream.scan_area import told
 from stream.sinks.base import Session, refused
 from stream.status import Status
-from stream.types import RESEARCH_NOTICE, State, View
+from stream.types import RESEARCH_NOTICE, SCOPE, ScanArea, State, View
 
 MOST_POINTS = 2000
 """Of the timeline plot; beyond it every second point is let go, so that a long run needs no more memory."""
+
+
+MOST_AREAS = 20
+"""Of the scan areas, those of the most frames: a scan that is found anew may have many."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class ReportSink:
         self._frames = 0
         self._states: Counter[str] = Counter()
         self._findings: Counter[str] = Counter()
+        self._areas: Counter[ScanArea] = Counter()
         self._peaks: dict[str, dict[str, float]] = {}
         self._first_pts_s = self._last_pts_s = 0.0
         self._points: list[Point] = []
@@ -60,6 +67,8 @@ class ReportSink:
         self._states[assessment.state.value] += 1
         if assessment.finding is not None:
             self._findings[assessment.finding] += 1
+        if assessment.scan_area is not None:
+            self._areas[assessment.scan_area] += 1
         for name, value in zip(self._session.spec.class_names, assessment.smoothed, strict=False):
             if assessment.state is not State.WARMING_UP and value > self._peaks.get(name, {}).get("probability", 0):
                 self._peaks[name] = {
@@ -87,20 +96,28 @@ class ReportSink:
             raise refused(path, error) from error
 
     def _summary(self, session: Session, status: Status) -> dict[str, Any]:
-        spec, counts = session.spec, status.counts
+        spec, config, counts = session.spec, session.config, status.counts
+        point = spec.operating_points[config.operating_point]
         return {
             "notice": RESEARCH_NOTICE,
+            "scope": SCOPE,
             "software": f"rcdnet-live {version('rcdnet-live')}",
-            "source": {"name": session.source, "live": session.live, "synthetic": session.synthetic},
+            "source": {
+                "name": session.source,
+                "live": session.live,
+                "synthetic": session.synthetic,
+                "still": session.still,
+            },
             "engine": asdict(status.engine),
             "model": {
                 "version": spec.version,
                 "weights_sha256": spec.weights_sha256,
                 "trained_on": spec.trained_on,
                 "class_names": list(spec.class_names),
-                "operating_point": asdict(spec.operating_points[session.config.operating_point]),
+                "operating_point": asdict(point),
+                "called": asdict(Rule.of(spec, point, config.lesion_margin)),
             },
-            "config": session.config.model_dump(),
+            "config": config.model_dump(),
             "error": status.error,
             "frames": {
                 **asdict(counts),
@@ -112,6 +129,10 @@ class ReportSink:
             "states": dict(self._states),
             "findings": {name: self._findings[name] for name in spec.class_names},
             "peaks": self._peaks,
+            "scan_areas": [
+                {"where": told(area), "sides": area.sides, "corners": area.corners, "frames": frames}
+                for area, frames in self._areas.most_common(MOST_AREAS)
+            ],
             "times": {
                 "started_at": self._started_at,
                 "fps": round(status.fps, 2),

@@ -5,14 +5,13 @@ from typing import Any
 
 from engines.base import EngineInfo
 from stream.overlay import CLASS_COLOURS, WHITE, Colour, class_label, headline
+from stream.scan_area import told
 from stream.sources import ON_DISK, kind
 from stream.status import Moment, Status
 from stream.timing import Summary
-from stream.types import Assessment, ScanArea
+from stream.types import Assessment
 from stream.web.control import Now
 from stream.web.viewer import Audience
-
-ORIGINS = {"user": "set", "header": "told by the source", "detected": "found in the picture", "full": "all of it"}
 
 TIMELINE_STEP_S = 0.2
 """Half the smoothing's time constant: the curve keeps its shape, and a minute of it stays a small message."""
@@ -49,7 +48,7 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         "classes": [class_label(name) for name in status.class_names],
         "class_colours": [css(CLASS_COLOURS.get(name, WHITE)) for name in status.class_names],
         "verdict": None if status.assessment is None else verdict(status.assessment),
-        "scan_area": None if status.assessment is None else area_text(status.assessment.scan_area),
+        "scan_area": None if status.assessment is None else told(status.assessment.scan_area),
         "fps": round(status.fps, 1),
         "drawn_ms": milliseconds(status.latency_ms),
         "counts": count_rows(status, not_shown),
@@ -80,14 +79,6 @@ def verdict(assessment: Assessment) -> dict[str, str]:
         "headline_colour": css(colour),
         "reason": "" if assessment.reason == words else assessment.reason,
     }
-
-
-def area_text(area: ScanArea | None) -> str:
-    """Where it lies, in pixels, and who says so."""
-    if area is None:
-        return "none"
-    sector = " sector" if area.corners else ""
-    return f"{area.width_px}x{area.height_px}{sector} at {area.x_px},{area.y_px}, {ORIGINS[area.origin]}"
 
 
 def count_rows(status: Status, not_shown: int) -> list[dict[str, Any]]:

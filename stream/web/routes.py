@@ -14,7 +14,7 @@ from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from stream.types import RESEARCH_NOTICE
+from stream.types import RESEARCH_NOTICE, SCOPE
 from stream.web.control import Control
 from stream.web.readout import readout, verdict
 from stream.web.viewer import Broadcast, Picture, Viewer
@@ -128,5 +128,5 @@ async def plain_page(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def fragment(name: str) -> str:
-    """One of the page's own pieces of HTML, with the research notice put in."""
-    return (STATIC / name).read_text("utf-8").replace("[[NOTICE]]", RESEARCH_NOTICE)
+    """One of the page's own pieces of HTML, with the standing notices put in."""
+    return (STATIC / name).read_text("utf-8").replace("[[NOTICE]]", RESEARCH_NOTICE).replace("[[SCOPE]]", SCOPE)

@@ -1,0 +1,55 @@
+"""What is called at which probability? The operating point, with the margins in which nothing is called."""
+
+from dataclasses import dataclass
+from math import exp, log
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rcdnet.spec import ModelSpec, OperatingPoint
+from stream.types import State
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Probabilities 0..1. Between the two of a pair nothing is called.
+
+    ``no_lesion_below`` and ``lesion_from`` are of a lesion, 1 - p(normal); ``benign_below`` and ``malignant_from`` of
+    malignancy in what is a lesion, p(malignant) / (p(benign) + p(malignant)).
+    """
+
+    no_lesion_below: float
+    lesion_from: float
+    benign_below: float
+    malignant_from: float
+
+    @classmethod
+    def of(cls, spec: ModelSpec, point: OperatingPoint, lesion_margin: float) -> Self:
+        """``lesion_margin`` is in log-odds: thresholds may lie near 1. The band of ``spec.indeterminate`` is widened to
+        the operating point where that lies outside.
+        """
+        low, high = spec.indeterminate
+        band = (min(low, point.malignant), max(high, point.malignant)) if low < high else (point.malignant,) * 2
+        return cls(shifted(point.lesion, -lesion_margin), shifted(point.lesion, lesion_margin), *band)
+
+    def decide(self, probabilities: NDArray[np.float32], spec: ModelSpec) -> tuple[State, str | None, str]:
+        """State, finding and reason for probabilities [K]."""
+        benign, malignant = (float(probabilities[spec.index(name)]) for name in ("benign", "malignant"))
+        if "normal" in spec.class_names:
+            lesion = 1 - float(probabilities[spec.index("normal")])
+            if lesion < self.no_lesion_below:
+                return State.CLEAR_FINDING, "normal", f"benign + malignant below {self.no_lesion_below:.0%}"
+            if lesion < self.lesion_from:
+                between = f"{self.no_lesion_below:.0%} and {self.lesion_from:.0%}"
+                return State.INDETERMINATE, None, f"benign + malignant between {between}"
+        share = malignant / (benign + malignant)
+        if self.benign_below <= share < self.malignant_from:
+            return State.INDETERMINATE, None, "between benign and malignant"
+        return State.CLEAR_FINDING, "malignant" if share >= self.malignant_from else "benign", ""
+
+
+def shifted(probability: float, by: float) -> float:
+    """The probability whose log-odds are larger by ``by``; 0 and 1 count as 1e-6 from them."""
+    clipped = min(max(probability, 1e-6), 1 - 1e-6)
+    return 1 / (1 + exp(-log(clipped / (1 - clipped)) - by))
