@@ -19,7 +19,7 @@ from stream.config import OverlayStyle, StreamConfig
 from stream.errors import StreamError
 from stream.handover import STOPPED, EveryFrame, Handover, LatestFrame
 from stream.overlay import Labels, draw
-from stream.scan_area import blank_outside, finder, sketch
+from stream.scan_area import blank_outside, finder, sketch, unfit
 from stream.signal import SignalGate
 from stream.sinks.base import Session, Sink
 from stream.smoothing import NOTHING, Smoother
@@ -215,6 +215,9 @@ class Pipeline:
         if isinstance(found, NotAnalysed):
             return blank_outside(frame, None), None, found
         frame = blank_outside(frame, found)
+        refusal = unfit(found, (frame.rgb.shape[1], frame.rgb.shape[0]))
+        if refusal is not None:
+            return frame, found, NotAnalysed(refusal)
         with self._board.stages.measure("signal"):
             return frame, found, self._gate.refusal(frame, found)
 

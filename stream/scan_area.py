@@ -23,6 +23,9 @@ MOST_CORNERS = 200
 SKETCH_CELLS = 48
 """Longer side of a sketch: letters would have to be a ninth of the screen high to be read, five cells each."""
 
+SMALLEST_SIDE_PX = 32
+"""A scan area with a shorter side holds fewer pixels than the network's class maps have cells to fill."""
+
 LOOK_AGAIN_S, GROWTH = 1.0, 0.05
 """How often the scan is looked for again, and the share by which it must have grown to be seen anew."""
 
@@ -152,6 +155,17 @@ def text_of(area: ScanArea, size_px: tuple[int, int]) -> str:
     box = ",".join(str(side) for side in area.sides)
     polygon = "/".join(f"{x},{y}" for x, y in area.corners)
     return f"{polygon or box}@{size_text(*size_px)}"
+
+
+def unfit(area: ScanArea, size_px: tuple[int, int]) -> str | None:
+    """Why this area of a picture of this width and height must not be judged, or None if it may."""
+    width, height = size_px
+    if area.x_px + area.width_px > width or area.y_px + area.height_px > height:
+        return f"scan area {','.join(map(str, area.sides))} leaves the {size_text(*size_px)} picture"
+    if min(area.width_px, area.height_px) < SMALLEST_SIDE_PX:
+        small = size_text(area.width_px, area.height_px)
+        return f"scan area of {small} px is too small: {SMALLEST_SIDE_PX} px is the least"
+    return None
 
 
 def told(area: ScanArea | None) -> str:

@@ -201,6 +201,7 @@ def test_the_scan_area_is_shown_changed_kept_and_found_again(browser: webdriver.
     until(browser, lambda: re.search(r"^100x\d+ at .*, set$", shown(browser, "area")))
     control(browser, "#find-area").click()
     until(browser, lambda: "told by the source" in shown(browser, "area"))
+    until(browser, lambda: not any(e.get_property("value") for e in browser.find_elements(By.CSS_SELECTOR, number)))
 
 
 def test_what_lies_around_the_scan_area_is_shown_to_whoever_draws_it_and_not_else(browser: webdriver.Chrome) -> None:
@@ -241,6 +242,7 @@ def test_the_scan_area_is_drawn_with_the_mouse(browser: webdriver.Chrome) -> Non
     assert not browser.find_element(By.CSS_SELECTOR, drawn).is_displayed()
     assert values() == before
     drag().release().perform()
+    assert browser.find_element(By.CSS_SELECTOR, drawn).is_displayed()
     assert values() == pytest.approx([200, 150, 300, 300], abs=round(1 / scale) + 1)
     control(browser, "#keep-area").click()
     width, height = values()[2:]

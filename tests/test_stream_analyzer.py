@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from engines.base import EngineInfo, EngineOutput
 from engines.errors import EngineError
 from rcdnet.spec import ModelSpec
-from stream.analyzer import SMALLEST_SIDE_PX, Analyzer
+from stream.analyzer import Analyzer
 from stream.timing import StageClock
 from stream.types import Frame, NotAnalysed, Prediction, ScanArea
 
@@ -64,21 +64,6 @@ def test_the_engine_is_timed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("area", "reason"),
-    [
-        (ScanArea(40, 0, 32, 64, "user"), "scan area 40,0,32,64 leaves the 64x64 picture"),
-        (ScanArea(0, 1, 64, 64, "user"), "leaves the 64x64 picture"),
-        (ScanArea(0, 0, 64, SMALLEST_SIDE_PX - 1, "user"), "too small"),
-    ],
-)
-def test_what_must_not_be_judged_is_refused_with_a_reason(area: ScanArea, reason: str) -> None:
-    (found,) = Analyzer(Scripted()).analyse([(frame(), area)])
-    assert isinstance(found, NotAnalysed)
-    assert reason in found.reason
-    assert not found.failed
-
-
-@pytest.mark.parametrize(
     "error",
     [EngineError("the device went away\nmore"), RuntimeError(""), ValueError("odd"), MemoryError(), cv2.error("cv")],
     ids=lambda error: type(error).__name__,
@@ -104,12 +89,6 @@ def test_a_fault_that_meets_several_frames_costs_only_those_that_cause_it() -> N
     assert isinstance(dark_again, Prediction)
     assert isinstance(bright, NotAnalysed)
     assert bright.reason == "scripted failed: too bright"
-
-
-def test_what_is_refused_keeps_its_place_among_the_others() -> None:
-    areas = [ScanArea(0, 0, 64, 64, "user"), ScanArea(0, 0, 65, 64, "user"), ScanArea(0, 0, 64, 64, "user")]
-    found = Analyzer(Scripted()).analyse([(frame(), area) for area in areas])
-    assert [type(each) for each in found] == [Prediction, NotAnalysed, Prediction]
 
 
 def test_no_frames_are_no_call_of_the_engine() -> None:

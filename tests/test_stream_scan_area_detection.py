@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from benchmarks.workload import make_clip
 from stream.__main__ import app
 from stream.errors import UsageError
-from stream.scan_area import blank_outside, finder, sketch, text_of
+from stream.scan_area import SMALLEST_SIDE_PX, blank_outside, finder, sketch, text_of, unfit
 from stream.scan_detection import propose
 from stream.sources import open_here
 from stream.types import Frame, NotAnalysed, ScanArea
@@ -159,6 +159,18 @@ def test_two_hundred_frames_with_a_made_up_name_show_nothing_of_it(
     assert read(shown).split() == []
     told = (tmp_path / "out" / "frames.jsonl").read_text() + (tmp_path / "out" / "report.html").read_text()
     assert "phantom" not in told.lower()
+
+
+@pytest.mark.parametrize(
+    ("area", "reason"),
+    [
+        (ScanArea(40, 0, 32, 64, "user"), "scan area 40,0,32,64 leaves the 64x64 picture"),
+        (ScanArea(0, 1, 64, 64, "user"), "leaves the 64x64 picture"),
+        (ScanArea(0, 0, 64, SMALLEST_SIDE_PX - 1, "user"), "too small"),
+    ],
+)
+def test_an_area_that_cannot_be_judged_is_refused_with_a_reason(area: ScanArea, reason: str) -> None:
+    assert reason in (unfit(area, (64, 64)) or "")
 
 
 def test_in_stills_the_scan_is_looked_for_in_each() -> None:

@@ -90,6 +90,39 @@ def test_a_clip_in_a_loop_is_not_said_to_be_live(tmp_path: Path, client: TestCli
     assert not client.get("/status.json").json()["looped"]
 
 
+@pytest.mark.parametrize(("text", "why"), [("300,200,64,64", "leaves the 320x240"), ("0,0,2,2", "too small")])
+def test_an_area_that_does_not_fit_the_picture_is_not_kept(
+    control: Control, client: TestClient, text: str, why: str
+) -> None:
+    control.start()
+    with client.websocket_connect(SOCKET) as socket_:
+        socket_.receive_bytes()
+        with pytest.raises(UsageError, match=why):
+            control.keep_scan_area(parse_scan_area(text))
+    assert control.now().stopped is False
+
+
+def test_the_page_offers_no_engine_that_knows_nothing() -> None:
+    with Control(StreamConfig(), PHANTOM, "auto") as control:
+        assert control.engines()[0] == "auto"
+        assert not {"fake", "failing"} & set(control.engines())
+
+
+def test_the_engine_given_at_the_start_is_offered(control: Control) -> None:
+    assert "fake" in control.engines()
+
+
+def test_what_was_painted_in_an_earlier_run_is_not_counted_in_this_one(control: Control, client: TestClient) -> None:
+    control.start()
+    with client.websocket_connect(SOCKET) as socket_:
+        socket_.receive_bytes()
+        socket_.send_text("painted")
+        socket_.receive_bytes()
+        assert control.broadcast.audience().painted_ms is not None
+        control.start()
+        assert control.broadcast.audience().painted_ms is None
+
+
 def test_the_sketch_is_a_small_picture_once_there_is_one(control: Control, client: TestClient) -> None:
     assert client.get("/sketch.png").status_code == 404
     control.start()

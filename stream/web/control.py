@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.base import Engine
+from engines.catalog import ENGINES, missing
 from engines.failover import open_engine
 from stream.config import StreamConfig
 from stream.errors import UsageError
 from stream.pipeline import Pipeline
 from stream.presets import Presets
-from stream.scan_area import text_of
+from stream.scan_area import text_of, unfit
 from stream.sinks.base import Sink
 from stream.sources import open_source
 from stream.sources.device import devices
@@ -57,7 +58,7 @@ class Control:
         presets: Presets | None = None,
     ) -> None:
         self._config = config
-        self._given_uri = source_uri
+        self._given_uri, self._given_engine = source_uri, engine_name
         self._make_sinks = make_sinks
         self._presets = presets or Presets()
         self._changing = Lock()
@@ -106,6 +107,11 @@ class Control:
         uris = {self._given_uri: label(self._given_uri), PHANTOM: label(PHANTOM)}
         return {name: uri for uri, name in (devices() | uris).items()}
 
+    def engines(self) -> list[str]:
+        """What the page may choose now: what can run here, and what was given at the start."""
+        names = ["auto", *(name for name in ENGINES if missing(name) is None)]
+        return names if self._given_engine in names else [*names, self._given_engine]
+
     @property
     def opacity(self) -> float:
         """Of the heat map, 0..1."""
@@ -135,13 +141,16 @@ class Control:
         """Start anew with this area, now and whenever this source runs again; None looks for it again each time.
 
         A box around the sector that is analysed now means that sector.
-        Raises UsageError if nothing has been seen of the source yet, and as ``start`` does.
+        Raises UsageError if nothing has been seen of the source yet, or if the area does not fit it, and as ``start``
+        does.
         """
         pipeline = self._now.pipeline
         size_px = None if pipeline is None else pipeline.status().size_px
         if size_px is None:
             raise UsageError("nothing has been seen of the source yet. Start it first.")
         seen = self.scan_area()
+        if area is not None and (refusal := unfit(area, size_px)) is not None:
+            raise UsageError(f"{refusal}.")
         if area is not None and seen is not None and area.sides == seen.sides:
             area = seen
         try:
@@ -168,6 +177,7 @@ class Control:
         with ExitStack() as unless_started:
             opened = open_source(now.source_uri, live=True, loop=True, given_up=given_up)
             source = unless_started.enter_context(opened)
+            self.broadcast.begin()
             pipeline = Pipeline(source, self._engine, config, self._make_sinks(), self.broadcast.publish)
             pipeline.start()
             unless_started.pop_all()

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 import gradio as gr
 from fastapi import FastAPI
 
-from engines.catalog import choices
 from engines.errors import EngineError
-from stream.errors import StreamError
+from stream.errors import StreamError, UsageError
 from stream.scan_area import parse_scan_area
 from stream.web.control import Control
 from stream.web.routes import fragment
@@ -60,7 +59,7 @@ def build(control: Control) -> gr.Blocks:
                 gr.HTML(fragment("stage.html"), apply_default_css=False, js_on_load=loads("stage.js", "showStage"))
             with gr.Column(scale=1, min_width=320):
                 source = gr.Dropdown(label="Source", interactive=True, elem_id="source")
-                engine = gr.Dropdown(choices(), label="Engine", interactive=True, elem_id="engine")
+                engine = gr.Dropdown(control.engines(), label="Engine", interactive=True, elem_id="engine")
                 with gr.Row():
                     start = gr.Button("Start", variant="primary", elem_id="start", min_width=80)
                     stop = gr.Button("Stop", elem_id="stop", min_width=80)
@@ -69,7 +68,7 @@ def build(control: Control) -> gr.Blocks:
                     box = []
                     for pair in SIDES:
                         with gr.Row():
-                            box += [gr.Number(label=side, precision=0, minimum=0, min_width=60) for side in pair]
+                            box += [gr.Number(label=side, precision=0, min_width=60) for side in pair]
                     with gr.Row():
                         keep = gr.Button("Keep", min_width=60, elem_id="keep-area")
                         find = gr.Button("Find", min_width=60, elem_id="find-area")
@@ -97,21 +96,25 @@ def build(control: Control) -> gr.Blocks:
             return [None] * 4 if area is None else list(area.sides)
 
         def keep_area(*sides: float | None) -> None:
-            text = ",".join("" if side is None else f"{side:.0f}" for side in sides)
             with as_message():
-                control.keep_scan_area(parse_scan_area(text))
+                if None in sides:
+                    raise UsageError("Draw the scan area on the picture, or give all four numbers.")
+                control.keep_scan_area(parse_scan_area(",".join(f"{side:.0f}" for side in sides)))
 
-        def find_area() -> None:
+        def find_area() -> list[None]:
+            """Found again, it is not what stands in the fields."""
             with as_message():
                 control.keep_scan_area(None)
+            return [None] * 4
 
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         page.load(shown, outputs=[source, engine, opacity], **quiet)
-        start.click(restart, [source, engine], **quiet)
-        stop.click(control.stop, **quiet)
+        at_once = {"trigger_mode": "multiple", "concurrency_limit": None}  # not after what is under way
+        start.click(restart, [source, engine], **at_once, **quiet)
+        stop.click(control.stop, **at_once, **quiet)
         panel.expand(read_area, outputs=box, **quiet)
         keep.click(keep_area, box, **quiet)
-        find.click(find_area, **quiet)
+        find.click(find_area, outputs=box, **quiet)
         opacity.input(control.set_opacity, opacity, trigger_mode="always_last", **quiet)
     return page
 

@@ -35,7 +35,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Audience:
-    """``skipped`` counts pictures that some viewer did not take because a newer one came first.
+    """Of this run: ``skipped`` counts pictures that some viewer did not take because a newer one came first.
 
     ``painted_ms`` is from capture to painted, over all screens that acknowledge.
     """
@@ -73,7 +73,7 @@ class Viewer:
         """The screen says that the picture it took last is painted. Timed here, so the way back counts as well."""
         taken, self._taken = self._taken, None
         if taken is not None and not taken.repeated and taken.encoded_ns >= self._joined_ns:  # not one from before
-            self._broadcast.count_painted(time.monotonic_ns() - taken.captured_ns)
+            self._broadcast.count_painted(taken)
 
     def offer(self, picture: Picture | None) -> None:
         """Put a picture into the slot, or end with None. From any thread."""
@@ -109,6 +109,7 @@ class Broadcast:
         self._waiting: View | None = None
         self._last: Picture | None = None
         self._viewers: list[Viewer] = []
+        self._begun_ns = 0
         self._skipped = 0
         self._painted = Percentiles()
         self._closed = False
@@ -153,9 +154,17 @@ class Broadcast:
         with self._guard:
             self._viewers.remove(viewer)
 
-    def count_painted(self, latency_ns: int) -> None:
-        """Take in that a screen shows a picture, this long after its capture at most."""
-        self._painted.add(latency_ns)
+    def begin(self) -> None:
+        """Another run: what was counted before was another one's."""
+        with self._guard:
+            self._begun_ns = time.monotonic_ns()
+            self._skipped, self._painted = 0, Percentiles()
+
+    def count_painted(self, picture: Picture) -> None:
+        """Take in that a screen shows a picture, now at the latest."""
+        with self._guard:
+            if picture.captured_ns >= self._begun_ns:
+                self._painted.add(time.monotonic_ns() - picture.captured_ns)
 
     def count_skipped(self) -> None:
         """Take in that a viewer was offered a newer picture before it took the last one."""

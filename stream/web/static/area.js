@@ -3,6 +3,8 @@
 
 const NUMBERS = '#scan-area input[type="number"]';
 const LEAST_PX = 4; // less is a click
+const DONE = "#keep-area, #find-area";
+const LOOK_EVERY_MS = 250; // whether the panel is open
 const SKETCH_EVERY_MS = 1000;
 
 // sizePx tells width and height of the source's picture, which the panel stands beside; or nothing.
@@ -24,7 +26,8 @@ export function drawArea(frame, canvas, sizePx) {
     const on = frame.getBoundingClientRect();
     const [left, top, width, height] = spanned(from, [event.clientX, event.clientY]);
     Object.assign(rectangle.style, {
-      left: `${left - on.left}px`, top: `${top - on.top}px`, width: `${width}px`, height: `${height}px`,
+      left: percent(left - on.left, on.width), top: percent(top - on.top, on.height),
+      width: percent(width, on.width), height: percent(height, on.height),
     });
     rectangle.hidden = false;
   });
@@ -32,11 +35,17 @@ export function drawArea(frame, canvas, sizePx) {
     if (from === null) return;
     const [start, end] = [from, [event.clientX, event.clientY]].map((point) => inPicture(point, canvas, sizePx()));
     const sides = spanned(start, end);
-    stop();
+    from = null; // the rectangle stays, to be looked at
     if (Math.min(sides[2], sides[3]) >= LEAST_PX) fill(sides);
+    else stop();
   });
   frame.addEventListener("pointercancel", stop);
   document.addEventListener("keydown", (event) => event.key === "Escape" && stop());
+  document.addEventListener("click", (event) => event.target.closest(DONE) && stop());
+  setInterval(() => {
+    frame.classList.toggle("rcd-drawing", drawing());
+    if (!drawing()) stop();
+  }, LOOK_EVERY_MS);
 
   function stop() {
     from = null;
@@ -66,6 +75,10 @@ function drawing() {
 
 function numbers() {
   return [...document.querySelectorAll(NUMBERS)];
+}
+
+function percent(part, whole) {
+  return `${(100 * part) / whole}%`;
 }
 
 // Left, top, width and height of the box between two corners.
