@@ -25,7 +25,7 @@ from stream.presets import Presets
 from stream.scan_area import finder
 from stream.sinks import recording, sending
 from stream.sinks.base import Sink
-from stream.sources import kind, open_source
+from stream.sources import ON_DISK, kind, open_source
 from stream.status import Recording, Status
 from stream.types import RESEARCH_NOTICE
 
@@ -97,6 +97,8 @@ def replay(
     """Annotate every frame of a clip: annotated.mp4, frames.jsonl, summary.json and report.html."""
     with exit_codes(INTERRUPTED):
         settings = settings_of(config, scan_area)
+        if kind(clip) not in ON_DISK:
+            typer.echo("this is no recording: it lasts until its source ends, or Ctrl-C", err=True)
         with (
             open_source(clip, live=False) as source,
             open_engine(engine, wait=True) as opened,

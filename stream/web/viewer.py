@@ -72,8 +72,10 @@ class Viewer:
     def painted(self) -> None:
         """The screen says that the picture it took last is painted. Timed here, so the way back counts as well."""
         taken, self._taken = self._taken, None
-        if taken is not None and not taken.repeated and taken.encoded_ns >= self._joined_ns:  # not one from before
-            self._broadcast.count_painted(taken)
+        if taken is None or taken.repeated:
+            return
+        if taken.encoded_ns >= self._joined_ns and taken.captured_ns >= self._broadcast.begun_ns:  # not from before
+            self._broadcast.count_painted(time.monotonic_ns() - taken.captured_ns)
 
     def offer(self, picture: Picture | None) -> None:
         """Put a picture into the slot, or end with None. From any thread."""
@@ -100,7 +102,7 @@ class Viewer:
 class Broadcast:
     """Pictures for any number of viewers. A slow or dead one costs the others, and the pipeline, nothing.
 
-    Nothing is encoded while nobody watches. ``jpeg_quality`` is 1..100.
+    Nothing is encoded while nobody watches. ``jpeg_quality`` is 1..100; this run began at ``begun_ns``, monotonic.
     """
 
     def __init__(self, jpeg_quality: int) -> None:
@@ -109,7 +111,7 @@ class Broadcast:
         self._waiting: View | None = None
         self._last: Picture | None = None
         self._viewers: list[Viewer] = []
-        self._begun_ns = 0
+        self.begun_ns = 0
         self._skipped = 0
         self._painted = Percentiles()
         self._closed = False
@@ -157,14 +159,12 @@ class Broadcast:
     def begin(self) -> None:
         """Another run: what was counted before was another one's."""
         with self._guard:
-            self._begun_ns = time.monotonic_ns()
+            self.begun_ns = time.monotonic_ns()
             self._skipped, self._painted = 0, Percentiles()
 
-    def count_painted(self, picture: Picture) -> None:
-        """Take in that a screen shows a picture, now at the latest."""
-        with self._guard:
-            if picture.captured_ns >= self._begun_ns:
-                self._painted.add(time.monotonic_ns() - picture.captured_ns)
+    def count_painted(self, latency_ns: int) -> None:
+        """Take in that a screen shows a picture, this long after its capture at most."""
+        self._painted.add(latency_ns)
 
     def count_skipped(self) -> None:
         """Take in that a viewer was offered a newer picture before it took the last one."""
