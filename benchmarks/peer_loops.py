@@ -179,7 +179,7 @@ def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
     from stream.pipeline import Pipeline
     from stream.sources import open_source
     from stream.sources.base import Closing
-    from stream.types import Frame, State, View
+    from stream.types import Frame, View
 
     class Camera(Closing):
         """The camera that the others get, as a source."""
@@ -201,7 +201,7 @@ def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
             self.spec = looking(engine.spec, looks)
 
     def show(view: View) -> None:
-        if view.assessment.state is not State.NO_SIGNAL:  # the last frame again, at the end
+        if not view.repeated:
             meter.deliver(view.frame.captured_ns, view.picture)
 
     source = Camera() if live else open_source(clip.path, live=False, loop=True)

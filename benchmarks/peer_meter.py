@@ -99,7 +99,7 @@ class Meter:
         self.at_s.append((now_ns - start_ns) / 1e9)
         self.ages_ms.append((now_ns - captured_ns) / 1e6)
         if self.at_s[-1] >= self._seconds and len(self.at_s) >= LEAST_FRAMES:
-            self.cpu_s, self.rss_mb = cpu_s() - start_cpu_s, peak_rss_mb()
+            self.cpu_s, self.rss_mb = cpu_s() - start_cpu_s, sum(map(peak_rss_mb, family()))
             self.ended.set()
 
 
@@ -109,18 +109,17 @@ def cpu_s() -> float:
     return float(sum(spent.user + spent.system for spent in times))
 
 
-def peak_rss_mb() -> float:
-    """The most memory that each of them has held, added up, in 10^6 bytes; where only Linux tells, what they hold."""
-    return sum(_peak_rss_mb(process) for process in family())
-
-
 def family() -> list[psutil.Process]:
     """This process and all below it."""
     me = psutil.Process()
     return [me, *me.children(recursive=True)]
 
 
-def _peak_rss_mb(process: psutil.Process) -> float:
+def peak_rss_mb(process: psutil.Process) -> float:
+    """The most memory that a process has held, in 10^6 bytes; what it holds now, where the kernel is not Linux.
+
+    Not ``ru_maxrss``: that starts from what the parent held.
+    """
     status = Path(f"/proc/{process.pid}/status")
     if status.exists():
         kib = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))

@@ -13,6 +13,7 @@ import av
 import psutil
 
 from benchmarks.layers import Row, measure_layers
+from benchmarks.peer_meter import peak_rss_mb
 from engines.base import Engine, EngineInfo
 from engines.catalog import open_engine
 from engines.errors import EngineError
@@ -22,7 +23,7 @@ from stream.pipeline import Pipeline
 from stream.scan_area import parse_scan_area
 from stream.sources import Source, open_source
 from stream.timing import Counts, Percentiles, Summary
-from stream.types import State, View
+from stream.types import View
 from stream.web.viewer import encode
 
 WARM_UP_S = 1.0
@@ -109,7 +110,7 @@ def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, secon
         for run_s in (min(WARM_UP_S, seconds), seconds):
             replay = run(open_source(str(clip), live=False, loop=True), engine, of_clip, run_s)
             live = run(open_source(uri or str(clip), live=True, loop=True), engine, live_config, run_s)
-        runs = EngineRuns(engine.info, live, replay, peak_rss_mb(), "torch" in sys.modules)
+        runs = EngineRuns(engine.info, live, replay, peak_rss_mb(psutil.Process()), "torch" in sys.modules)
         with open_source(str(clip), live=False) as source:
             frame = next(source.frames())
         return replace(runs, layers=measure_layers(engine, frame, parse_scan_area(scan_area), seconds))
@@ -146,18 +147,6 @@ def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) ->
     )
 
 
-def peak_rss_mb() -> float:
-    """The most memory this process has held, in 10^6 bytes; where only Linux tells, what it holds now.
-
-    Not ``ru_maxrss``: that starts from what the parent held.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        kib = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(kib) * 1024 / 1e6
-    return float(psutil.Process().memory_info().rss) / 1e6
-
-
 class _Watch:
     """Takes views on the drawing thread, encodes them and notes when each was ready."""
 
@@ -168,7 +157,7 @@ class _Watch:
         self._first_ns = self._last_ns = 0
 
     def __call__(self, view: View) -> None:
-        if view.assessment.state is State.NO_SIGNAL:  # the last frame again, at the end of a live run
+        if view.repeated:
             return
         picture = encode(view, self._jpeg_quality)
         self.end_to_end.add(picture.encoded_ns - picture.captured_ns)

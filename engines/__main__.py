@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from engines import catalog, parity
-from engines.errors import EngineError, EngineUnavailable, UnknownEngine
+from engines.errors import EngineError, EngineUnavailable, UnknownEngine, faults_of
+from engines.weights import read_golden
 from rcdnet.weights import SHIPPED
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
@@ -111,11 +112,8 @@ def judge(name: str, weights: Path) -> Verdict:
     """Load one engine and hold it against the golden set, as it runs live and in replay; the worse counts."""
     try:
         with catalog.build(name, weights) as engine:
-            golden = catalog.load_golden(weights)
-            report = max(
-                (parity.measure(engine, golden, batch) for batch in {1, engine.info.batch}),
-                key=lambda report: (not report.holds, report.max_abs_dp),
-            )
+            with faults_of(name):
+                report = parity.worst(engine, read_golden(weights), (1, engine.info.batch))
             return Verdict(
                 name,
                 True,

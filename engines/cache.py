@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from engines import nvidia
-from engines.errors import EngineUnavailable
-from rcdnet import onnx_file
+from engines.errors import EngineError, EngineUnavailable
+from engines.weights import read_onnx
 from rcdnet.weights import SHIPPED
 
 MANIFEST = "manifest.json"
@@ -68,9 +68,9 @@ def key_here(engine: str, weights_sha256: str) -> Key:
 def missing(weights: Path = SHIPPED, engine: str = "tensorrt_fp16") -> str | None:
     """Why there is no usable built engine for these weights on this machine, or None if there is one."""
     try:
-        _, spec = onnx_file.read(weights / "rcdnet.onnx")
+        _, spec = read_onnx(weights)
         read(key_here(engine, spec.weights_sha256))
-    except (onnx_file.OnnxFileError, EngineUnavailable) as error:
+    except EngineError as error:
         return str(error)
     return None
 
@@ -95,13 +95,15 @@ def write(key: Key, artefact: Artefact, folder: Path | None = None) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        fresh = Path(tempfile.mkdtemp(prefix=".building-", dir=folder))  # mode 0700
-        for name, data in {**artefact.files, MANIFEST: json.dumps(manifest, indent=2).encode()}.items():
-            (fresh / name).touch(mode=0o600)
-            (fresh / name).write_bytes(data)
-        if target.exists():
-            shutil.rmtree(target)
-        fresh.rename(target)
+        with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as building:
+            fresh = Path(building) / "whole"
+            fresh.mkdir(mode=0o700)
+            for name, data in {**artefact.files, MANIFEST: json.dumps(manifest, indent=2).encode()}.items():
+                (fresh / name).touch(mode=0o600)
+                (fresh / name).write_bytes(data)
+            if target.exists():
+                shutil.rmtree(target)
+            fresh.rename(target)
     except OSError as error:
         raise ArtefactError(f"cannot keep a built engine in {folder}: {error.strerror or error}") from error
     return target

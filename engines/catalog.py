@@ -11,8 +11,8 @@ from typing import Any
 
 from engines import nvidia, parity
 from engines.base import Engine
-from engines.errors import EngineError, EngineUnavailable, UnknownEngine, WeightsError
-from rcdnet.golden import Golden, GoldenError
+from engines.errors import EngineError, EngineUnavailable, UnknownEngine, WeightsError, faults_of
+from engines.weights import read_golden
 from rcdnet.weights import SHIPPED
 
 
@@ -96,11 +96,11 @@ def _lacks(candidate: Candidate, packages: Sequence[str]) -> str | None:
     return reason
 
 
-def open_engine(name: str = "auto", weights: Path = SHIPPED) -> Engine:
+def open_engine(name: str = "auto", weights: Path = SHIPPED, batched: bool = False) -> Engine:
     """Load the network in ``weights`` and hold it against the golden set there; the numbers are in ``info.parity``.
 
-    ``auto`` takes the first engine that runs here and holds. Raises UnknownEngine, EngineUnavailable, WeightsError or
-    ParityError.
+    ``batched``: also ``info.batch`` pictures at a time, as replay calls it. ``auto`` takes the first engine that runs
+    here and holds. Raises UnknownEngine, EngineUnavailable, WeightsError, ParityError, or EngineError if it fails.
     """
     if name == FAKE:
         from engines.fake import FakeEngine
@@ -109,25 +109,27 @@ def open_engine(name: str = "auto", weights: Path = SHIPPED) -> Engine:
     if name == FAILING:
         from engines.failing import FailingEngine
 
-        return FailingEngine(open_first(list(ENGINES), weights))
+        return FailingEngine(open_first(list(ENGINES), weights, batched))
     if name == "auto":
-        return open_first(list(ENGINES), weights)
+        return open_first(list(ENGINES), weights, batched)
     engine = build(name, weights)
     try:
-        engine.info = replace(engine.info, parity=parity.require(engine, load_golden(weights)))
+        batches = (1, engine.info.batch) if batched else (1,)
+        with faults_of(name):
+            engine.info = replace(engine.info, parity=parity.require(engine, read_golden(weights), batches))
     except EngineError:
         engine.close()
         raise
     return engine
 
 
-def open_first(names: Sequence[str], weights: Path = SHIPPED) -> Engine:
+def open_first(names: Sequence[str], weights: Path = SHIPPED, batched: bool = False) -> Engine:
     """The first of these engines that runs here and holds; each is logged, taken or why not. Raises EngineUnavailable,
     or WeightsError: damaged weights are not worked around."""
     refusals = []
     for name in names:
         try:
-            engine = open_engine(name, weights)
+            engine = open_engine(name, weights, batched)
         except WeightsError:
             raise
         except EngineError as error:
@@ -147,20 +149,11 @@ def build(name: str, weights: Path = SHIPPED) -> Engine:
     if reason is not None:
         raise EngineUnavailable(f"{name}: {reason}")
     try:
-        engine: Engine = _named(ENGINES[name].target)(weights)
-    except GoldenError as error:
-        raise WeightsError(str(error)) from error
+        with faults_of(name):
+            engine: Engine = _named(ENGINES[name].target)(weights)
     except (ImportError, OSError) as error:
         raise EngineUnavailable(f"{name}: its runtime is installed but cannot be loaded: {error}") from error
     return engine
-
-
-def load_golden(weights: Path = SHIPPED) -> Golden:
-    """The golden set of these weights. Raises WeightsError."""
-    try:
-        return Golden.load(weights / "golden.npz")
-    except GoldenError as error:
-        raise WeightsError(str(error)) from error
 
 
 def _shown(engine: Engine) -> tuple[str, str, object]:

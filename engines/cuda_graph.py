@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from engines import half
 from engines.base import Closing, EngineInfo, EngineOutput, require_images
-from engines.errors import EngineError, EngineUnavailable, WeightsError
+from engines.errors import EngineError, EngineUnavailable, faults_of
 from engines.replay import Replay, joined
-from rcdnet import checkpoint
+from engines.torch_reference import read_checkpoint
 
 T = TypeVar("T")
 
@@ -26,10 +26,7 @@ class CudaGraph(Closing):
     PyTorch can use, EngineError if the GPU refuses."""
 
     def __init__(self, weights: Path) -> None:
-        try:
-            model = checkpoint.load(weights / "rcdnet.safetensors")
-        except checkpoint.CheckpointError as error:
-            raise WeightsError(str(error)) from error
+        model = read_checkpoint(weights)
         if not torch.cuda.is_available():
             raise EngineUnavailable(
                 f"PyTorch {torch.__version__} finds no GPU. Expected its CUDA build and a driver for it."
@@ -37,11 +34,13 @@ class CudaGraph(Closing):
         self.spec = model.spec
         self._owner = ThreadPoolExecutor(1, "gpu")
         self._network = half.HalfNet(model)
+        self._replay: Replay | None = None
         try:
-            self._replay: Replay | None = self._owner.submit(self._capture).result()
-        except RuntimeError as error:
+            with faults_of("cuda_graph cannot be captured"):
+                self._replay = self._owner.submit(self._capture).result()
+        except EngineError:
             self.close()
-            raise EngineError(f"cuda_graph cannot be captured: {error}") from error
+            raise
         self.info = EngineInfo(
             name="cuda_graph",
             precision=half.precision(self._network),
@@ -55,10 +54,8 @@ class CudaGraph(Closing):
         require_images(images, self.spec)
         if self._replay is None:
             raise EngineError("cuda_graph is closed")
-        try:
+        with faults_of("the GPU failed on a picture"):
             return self._owner.submit(_run, self._replay, images).result()
-        except RuntimeError as error:  # also what PyTorch raises for a lost GPU or one without memory
-            raise EngineError(f"the GPU failed on a picture: {error}") from error
 
     def close(self) -> None:
         """See ``engines.base.Engine``."""

@@ -5,6 +5,12 @@
 └── ParityError           4   the engine does not compute what the golden set says
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+FAULTS = (RuntimeError, ValueError, ArithmeticError, MemoryError)
+"""What runtimes raise when they fail: a lost device, too little memory, a graph that they cannot compile."""
+
 
 class EngineError(Exception):
     """No engine, with the reason and the mend in its message."""
@@ -28,3 +34,17 @@ class WeightsError(EngineError):
 
 class ParityError(EngineError):
     """The engine does not compute what the golden set says."""
+
+
+@contextmanager
+def faults_of(what: str, faults: tuple[type[Exception], ...] = FAULTS) -> Iterator[None]:
+    """Raise EngineError, "``what``: why", in place of ``faults``."""
+    try:
+        yield
+    except faults as error:
+        raise EngineError(f"{what}: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its kind if it has none."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

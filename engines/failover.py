@@ -16,18 +16,16 @@ from numpy.typing import NDArray
 
 from engines import catalog
 from engines.base import Closing, Engine, EngineOutput, require_images
-from engines.errors import EngineError
+from engines.errors import FAULTS, EngineError, first_line
 from rcdnet.weights import SHIPPED
-
-FAULTS = (EngineError, RuntimeError, ValueError, ArithmeticError, MemoryError)
-"""What runtimes raise when they fail."""
 
 log = logging.getLogger(__name__)
 
 
 def open_engine(name: str = "auto", weights: Path = SHIPPED, *, wait: bool = False) -> Engine:
-    """``catalog.open_engine`` with the engines after it in the order behind it. ``wait`` as for Failover."""
-    engine = catalog.open_engine(name, weights)
+    """``catalog.open_engine`` with the engines after it in the order behind it. ``wait``: as for Failover; it is replay
+    that waits, and replay that hands over batches."""
+    engine = catalog.open_engine(name, weights, batched=wait)
     return Failover(engine, successors(engine.info.name), weights, wait=wait)
 
 
@@ -69,12 +67,12 @@ class Failover(Closing):
             output = self._engine.run(images)
             if not (np.isfinite(output.logits).all() and np.isfinite(output.class_maps).all()):
                 raise EngineError("it gave numbers that are not finite")
-        except FAULTS as error:
+        except (EngineError, *FAULTS) as error:
             if not self._names:
                 raise
-            self._failure = next(iter(str(error).splitlines()), "") or type(error).__name__
+            self._failure = first_line(error)
             log.warning("engine %s failed: %s", self.info.name, self._failure)
-            self._next = self._loader.submit(catalog.open_first, self._names, self._weights)
+            self._next = self._loader.submit(catalog.open_first, self._names, self._weights, self._wait)
             raise EngineError(self._loading()) from error
         return output
 
@@ -95,10 +93,10 @@ class Failover(Closing):
         self._next = None
         try:
             engine = coming.result()
-        except FAULTS as error:
+        except EngineError as error:
             self._names = []
             raise EngineError(f"{self._failure}; {error}") from error
-        with suppress(*FAULTS):  # a lost device may refuse even this
+        with suppress(EngineError, *FAULTS):  # a lost device may refuse even this
             self._engine.close()
         log.warning("engine %s takes over, in %s on %s", engine.info.name, engine.info.precision, engine.info.device)
         failed = f"{self.info.name} failed: {self._failure}"

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from engines.base import Closing, EngineInfo, EngineOutput, require_images
-from engines.errors import EngineError, WeightsError
-from rcdnet import onnx_file
+from engines.errors import FAULTS, EngineError, faults_of
+from engines.weights import read_onnx
 from rcdnet.spec import ModelSpec
 
 ERRORS = (
+    *FAULTS,
     state.EPFail,
     state.Fail,
     state.InvalidArgument,
@@ -21,26 +22,21 @@ ERRORS = (
     state.NotImplemented,
     state.RuntimeException,
 )
-"""What ONNX Runtime raises; the classes have no parent in common."""
+"""What ONNX Runtime raises; its own classes have no parent in common."""
 
 
 class OnnxCpu(Closing):
     """Raises WeightsError for a missing or altered file, EngineError if ONNX Runtime cannot load it."""
 
     def __init__(self, weights: Path) -> None:
-        try:
-            data, spec = onnx_file.read(weights / "rcdnet.onnx")
-        except onnx_file.OnnxFileError as error:
-            raise WeightsError(str(error)) from error
+        data, spec = read_onnx(weights)
         self.spec: ModelSpec = spec
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: it warns of what it cannot probe in a container
-        try:
+        with faults_of("ONNX Runtime cannot load the network", ERRORS):
             self._session: onnxruntime.InferenceSession | None = onnxruntime.InferenceSession(
                 data, options, providers=["CPUExecutionProvider"]
             )
-        except ERRORS as error:
-            raise EngineError(f"ONNX Runtime cannot load {weights / 'rcdnet.onnx'}: {error}") from error
         self.info = EngineInfo("onnx_cpu", "f32", "cpu", f"ONNX Runtime {onnxruntime.__version__}", spec.weights_sha256)
 
     def run(self, images: NDArray[np.uint8]) -> EngineOutput:
@@ -48,10 +44,8 @@ class OnnxCpu(Closing):
         require_images(images, self.spec)
         if self._session is None:
             raise EngineError("onnx_cpu is closed")
-        try:
+        with faults_of("ONNX Runtime failed on a picture", ERRORS):
             logits, maps = self._session.run(["logits", "class_maps"], {"image": np.ascontiguousarray(images)})
-        except ERRORS as error:
-            raise EngineError(f"ONNX Runtime failed on a picture: {error}") from error
         return EngineOutput(np.asarray(logits), np.asarray(maps))
 
     def close(self) -> None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from engines import parity
 from engines.base import Closing, EngineInfo, EngineOutput, require_images
-from engines.errors import EngineError, WeightsError
-from rcdnet import onnx_file
+from engines.errors import EngineError, faults_of
+from engines.weights import read_golden, read_onnx
 from rcdnet.golden import Golden
 from rcdnet.spec import ModelSpec
 
@@ -36,9 +36,9 @@ def fastest(weights: Path) -> "OpenvinoCpu":
     """Measure each precision that this processor computes, then fewer threads; about half a second in all.
 
     A precision that the golden set refuses is logged with its numbers and left. If none holds, f32 comes back, for the
-    caller to refuse. Raises as OpenvinoCpu does, GoldenError for a golden set that cannot be read.
+    caller to refuse. Raises as OpenvinoCpu does.
     """
-    golden = Golden.load(weights / "golden.npz")
+    golden = read_golden(weights)
     held: dict[float, OpenvinoCpu] = {}
     for precision in _computed():
         engine = OpenvinoCpu(weights, precision)
@@ -94,19 +94,14 @@ class OpenvinoCpu(Closing):
     """
 
     def __init__(self, weights: Path, precision: str, threads: int = 0) -> None:
-        try:
-            data, spec = onnx_file.read(weights / "rcdnet.onnx")
-        except onnx_file.OnnxFileError as error:
-            raise WeightsError(str(error)) from error
+        data, spec = read_onnx(weights)
         self.spec: ModelSpec = spec
         self._asked = {"INFERENCE_PRECISION_HINT": precision}
         if threads:
             self._asked["INFERENCE_NUM_THREADS"] = str(threads)
-        try:
+        with faults_of("OpenVINO cannot read the network"):
             self._network = core().read_model(data)
             self._network.reshape({0: [1, spec.height_px, spec.width_px]})  # a tenth faster than a free batch
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot read {weights / 'rcdnet.onnx'}: {error}") from error
         compiled = self._compiled(PERFORMANCE_HINT="LATENCY")
         self._request: Any = compiled.create_infer_request()
         self._side_by_side: list[Any] = []
@@ -136,7 +131,7 @@ class OpenvinoCpu(Closing):
             raise EngineError("openvino_cpu is closed")
         requests = [self._request] if len(images) == 1 else self._several()
         outputs: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-        try:
+        with faults_of("OpenVINO failed on a picture"):
             for start in range(0, len(images), len(requests)):
                 busy = list(zip(requests, images[start : start + len(requests)], strict=False))
                 for request, image in busy:
@@ -147,8 +142,6 @@ class OpenvinoCpu(Closing):
                     (request.get_tensor("logits").data.copy(), request.get_tensor("class_maps").data.copy())
                     for request, _ in busy
                 ]
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed on a picture: {error}") from error
         return EngineOutput(np.concatenate([z for z, _ in outputs]), np.concatenate([maps for _, maps in outputs]))
 
     def close(self) -> None:
@@ -163,10 +156,8 @@ class OpenvinoCpu(Closing):
         return self._side_by_side
 
     def _compiled(self, **hints: str) -> Any:
-        try:
+        with faults_of("OpenVINO cannot compile the network"):
             return core().compile_model(self._network, "CPU", self._asked | hints)
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot compile the network: {error}") from error
 
 
 def _convolution_precision(compiled: Any) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from engines import cache
-from engines.errors import EngineError, WeightsError
+from engines.errors import EngineError, faults_of
 from engines.half import HalfNet
-from rcdnet import checkpoint
+from engines.torch_reference import read_checkpoint
 
 NAME = "tensorrt_fp16"
 
@@ -52,10 +52,7 @@ def build(weights: Path) -> Path:
 
     from engines.tensorrt_fp16 import deserialized, information  # it needs TensorRT, which not all of this module does
 
-    try:
-        model = checkpoint.load(weights / "rcdnet.safetensors")
-    except checkpoint.CheckpointError as error:
-        raise WeightsError(str(error)) from error
+    model = read_checkpoint(weights)
     key = cache.key_here(NAME, model.spec.weights_sha256)
     network = HalfNet(model).cuda().eval()
     files: dict[str, bytes] = {}
@@ -63,13 +60,13 @@ def build(weights: Path) -> Path:
         options = {**BUILD_OPTIONS, "timing_cache_path": str(Path(folder) / "timing.bin")}
         for batch in BATCHES:
             program = exported(network, batch)
-            try:
-                with torch_tensorrt.dynamo.Debugger(**DEBUGGER_OPTIONS, logging_dir=folder):
-                    files[file_name(batch)] = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
-                        program, arg_inputs=program.example_inputs[0], **options
-                    )
-            except RuntimeError as error:
-                raise EngineError(f"TensorRT cannot build {NAME}: {error}") from error
+            with (
+                faults_of(f"TensorRT cannot build {NAME}"),
+                torch_tensorrt.dynamo.Debugger(**DEBUGGER_OPTIONS, logging_dir=folder),
+            ):
+                files[file_name(batch)] = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
+                    program, arg_inputs=program.example_inputs[0], **options
+                )
     kinds = {precision_of(information(deserialized(data))) for data in files.values()}
     if kinds != {"f16"}:
         raise EngineError(f"TensorRT built {NAME} in {' and '.join(sorted(kinds))}, not in f16: it is not kept")

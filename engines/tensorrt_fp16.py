@@ -15,10 +15,10 @@ from torch import Tensor
 
 from engines import cache
 from engines.base import Closing, EngineInfo, EngineOutput, require_images
-from engines.errors import EngineError, WeightsError
+from engines.errors import FAULTS, EngineError, faults_of, first_line
 from engines.replay import Replay, joined
 from engines.tensorrt_build import BATCHES, IMAGE, NAME, OUTPUTS, file_name, precision_of
-from rcdnet import onnx_file
+from engines.weights import read_onnx
 
 
 class TensorrtFp16(Closing):
@@ -26,19 +26,16 @@ class TensorrtFp16(Closing):
     fits this machine and these weights, EngineError if the GPU refuses."""
 
     def __init__(self, weights: Path) -> None:
-        try:
-            _, self.spec = onnx_file.read(weights / "rcdnet.onnx")
-        except onnx_file.OnnxFileError as error:
-            raise WeightsError(str(error)) from error
+        _, self.spec = read_onnx(weights)
         key = cache.key_here(NAME, self.spec.weights_sha256)
         artefact = cache.read(key)
         self._owner = ThreadPoolExecutor(1, "gpu")
         self._replays: list[Replay] = []
         try:
             precision = self._owner.submit(self._load, artefact).result()
-        except (RuntimeError, KeyError, ValueError) as error:
+        except (*FAULTS, KeyError) as error:
             self.close()
-            raise EngineError(f"{NAME} cannot be loaded: {error}; {cache.mend(key)}") from error
+            raise EngineError(f"{NAME} cannot be loaded: {first_line(error)}; {cache.mend(key)}") from error
         self.info = EngineInfo(
             NAME,
             precision,
@@ -53,10 +50,8 @@ class TensorrtFp16(Closing):
         require_images(images, self.spec)
         if not self._replays:
             raise EngineError(f"{NAME} is closed")
-        try:
+        with faults_of("the GPU failed on a picture"):
             return self._owner.submit(_run, self._replays, images).result()
-        except RuntimeError as error:
-            raise EngineError(f"the GPU failed on a picture: {error}") from error
 
     def close(self) -> None:
         """See ``engines.base.Engine``."""

@@ -7,18 +7,17 @@ import torch
 from numpy.typing import NDArray
 
 from engines.base import Closing, EngineInfo, EngineOutput, require_images
-from engines.errors import EngineError, WeightsError
+from engines.errors import WeightsError, faults_of
 from rcdnet import checkpoint
+from rcdnet.model import RcdNet
+from rcdnet.weights import CHECKPOINT
 
 
 class TorchReference(Closing):
     """Reads the safetensors checkpoint; computes in "f32". Raises WeightsError if it is missing or altered."""
 
     def __init__(self, weights: Path) -> None:
-        try:
-            self._model = checkpoint.load(weights / "rcdnet.safetensors")
-        except checkpoint.CheckpointError as error:
-            raise WeightsError(str(error)) from error
+        self._model = read_checkpoint(weights)
         self.spec = self._model.spec
         self.info = EngineInfo(
             "torch_reference", "f32", "cpu", f"PyTorch {torch.__version__}", self.spec.weights_sha256
@@ -28,11 +27,17 @@ class TorchReference(Closing):
     def run(self, images: NDArray[np.uint8]) -> EngineOutput:
         """See ``engines.base.Engine``."""
         require_images(images, self.spec)
-        try:
+        with faults_of(f"PyTorch refused a batch {list(images.shape)}"):
             logits, maps = self._model(torch.from_numpy(images.copy()))  # PyTorch takes no read-only memory
-        except RuntimeError as error:
-            raise EngineError(f"PyTorch refused a batch {list(images.shape)}: {error}") from error
         return EngineOutput(logits.numpy(), maps.numpy())
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+def read_checkpoint(weights: Path) -> RcdNet:
+    """The network of a folder of weights, in float32 on the CPU. Raises WeightsError."""
+    try:
+        return checkpoint.load(weights / CHECKPOINT.name)
+    except checkpoint.CheckpointError as error:
+        raise WeightsError(str(error)) from error

@@ -126,10 +126,10 @@ def devices() -> None:
 def settings_of(config: Path | None, scan_area: str | None) -> StreamConfig:
     """The config file, or the defaults, with the scan area of the command line in its place."""
     settings = StreamConfig() if config is None else load_config(config)
-    if scan_area is None:
-        return settings
-    finder(scan_area)  # raises if it makes no sense
-    return settings.model_copy(update={"scan_area": scan_area})
+    if scan_area is not None:
+        settings = settings.model_copy(update={"scan_area": scan_area})
+    finder(settings.scan_area)  # raises if it makes no sense
+    return settings
 
 
 def dated(folder: Path) -> Path:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.base import Engine
-from engines.errors import EngineError
+from engines.errors import FAULTS, EngineError, first_line
 from rcdnet.glance import Floats, judge_batch
 from rcdnet.preprocess import Box, to_grey
 from stream.timing import StageClock
@@ -34,8 +34,7 @@ class Analyzer:
             boxes = [Box(*area.sides) for _, area in frames]
             judgements = judge_batch(greys, self._engine.spec, self._run, boxes)
             return [Prediction(judgement.probabilities, judgement.class_maps) for judgement in judgements]
-        except (EngineError, RuntimeError, ValueError, ArithmeticError, MemoryError, cv2.error) as error:
-            # every runtime fails with its own kind of these; a frame must never end the live view
+        except (EngineError, *FAULTS, cv2.error) as error:  # a frame must never end the live view
             if len(frames) > 1:
                 return [self.analyse([each])[0] for each in frames]
             return [NotAnalysed(f"{self._engine.info.name} failed: {first_line(error)}", failed=True)]
@@ -46,8 +45,3 @@ class Analyzer:
         if not np.isfinite(output.logits).all():
             raise EngineError("it gave numbers that are not finite")
         return output.logits, output.class_maps
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its kind if it has none."""
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

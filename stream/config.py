@@ -26,8 +26,9 @@ class StreamConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     scan_area: str | None = None
-    """``"x,y,width,height"`` in pixels, or ``"full"``; everything outside is blanked. None takes what the source's
-    header says, or else looks for the scan: nobody should have to measure before they see anything."""
+    """As ``stream.scan_area.finder`` reads it: a box, a polygon, or ``"full"``; everything outside is blanked. None
+    takes what the source's header says, or else looks for the scan: nobody should have to measure before they see
+    anything."""
 
     smoothing_s: float = Field(default=0.4, gt=0)
     """Time constant of the exponential smoothing: a finding held for a second counts nine tenths, a blink does not."""
@@ -48,7 +49,7 @@ class StreamConfig(BaseModel):
     """A live source that is silent for this long, or for two of its frames, shows NO_SIGNAL: longer than a dropped
     frame, and the last finding is gone before the eye has come back to it."""
 
-    timeline_s: float = Field(default=60.0, gt=0)
+    timeline_s: float = Field(default=60.0, ge=1)
     """How much of the past the page plots: one sweep over a breast quadrant."""
 
     jpeg_quality: int = Field(default=80, ge=1, le=100)

@@ -168,6 +168,8 @@ class Pipeline:
                 lost = self._captured.put(frame)
                 if lost is not None:
                     counters.dropped(lost)
+                if lost == STOPPED:
+                    return
 
     def _count_damaged(self) -> None:
         """Frames that the source could not decode were captured as well, and lost."""
@@ -202,8 +204,11 @@ class Pipeline:
                     assessment = self._smoother.update(frame, area, outcome, time.monotonic_ns())
                 self._board.judged(outcome)
                 left -= 1
-                if self._judged.put(Judged(frame, assessment, times, self._engine.info.name)) is not None:
+                lost = self._judged.put(Judged(frame, assessment, times, self._engine.info.name))
+                if lost is not None:
                     self._board.not_drawn()
+                if lost == STOPPED:
+                    self._captured.close()
         except BaseException:
             self._board.counters.failed("internal error", left)
             raise
@@ -236,7 +241,8 @@ class Pipeline:
                     self._interrupt(last, silence if trouble is None else f"{silence}: {trouble}")
         if self._session.live and last is not None:  # else the last finding would stay on the screen
             reason = "stopped" if self._stopping.is_set() else "the source has ended"
-            self._interrupt(last, reason if stage.error is None else explain(stage.error))
+            with _Stage(None, None):  # it may be the showing that broke
+                self._interrupt(last, reason if stage.error is None else explain(stage.error))
 
     def _stall_ns(self) -> int:
         """A slow source is not silent before two of its frames are missing."""
@@ -267,7 +273,8 @@ class Pipeline:
         assessment = Assessment(frame.index, None, State.NO_SIGNAL, reason, NOTHING, NOTHING, None, None, None, age_ms)
         self._board.interrupted(assessment)
         if self._on_view is not None:
-            self._on_view(View(frame, assessment, draw(frame, assessment, self.style, self._labels)))
+            picture = draw(frame, assessment, self.style, self._labels)
+            self._on_view(View(frame, assessment, picture, repeated=True))
 
     def _record(self) -> None:
         with _Stage(self._drawn, None) as stage:

@@ -139,13 +139,14 @@ class Assessment:
 @dataclass(frozen=True)
 class View:
     """A frame with its assessment drawn in: ``picture`` uint8 [H, W, 3] RGB, ``times`` in ns by stage, ``engine`` by
-    the name that it had after this frame."""
+    the name that it had after this frame. ``repeated``: an old frame again, because no new one comes."""
 
     frame: Frame
     assessment: Assessment
     picture: NDArray[np.uint8]
     times: dict[str, int] = field(default_factory=dict)
     engine: str = ""
+    repeated: bool = False
 
     def __post_init__(self) -> None:
         if self.assessment.frame_index != self.frame.index:

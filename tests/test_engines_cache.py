@@ -149,6 +149,13 @@ def test_a_disk_that_refuses_is_one_line(tmp_path: Path) -> None:
         write(KEY, ARTEFACT, tmp_path / "file")
 
 
+def test_a_disk_that_is_full_keeps_what_was_built_before_and_nothing_else(folder: Path) -> None:
+    with pytest.raises(ArtefactError, match="cannot keep a built engine"):
+        write(KEY, Artefact({"batch1.engine": b"new", "x" * 300: b"no name is as long"}, "f16"), folder)
+    assert read(KEY, folder) == ARTEFACT
+    assert [path.name for path in folder.iterdir()] == [KEY.digest]
+
+
 def test_the_manifest_holds_the_key_and_the_precision(folder: Path) -> None:
     manifest = json.loads((place(folder) / "manifest.json").read_text())
     assert manifest["key"] == asdict(KEY)

@@ -1,5 +1,6 @@
 import logging
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,24 @@ def test_auto_falls_to_the_next_and_says_why(
         "a_package_that_is_not_there is not installed: it comes with pip install 'rcdnet-live[extra]'"
     )
     assert taken.startswith("engine onnx_cpu is used, in f32 on cpu: largest difference")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory\nat line 7"), ValueError("odd"), OSError("no libcuda")])
+def test_auto_leaves_an_engine_that_fails_while_it_loads(
+    untrained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    class Broken:
+        def __init__(self, weights: Path) -> None:
+            raise error
+
+    monkeypatch.setattr(sys.modules[__name__], "Broken", Broken, raising=False)
+    broken = catalog.Candidate(f"{__name__}:Broken", ())
+    monkeypatch.setattr(catalog, "ENGINES", {"broken": broken, "onnx_cpu": catalog.ENGINES["onnx_cpu"]})
+    with caplog.at_level(logging.INFO), catalog.open_engine("auto", untrained) as engine:
+        assert engine.info.name == "onnx_cpu"
+    (message,) = [record.message for record in caplog.records if "engine broken" in record.message]
+    assert str(error).splitlines()[0] in message
+    assert "\n" not in message
 
 
 def test_auto_leaves_an_engine_that_is_off_closes_it_and_says_by_how_much(

@@ -46,6 +46,17 @@ def test_an_engine_that_computes_the_same_holds(golden: Golden) -> None:
     assert report.max_abs_dp < 1e-5
 
 
+def test_an_engine_that_is_off_only_when_it_gets_several_is_refused_where_it_will(golden: Golden) -> None:
+    class OffInBatches(Altered):
+        def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+            self._shift = np.float32(0.03 if len(images) > 1 else 0)
+            return super().run(images)
+
+    assert parity.require(OffInBatches("f32"), golden).holds
+    with pytest.raises(ParityError):
+        parity.require(OffInBatches("f32"), golden, (1, 4))
+
+
 @pytest.mark.parametrize("precision", ["f32", "f16", "bf16"])
 def test_probabilities_that_differ_too_much_are_refused_with_the_number(golden: Golden, precision: str) -> None:
     shift = 0.03

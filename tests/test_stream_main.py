@@ -164,6 +164,13 @@ def test_a_replay_that_is_stopped_says_so(tmp_path: Path, number: signal.Signals
     assert "The run broke off: stopped before the end" in (tmp_path / "report.html").read_text()
 
 
+def test_a_scan_area_in_the_config_file_that_makes_no_sense_is_told_before_anything_opens(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text('scan_area = "somewhere"\n')
+    result = command("replay", "none.mp4", "--config", tmp_path / "settings.toml", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "'somewhere' makes no sense" in result.stderr
+
+
 def test_a_single_picture_is_called(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     cv2.imwrite(str(tmp_path / "scan.png"), random.integers(20, 220, (240, 320), dtype=np.uint8))

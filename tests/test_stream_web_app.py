@@ -3,6 +3,7 @@ import json
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
 
@@ -20,7 +21,7 @@ from stream.presets import Presets
 from stream.scan_area import parse_scan_area
 from stream.types import RESEARCH_NOTICE
 from stream.web.app import create_app, listen
-from stream.web.control import Control
+from stream.web.control import Control, label
 from stream.web.guard import is_own_name
 from stream.web.routes import mjpeg_parts
 
@@ -197,6 +198,35 @@ def test_neither_stop_nor_another_source_waits_for_a_sender_that_does_not_answer
         assert control.now().stopped == (instead == "stop")
         starting.join()
         connection.close()
+
+
+def test_a_start_in_the_place_of_another_can_be_stopped_as_well(control: Control) -> None:
+    with ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        uri = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        starting = []
+        for _ in range(2):
+            starting.append(Thread(target=control.start, args=[uri]))
+            starting[-1].start()
+            stack.enter_context(silent.accept()[0])
+        control.stop()
+        for thread in starting:
+            thread.join()
+    assert control.now().error is None  # else one has waited
+
+
+@pytest.mark.parametrize("scheme", ["", "file:", "dicom:", "metaimage:", "images:", "faults:die@1/"])
+def test_the_folder_of_a_file_is_not_on_the_page(scheme: str) -> None:
+    assert "Miller" not in label(f"{scheme}/patients/Miller/cine.dcm")
+
+
+def test_two_cards_of_one_name_are_both_offered(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = {"v4l2:/dev/video0": "USB Video", "v4l2:/dev/video1": "USB Video"}
+    monkeypatch.setattr("stream.web.control.devices", lambda: cards)
+    assert {name: uri for name, uri in control.sources().items() if "USB" in name} == {
+        "USB Video (video0)": "v4l2:/dev/video0",
+        "USB Video (video1)": "v4l2:/dev/video1",
+    }
 
 
 def test_the_opacity_holds_for_this_run_and_the_next(control: Control) -> None:

@@ -1,12 +1,12 @@
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from stream_views import view
 
-from stream.types import State
 from stream.web.viewer import Broadcast, encode
 
 
@@ -64,13 +64,13 @@ def test_a_picture_published_to_nobody_waits_for_the_first_viewer(broadcast: Bro
     assert asyncio.run(watch()) == 2
 
 
-@pytest.mark.parametrize(("state", "counted"), [(State.CLEAR_FINDING, 1), (State.NO_SIGNAL, 0)])
+@pytest.mark.parametrize(("repeated", "counted"), [(False, 1), (True, 0)])
 def test_painted_pictures_are_timed_unless_an_old_frame_is_repeated(
-    broadcast: Broadcast, state: State, counted: int
+    broadcast: Broadcast, repeated: bool, counted: int
 ) -> None:
     async def watch() -> None:
         with broadcast.join() as viewer:
-            broadcast.publish(view(state=state))
+            broadcast.publish(replace(view(), repeated=repeated))
             await anext(viewer)
             viewer.painted()
             viewer.painted()  # twice for one picture counts once

@@ -100,7 +100,7 @@ def _images(folder: Path) -> dict[str, Path]:
 
 
 def _natural(stem: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", stem)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", stem)]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

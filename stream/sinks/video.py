@@ -79,9 +79,9 @@ class VideoSink:
         if container is None:
             return
         try:
-            if self._stream is not None:
-                container.mux(self._stream.encode(None))
-            container.close()
+            with container:
+                if self._stream is not None:
+                    container.mux(self._stream.encode(None))
         except OSError as error:
             raise refused(self._path, error) from error
 

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, BinaryIO
@@ -19,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import SourceError, UsageError
-from stream.sources import open_here
+from stream.sources import SOURCES, kind, open_here
 from stream.sources.base import Closing, Pace
 from stream.sources.decode import check_size
 from stream.sources.uri import printable, split
@@ -112,6 +114,10 @@ class IsolatedSource(Closing):
             self._asked_s = time.monotonic()
             try:
                 facts, pixels = self._read()
+            except (ValueError, KeyError, TypeError) as error:
+                raise SourceError(
+                    f"{self.name}: its decoder wrote nonsense. The file may be made to do this."
+                ) from error
             finally:
                 self._asked_s = None
         self.damaged = facts.get("damaged", self.damaged)
@@ -173,6 +179,8 @@ def main(uri: str, loop: bool, out: BinaryIO) -> None:
     """The child: says that it has started, what it opened, each frame, and how it ended."""
     limit_memory()
     _limit("RLIMIT_FSIZE", 0)  # a decoder has nothing to write
+    with suppress(ImportError):  # told when it is opened; to import takes a second, which is not the file's
+        import_module(SOURCES[kind(uri)].partition(":")[0])
     _send(out, {})
     damaged, ending = 0, {}
     try:

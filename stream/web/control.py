@@ -1,5 +1,6 @@
 """What runs now, and what may run next? The one object that the page's controls act on."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from stream.pipeline import Pipeline
 from stream.presets import Presets
 from stream.scan_area import text_of, unfit
 from stream.sinks.base import Sink
-from stream.sources import open_source
+from stream.sources import ON_DISK, kind, open_source
 from stream.sources.device import devices
 from stream.sources.uri import shown, split
 from stream.types import ScanArea
@@ -32,10 +33,14 @@ PHANTOM = "phantom:"
 
 @dataclass(frozen=True)
 class Now:
-    """``pipeline`` is the running one, or the last one once ``stopped``; ``error`` is why there is none."""
+    """``pipeline`` is the running one, or the last one once ``stopped``; ``error`` is why there is none.
+
+    ``looped``: the source is a recording, which starts again at its end.
+    """
 
     source_uri: str
     engine_name: str
+    looped: bool = False
     pipeline: Pipeline | None = None
     stopped: bool = False
     error: str | None = None
@@ -62,7 +67,8 @@ class Control:
         self._make_sinks = make_sinks
         self._presets = presets or Presets()
         self._changing = Lock()
-        self._given_up = Event()  # the opening that is under way
+        self._asking = Lock()
+        self._given_up = Event()  # of the last start: set by whatever is asked for after it
         self._engine: Engine | None = None
         self._style = config.overlay
         self.timeline_s = config.timeline_s
@@ -75,11 +81,13 @@ class Control:
         Raises StreamError or EngineError; then nothing runs, and ``now`` says why. Whoever starts or stops meanwhile
         need not wait for a sender that does not answer.
         """
-        self._given_up.set()
+        given_up = self._supersede()
         with self._changing:
-            self._given_up = given_up = Event()
+            if given_up.is_set():
+                return
             self._end()
-            now = Now(source_uri or self._now.source_uri, engine_name or self._now.engine_name)
+            uri = source_uri or self._now.source_uri
+            now = Now(uri, engine_name or self._now.engine_name, kind(uri) in ON_DISK)
             reload = now.engine_name != self._now.engine_name
             self._now = now
             try:
@@ -94,9 +102,16 @@ class Control:
 
     def stop(self) -> None:
         """End what runs; what was recorded is on disk on return."""
-        self._given_up.set()
+        self._supersede()
         with self._changing:
             self._end()
+
+    def _supersede(self) -> Event:
+        """End the wait of the start before; the event that will end this one's."""
+        with self._asking:
+            self._given_up.set()
+            self._given_up = Event()
+            return self._given_up
 
     def now(self) -> Now:
         """What runs, from any thread, without waiting for a start that is under way."""
@@ -104,8 +119,9 @@ class Control:
 
     def sources(self) -> dict[str, str]:
         """What the page may choose now: label -> URI."""
-        uris = {self._given_uri: label(self._given_uri), PHANTOM: label(PHANTOM)}
-        return {name: uri for uri, name in (devices() | uris).items()}
+        named = devices() | {self._given_uri: label(self._given_uri), PHANTOM: label(PHANTOM)}
+        shared = [name for name, count in Counter(named.values()).items() if count > 1]
+        return {f"{name} ({uri.rpartition('/')[2]})" if name in shared else name: uri for uri, name in named.items()}
 
     def engines(self) -> list[str]:
         """What the page may choose now: what can run here, and what was given at the start."""
@@ -205,6 +221,9 @@ class Control:
 def label(uri: str) -> str:
     """How a source is called on the page: a path by its last part, for the rest may name a patient; no passwords."""
     scheme, target, _ = split(uri)
-    if scheme is None or scheme in ("file", "images"):
+    if scheme == "faults":
+        script, _, inner = target.partition("/")
+        return f"faults:{script}/{label(inner)}"
+    if scheme is None or scheme in ON_DISK:
         return Path(target).name
     return "phantom (synthetic)" if uri == PHANTOM else shown(uri)

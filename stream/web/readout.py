@@ -6,7 +6,6 @@ from typing import Any
 from engines.base import EngineInfo
 from stream.overlay import CLASS_COLOURS, WHITE, Colour, class_label, headline
 from stream.scan_area import told
-from stream.sources import ON_DISK, kind
 from stream.status import Moment, Status
 from stream.timing import Summary
 from stream.types import Assessment
@@ -27,7 +26,7 @@ def readout(now: Now, audience: Audience, timeline_s: float) -> dict[str, Any]:
         "timeline_s": timeline_s,
     }
     if now.pipeline is not None:
-        facts |= run(now.pipeline.status(), audience.skipped) | {"looped": kind(now.source_uri) in ON_DISK}
+        facts |= run(now.pipeline.status(), audience.skipped) | {"looped": now.looped}
     if now.error is not None:
         facts["phase"] = "failed"
     elif now.stopped and facts["error"] is None:

@@ -13,7 +13,7 @@ from typing import Self
 import cv2
 
 from stream.timing import Percentiles, Summary
-from stream.types import Assessment, State, View
+from stream.types import Assessment, View
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +195,7 @@ def encode(view: View, jpeg_quality: int) -> Picture:
     _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
     return Picture(
         index=view.frame.index,
-        repeated=view.assessment.state is State.NO_SIGNAL,
+        repeated=view.repeated,
         captured_ns=view.frame.captured_ns,
         encoded_ns=time.monotonic_ns(),
         jpeg=jpeg.tobytes(),

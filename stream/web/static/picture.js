@@ -72,8 +72,12 @@ export function paintedFps() {
 function nextRepaint() {
   return new Promise((done) => {
     if (document.hidden) return done(false);
-    requestAnimationFrame(() => done(true));
-    document.addEventListener("visibilitychange", () => done(false), { once: true });
+    const hidden = () => done(false);
+    document.addEventListener("visibilitychange", hidden, { once: true });
+    requestAnimationFrame(() => {
+      document.removeEventListener("visibilitychange", hidden);
+      done(true);
+    });
   });
 }
 

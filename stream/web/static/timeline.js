@@ -4,6 +4,7 @@ const INK = "#969da6";
 const GRID = "#2c3139";
 const BAND = { indeterminate: "#f0b446", not_analysed: "#a8772a", frozen: "#a8772a", no_signal: "#a8772a", warming_up: "#4b525c" };
 const LEFT = 46, RIGHT = 12, TOP = 8, BOTTOM = 30, BAND_HEIGHT = 5;
+const STEPS_S = [10, 20, 30, 60, 120, 300, 600], LABEL_PX = 60; // room for a label of the axis
 
 export function drawTimeline(canvas, { timeline, timeline_s, class_colours }) {
   const scale = window.devicePixelRatio || 1;
@@ -32,7 +33,8 @@ function drawGrid(context, x, y, last, span_s, width, height) {
     line(context, [[LEFT, y(p)], [width - RIGHT, y(p)]]);
   }
   context.textBaseline = "alphabetic";
-  for (let back_s = 0; back_s <= span_s; back_s += 10) {
+  const step_s = STEPS_S.find((each) => (each / span_s) * (width - LEFT - RIGHT) >= LABEL_PX) ?? span_s;
+  for (let back_s = 0; back_s <= span_s; back_s += step_s) {
     context.textAlign = back_s === 0 ? "right" : "center";
     context.fillText(back_s === 0 ? "now" : `−${back_s} s`, x(last - back_s), height - 4);
   }
