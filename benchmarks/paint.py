@@ -72,7 +72,7 @@ def measure_paint(engine_name: str, source: str, scan_area: str | None, seconds:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with Control(StreamConfig(scan_area=scan_area), source, engine_name) as control:
-        control.broadcast.count_painted = count  # all of them: its own percentiles look back on the last thousand
+        control.broadcast.count_painted = count  # type: ignore[method-assign]  # its own percentiles forget old ones
         control.start()
         listener = listen("127.0.0.1", 0)
         watcher = Thread(target=watch, args=(f"http://127.0.0.1:{listener.getsockname()[1]}",), name="watch")

@@ -118,7 +118,7 @@ def roboflow_pipeline(annotator: Annotator, best: bool, live: bool, meter: Meter
 
     captured_ns: list[int] = []
 
-    class Producer(VideoFrameProducer):
+    class Producer(VideoFrameProducer):  # type: ignore[misc]  # it is in an environment of its own
         """Their own reader of files, but over and over, or in real time."""
 
         def __init__(self) -> None:

@@ -107,7 +107,8 @@ def class_maps_cost(precision: str, seconds: float, weights: Path) -> Ratio:
     data, spec = onnx_file.read(weights / "rcdnet.onnx")
     image = Golden.load(weights / "golden.npz").images[:1]
     bare = logits_alone(onnx.load_model_from_string(data)).SerializeToString()
-    costs, all_durations = [], {"with_class_maps": [], "logits_alone": []}
+    costs: list[float] = []
+    all_durations: dict[str, list[int]] = {"with_class_maps": [], "logits_alone": []}
     for _ in range(BUILDS):
         requests = {
             side: compiled(graph, spec, precision) for side, graph in zip(all_durations, (data, bare), strict=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rcdnet.model import RcdNet, fold_batch_norm
+from rcdnet.model import Network, RcdNet, fold_batch_norm
 
 
 class Relu6(nn.Module):
@@ -22,7 +22,7 @@ class Relu6(nn.Module):
         return torch.clamp(x, 0.0, 6.0)
 
 
-class HalfNet(nn.Module):
+class HalfNet(Network):
     """uint8 [N, H, W] grey -> float32 logits [N, K], class maps [N, K, h, w], as ``RcdNet``. ``model`` is kept."""
 
     def __init__(self, model: RcdNet) -> None:
@@ -37,13 +37,10 @@ class HalfNet(nn.Module):
         self.classifier = own.classifier
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``rcdnet.model.RcdNet``. The cast comes first: TensorRT does nothing else with uint8."""
-        x = (images.float().unsqueeze(1) / 255.0 - self.spec.mean) / self.spec.std
-        fine, coarse = self.backbone(x.half())
+        """See ``rcdnet.model.RcdNet``."""
+        fine, coarse = self.backbone(self.scaled(images).half())
         coarse = F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
-        features = self.attention(self.separable(torch.cat([fine, coarse], 1)).float())
-        class_maps = F.conv2d(features, self.classifier.weight[:, :, None, None], self.classifier.bias)
-        return class_maps.mean(dim=(2, 3)), class_maps
+        return self.forward_head(self.attention(self.separable(torch.cat([fine, coarse], 1)).float()))
 
 
 def _replace_relu6(module: nn.Module) -> None:

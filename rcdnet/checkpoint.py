@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rcdnet.model import RcdNet
+from rcdnet.model import Network, RcdNet
 from rcdnet.spec import SPEC_KEY, ModelSpec
 
 
@@ -27,7 +27,7 @@ def tensors_sha256(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save(model: RcdNet, path: Path) -> ModelSpec:
+def save(model: Network, path: Path) -> ModelSpec:
     """Write weights as float16 (half the size; every reader computes in float32 from the same rounded values).
 
     Returns the spec as written, with ``weights_sha256`` filled in.

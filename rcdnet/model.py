@@ -5,6 +5,8 @@ cells rather than 7x7; and the pooling comes after the linear layer instead of b
 another order and makes the class maps an output (see ``forward_head``).
 """
 
+from typing import Any
+
 import timm
 import torch
 from torch import Tensor, nn
@@ -14,36 +16,20 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from rcdnet.blocks import Cbam, SeparableConv
 from rcdnet.spec import ModelSpec
 
+CHANNELS = 256
+"""Of the maps before the linear layer."""
 
-class RcdNet(nn.Module):
-    """The network of one ModelSpec. ``pretrained`` asks timm's hub for the backbone's start.
 
-    ``fold`` folds the backbone's batch norms, whose statistics a pretrained start brings along; a network that is
-    trained from scratch needs them until it is trained.
+class Network(nn.Module):
+    """What RcdNet and the networks beside it share: what goes in, and class maps that come out with the logits."""
 
-    Raises RuntimeError (from timm) if ``spec.backbone`` is not a timm name or the hub is not reached.
-    """
+    spec: ModelSpec
+    backbone: Any
+    classifier: nn.Linear
 
-    def __init__(self, spec: ModelSpec, *, pretrained: bool = False, fold: bool = True, channels: int = 256) -> None:
-        super().__init__()
-        self.spec = spec
-        # one input channel: timm sums the three input weights of a pretrained stem, exact for a grey picture
-        self.backbone = timm.create_model(
-            spec.backbone, pretrained=pretrained, in_chans=1, features_only=True, out_indices=(-2, -1)
-        )
-        if fold:
-            fold_batch_norm(self.backbone)
-        self.separable = SeparableConv(sum(self.backbone.feature_info.channels()), channels)
-        self.attention = Cbam(channels)
-        self.classifier = nn.Linear(channels, len(spec.class_names))
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """uint8 [N, H, W] grey -> float [N, C, H/16, W/16], the last maps before the linear layer."""
-        x = (images.float().unsqueeze(1) / 255.0 - self.spec.mean) / self.spec.std  # TensorRT can only cast uint8
-        fine, coarse = self.backbone(x)
-        coarse = F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
-        features: Tensor = self.attention(self.separable(torch.cat([fine, coarse], 1)))
-        return features
+    def scaled(self, images: Tensor) -> Tensor:
+        """uint8 [N, H, W] grey -> float [N, 1, H, W]. The cast comes first: TensorRT does nothing else with uint8."""
+        return (images.float().unsqueeze(1) / 255.0 - self.spec.mean) / self.spec.std
 
     def forward_head(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """[N, C, h, w] -> logits [N, K] and class maps [N, K, h, w]; the logits are the maps' mean over space.
@@ -54,6 +40,36 @@ class RcdNet(nn.Module):
         """
         class_maps = F.conv2d(features, self.classifier.weight[:, :, None, None], self.classifier.bias)
         return class_maps.mean(dim=(2, 3)), class_maps
+
+
+class RcdNet(Network):
+    """The network of one ModelSpec. ``pretrained`` asks timm's hub for the backbone's start.
+
+    ``fold`` folds the backbone's batch norms, whose statistics a pretrained start brings along; a network that is
+    trained from scratch needs them until it is trained.
+
+    Raises RuntimeError (from timm) if ``spec.backbone`` is not a timm name or the hub is not reached.
+    """
+
+    def __init__(self, spec: ModelSpec, *, pretrained: bool = False, fold: bool = True) -> None:
+        super().__init__()
+        self.spec = spec
+        # one input channel: timm sums the three input weights of a pretrained stem, exact for a grey picture
+        self.backbone = timm.create_model(
+            spec.backbone, pretrained=pretrained, in_chans=1, features_only=True, out_indices=(-2, -1)
+        )
+        if fold:
+            fold_batch_norm(self.backbone)
+        self.separable = SeparableConv(sum(self.backbone.feature_info.channels()), CHANNELS)
+        self.attention = Cbam(CHANNELS)
+        self.classifier = nn.Linear(CHANNELS, len(spec.class_names))
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """uint8 [N, H, W] grey -> float [N, C, H/16, W/16], the last maps before the linear layer."""
+        fine, coarse = self.backbone(self.scaled(images))
+        coarse = F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
+        features: Tensor = self.attention(self.separable(torch.cat([fine, coarse], 1)))
+        return features
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 [N, H, W] grey, prepared by ``rcdnet.preprocess`` -> (logits [N, K], class maps [N, K, H/16, W/16])."""

@@ -18,6 +18,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from engines.errors import EngineError
 from engines.failover import open_engine
+from rcdnet.notice import RESEARCH_NOTICE
 from stream.config import StreamConfig, load_config
 from stream.errors import StreamError, UsageError
 from stream.pipeline import Pipeline
@@ -27,7 +28,6 @@ from stream.sinks import recording, sending
 from stream.sinks.base import Sink
 from stream.sources import ON_DISK, kind, open_source
 from stream.status import Recording, Status
-from stream.types import RESEARCH_NOTICE
 
 INTERRUPTED = 130
 """What shells say of a command that Ctrl-C ended."""

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.config import OverlayStyle
-from stream.types import RESEARCH_NOTICE, SCOPE, Assessment, Frame, State
+from stream.types import Assessment, Frame, State
 
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]

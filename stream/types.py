@@ -152,9 +152,3 @@ class View:
         if self.assessment.frame_index != self.frame.index:
             raise ValueError(f"assessment of frame {self.assessment.frame_index} drawn on frame {self.frame.index}")
         self.picture.setflags(write=False)
-
-
-RESEARCH_NOTICE = "Research use only. Not for diagnosis."
-
-SCOPE = "For B-mode of the breast. Other organs are judged as well, and wrongly."
-"""Shown on the page, in every export and in the README."""

@@ -20,8 +20,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.weights import SHIPPED
-from stream.types import RESEARCH_NOTICE
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from engines.fake import FakeEngine
+from rcdnet.notice import RESEARCH_NOTICE
 from stream.config import StreamConfig
 from stream.pipeline import Pipeline
 from stream.sinks import sending
 from stream.sinks.igtlink import FINDING, PICTURE, IgtlinkSink
 from stream.sources import open_source
 from stream.status import Recording
-from stream.types import RESEARCH_NOTICE
 from tests.igtlink import ImageServer
 from tests.stream_views import SESSION, SPEC, ending, view
 

@@ -14,8 +14,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from rcdnet.notice import RESEARCH_NOTICE
 from stream.__main__ import app, dated
-from stream.types import RESEARCH_NOTICE
 
 ROOT = Path(__file__).parents[1]
 

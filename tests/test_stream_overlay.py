@@ -4,9 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rcdnet.notice import RESEARCH_NOTICE
 from stream.config import OverlayStyle
 from stream.overlay import AMBER, GREY, Labels, class_label, draw, headline
-from stream.types import RESEARCH_NOTICE, Assessment, Frame, ScanArea, State
+from stream.types import Assessment, Frame, ScanArea, State
 
 LABELS = Labels(("benign", "malignant", "normal"))
 SIZES = [(720, 1280), (256, 256), (1080, 1920), (37, 51), (1, 1), (900, 200)]

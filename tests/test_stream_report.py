@@ -5,11 +5,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.errors import UsageError
 from stream.sinks.base import Session
 from stream.sinks.report import MOST_POINTS, Point, ReportSink, polylines, state_bands
 from stream.timing import Counts, Summary
-from stream.types import RESEARCH_NOTICE, SCOPE, State
+from stream.types import State
 from tests.stream_views import ENGINE, SESSION, SPEC, ending, view
 
 

@@ -15,11 +15,11 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from engines.errors import EngineError
+from rcdnet.notice import RESEARCH_NOTICE
 from stream.config import StreamConfig
 from stream.errors import StreamError, UsageError
 from stream.presets import Presets
 from stream.scan_area import parse_scan_area
-from stream.types import RESEARCH_NOTICE
 from stream.web.app import create_app, listen
 from stream.web.control import Control, label
 from stream.web.guard import is_own_name

@@ -4,6 +4,7 @@ import pytest
 from rcdnet.glance import softmax
 from rcdnet.spec import ModelSpec
 from train import calibrate
+from train.datasets import DataError
 from train.metrics import expected_calibration_error
 from train.predictions import Predictions
 from train.splits import LeakError
@@ -11,10 +12,10 @@ from train.splits import LeakError
 SPEC = ModelSpec(("normal", "benign", "malignant"), 224, 224, 0.485, 0.229, "tf_efficientnet_lite0")
 
 
-def answers_of(class_names, logits, truth, dataset="busi"):
+def answers_of(class_names, logits, truth, external=False):
     count = len(truth)
-    names = np.array([str(index) for index in range(count)])
-    return Predictions(class_names, logits, truth, np.full(count, dataset), names, names, np.full(count, "seed0-fold1"))
+    names, sets, runs = np.array([str(index) for index in range(count)]), np.full(count, "busi"), np.full(count, "run")
+    return Predictions(class_names, logits, truth, sets, names, names, runs, np.full(count, external))
 
 
 def held_out(sharpness: float, count: int = 3000) -> Predictions:
@@ -127,12 +128,18 @@ def test_the_band_never_swallows_most_lesions():
 
 
 def test_nothing_is_tuned_on_the_external_set():
-    answers = answers_of(SPEC.class_names, np.zeros((3, 3), np.float32), np.arange(3), "udiat")
-    with pytest.raises(LeakError, match="udiat"):
+    answers = answers_of(SPEC.class_names, np.zeros((3, 3), np.float32), np.arange(3), external=True)
+    with pytest.raises(LeakError, match="busi is external"):
         calibrate.calibrated(SPEC, answers)
 
 
 def test_a_model_of_other_classes_is_refused():
     answers = answers_of(("benign", "malignant"), np.zeros((2, 2), np.float32), np.array([0, 1]))
-    with pytest.raises(ValueError, match="cannot calibrate"):
+    with pytest.raises(DataError, match="predictions of benign, malignant cannot calibrate"):
+        calibrate.calibrated(SPEC, answers)
+
+
+def test_answers_that_miss_a_class_are_refused():
+    answers = answers_of(SPEC.class_names, np.zeros((4, 3), np.float32), np.array([1, 2, 1, 2]))
+    with pytest.raises(DataError, match="nothing was held out that is normal"):
         calibrate.calibrated(SPEC, answers)

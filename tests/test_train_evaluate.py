@@ -165,8 +165,9 @@ def test_the_command_prints_and_writes_every_number(tmp_path, untrained):
         (["--weights", "none.safetensors"], 4, "none.safetensors cannot be read"),
         (["--operating-point", "bold"], 2, "name one of balanced"),
         (["--task", "four-class"], 2, "four-class"),
+        (["--json", "/dev/null/told.json"], 2, "/dev/null"),
     ],
-    ids=["data", "weights", "operating point", "task"],
+    ids=["data", "weights", "operating point", "task", "json"],
 )
 def test_wrong_use_is_one_line_and_a_code(tmp_path, untrained, change, code, message):
     data_set(tmp_path / "busi", 1)

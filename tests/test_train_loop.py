@@ -103,7 +103,7 @@ def test_training_on_the_external_set_is_refused(data, tmp_path):
 def test_a_peer_trains_under_the_same_recipe(data, tmp_path):
     plain = {"frozen_stages": 0, "frozen_large_filters": False}
     peer = recipe(architecture="peer", backbone="mobilenetv2_100", **plain)
-    (folder,) = loop.fit(peer, data, tmp_path, start="scratch", only="random")[:1]
+    (folder,) = loop.fit(peer, data, tmp_path, start="scratch", only="random")
     logits, maps = loop.trained(folder)(torch.zeros(1, 64, 64, dtype=torch.uint8))
     torch.testing.assert_close(logits, maps.mean(dim=(2, 3)))
 
@@ -116,6 +116,6 @@ def test_a_start_that_has_seen_the_test_pictures_is_refused(data, start, tmp_pat
 
 
 def test_a_start_that_held_out_the_same_pictures_is_taken_on(data, start, tmp_path):
-    first, _ = loop.fit(recipe(), data, tmp_path / "first", start=start, only="random")
-    second, _ = loop.fit(recipe(), data, tmp_path / "second", start=first / "model.safetensors", only="random")
+    (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only="random")
+    (second,) = loop.fit(recipe(), data, tmp_path / "second", start=first / "model.safetensors", only="random")
     assert json.loads((second / "config.json").read_text())["start"] == "trained on tiny"

@@ -67,3 +67,10 @@ def test_a_network_trained_on_everything_has_nothing_held_out(tmp_path):
     predictions.write(tmp_path / "p.csv", CLASSES, [], [])
     with pytest.raises(DataError, match="holds out nothing"):
         predictions.read([tmp_path / "p.csv"])
+
+
+@pytest.mark.parametrize("table", ["epoch,loss\n1,0.5\n", "dataset,name,label,patient,benign\nbusi,a,benign,,x\n"])
+def test_a_table_of_something_else_is_refused(tmp_path, table):
+    (tmp_path / "metrics.csv").write_text(table)
+    with pytest.raises(DataError, match="no table of answers"):
+        predictions.read([tmp_path / "metrics.csv"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,6 +20,7 @@ if find_spec("torch") is None:
 
 from rcdnet import checkpoint
 from rcdnet.checkpoint import CheckpointError
+from rcdnet.notice import RESEARCH_NOTICE
 from train import calibrate as calibration
 from train import datasets, recipes, results
 from train import evaluate as evaluation
@@ -30,8 +31,10 @@ from train.datasets import DataError
 from train.faithfulness import deletion_curve
 from train.markers import painted_away
 from train.recipes import RecipeError
-from train.results import NOTICE
 from train.splits import LeakError
+
+if TYPE_CHECKING:
+    from train.loop import Start
 
 FINDINGS = {
     "groups": "groups of near copies",
@@ -45,7 +48,7 @@ FINDINGS = {
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 out, err = Console(), Console(stderr=True)
 
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Also write the numbers here.")]
 
 
 @app.command()
@@ -77,12 +80,16 @@ def audit(
 Data = Annotated[Path, typer.Option(help="The folder that holds the data sets.")]
 Pretrained = Annotated[
     Path | None,
-    typer.Option(help="Start from this file: a folded backbone or one of our checkpoints. Else timm's hub is asked."),
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        help="Start from this file: a folded backbone or one of our checkpoints. Else timm's hub is asked.",
+    ),
 ]
 FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Start from random weights.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")]
 Only = Annotated[str, typer.Option(help="Train only runs whose name contains this.")]
-Precision = Annotated[str, typer.Option(help="Of Lightning Fabric: 32-true, bf16-mixed, …")]
+Precision = Annotated[recipes.Precision, typer.Option(help="Of Lightning Fabric.")]
 
 
 @app.command()
@@ -106,8 +113,11 @@ def fit(
         chosen = recipes.load(recipe, changed or ())
         if epochs is not None:
             chosen = chosen.model_copy(update={"epochs": epochs})
-        start = pretrained or ("scratch" if from_scratch else "hub")
-        for folder in loop.fit(chosen, data, out_dir, start=start, precision=precision, only=only):
+        start: Start = pretrained or ("scratch" if from_scratch else "hub")
+        folders = loop.fit(chosen, data, out_dir, start=start, precision=precision, only=only)
+        if not folders:
+            raise failed(f"{chosen.name} has no run whose name contains {only!r}", 2)
+        for folder in folders:
             err.print(folder, soft_wrap=True)
         found = [*results.of_recipe(out_dir), *results.of_recipe(out_dir, "external")]
         print_rows(results.rows(found))
@@ -133,7 +143,7 @@ def compare(
         chosen = [
             recipes.load(name).model_copy(update={k: v for k, v in changes.items() if v is not None}) for name in recipe
         ]
-        start = "scratch" if from_scratch else "hub"
+        start: Start = "scratch" if from_scratch else "hub"
         names = network or comparison.NETWORKS
         if unknown := set(names) - set(comparison.NETWORKS):
             raise failed(f"no network {', '.join(unknown)}: name some of {', '.join(comparison.NETWORKS)}", 2)
@@ -233,7 +243,7 @@ def evaluate(
                 "random": curve.random.tolist(),
                 "advantage": curve.advantage,
             }
-        result |= {"task": task, "data": data.name, "weights_sha256": spec.weights_sha256, "notice": NOTICE}
+        result |= {"task": task, "data": data.name, "weights_sha256": spec.weights_sha256, "notice": RESEARCH_NOTICE}
         print_result(result, task)
         write_json(json_file, result)
 
@@ -263,7 +273,7 @@ def print_rows(rows: Sequence[dict[str, str]]) -> None:
         out.print(table)
 
 
-def print_result(result: dict[str, object], task: str) -> None:
+def print_result(result: dict[str, Any], task: str) -> None:
     """The numbers as a table on stdout."""
     table = Table("measure", f"{result['data']}, {task}")
     for key, value in result.items():
@@ -286,7 +296,7 @@ def print_result(result: dict[str, object], task: str) -> None:
         out.print(f"markers painted away: {result['in_paint']}", soft_wrap=True)
 
 
-def write_json(path: Path | None, content: dict[str, object]) -> None:
+def write_json(path: Path | None, content: dict[str, Any]) -> None:
     """``content`` as JSON, if a file was asked for."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -295,10 +305,10 @@ def write_json(path: Path | None, content: dict[str, object]) -> None:
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """One line instead of a traceback for what a user can mend: 2 wrong use, 3 data, 4 weights."""
+    """One line instead of a traceback for what a user can mend: 2 wrong use or a refusing disk, 3 data, 4 weights."""
     try:
         yield
-    except RecipeError as error:
+    except (RecipeError, OSError) as error:
         raise failed(error, 2) from error
     except (DataError, LeakError) as error:
         raise failed(error, 3) from error

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from train.duplicates import Pair, conflicts, find_pairs, group
 from train.markers import marker_mask
 
 
-def audit(samples: Sequence[Sample]) -> tuple[dict[str, object], list[Pair]]:
+def audit(samples: Sequence[Sample]) -> tuple[dict[str, Any], list[Pair]]:
     """The findings as JSON would have them, and every pair of near copies, most alike first.
 
     ``groups`` are the near-copy groups of two or more, ``exact`` the pairs of identical pixels, ``conflicts`` the

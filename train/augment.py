@@ -116,7 +116,7 @@ def _rotate(grey: Grey, lesion: Mask, angle_deg: float) -> tuple[Grey, Mask]:
 
 def other_machine(grey: Grey, rng: np.random.Generator) -> Grey:
     """The picture as another scanner, gain setting or recorder would have given it. uint8 [H, W] -> uint8 [H, W]."""
-    picture = grey.astype(np.float32) / 255
+    picture: NDArray[np.floating] = grey.astype(np.float32) / 255
     depth = np.linspace(0, 1, grey.shape[0], dtype=np.float32)[:, None]
     picture = picture ** rng.uniform(0.7, 1.4)  # dynamic range of the log compression
     picture = picture * rng.uniform(0.75, 1.25) * (1 + rng.uniform(-0.25, 0.25) * (depth - 0.5))  # gain, depth gain
@@ -124,7 +124,7 @@ def other_machine(grey: Grey, rng: np.random.Generator) -> Grey:
         noise = rng.normal(0, rng.uniform(0.05, 0.2), grey.shape).astype(np.float32)
         picture = picture * (1 + cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.5, 1.2)))
     if rng.random() < 0.3:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.3))
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.3)), np.float32)
     changed = np.asarray(np.clip(picture * 255, 0, 255), np.uint8)
     if rng.random() < 0.4:
         _, jpeg = cv2.imencode(".jpg", changed, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 90))])

@@ -11,10 +11,10 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_curve
 
 from rcdnet.spec import ModelSpec, OperatingPoint
+from train.datasets import DataError
 from train.predictions import Predictions
 from train.splits import LeakError
 
-EXTERNAL = frozenset({"udiat"})
 LESION_AIMS = {"sensitive": 0.99, "balanced": 0.98}
 """Share of lesions that must be flagged: what is not flagged is not looked at, so ``balanced`` leans this way too."""
 MALIGNANT_AIMS = {"sensitive": 0.95}
@@ -86,11 +86,17 @@ def indeterminate_band(share: NDArray[np.floating], malignant: NDArray[np.bool_]
 def calibrated(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
     """``spec`` with temperature, operating points and band from ``held_out``.
 
-    Raises ValueError for other classes, LeakError for answers to an external data set.
+    Raises DataError for other classes or none of a kind, LeakError for answers to an external data set.
     """
     if held_out.class_names != spec.class_names:
-        raise ValueError(f"predictions of {held_out.class_names} cannot calibrate a model of {spec.class_names}")
-    if external := set(held_out.datasets.tolist()) & EXTERNAL:
+        theirs, ours = ", ".join(held_out.class_names), ", ".join(spec.class_names)
+        raise DataError(f"predictions of {theirs} cannot calibrate a model of {ours}")
+    if missing := [name for name in spec.class_names if not held_out.is_label(name).any()]:
+        raise DataError(
+            f"nothing was held out that is {' or '.join(missing)}: calibration needs pictures of each class"
+        )
+    if held_out.external.any():
+        external = sorted(set(held_out.datasets[held_out.external].tolist()))
         raise LeakError(f"{', '.join(external)} is external: nothing may be tuned on it")
     value = temperature(held_out)
     lesion = ~held_out.is_label("normal")

@@ -7,7 +7,7 @@ from pathlib import Path
 from train import loop, results
 from train.loop import Start
 from train.peers import PEERS, macs
-from train.recipes import Recipe
+from train.recipes import Precision, Recipe
 
 NETWORKS = ("RcdNet", *PEERS)
 EXTERNAL = "udiat"
@@ -29,7 +29,7 @@ def compare(
     out: Path,
     *,
     start: Start,
-    precision: str,
+    precision: Precision,
     networks: Sequence[str] = NETWORKS,
     only: str = "",
 ) -> list[dict[str, str]]:

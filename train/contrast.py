@@ -8,8 +8,7 @@ import numpy as np
 from train import metrics, predictions
 from train.ablation import paired
 from train.datasets import DataError
-from train.predictions import Predictions
-from train.results import QUESTIONS
+from train.predictions import QUESTIONS, Predictions
 
 
 def contrast(first: Path, others: Sequence[Path]) -> list[dict[str, str]]:
@@ -30,30 +29,21 @@ def _rows(first: Path, other: Path) -> list[dict[str, str]]:
     if len(one) != len(two) or (one.names != two.names).any() or (one.datasets != two.datasets).any():
         raise DataError(f"{first} and {other} did not hold out the same pictures")
     rows = []
-    for dataset in sorted(set(one.datasets.tolist())):
-        for question, title in QUESTIONS.items():
-            chosen = one.datasets == dataset
-            if question == "malignant":
-                chosen &= ~one.is_label("normal")
-            a, b = one[chosen], two[chosen]
-            positive = a.is_label("malignant") if question == "malignant" else ~a.is_label("normal")
-            if positive.all() or not positive.any():
-                continue
-            before, after = (
-                each.malignant_share() if question == "malignant" else each.lesion_probability() for each in (a, b)
-            )
-            difference = paired(positive, after, before, a.patients.tolist())
-            rows.append(
-                {
-                    "runs": other.name,
-                    "of": f"{len(names)} runs",
-                    "data": dataset,
-                    "question": title,
-                    "n": str(len(a)),
-                    "AUC": f"{metrics.auc(positive, after):.3f}",
-                    "difference (95 %)": f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
-                }
-            )
+    for dataset, question, asked in one.questions():
+        positive = one.positive(question)[asked]
+        before, after = one.probability(question)[asked], two.probability(question)[asked]
+        difference = paired(positive, after, before, one.patients[asked].tolist())
+        rows.append(
+            {
+                "runs": other.name,
+                "of": f"{len(names)} runs",
+                "data": dataset,
+                "question": QUESTIONS[question],
+                "n": str(len(positive)),
+                "AUC": f"{metrics.auc(positive, after):.3f}",
+                "difference (95 %)": f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
+            }
+        )
     return rows
 
 

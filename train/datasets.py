@@ -57,7 +57,7 @@ class Sample:
         for path in self.masks:
             mask = read_grey(path)
             if mask.shape != shape:
-                mask = cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST)
+                mask = np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
             union |= mask > 127
         return union
 

@@ -1,7 +1,7 @@
 """A finished model on a data set: numbers with n and interval, the heat map against the masks, subgroups, markers."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ def evaluate(
     task: Task,
     *,
     operating_point: str = "balanced",
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The numbers of one data set, keys as in the JSON of ``train evaluate``.
 
     binary scores malignant over benign + malignant; three-class scores a lesion (one minus p(normal)) and reports the
@@ -57,7 +57,7 @@ def evaluate(
 
 def yes_or_no(
     score: NDArray[np.floating], positive: NDArray[np.bool_], patients: Sequence[str], threshold: float = 0.5
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The numbers of one question: ``score`` [N] 0..1; ``positive`` [N], of which there must be some of each."""
     interval = metrics.bootstrap(lambda index: metrics.auc(positive[index], score[index]), positive, patients)
     called = score >= threshold

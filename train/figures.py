@@ -19,6 +19,7 @@ from train.datasets import Sample
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 DPI = 110
 Judge = Callable[[Sequence[NDArray[np.uint8]]], list[Judgement]]
@@ -139,7 +140,7 @@ def heat_maps(
     _save(figure, path)
 
 
-def _save(figure: plt.Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI)
     plt.close(figure)

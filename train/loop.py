@@ -32,7 +32,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from rcdnet import checkpoint
-from rcdnet.model import RcdNet, fold_batch_norm
+from rcdnet.model import Network, RcdNet, fold_batch_norm
 from train import backbone, datasets, predictions, splits
 from train.augment import training_view
 from train.datasets import Sample
@@ -41,7 +41,7 @@ from train.evaluate import heat_map_quality, select
 from train.losses import pointing_loss, soft_cross_entropy
 from train.peers import Peer
 from train.predict import predict
-from train.recipes import Recipe
+from train.recipes import Precision, Recipe
 
 mpl.use("Agg")
 
@@ -124,19 +124,19 @@ def fit(
     out: Path,
     *,
     start: Start,
-    precision: str = "32-true",
+    precision: Precision = "32-true",
     only: str = "",
 ) -> list[Path]:
     """Train every run of ``recipe`` whose name contains ``only``; finished runs are kept, broken ones resumed.
 
-    Returns the run folders.
+    Returns the folders of these runs.
     """
     folders = []
     for run in plan(recipe, data_root):
-        folder = out / run.name
-        folders.append(folder)
         if only not in run.name:
             continue
+        folder = out / run.name
+        folders.append(folder)
         if not (folder / "predictions.csv").exists():
             folder.mkdir(parents=True, exist_ok=True)
             _fit_run(recipe, run, folder, start, precision)
@@ -151,7 +151,7 @@ def recipe_of(folder: Path) -> Recipe:
     return Recipe.model_validate(json.loads((folder / "config.json").read_text())["recipe"])
 
 
-def trained(folder: Path) -> RcdNet | Peer:
+def trained(folder: Path) -> Network:
     """The network of a finished run folder."""
     if recipe_of(folder).architecture == "rcdnet":
         return checkpoint.load(folder / "model.safetensors")
@@ -160,7 +160,7 @@ def trained(folder: Path) -> RcdNet | Peer:
     return peer.eval()
 
 
-def _fit_run(recipe: Recipe, run: Run, folder: Path, start: Start, precision: str) -> None:
+def _fit_run(recipe: Recipe, run: Run, folder: Path, start: Start, precision: Precision) -> None:
     fabric = Fabric(accelerator="auto", devices=1, precision=precision)
     fabric.seed_everything(run.seed, verbose=False)
     (folder / "config.json").write_text(
@@ -203,13 +203,13 @@ def _fit_run(recipe: Recipe, run: Run, folder: Path, start: Start, precision: st
                 losses.append(loss.item())
                 progress.advance(task)
             progress.remove_task(task)
-            rate, seconds = schedule.get_last_lr()[0], time.monotonic() - started
+            rate, seconds = float(schedule.get_last_lr()[0]), time.monotonic() - started
             rows.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "lr_head": rate, "seconds": seconds})
             _write_rows(folder / "metrics.csv", rows)
             _save_state(folder, model, optimizer, schedule, average, rows)
             fabric.print(f"{run.name} epoch {epoch + 1}/{recipe.epochs}: loss {rows[-1]['loss']:.4f}, {seconds:.0f} s")
 
-    final = average.module if average is not None else model
+    final: Network = average.module if average is not None else model
     if start == "scratch" and isinstance(final, RcdNet):
         fold_batch_norm(final.eval().backbone)
     spec = checkpoint.save(final, folder / "model.safetensors")
@@ -219,14 +219,14 @@ def _fit_run(recipe: Recipe, run: Run, folder: Path, start: Start, precision: st
     (folder / "state.pt").unlink(missing_ok=True)
 
 
-def _test(model: RcdNet | Peer, samples: list[Sample], folder: Path, name: str) -> None:
+def _test(model: Network, samples: list[Sample], folder: Path, name: str) -> None:
     judgements = predict(model, [sample.grey() for sample in samples])
     quality = heat_map_quality(samples, judgements, model.spec)
     (folder / f"{name}_heat_maps.json").write_text(json.dumps(quality, indent=1) + "\n")
     predictions.write(folder / f"{name}.csv", model.spec.class_names, samples, judgements)
 
 
-def network(recipe: Recipe, start: Start = "scratch") -> RcdNet | Peer:
+def network(recipe: Recipe, start: Start = "scratch") -> Network:
     """The untrained network of a recipe."""
     if recipe.architecture == "peer":
         return Peer(recipe.spec(), pretrained=start == "hub")
@@ -259,7 +259,7 @@ def _loss(
     return loss
 
 
-def _trainable_body(model: RcdNet, recipe: Recipe) -> list[nn.Parameter]:
+def _trainable_body(model: Network, recipe: Recipe) -> list[nn.Parameter]:
     """The backbone's parameters that learn; what the recipe freezes is switched off."""
     if recipe.frozen_stages:
         frozen = [model.backbone.conv_stem, *model.backbone.blocks[: recipe.frozen_stages]]
@@ -290,8 +290,8 @@ def _in_float32(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         return forward(x.float())
 
 
-def _optimizer(recipe: Recipe, model: RcdNet, body: list[nn.Parameter]) -> torch.optim.Optimizer:
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
+def _optimizer(recipe: Recipe, model: Network, body: list[nn.Parameter]) -> torch.optim.Optimizer:
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     inside = {id(parameter) for parameter in model.backbone.parameters()}
     head = [parameter for parameter in model.parameters() if id(parameter) not in inside]
     parts = [{"params": head, "lr": recipe.lr_head}, {"params": body, "lr": recipe.lr_body}]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ def bootstrap(
     strata = []
     for value in (True, False):
         index = np.flatnonzero(positive == value)
-        names = np.array([groups[i] for i in index]) if groups is not None else index
+        names = np.array(groups)[index] if groups is not None else index
         order = np.argsort(names, kind="stable")
         starts = np.flatnonzero(np.r_[True, names[order][1:] != names[order][:-1]])
         strata.append(np.split(index[order], starts[1:]))
@@ -81,7 +82,7 @@ def brier(probability: Floats, positive: NDArray[np.bool_]) -> float:
     return float(metrics.brier_score_loss(positive, probability))
 
 
-def classification(truth: Labels, answer: Labels, classes: int) -> dict[str, object]:
+def classification(truth: Labels, answer: Labels, classes: int) -> dict[str, Any]:
     """Accuracy; precision, recall and F1 as the mean over classes (macro); confusion matrix [truth, answer]."""
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
         truth, answer, labels=range(classes), average="macro", zero_division=0

@@ -3,8 +3,8 @@
 import timm
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from rcdnet.model import Network
 from rcdnet.spec import ModelSpec
 
 PEERS = {
@@ -17,7 +17,7 @@ PEERS = {
 """The paper's names and the timm model of the usual size."""
 
 
-class Peer(nn.Module):
+class Peer(Network):
     """``spec.backbone`` of timm -> global average pooling -> one linear layer, in RcdNet's own form.
 
     All of the peers end so, a ViT with the mean of its patch tokens in place of its class token, hence the class maps
@@ -34,14 +34,12 @@ class Peer(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 [N, H, W] grey -> (logits [N, K], class maps [N, K, h, w]), as ``rcdnet.model.RcdNet``."""
-        x = (images.unsqueeze(1).float() / 255.0 - self.spec.mean) / self.spec.std
-        features = self.backbone.forward_features(x)
+        features = self.backbone.forward_features(self.scaled(images))
         if features.ndim == 3:  # tokens [N, 1 + h * w, C]; the first is the class token
             patches = features[:, self.backbone.num_prefix_tokens :]
             side = round(patches.shape[1] ** 0.5)
             features = patches.transpose(1, 2).unflatten(2, (side, side))
-        class_maps = F.conv2d(features, self.classifier.weight[:, :, None, None], self.classifier.bias)
-        return class_maps.mean(dim=(2, 3)), class_maps
+        return self.forward_head(features)
 
 
 def _options(spec: ModelSpec) -> dict[str, int]:

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from rcdnet.glance import Judgement, Run, judge_batch
-from rcdnet.model import RcdNet
+from rcdnet.model import Network
 
 
-def runner(model: RcdNet) -> Run:
+def runner(model: Network) -> Run:
     """``model`` as ``rcdnet.glance`` wants it: uint8 arrays in, float32 arrays out, on the model's own device."""
     device = next(model.parameters()).device
 
@@ -23,7 +23,7 @@ def runner(model: RcdNet) -> Run:
     return run
 
 
-def predict(model: RcdNet, greys: Sequence[NDArray[np.uint8]], batch: int = 32) -> list[Judgement]:
+def predict(model: Network, greys: Sequence[NDArray[np.uint8]], batch: int = 32) -> list[Judgement]:
     """One Judgement a picture. ``model`` is put in evaluation mode."""
     model.eval()
     run = runner(model)

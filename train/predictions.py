@@ -1,9 +1,10 @@
 """What networks answered to pictures they were not trained on: the tables in run folders, read back together."""
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 from rcdnet.glance import Judgement, softmax
 from train.datasets import DataError, Sample
 
-_KEYS = ("dataset", "name", "label", "patient")
+_KEYS = ("dataset", "name", "label", "patient", "external")
+
+Question = Literal["malignant", "lesion"]
+QUESTIONS: dict[Question, str] = {"malignant": "benign / malignant", "lesion": "normal / lesion"}
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Predictions:
     """N answers: ``logits`` float32 [N, K] before any temperature, ``truth`` int [N] into ``class_names``.
 
     ``names`` are those of the pictures; ``patients`` repeat them where a data set names no patients; ``runs`` are the
-    run folders that answered.
+    run folders that answered; ``external`` bool [N] marks pictures that nothing may be tuned on.
     """
 
     class_names: tuple[str, ...]
@@ -29,17 +33,52 @@ class Predictions:
     names: NDArray[np.str_]
     patients: NDArray[np.str_]
     runs: NDArray[np.str_]
+    external: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.truth)
 
     def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> "Predictions":
-        parts = (self.logits, self.truth, self.datasets, self.names, self.patients, self.runs)
-        return Predictions(self.class_names, *(part[chosen] for part in parts))
+        return Predictions(
+            self.class_names,
+            self.logits[chosen],
+            self.truth[chosen],
+            self.datasets[chosen],
+            self.names[chosen],
+            self.patients[chosen],
+            self.runs[chosen],
+            self.external[chosen],
+        )
+
+    def tempered(self, temperatures: NDArray[np.float32]) -> "Predictions":
+        """With each answer's logits over its temperature [N]."""
+        return replace(self, logits=self.logits / temperatures[:, None])
 
     def is_label(self, name: str) -> NDArray[np.bool_]:
         """Where the truth is this class; nowhere, if the model does not know it."""
-        return self.truth == (self.class_names.index(name) if name in self.class_names else -1)
+        return np.asarray(self.truth == (self.class_names.index(name) if name in self.class_names else -1))
+
+    def questions(self) -> Iterator[tuple[str, Question, NDArray[np.bool_]]]:
+        """Every data set, every question that it can be asked, and which answers bool [N] count.
+
+        Whether malignant is asked of lesions only; there must be some of each side.
+        """
+        for dataset in sorted(set(self.datasets.tolist())):
+            for question in QUESTIONS:
+                asked = self.datasets == dataset
+                if question == "malignant":
+                    asked &= ~self.is_label("normal")
+                positive = self.positive(question)[asked]
+                if positive.any() and not positive.all():
+                    yield dataset, question, asked
+
+    def positive(self, question: Question) -> NDArray[np.bool_]:
+        """Where the truth is yes, bool [N]."""
+        return self.is_label("malignant") if question == "malignant" else ~self.is_label("normal")
+
+    def probability(self, question: Question) -> NDArray[np.float32]:
+        """Of yes, float32 [N]: p(malignant | lesion) or p(lesion)."""
+        return self.malignant_share() if question == "malignant" else self.lesion_probability()
 
     def malignant_share(self, temperature: float = 1.0) -> NDArray[np.float32]:
         """p(malignant) over p(benign) + p(malignant), float32 [N]."""
@@ -57,11 +96,15 @@ def write(path: Path, class_names: Sequence[str], samples: Sequence[Sample], jud
         rows = csv.writer(file)
         rows.writerow([*_KEYS, *class_names])
         for s, j in zip(samples, judgements, strict=True):
-            rows.writerow([s.dataset, s.name, s.label, s.patient or "", *(f"{value:.5f}" for value in j.logits)])
+            keys = s.dataset, s.name, s.label, s.patient or "", "yes" if s.external else ""
+            rows.writerow([*keys, *(f"{value:.5f}" for value in j.logits)])
 
 
 def read(paths: Sequence[Path]) -> Predictions:
-    """The files of several runs, one after the other. Raises DataError if one is missing or names other classes."""
+    """The files of several runs, one after the other.
+
+    Raises DataError if one is missing, is no table of answers, or names other classes.
+    """
     rows, runs, names = [], [], None
     for path in paths:
         if not path.is_file():
@@ -77,12 +120,20 @@ def read(paths: Sequence[Path]) -> Predictions:
         runs += [path.parent.name] * len(found)
     if not rows or not names:
         raise DataError("no predictions: a network that is trained on everything holds out nothing")
+    try:
+        logits = np.array([[float(row[name]) for name in names] for row in rows], np.float32)
+        truth = np.array([names.index(row["label"]) for row in rows])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{', '.join(map(str, paths))}: no table of answers as `train fit` writes it: {error}"
+        ) from error
     return Predictions(
         names,
-        np.array([[float(row[name]) for name in names] for row in rows], np.float32),
-        np.array([names.index(row["label"]) for row in rows]),
+        logits,
+        truth,
         np.array([row["dataset"] for row in rows]),
         np.array([row["name"] for row in rows]),
         np.array([row["patient"] or row["name"] for row in rows]),
         np.array(runs),
+        np.array([bool(row.get("external")) for row in rows]),
     )

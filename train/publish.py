@@ -10,13 +10,13 @@ import numpy as np
 
 from rcdnet import checkpoint
 from rcdnet.glance import Judgement
-from rcdnet.model import RcdNet
+from rcdnet.model import Network, RcdNet
+from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.spec import ModelSpec
 from train import compare, datasets, figures, loop, predictions, results
 from train.datasets import DataError, Sample
 from train.evaluate import by_subgroup, malignant_share, select, yes_or_no
 from train.figures import Answers, Judge
-from train.peers import Peer
 from train.predict import predict
 
 RECIPES = ("joint", "twin", "grouped", "patient", "transfer", "paper", "shipped")
@@ -63,7 +63,7 @@ def tables(runs: Path, data_root: Path) -> str:
     ]
     parts = [
         "# Results",
-        f"**{results.NOTICE}** Made by `python -m train figures` from what `train fit` and `train compare` left.",
+        f"**{RESEARCH_NOTICE}** Made by `python -m train figures` from what `train fit` and `train compare` left.",
         "Intervals are 95 % bootstrap over patients (pictures where no patient is named). ECE out of fold: each fold's "
         "temperature comes from the other folds. Yes-or-no numbers are at 0.5.",
         "## Protocols",
@@ -86,16 +86,18 @@ def _answers_below(folder: Path, kind: Literal["predictions", "external"]) -> It
     """Benign against malignant, for each part of the first seed and each data set."""
     title = folder.parent.name if kind == "external" else folder.name
     for part, files in results.parts(folder, kind).items():
+        if not part.startswith("seed0"):
+            continue
         answers = predictions.read(files)
-        temperatures = results.cross_fitted(answers)
-        for dataset in sorted(set(answers.datasets.tolist())):
-            chosen = (answers.datasets == dataset) & ~answers.is_label("normal")
-            share = results.scores(answers, "malignant", temperatures)[chosen]
-            if part.startswith("seed0"):
-                name = f"{title}, {part.removeprefix('seed0-')}, {dataset}".replace(", seed0", "")
-                if kind == "external":
-                    name = f"{title} ({_how(files[0].parent)})"
-                yield Answers(name, answers.is_label("malignant")[chosen], share, answers.patients[chosen].tolist())
+        answers = answers.tempered(results.cross_fitted(answers))
+        for dataset, question, asked in answers.questions():
+            if question != "malignant":
+                continue
+            name = f"{title}, {part.removeprefix('seed0-')}, {dataset}".replace(", seed0", "")
+            if kind == "external":
+                name = f"{title} ({_how(files[0].parent)})"
+            chosen = answers[asked]
+            yield Answers(name, chosen.positive(question), chosen.probability(question), chosen.patients.tolist())
 
 
 def _how(run: Path) -> str:
@@ -121,7 +123,7 @@ def _examples(samples: Sequence[Sample]) -> list[Sample]:
 
 def _networks(runs: Path, model: RcdNet) -> list[tuple[str, Judge, ModelSpec]]:
     """The shipped network and the compared ones, each with what judges a picture by it."""
-    found: list[tuple[str, RcdNet | Peer]] = [("shipped", model)]
+    found: list[tuple[str, Network]] = [("shipped", model)]
     for name in compare.NETWORKS:
         folder = runs / "compare" / name / "paper" / "seed0-random"
         if (folder / "external.csv").exists():
@@ -135,7 +137,7 @@ def _subgroups(folder: Path, data_root: Path) -> list[dict[str, str]]:
     if not files:
         return []
     answers = predictions.read(files)
-    share = results.scores(answers, "malignant", results.cross_fitted(answers))
+    share = answers.tempered(results.cross_fitted(answers)).malignant_share()
     known = datasets.load_all([data_root / name for name in sorted(set(answers.datasets.tolist()))])
     by_name = {(sample.dataset, sample.name): sample for sample in known}
     rows = []

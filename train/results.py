@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,7 @@ from numpy.typing import NDArray
 from train import predictions
 from train.calibrate import temperature
 from train.evaluate import yes_or_no
-from train.predictions import Predictions
-
-NOTICE = "Research use only. Not for diagnosis."
-QUESTIONS = {"malignant": "benign / malignant", "lesion": "normal / lesion"}
+from train.predictions import QUESTIONS, Predictions, Question
 
 
 @dataclass(frozen=True)
@@ -28,12 +25,12 @@ class Result:
     recipe: str
     part: str
     dataset: str
-    question: str
+    question: Question
     epochs: int
     size_px: int
     start: str
     leaked: int
-    numbers: dict[str, object]
+    numbers: dict[str, Any]
 
     def row(self) -> dict[str, str]:
         """As a line of a table."""
@@ -97,38 +94,22 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
     configs = [json.loads((run / "config.json").read_text()) for run in runs]
     recipe = configs[0]["recipe"]
     answers = predictions.read(files)
-    temperatures = cross_fitted(answers)
+    tempered = answers.tempered(cross_fitted(answers))
     title = part if part == runs[0].name else f"{part}, {len(runs)} folds"
-    for dataset in sorted(set(answers.datasets.tolist())):
-        for question in QUESTIONS:
-            chosen = answers.datasets == dataset
-            if question == "malignant":
-                chosen &= ~answers.is_label("normal")
-                positive = answers.is_label("malignant")[chosen]
-            else:
-                positive = ~answers.is_label("normal")[chosen]
-            if positive.all() or not positive.any():
-                continue
-            score = scores(answers, question, temperatures)[chosen]
-            numbers = yes_or_no(score, positive, answers.patients[chosen].tolist())
-            leaked = 0 if dataset in recipe["external"] else sum(config["n_test_leaked"] for config in configs)
-            yield Result(
-                recipe["name"],
-                title,
-                dataset,
-                question,
-                recipe["epochs"],
-                recipe["size_px"],
-                configs[0]["start"],
-                leaked,
-                numbers,
-            )
-
-
-def scores(answers: Predictions, question: str, temperatures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """p(malignant | lesion) or p(lesion), float32 [N], after each answer's temperature [N]."""
-    tempered = replace(answers, logits=answers.logits / temperatures[:, None])
-    return tempered.malignant_share() if question == "malignant" else tempered.lesion_probability()
+    for dataset, question, asked in answers.questions():
+        chosen = tempered[asked]
+        numbers = yes_or_no(chosen.probability(question), chosen.positive(question), chosen.patients.tolist())
+        yield Result(
+            recipe["name"],
+            title,
+            dataset,
+            question,
+            recipe["epochs"],
+            recipe["size_px"],
+            configs[0]["start"],
+            0 if dataset in recipe["external"] else sum(config["n_test_leaked"] for config in configs),
+            numbers,
+        )
 
 
 def cross_fitted(answers: Predictions) -> NDArray[np.float32]:

@@ -12,13 +12,14 @@ from threading import Condition, Thread
 import numpy as np
 from pyigtl.messages import ImageMessage, StringMessage
 
+from rcdnet.notice import RESEARCH_NOTICE
 from stream.errors import SourceError
 from stream.sinks.base import Session
 from stream.sinks.journal import line
 from stream.sources.igtlink import CONNECTIONS, Connection, address_of
 from stream.sources.uri import shown
 from stream.status import Status
-from stream.types import RESEARCH_NOTICE, View
+from stream.types import View
 
 RETRY_S = 1.0
 """Between two attempts to reach a receiver that is not there: it may be started later."""

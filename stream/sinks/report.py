@@ -10,11 +10,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.decision import Rule
 from stream.scan_area import told
 from stream.sinks.base import Session, refused
 from stream.status import Status
-from stream.types import RESEARCH_NOTICE, SCOPE, ScanArea, State, View
+from stream.types import ScanArea, State, View
 
 MOST_POINTS = 2000
 """Of the timeline plot; beyond it every second point is let go, so that a long run needs no more memory."""

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from stream.types import RESEARCH_NOTICE, SCOPE
+from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.web.control import Control
 from stream.web.readout import readout, verdict
 from stream.web.viewer import Broadcast, Picture, Viewer

@@ -12,6 +12,9 @@ from train.augment import Augmentation
 from train.datasets import CLASS_NAMES
 
 FOLDER = Path(__file__).parent
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+"""Of Lightning Fabric. It is the machine's, so no recipe names it; a run folder does."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

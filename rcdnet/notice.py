@@ -1,0 +1,5 @@
+"""What the page, every picture, every export and the README say of themselves."""
+
+RESEARCH_NOTICE = "Research use only. Not for diagnosis."
+
+SCOPE = "For B-mode of the breast. Other organs are judged as well, and wrongly."
