@@ -95,7 +95,7 @@ def test_closing_from_another_thread_ends_a_live_loop(tmp_path: Path) -> None:
             if frame.index == 4:
                 second_round.set()
 
-    with FileSource(clip, live=True, loop=True) as source:
+    with FileSource(clip, loop=True) as source:
         consumer = Thread(target=consume, daemon=True)
         consumer.start()
         assert second_round.wait(60)

@@ -10,13 +10,10 @@ from numpy.typing import NDArray
 from pydicom.pixels import iter_pixels
 
 from stream.errors import SourceError
-from stream.sources.base import Closing, Pace
+from stream.sources.base import Closing
 from stream.sources.dicom_header import Header, read_header
-from stream.sources.uri import is_dicom, options, printable
+from stream.sources.uri import STILLS_FPS, is_dicom, options, printable
 from stream.types import Frame
-
-STILLS_FPS = 2.0
-"""Pictures without times come slowly enough to look at each; as ``images`` does."""
 
 
 class DicomSource(Closing):
@@ -26,11 +23,12 @@ class DicomSource(Closing):
     region in the header.
     """
 
+    live = False
     synthetic = False
 
-    def __init__(self, path: Path, *, fps: float = STILLS_FPS, live: bool = False, loop: bool = False) -> None:
+    def __init__(self, path: Path, *, fps: float = STILLS_FPS, loop: bool = False) -> None:
         super().__init__()
-        self.name, self.live, self.damaged = printable(path.name), live, 0
+        self.name, self.damaged = printable(path.name), 0
         self._loop = loop
         paths = list_dicom(path) if path.is_dir() else [path]
         if not paths:
@@ -52,17 +50,17 @@ class DicomSource(Closing):
         """See ``stream.sources.open_source``."""
         asked = options("dicom", query)
         asked.expect("fps")
-        return cls(Path(target), fps=asked.fps() or STILLS_FPS, live=bool(live), loop=loop)
+        return cls(Path(target), fps=asked.fps() or STILLS_FPS, loop=loop)
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""
         with self:
-            index, start_s, pace = 0, 0.0, Pace(self._closed)
+            index, start_s = 0, 0.0
             while True:
                 for header in self._headers:
                     for at_s, rgb in zip(header.starts_s, pixels(header), strict=False):
                         pts_s = start_s + float(at_s)
-                        if self._closed.is_set() or (self.live and not pace.wait(pts_s)):
+                        if self._closed.is_set():
                             return
                         yield Frame(index, time.monotonic_ns(), pts_s, rgb, self.name, header.mm_per_px)
                         index += 1

@@ -17,7 +17,7 @@ from pydicom.pixels import apply_color_lut, get_decoder
 
 from stream.errors import SourceError
 from stream.sources.decode import check_size
-from stream.sources.uri import FPS_LIMIT, printable
+from stream.sources.uri import FPS_LIMIT, FRAMES_LIMIT, printable
 from stream.types import ScanArea
 
 TAGS: Sequence[str] = (
@@ -41,9 +41,6 @@ TABLES = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 """A transfer syntax that has to be unpacked as a whole before it can be looked at, however large it becomes."""
-
-FRAMES_LIMIT = 100_000
-"""An hour at 30 frames a second; no scanner keeps as much."""
 
 MM_PER_UNIT = {3: 10.0}
 """Physical Units (PS3.3 C.8.5.5.1.15) that are a length: 3 is cm."""

@@ -1,4 +1,4 @@
-"""A recorded clip: every frame in order (replay), or paced by its own times, looped if asked (live)."""
+"""A recorded clip: every frame in order, looped if asked."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from stream.errors import SourceError
-from stream.sources.base import Closing, Pace
+from stream.sources.base import Closing
 from stream.sources.decode import LIMITS, OPEN_ERRORS, Tally, pictures, reason, video_stream
 from stream.sources.uri import options, printable
 from stream.types import Frame, ScanArea
@@ -42,13 +42,13 @@ class FileSource(Closing):
     busy holds up the thread that reads; ``stream.sources.isolated`` ends it.
     """
 
+    live = False
     synthetic = False
     scan_area: ScanArea | None = None
 
-    def __init__(self, path: Path, *, live: bool = False, loop: bool = False) -> None:
+    def __init__(self, path: Path, *, loop: bool = False) -> None:
         super().__init__()
         self.name = printable(path.name)
-        self.live = live
         self.damaged = 0
         self._path = path
         self._loop = loop
@@ -61,21 +61,18 @@ class FileSource(Closing):
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
         """See ``stream.sources.open_source``."""
         options("file", query).expect()
-        return cls(Path(target), live=bool(live), loop=loop)
+        return cls(Path(target), loop=loop)
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""
         with self:
-            index, start_s, pace = 0, 0.0, Pace(self._closed)
+            index, start_s = 0, 0.0
             while not self._closed.is_set():
                 first, end_s = index, None
                 for pts_s, rgb in self._pass():
                     if rgb is not None:
                         end_s = start_s + pts_s
-                        if self.live and not pace.wait(end_s):
-                            return
-                        captured_ns = time.monotonic_ns()
-                        yield Frame(index, captured_ns, end_s, rgb, self.name)
+                        yield Frame(index, time.monotonic_ns(), end_s, rgb, self.name)
                     index += 1
                 if self._closed.is_set():
                     return
@@ -94,8 +91,7 @@ class FileSource(Closing):
         try:
             with self._open() as container:
                 stream = video_stream(container, self.name)
-                # slices add no delay; whole frames in parallel decode a replay faster
-                stream.thread_type = "SLICE" if self.live else "AUTO"
+                stream.thread_type = "AUTO"  # whole frames in parallel where it can
                 origin_s = start_s(stream)
                 for arrival in pictures(container, stream, self.name, self._closed, tally):
                     if arrival.time_s is None:

@@ -11,27 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import SourceError
-from stream.sources.base import Closing, Pace
-from stream.sources.uri import IMAGE_SUFFIXES, SIZE_LIMIT_PX, options, printable
+from stream.sources.base import Closing
+from stream.sources.uri import IMAGE_SUFFIXES, SIZE_LIMIT_PX, STILLS_FPS, options, printable
 from stream.types import Frame, ScanArea
 
 MASK = re.compile(r"_mask(_\d+)?$")
 """Lesion masks, as BUSI names them beside their pictures: no pictures to judge."""
 
-DEFAULT_FPS = 2.0
-"""Slow enough to look at each picture."""
-
 
 class ImageSource(Closing):
     """Raises SourceError if there is no picture. One that cannot be decoded breaks the stream off, named."""
 
+    live = False
     synthetic = False
     still = True
     scan_area: ScanArea | None = None
 
-    def __init__(self, path: Path, *, fps: float = DEFAULT_FPS, live: bool = False, loop: bool = False) -> None:
+    def __init__(self, path: Path, *, fps: float = STILLS_FPS, loop: bool = False) -> None:
         super().__init__()
-        self.name, self.fps, self.live, self.damaged = printable(path.name), fps, live, 0
+        self.name, self.fps, self.damaged = printable(path.name), fps, 0
         self._loop = loop
         self._paths = [path] if path.is_file() else list_pictures(path)
         if not self._paths:
@@ -42,15 +40,15 @@ class ImageSource(Closing):
         """See ``stream.sources.open_source``."""
         asked = options("images", query)
         asked.expect("fps")
-        return cls(Path(target), fps=asked.fps() or DEFAULT_FPS, live=bool(live), loop=loop)
+        return cls(Path(target), fps=asked.fps() or STILLS_FPS, loop=loop)
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``."""
         with self:
-            index, pace = 0, Pace(self._closed)
+            index = 0
             while True:
                 for path in self._paths:
-                    if self._closed.is_set() or (self.live and not pace.wait(index / self.fps)):
+                    if self._closed.is_set():
                         return
                     captured_ns = time.monotonic_ns()
                     yield Frame(index, captured_ns, index / self.fps, read_rgb(path), self.name)

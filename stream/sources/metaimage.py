@@ -15,15 +15,13 @@ import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 from numpy.typing import NDArray
 
 from stream.errors import SourceError
-from stream.sources.base import Closing, Pace
+from stream.sources.base import Closing
 from stream.sources.decode import check_size
-from stream.sources.uri import FPS_LIMIT, options, printable
+from stream.sources.uri import FPS_LIMIT, FRAMES_LIMIT, options, printable
 from stream.types import Frame
 
 FALLBACK_FPS = 30.0
 """For frames without times."""
-
-FRAMES_LIMIT = 100_000
 
 LEAST_PACKED = 1 / 1100
 """Of its size, that a picture takes when packed: zlib does no better than 1:1032."""
@@ -50,12 +48,13 @@ class MetaImageSource(Closing):
     orientation than the screen's (MF) are turned.
     """
 
+    live = False
     synthetic = False
     scan_area = None
 
-    def __init__(self, path: Path, *, fps: float = FALLBACK_FPS, live: bool = False, loop: bool = False) -> None:
+    def __init__(self, path: Path, *, fps: float = FALLBACK_FPS, loop: bool = False) -> None:
         super().__init__()
-        self.name, self.live, self.damaged = printable(path.name), live, 0
+        self.name, self.damaged = printable(path.name), 0
         self._loop = loop
         self._reader = reader(path)
         self._size_px, count = checked_size(self._reader, path)
@@ -71,17 +70,17 @@ class MetaImageSource(Closing):
         """See ``stream.sources.open_source``."""
         asked = options("metaimage", query)
         asked.expect("fps")
-        return cls(Path(target), fps=asked.fps() or FALLBACK_FPS, live=bool(live), loop=loop)
+        return cls(Path(target), fps=asked.fps() or FALLBACK_FPS, loop=loop)
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""
         with self:
-            index, start_s, pace = 0, 0.0, Pace(self._closed)
+            index, start_s = 0, 0.0
             while True:
                 for number, slot in enumerate(self._slots):
                     pts_s = start_s + slot.at_s
                     rgb = self._pixels(number) if slot.valid else None
-                    if self._closed.is_set() or (self.live and not pace.wait(pts_s)):
+                    if self._closed.is_set():
                         return
                     if rgb is None:
                         self.damaged += 1

@@ -14,6 +14,12 @@ SIZE_LIMIT_PX = 8192
 FPS_LIMIT = 1000.0
 """No probe, card or clip is faster."""
 
+FRAMES_LIMIT = 100_000
+"""In a DICOM or MetaImage file: an hour at 30 a second; no scanner keeps as much."""
+
+STILLS_FPS = 2.0
+"""At which pictures without times come: slow enough to look at each."""
+
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
 """Files that are one picture; any other file is taken for a video."""
