@@ -35,10 +35,6 @@ class Handover(Protocol[T]):
     def closed(self) -> bool:
         """Closed, drained, and its error raised: ``get`` has nothing left to tell."""
 
-    @property
-    def dropped(self) -> int:
-        """Items lost so far, for any reason."""
-
 
 class _Queue(Generic[T]):
     def __init__(self, capacity: int) -> None:
@@ -49,7 +45,6 @@ class _Queue(Generic[T]):
         self._changed = Condition()
         self._ended = False
         self._error: BaseException | None = None
-        self._dropped = 0
 
     def get(self, timeout_s: float) -> T | None:
         """The next item; None if none came within ``timeout_s`` or none can come any more. Raises close's error."""
@@ -88,20 +83,12 @@ class _Queue(Generic[T]):
         with self._changed:
             return self._ended and not self._items and self._error is None
 
-    @property
-    def dropped(self) -> int:
-        """Items lost so far, for any reason."""
-        with self._changed:
-            return self._dropped
-
     def _append(self, item: T, lost: str | None) -> str | None:
-        """Under the lock: queue ``item`` unless it came too late, and count what was lost."""
+        """Under the lock: queue ``item`` unless it came too late. Returns why an item was lost."""
         if self._ended:
-            lost = STOPPED
-        else:
-            self._items.append(item)
-            self._changed.notify_all()
-        self._dropped += lost is not None
+            return STOPPED
+        self._items.append(item)
+        self._changed.notify_all()
         return lost
 
 

@@ -80,9 +80,7 @@ class Pipeline:
         self.style = config.overlay
         self._source = source
         self._engine = engine
-        self._session = Session(
-            source.name, source.live, source.synthetic, engine.info, engine.spec, config, source.still
-        )
+        self._session = Session(source.name, source.live, source.synthetic, engine.spec, config, source.still)
         self._labels = Labels(engine.spec.class_names, source.synthetic, source.live)
         self._find_area = finder(config.scan_area, still=source.still)
         self._smoother = Smoother(engine.spec, config, still=source.still)

@@ -10,8 +10,8 @@ from engines.base import EngineInfo
 from stream.timing import Clock, Counters, Counts, Percentiles, Rate, StageClock, Summary
 from stream.types import Assessment, Frame, NotAnalysed, Prediction, State
 
-TIMELINE_STEP_S = 0.1
-"""Between two points of the timeline: finer than a plot of a minute can show."""
+TIMELINE_STEP_S = 0.2
+"""Half the smoothing's time constant: the curve keeps its shape, and a minute of it stays a small message."""
 
 
 class Phase(StrEnum):
@@ -117,8 +117,10 @@ class Board:
             if self._start_s is None:
                 self._start_s = now_s
             at_s = now_s - self._start_s
-            if not self._timeline or at_s - self._timeline[-1].t_s >= TIMELINE_STEP_S:
-                self._timeline.append(Moment(at_s, tuple(map(float, assessment.smoothed)), assessment.state))
+            # the last of each step, so that points stay where they are while time goes on
+            if self._timeline and int(self._timeline[-1].t_s / TIMELINE_STEP_S) == int(at_s / TIMELINE_STEP_S):
+                self._timeline.pop()
+            self._timeline.append(Moment(at_s, tuple(map(float, assessment.smoothed)), assessment.state))
             while at_s - self._timeline[0].t_s > self._timeline_s:
                 self._timeline.popleft()
 

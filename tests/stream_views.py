@@ -12,7 +12,7 @@ from stream.types import Assessment, Frame, ScanArea, State, View
 
 SPEC = ModelSpec(("benign", "malignant", "normal"), 32, 32, 0.5, 0.25, "none", version="7")
 ENGINE = EngineInfo("fake", "exact", "none", "tests", "")
-SESSION = Session("clip.mp4", False, False, ENGINE, SPEC, StreamConfig())
+SESSION = Session("clip.mp4", False, False, SPEC, StreamConfig())
 
 
 def view(

@@ -8,10 +8,11 @@ import pytest
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.errors import UsageError
 from stream.sinks.base import Session
-from stream.sinks.report import MOST_POINTS, Point, ReportSink, polylines, state_bands
+from stream.sinks.report import MOST_POINTS, ReportSink, polylines, state_bands
+from stream.status import Moment
 from stream.timing import Counts, Summary
 from stream.types import State
-from tests.stream_views import ENGINE, SESSION, SPEC, ending, view
+from tests.stream_views import SESSION, SPEC, ending, view
 
 
 def written(folder: Path, session: Session = SESSION, error: str | None = None) -> tuple[dict, str]:
@@ -94,7 +95,7 @@ def test_only_a_live_run_has_a_latency(tmp_path: Path, live: bool) -> None:
 
 
 def test_an_error_is_on_the_page_and_names_are_escaped(tmp_path: Path) -> None:
-    session = Session("<script>.mp4", False, True, ENGINE, SPEC, SESSION.config)
+    session = Session("<script>.mp4", False, True, SPEC, SESSION.config)
     _, page = written(tmp_path, session, error="the device <b> went away")
     assert "the device &lt;b&gt; went away" in page
     assert "&lt;script&gt;.mp4 (synthetic picture)" in page
@@ -108,15 +109,15 @@ def test_a_long_run_keeps_the_plot_and_not_every_point() -> None:
         sink.write(view(index, size_px=(2, 2)))
     points = sink._points
     assert MOST_POINTS / 2 <= len(points) <= MOST_POINTS
-    assert points[0].at_s == 0
-    assert points[-1].at_s == pytest.approx((5 * MOST_POINTS - 1) / 25, rel=0.01)
+    assert points[0].t_s == 0
+    assert points[-1].t_s == pytest.approx((5 * MOST_POINTS - 1) / 25, rel=0.01)
 
 
 def test_a_gap_breaks_the_line() -> None:
     points = [
-        Point(0, (0.5, 0.5), State.CLEAR_FINDING),
-        Point(1, (), State.NOT_ANALYSED),
-        Point(2, (1.0, 0.0), State.CLEAR_FINDING),
+        Moment(0, (0.5, 0.5), State.CLEAR_FINDING),
+        Moment(1, (), State.NOT_ANALYSED),
+        Moment(2, (1.0, 0.0), State.CLEAR_FINDING),
     ]
     assert polylines(points, ("benign", "malignant"))["benign"] == ["0.0,100.0", "1000.0,0.0"]
     assert [band[2] for band in state_bands(points)] == ["clear_finding", "not_analysed", "clear_finding"]

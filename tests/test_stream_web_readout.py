@@ -5,11 +5,10 @@ import pytest
 from stream_views import ENGINE, ending, view
 
 from engines.parity import ParityReport
-from stream.status import Moment
 from stream.timing import Counts
 from stream.types import State
 from stream.web.control import Now
-from stream.web.readout import TIMELINE_STEP_S, readout, run, thin, verdict
+from stream.web.readout import readout, run, verdict
 from stream.web.viewer import Audience
 
 NOBODY = Audience(viewers=0, skipped=0, painted_ms=None)
@@ -54,13 +53,6 @@ def test_every_lost_frame_has_a_row_with_its_reason() -> None:
         ("failed", "engine failed"): 2,
         ("drawn, skipped by a screen", ""): 5,
     }
-
-
-def test_the_timeline_is_thinned_evenly_and_keeps_its_end() -> None:
-    timeline = tuple(Moment(index / 60, (0.2, 0.8), State.CLEAR_FINDING) for index in range(60 * 60))
-    kept = thin(timeline)
-    assert len(kept) == round(60 / TIMELINE_STEP_S)
-    assert kept[-1]["t_s"] == round(timeline[-1].t_s, 2)
 
 
 def test_the_engine_is_told_with_its_proof() -> None:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from engines.base import EngineInfo
 from rcdnet.spec import ModelSpec
 from stream.config import StreamConfig
 from stream.errors import UsageError
@@ -19,7 +18,6 @@ class Session:
     source: str
     live: bool
     synthetic: bool
-    engine: EngineInfo
     spec: ModelSpec
     config: StreamConfig
     still: bool = False

@@ -47,7 +47,7 @@ class IgtlinkSink:
         self._own: Connection | None = None
         self._class_names: tuple[str, ...] = ()
         self._newest: View | None = None
-        self._ending = self._idle = False
+        self._ending = False
         self._changed = Condition()
         self._thread = Thread(target=self._run, name="send", daemon=True)
 

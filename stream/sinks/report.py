@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.decision import Rule
 from stream.scan_area import told
 from stream.sinks.base import Session, refused
-from stream.status import Status
+from stream.status import Moment, Status
 from stream.types import ScanArea, State, View
 
 MOST_POINTS = 2000
@@ -23,15 +24,6 @@ MOST_POINTS = 2000
 
 MOST_AREAS = 20
 """Of the scan areas, those of the most frames: a scan that is found anew may have many."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of the plot: ``at_s`` since the first frame, smoothed probabilities [K], state."""
-
-    at_s: float
-    smoothed: tuple[float, ...]
-    state: State
 
 
 class ReportSink:
@@ -49,7 +41,7 @@ class ReportSink:
         self._areas: Counter[ScanArea] = Counter()
         self._peaks: dict[str, dict[str, float]] = {}
         self._first_pts_s = self._last_pts_s = 0.0
-        self._points: list[Point] = []
+        self._points: list[Moment] = []
         self._stride = 1
 
     def open(self, session: Session) -> None:
@@ -77,7 +69,7 @@ class ReportSink:
                 }  # fmt: skip
         if self._frames % self._stride == 0:
             smoothed = tuple(float(value) for value in assessment.smoothed)
-            self._points.append(Point(pts_s - self._first_pts_s, smoothed, assessment.state))
+            self._points.append(Moment(pts_s - self._first_pts_s, smoothed, assessment.state))
             if len(self._points) > MOST_POINTS:
                 self._points, self._stride = self._points[::2], 2 * self._stride
         self._frames += 1
@@ -88,13 +80,8 @@ class ReportSink:
         if session is None:
             return
         summary = self._summary(session, status)
-        path = self._folder / "summary.json"
-        try:
-            path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            path = self._folder / "report.html"
-            path.write_text(render(summary, self._points, session.spec.class_names), encoding="utf-8")
-        except OSError as error:
-            raise refused(path, error) from error
+        write_whole(self._folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+        write_whole(self._folder / "report.html", render(summary, self._points, session.spec.class_names))
 
     def _summary(self, session: Session, status: Status) -> dict[str, Any]:
         spec, config, counts = session.spec, session.config, status.counts
@@ -143,7 +130,19 @@ class ReportSink:
         }
 
 
-def render(summary: dict[str, Any], points: list[Point], class_names: tuple[str, ...]) -> str:
+def write_whole(path: Path, text: str) -> None:
+    """All of it or nothing: a full disk leaves no half a report. Raises UsageError if it refuses."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise refused(path, error) from error
+
+
+def render(summary: dict[str, Any], points: list[Moment], class_names: tuple[str, ...]) -> str:
     """The page: one file that needs nothing else, no network, no script."""
     environment = Environment(
         loader=PackageLoader("stream", "sinks"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -153,29 +152,29 @@ def render(summary: dict[str, Any], points: list[Point], class_names: tuple[str,
     )
 
 
-def polylines(points: list[Point], class_names: tuple[str, ...]) -> dict[str, list[str]]:
+def polylines(points: list[Moment], class_names: tuple[str, ...]) -> dict[str, list[str]]:
     """Per class, SVG ``points`` over 0..1000 x 0..200 (probability 1 on top); a new line after each gap."""
-    span_s = max((point.at_s for point in points), default=0) or 1
+    span_s = max((point.t_s for point in points), default=0) or 1
     lines: dict[str, list[str]] = {}
     for k, name in enumerate(class_names):
         pieces: list[list[str]] = [[]]
         for point in points:
             if point.smoothed:
-                pieces[-1].append(f"{1000 * point.at_s / span_s:.1f},{200 * (1 - point.smoothed[k]):.1f}")
+                pieces[-1].append(f"{1000 * point.t_s / span_s:.1f},{200 * (1 - point.smoothed[k]):.1f}")
             elif pieces[-1]:
                 pieces.append([])
         lines[name] = [" ".join(piece) for piece in pieces if piece]
     return lines
 
 
-def state_bands(points: list[Point]) -> list[tuple[float, float, str]]:
+def state_bands(points: list[Moment]) -> list[tuple[float, float, str]]:
     """Stretches of one state: left and width over 0..1000, and the state."""
     if not points:
         return []
-    span_s = max(point.at_s for point in points) or 1
+    span_s = max(point.t_s for point in points) or 1
     starts = [i for i, point in enumerate(points) if i == 0 or point.state is not points[i - 1].state]
     bands = []
     for start, end in zip(starts, [*starts[1:], len(points) - 1], strict=True):
-        left, right = (1000 * points[i].at_s / span_s for i in (start, end))
+        left, right = (1000 * points[i].t_s / span_s for i in (start, end))
         bands.append((round(left, 1), round(right - left, 1), points[start].state.value))
     return bands

@@ -6,14 +6,11 @@ from typing import Any
 from engines.base import EngineInfo
 from stream.overlay import CLASS_COLOURS, WHITE, Colour, class_label, headline
 from stream.scan_area import told
-from stream.status import Moment, Status
+from stream.status import Status
 from stream.timing import Summary
 from stream.types import Assessment
 from stream.web.control import Now
 from stream.web.viewer import Audience
-
-TIMELINE_STEP_S = 0.2
-"""Half the smoothing's time constant: the curve keeps its shape, and a minute of it stays a small message."""
 
 
 def readout(now: Now, audience: Audience, timeline_s: float) -> dict[str, Any]:
@@ -53,7 +50,10 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         "counts": count_rows(status, not_shown),
         "recording": status.recording.value,
         "recording_error": status.recording_error,
-        "timeline": thin(status.timeline),
+        "timeline": [
+            {"t_s": round(at.t_s, 2), "smoothed": [round(p, 3) for p in at.smoothed], "state": at.state.value}
+            for at in status.timeline
+        ],
     }
 
 
@@ -97,15 +97,6 @@ def count_rows(status: Status, not_shown: int) -> list[dict[str, Any]]:
         "times the source was lost and found again": status.reopened,
     }
     return rows + [{"label": label, "reason": "", "count": count} for label, count in others.items() if count]
-
-
-def thin(timeline: tuple[Moment, ...]) -> list[dict[str, Any]]:
-    """The last moment of every TIMELINE_STEP_S, so that points stay where they are while time goes on."""
-    kept = {int(moment.t_s / TIMELINE_STEP_S): moment for moment in timeline}
-    return [
-        {"t_s": round(moment.t_s, 2), "smoothed": [round(p, 3) for p in moment.smoothed], "state": moment.state.value}
-        for moment in kept.values()
-    ]
 
 
 def milliseconds(summary: Summary | None) -> dict[str, float] | None:
