@@ -13,8 +13,8 @@ class OverlayStyle(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    opacity: float = Field(default=0.35, ge=0, le=1)
-    """Of the heat map at full attention, 0..1; 0 hides it. A third lets margin and texture of a lesion be read."""
+    opacity: float = Field(default=0.5, ge=0, le=1)
+    """Of the heat map's colour at full attention, 0..1; 0 hides it. More drowns the texture of a lesion in colour."""
 
     stale_after_s: float = Field(default=0.2, gt=0)
     """A result older than this shows no heat map: by then the probe has moved on, and it would mark other tissue."""

@@ -124,10 +124,18 @@ def _heat_colours() -> Picture:
     return np.asarray(cv2.cvtColor(cv2.applyColorMap(ramp[:, None], cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _blend_heat(picture: Picture, assessment: Assessment, opacity: float) -> None:
-    """Lay the attention over its scan area, more opaque where higher, at full ``opacity`` from one half on.
+@lru_cache(maxsize=1)
+def _heat_tints() -> NDArray[np.float32]:
+    """The heat colours without their brightness (ITU-R BT.601 luma), float32 [256, 3]: what is added to a grey."""
+    colours = _heat_colours()[:, 0].astype(np.float32)
+    return np.asarray(colours - colours @ np.array([[0.299], [0.587], [0.114]], np.float32), np.float32)
 
-    Colours are mixed at the map's own low resolution and only the part that holds any is resized and blended.
+
+def _blend_heat(picture: Picture, assessment: Assessment, opacity: float) -> None:
+    """Colour the scan area by the attention, more where it is higher, with full ``opacity`` from one half on.
+
+    Only the hue changes: what is dark stays dark, so that a cyst under the map still looks like one. Colours are mixed
+    at the map's own low resolution and only the part that holds any is resized.
     """
     attention, area = assessment.attention, assessment.scan_area
     if attention is None or area is None:
@@ -140,14 +148,15 @@ def _blend_heat(picture: Picture, assessment: Assessment, opacity: float) -> Non
     top, bottom = area.y_px + round(y[rows[0]]), area.y_px + round(y[rows[-1] + 1])
     left, right = area.x_px + round(x[columns[0]]), area.x_px + round(x[columns[-1] + 1])
     strength = opacity * np.clip((attention[part] - 0.05) / 0.45, 0, 1)[..., None]
-    colours = _heat_colours()[np.rint(255 * attention[part]).astype(np.uint8), 0]
+    tints = strength * _heat_tints()[np.rint(255 * attention[part]).astype(np.uint8)]
     size = (right - left, bottom - top)
-    added = cv2.resize((strength * colours).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
-    kept = (255 * (1 - strength)).astype(np.uint8).repeat(3, axis=2)
-    kept = cv2.resize(kept, size, interpolation=cv2.INTER_LINEAR)
+    added, taken = (
+        cv2.resize(np.maximum(shift, 0).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
+        for shift in (tints, -tints)
+    )
     under = picture[top:bottom, left:right]
-    cv2.multiply(under, kept, dst=under, scale=1 / 255)
     cv2.add(under, added, dst=under)
+    cv2.subtract(under, taken, dst=under)
 
 
 @lru_cache(maxsize=8)

@@ -1,6 +1,7 @@
 import threading
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -63,6 +64,19 @@ def test_the_heat_map_lies_where_the_attention_is() -> None:
     changed = draw(source, assessment(source), OverlayStyle(), LABELS)[:640, :640] != source.rgb
     rows, columns = np.nonzero(changed.any(axis=2))
     assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (200, 400, 200, 400)
+
+
+@pytest.mark.parametrize("grey", [60, 128, 190])
+def test_the_heat_map_colours_the_scan_and_leaves_its_brightness(grey: int) -> None:
+    rgb = np.full((256, 256, 3), grey, np.uint8)
+    source = Frame(3, 1, 0.0, rgb, "clip.mp4")
+    whole = ScanArea(0, 0, 256, 256, "full")
+    hot = assessment(source, scan_area=whole, attention=np.full((8, 8), 0.8, np.float32))
+    shown = draw(source, hot, OverlayStyle(opacity=0.3), LABELS)[:256, :256]
+    red, _, blue = shown[128, 128].astype(int)
+    assert red - blue > 20
+    luma = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY)
+    assert np.abs(luma.astype(int) - grey).max() <= 2
 
 
 def test_without_attention_of_any_strength_nothing_glows() -> None:

@@ -12,7 +12,6 @@ from threading import Condition, Thread
 import numpy as np
 from pyigtl.messages import ImageMessage, StringMessage
 
-from rcdnet.notice import RESEARCH_NOTICE
 from stream.errors import SourceError
 from stream.sinks.base import Session
 from stream.sinks.journal import line
@@ -118,7 +117,7 @@ def messages(view: View, class_names: tuple[str, ...]) -> tuple[bytes, bytes]:
     """The picture with its spacing in the matrix, and the finding, ready to send."""
     row, column = view.frame.mm_per_px or (1.0, 1.0)
     matrix = np.diag((column, row, 1.0, 1.0))
-    text = json.dumps({"notice": RESEARCH_NOTICE} | line(view, class_names))  # ASCII: pyigtl sends nothing else
+    text = json.dumps(line(view, class_names))  # ASCII: pyigtl sends nothing else
     return (
         ImageMessage(view.picture[None], matrix, device_name=PICTURE).pack(),
         StringMessage(text, device_name=FINDING).pack(),

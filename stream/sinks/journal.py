@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from rcdnet.notice import RESEARCH_NOTICE
 from stream.sinks.base import Session, refused
 from stream.status import Status
 from stream.types import Assessment, View
@@ -54,6 +55,7 @@ def line(view: View, class_names: tuple[str, ...]) -> dict[str, Any]:
     """
     assessment, area = view.assessment, view.assessment.scan_area
     return {
+        "notice": RESEARCH_NOTICE,
         "frame": view.frame.index,
         "pts_s": round(view.frame.pts_s, 6),
         "state": assessment.state.value,

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from engines.base import EngineInfo
+from rcdnet.notice import RESEARCH_NOTICE
 from stream.overlay import CLASS_COLOURS, WHITE, Colour, class_label, headline
 from stream.scan_area import told
 from stream.status import Status
@@ -16,6 +17,7 @@ from stream.web.viewer import Audience
 def readout(now: Now, audience: Audience, timeline_s: float) -> dict[str, Any]:
     """Everything that /status.json says: what is chosen, who watches, and how the run goes if there is one."""
     facts = {
+        "notice": RESEARCH_NOTICE,
         "phase": "starting",
         "error": now.error,
         "viewers": audience.viewers,
