@@ -170,7 +170,7 @@ def test_stop_and_start_are_seen_in_the_status(control: Control, client: TestCli
     assert client.get("/status.json").json()["phase"] in ("starting", "running")
 
 
-@pytest.mark.parametrize(("source", "engine"), [("none.mp4", "fake"), (PHANTOM, "none_such")])
+@pytest.mark.parametrize(("source", "engine"), [("none.mp4", "fake"), ("none_such:", "fake"), (PHANTOM, "none_such")])
 def test_what_cannot_start_is_a_visible_failure_and_can_be_mended(
     control: Control, client: TestClient, source: str, engine: str
 ) -> None:

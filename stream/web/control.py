@@ -86,8 +86,7 @@ class Control:
             if given_up.is_set():
                 return
             self._end()
-            uri = source_uri or self._now.source_uri
-            now = Now(uri, engine_name or self._now.engine_name, kind(uri) in ON_DISK)
+            now = Now(source_uri or self._now.source_uri, engine_name or self._now.engine_name)
             reload = now.engine_name != self._now.engine_name
             self._now = now
             try:
@@ -98,7 +97,7 @@ class Control:
                     return
                 self._now = replace(now, stopped=True, error=str(error) or type(error).__name__)
                 raise
-            self._now = replace(now, pipeline=pipeline)
+            self._now = replace(now, pipeline=pipeline, looped=kind(now.source_uri) in ON_DISK)
 
     def stop(self) -> None:
         """End what runs; what was recorded is on disk on return."""
