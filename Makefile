@@ -1,7 +1,6 @@
 # Every target makes what it needs: .venv comes from uv, and uv from pip, if it is not there yet.
 SHELL := /bin/bash
 PYTHON ?= python3
-SOURCE ?= phantom:
 ENGINE ?= auto
 PORT ?= 7860
 
@@ -15,7 +14,7 @@ help: ## Print this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
 
 run: .venv/base ## Live page on http://127.0.0.1:7860 (SOURCE=clip.mp4 ENGINE=auto PORT=7860)
-	@exec $(PY) -m stream run --source '$(SOURCE)' --engine '$(ENGINE)' --port $(PORT)
+	@exec $(PY) -m stream run $(if $(SOURCE),--source '$(SOURCE)') --engine '$(ENGINE)' --port $(PORT)
 
 test: .venv/dev ## Run all tests (needs Chromium and tesseract)
 	$(PY) -m pytest $(ARGS)
