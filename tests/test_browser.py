@@ -274,3 +274,15 @@ def test_a_second_run_shows_its_picture_in_the_same_tab(browser: webdriver.Chrom
         browser.get(second)
         until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#start"))
         until(browser, lambda: frame(browser) is not None)
+
+
+def test_a_page_whose_scripts_do_not_come_says_so(browser: webdriver.Chrome, address: str) -> None:
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/viewer/stage.js*"]})
+    try:
+        browser.get(address)
+        until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#start"))
+        assert browser.find_element(By.CSS_SELECTOR, ".rcd-veil").is_displayed()
+        assert "reload" in shown(browser, "veil-reason")
+    finally:
+        browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
