@@ -122,14 +122,14 @@ def test_a_card_on_macos_is_listed_by_its_name_only_where_that_finds_it() -> Non
 
 
 def test_devices_are_listed_in_order_with_their_names(tmp_path: Path) -> None:
-    for name, label in (("video10", "Card B\n"), ("video2", "Card A\n"), ("v4l-subdev0", "no")):
+    for name, label in (("video810", "Card B\n"), ("video82", "Card A\n"), ("v4l-subdev0", "no")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "name").write_text(label)
-    (tmp_path / "video11").mkdir()
+    (tmp_path / "video811").mkdir()
     assert list(devices(tmp_path).items()) == [
-        ("v4l2:/dev/video2", "Card A"),
-        ("v4l2:/dev/video10", "Card B"),
-        ("v4l2:/dev/video11", "unknown"),
+        ("v4l2:/dev/video82", "Card A"),
+        ("v4l2:/dev/video810", "Card B"),
+        ("v4l2:/dev/video811", "unknown"),
     ]
 
 
@@ -138,13 +138,13 @@ def test_no_devices_are_no_error(tmp_path: Path) -> None:
 
 
 def test_a_card_is_listed_by_its_own_path_where_it_has_one(tmp_path: Path) -> None:
-    for name in ("video0", "video1"):
+    for name in ("video80", "video81"):
         (tmp_path / "sys" / name).mkdir(parents=True)
         (tmp_path / name).touch()
     by_id = tmp_path / "by-id"
     by_id.mkdir()
-    (by_id / "usb-Maker_Card_123-video-index0").symlink_to(tmp_path / "video1")
+    (by_id / "usb-Maker_Card_123-video-index0").symlink_to(tmp_path / "video81")
     assert list(devices(tmp_path / "sys", by_id)) == [
-        "v4l2:/dev/video0",
+        "v4l2:/dev/video80",
         f"v4l2:{by_id}/usb-Maker_Card_123-video-index0",
     ]

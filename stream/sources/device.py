@@ -1,6 +1,8 @@
 """What FFmpeg captures in real time: a V4L2, DirectShow or AVFoundation device, or a lavfi test source."""
 
 import errno
+import os
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +31,12 @@ NONBLOCK = {"fflags": "+4"}
 
 FALLBACK_FPS = 25.0
 """Where a device tells neither times nor a rate."""
+
+VIDIOC_QUERYCAP, VIDEO_CAPTURE = 0x80685600, 0x1 | 0x1000
+"""<linux/videodev2.h>: the question, and the answers V4L2_CAP_VIDEO_CAPTURE and V4L2_CAP_VIDEO_CAPTURE_MPLANE."""
+
+CAPABILITY = struct.Struct("84x2I12x")
+"""struct v4l2_capability: capabilities of the whole card, device_caps of this node."""
 
 LIST = "`python -m stream devices` lists what is attached."
 
@@ -258,7 +266,30 @@ def _v4l2_devices(sysfs: Path, by_id: Path) -> dict[str, str]:
     found = [path for path in sysfs.glob("video*") if path.name[5:].isdecimal()]
     found.sort(key=lambda path: int(path.name[5:]))
     own = {link.resolve().name: link for link in by_id.glob("*")}
-    return {f"v4l2:{own.get(path.name, Path('/dev') / path.name)}": _device_name(path) for path in found}
+    nodes = {path: own.get(path.name, Path("/dev") / path.name) for path in found}
+    return {f"v4l2:{node}": _device_name(path) for path, node in nodes.items() if delivers_pictures(node)}
+
+
+def delivers_pictures(node: Path) -> bool:
+    """False for a V4L2 device without a picture, as the second one of each webcam: it tells of the pictures' making.
+
+    True for one that cannot be asked; whoever opens it will be told why.
+    """
+    import fcntl  # which Windows lacks
+
+    told = bytearray(CAPABILITY.size)
+    try:
+        device = os.open(node, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return True
+    try:
+        fcntl.ioctl(device, VIDIOC_QUERYCAP, told)
+    except OSError:
+        return True
+    finally:
+        os.close(device)
+    *_, of_this_node = CAPABILITY.unpack(told)
+    return bool(of_this_node & VIDEO_CAPTURE)
 
 
 def _device_name(folder: Path) -> str:

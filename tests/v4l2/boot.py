@@ -23,7 +23,7 @@ INIT = f"""#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev
 for module in $(cat /modules/order); do
-    insmod /modules/$module $([ $module = vivid.ko ] && echo "n_devs=1 node_types=1")
+    insmod /modules/$module $([ $module = vivid.ko ] && echo "n_devs=1 node_types=0x20001")
 done
 mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=1048576,cache=loose host /host
 mount -t tmpfs memory /memory; mkdir /memory/upper /memory/work

@@ -54,7 +54,8 @@ def until(holds: Callable[[], bool]) -> None:
         pass
 
 
-def test_it_is_listed() -> None:
+def test_it_is_listed_and_its_second_device_for_metadata_is_not() -> None:
+    assert len(list(Path("/sys/class/video4linux").glob("video*"))) == 2
     assert devices() == {CAMERA: "vivid-000-vid-cap"}
 
 
