@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from train import compare, figures, publish
-from train.__main__ import app
+from train.__main__ import app, print_rows
 from train.figures import Answers
 from train.recipes import FOLDER, load
 
@@ -109,3 +109,12 @@ def test_an_unknown_network_is_wrong_use(data, tmp_path):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert "name some of RcdNet" in result.output
+
+
+def test_a_table_is_printed_whole_with_what_its_rows_share_above_it(capsys):
+    rows = [{"recipe": "grouped", "network": name, **{f"column {i}": name * 3 for i in range(9)}} for name in "ab"]
+    print_rows(rows)
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.strip() == "recipe grouped"
+    assert all(f"column {i}" in lines[1] for i in range(9))
+    assert any(line.count("aaa") == 9 for line in lines)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.measure import Measurement
+from rich.table import Column, Table
 
 if find_spec("torch") is None:
     sys.exit(
@@ -265,12 +266,18 @@ def figures(
 
 
 def print_rows(rows: Sequence[dict[str, str]]) -> None:
-    """Rows of one shape as a table on stdout."""
-    if rows:
-        table = Table(*rows[0])
-        for row in rows:
-            table.add_row(*row.values())
-        out.print(table)
+    """Rows of one shape as a table on stdout, nothing cut off. What all of them share stands above it, once."""
+    if not rows:
+        return
+    shared = {key for key, value in rows[0].items() if len(rows) > 1 and all(row[key] == value for row in rows)}
+    table = Table(
+        *(Column(key, overflow="fold") for key in rows[0] if key not in shared),
+        title=", ".join(f"{key} {rows[0][key]}" for key in rows[0] if key in shared and rows[0][key]) or None,
+    )
+    for row in rows:
+        table.add_row(*(value for key, value in row.items() if key not in shared))
+    whole = Measurement.get(out, out.options.update_width(10_000), table).maximum
+    (out if out.is_terminal else Console(width=whole)).print(table)
 
 
 def print_result(result: dict[str, Any], task: str) -> None:

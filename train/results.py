@@ -95,7 +95,7 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
     recipe = configs[0]["recipe"]
     answers = predictions.read(files)
     tempered = answers.tempered(cross_fitted(answers))
-    title = part if part == runs[0].name else f"{part}, {len(runs)} folds"
+    title = runs[0].name if len(runs) == 1 else f"{part}, {len(runs)} folds"
     for dataset, question, asked in answers.questions():
         chosen = tempered[asked]
         numbers = yes_or_no(chosen.probability(question), chosen.positive(question), chosen.patients.tolist())
