@@ -40,7 +40,7 @@ class Verdict:
                 f"{self.name}: holds in {self.precision}. Largest difference of a probability {self.max_abs_dp:.5f}, "
                 f"{self.flips} flips, map correlation {self.map_correlation:.5f}"
             )
-        return f"{self.name}: {'FAILS' if self.available else 'not here'}. {self.reason}"
+        return f"{self.name}: {'FAILS' if self.available else 'not here'}: {self.reason}"
 
 
 @app.callback()
@@ -125,9 +125,9 @@ def judge(name: str, weights: Path) -> Verdict:
                 report.map_correlation,
             )
     except EngineUnavailable as error:
-        return Verdict(name, False, str(error))
+        return Verdict(name, False, str(error).removeprefix(f"{name}: "))
     except EngineError as error:
-        return Verdict(name, True, str(error))
+        return Verdict(name, True, str(error).removeprefix(f"{name}: "))
 
 
 if __name__ == "__main__":

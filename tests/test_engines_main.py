@@ -92,7 +92,7 @@ def test_an_engine_that_is_off_is_exit_code_4_with_the_numbers(off: Path) -> Non
     result = command("verify", "openvino_cpu", "--weights", off)
     assert result.exit_code == 4
     assert result.stdout == ""
-    assert "openvino_cpu: FAILS. " in result.stderr
+    assert "openvino_cpu: FAILS: " in result.stderr
     assert "flips" in result.stderr
 
 
@@ -112,7 +112,7 @@ def test_an_engine_that_is_not_installed_does_not_fail_all(untrained: Path, monk
     monkeypatch.setattr(catalog, "ENGINES", {"openvino_cpu": catalog.ENGINES["openvino_cpu"], "absent": absent})
     result = command("verify", "--weights", untrained)
     assert result.exit_code == 0, result.output
-    assert "absent: not here. absent: no_such_runtime is not installed" in result.stdout
+    assert "absent: not here: no_such_runtime is not installed" in result.stdout
     assert command("verify", "absent", "--weights", untrained).exit_code == 4
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.measure import Measurement
-from rich.table import Column, Table
+from rich.table import Table
 
 if find_spec("torch") is None:
     sys.exit(
@@ -68,7 +68,7 @@ def audit(
             found = list(findings[key])
             shown = [" = ".join(entry) if isinstance(entry, list) else entry for entry in found[:3]]
             table.add_row(title, str(len(found)), "; ".join(shown))
-        out.print(table)
+        print_table(table)
         for entry in findings["conflicts"]:
             out.print("two labels: " + " = ".join(entry), soft_wrap=True)
         for pair in findings["exact"]:
@@ -271,11 +271,18 @@ def print_rows(rows: Sequence[dict[str, str]]) -> None:
         return
     shared = {key for key, value in rows[0].items() if len(rows) > 1 and all(row[key] == value for row in rows)}
     table = Table(
-        *(Column(key, overflow="fold") for key in rows[0] if key not in shared),
+        *(key for key in rows[0] if key not in shared),
         title=", ".join(f"{key} {rows[0][key]}" for key in rows[0] if key in shared and rows[0][key]) or None,
     )
     for row in rows:
         table.add_row(*(value for key, value in row.items() if key not in shared))
+    print_table(table)
+
+
+def print_table(table: Table) -> None:
+    """On stdout: folded to a terminal's width, else as wide as it is."""
+    for column in table.columns:
+        column.overflow = "fold"
     whole = Measurement.get(out, out.options.update_width(10_000), table).maximum
     (out if out.is_terminal else Console(width=whole)).print(table)
 
@@ -292,7 +299,7 @@ def print_result(result: dict[str, Any], task: str) -> None:
         else:
             title = f"{key} (macro)" if key in ("precision", "recall", "f1") else key
             table.add_row(title, f"{value:.3f}" if isinstance(value, float) else str(value))
-    out.print(table)
+    print_table(table)
     for attribute, parts in dict(result.get("by", {})).items():
         for value, numbers in parts.items():
             score = "none" if numbers["auc"] is None else f"{numbers['auc']:.3f}"
