@@ -11,6 +11,9 @@ from contextlib import contextmanager
 FAULTS = (RuntimeError, ValueError, ArithmeticError, MemoryError)
 """What runtimes raise when they fail: a lost device, too little memory, a graph that they cannot compile."""
 
+LONGEST = 400
+"""Characters that a runtime may fill with what went wrong."""
+
 
 class EngineError(Exception):
     """No engine, with the reason and the mend in its message."""
@@ -42,9 +45,9 @@ def faults_of(what: str, faults: tuple[type[Exception], ...] = FAULTS) -> Iterat
     try:
         yield
     except faults as error:
-        raise EngineError(f"{what}: {first_line(error)}") from error
+        raise EngineError(f"{what}: {one_line(error)}") from error
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its kind if it has none."""
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+def one_line(error: BaseException) -> str:
+    """An error's message on one line, or its kind if it has none. OpenVINO begins with two lines of where it was."""
+    return " ".join(str(error).split())[:LONGEST] or type(error).__name__

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engines import catalog
 from engines.base import Closing, Engine, EngineOutput, require_images
-from engines.errors import FAULTS, EngineError, first_line
+from engines.errors import FAULTS, EngineError, one_line
 from rcdnet.weights import SHIPPED
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Failover(Closing):
         except (EngineError, *FAULTS) as error:
             if not self._names:
                 raise
-            self._failure = first_line(error)
+            self._failure = one_line(error)
             log.warning("engine %s failed: %s", self.info.name, self._failure)
             self._next = self._loader.submit(catalog.open_first, self._names, self._weights, self._wait)
             raise EngineError(self._loading()) from error

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from engines import cache
 from engines.base import Closing, EngineInfo, EngineOutput, require_images
-from engines.errors import FAULTS, EngineError, faults_of, first_line
+from engines.errors import FAULTS, EngineError, faults_of, one_line
 from engines.replay import Replay, joined
 from engines.tensorrt_build import BATCHES, IMAGE, NAME, OUTPUTS, file_name, precision_of
 from engines.weights import read_onnx
@@ -35,7 +35,7 @@ class TensorrtFp16(Closing):
             precision = self._owner.submit(self._load, artefact).result()
         except (*FAULTS, KeyError) as error:
             self.close()
-            raise EngineError(f"{NAME} cannot be loaded: {first_line(error)}; {cache.mend(key)}") from error
+            raise EngineError(f"{NAME} cannot be loaded: {one_line(error)}; {cache.mend(key)}") from error
         self.info = EngineInfo(
             NAME,
             precision,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.base import Engine
-from engines.errors import FAULTS, EngineError, first_line
+from engines.errors import FAULTS, EngineError, one_line
 from rcdnet.glance import Floats, judge_batch
 from rcdnet.preprocess import Box, to_grey
 from stream.timing import StageClock
@@ -37,7 +37,7 @@ class Analyzer:
         except (EngineError, *FAULTS, cv2.error) as error:  # a frame must never end the live view
             if len(frames) > 1:
                 return [self.analyse([each])[0] for each in frames]
-            return [NotAnalysed(f"{self._engine.info.name} failed: {first_line(error)}", failed=True)]
+            return [NotAnalysed(f"{self._engine.info.name} failed: {one_line(error)}", failed=True)]
 
     def _run(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
         with self._stages.measure("engine"):
