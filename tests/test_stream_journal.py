@@ -29,6 +29,7 @@ def test_every_view_is_one_line_that_can_be_read_before_the_next(tmp_path: Path)
 def test_a_line_tells_what_was_said_and_where() -> None:
     entry = line(view(5), SPEC.class_names)
     assert entry["notice"] == RESEARCH_NOTICE
+    assert entry["source"] == "clip.mp4"
     assert entry["state"] == "clear_finding"
     assert entry["finding"] == "malignant"
     assert entry["smoothed"] == pytest.approx({"benign": 0.2, "malignant": 0.7, "normal": 0.1})

@@ -35,7 +35,9 @@ def test_the_summary_counts_what_was_seen(tmp_path: Path) -> None:
     assert summary["frames"]["written"] == 31
     assert summary["frames"]["dropped"] == {"damaged": 2}
     assert summary["duration_s"] == pytest.approx(1.2)
-    assert summary["peaks"]["malignant"] == {"probability": 0.7, "frame": 10, "pts_s": 0.4}
+    assert summary["peaks"]["malignant"] == {
+        "probability": 0.7, "source": "clip.mp4", "frame": 10, "pts_s": 0.4
+    }  # fmt: skip
 
 
 def test_the_summary_says_what_it_was_made_with(tmp_path: Path) -> None:

@@ -193,6 +193,7 @@ def test_a_folder_comes_in_order_of_its_instances(tmp_path: Path) -> None:
     with open_source(f"{tmp_path}?fps=4") as source:
         frames = list(source.frames())
     assert [int(frame.rgb[0, 0, 0]) for frame in frames] == [10, 20, 30]
+    assert [frame.source for frame in frames] == ["b", "c", "a"]
     assert [frame.pts_s for frame in frames] == pytest.approx([0, 0.25, 0.5])
 
 
@@ -298,4 +299,4 @@ def test_without_pydicom_the_extra_is_named(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "a.dcm", noise(1, 8, 8))
     code = f"import sys; sys.modules['pydicom'] = None\nfrom stream.sources import open_here\nopen_here({str(path)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-1].endswith("dicom: needs pydicom: pip install 'rcdnet-live[dicom]'")
+    assert done.stderr.splitlines()[-1].endswith("dicom: needs pydicom: python -m pip install -e '.[dicom]'")

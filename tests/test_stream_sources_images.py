@@ -59,14 +59,32 @@ def test_floating_point_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 20, 60])
-def test_a_broken_picture_is_named_after_those_before_it(tmp_path: Path, keep: int) -> None:
-    write(tmp_path / "1.png", GREY)
-    broken = write(tmp_path / "2.png", GREY)
-    broken.write_bytes(broken.read_bytes()[:keep])
-    frames = open_source(str(tmp_path)).frames()
-    assert next(frames).index == 0
-    with pytest.raises(SourceError, match=r"2\.png cannot be decoded"):
-        next(frames)
+def test_a_broken_picture_is_named_after_all_the_others(tmp_path: Path, keep: int) -> None:
+    for name in ("1.png", "2.png", "3.png"):
+        path = write(tmp_path / name, GREY)
+    broken = tmp_path / "2.png"
+    broken.write_bytes(path.read_bytes()[:keep])
+    with open_source(str(tmp_path)) as source:
+        frames = source.frames()
+        assert [(frame.index, frame.source) for frame in islice(frames, 2)] == [(0, "1.png"), (2, "3.png")]
+        with pytest.raises(SourceError, match=r"1 of 3 pictures of .* could not be read, the first: 2\.png cannot be"):
+            next(frames)
+        assert source.damaged == 1
+
+
+def test_a_folder_in_a_loop_goes_on_without_its_broken_picture(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_text("no picture")
+    write(tmp_path / "2.png", GREY)
+    with open_source(str(tmp_path), loop=True) as source:
+        assert [frame.index for frame in islice(source.frames(), 3)] == [1, 3, 5]
+
+
+@pytest.mark.parametrize("names", [("1.png",), ("1.png", "2.png")])
+def test_a_loop_of_broken_pictures_ends(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        (tmp_path / name).write_text("no picture")
+    with open_source(str(tmp_path), loop=True) as source, pytest.raises(SourceError, match=r"1\.png cannot be decoded"):
+        next(source.frames())
 
 
 def test_a_folder_is_read_in_natural_order_without_masks(tmp_path: Path) -> None:

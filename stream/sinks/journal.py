@@ -56,6 +56,7 @@ def line(view: View, class_names: tuple[str, ...]) -> dict[str, Any]:
     assessment, area = view.assessment, view.assessment.scan_area
     return {
         "notice": RESEARCH_NOTICE,
+        "source": view.frame.source,
         "frame": view.frame.index,
         "pts_s": round(view.frame.pts_s, 6),
         "state": assessment.state.value,

@@ -39,7 +39,7 @@ class ReportSink:
         self._states: Counter[str] = Counter()
         self._findings: Counter[str] = Counter()
         self._areas: Counter[ScanArea] = Counter()
-        self._peaks: dict[str, dict[str, float]] = {}
+        self._peaks: dict[str, dict[str, Any]] = {}
         self._first_pts_s = self._last_pts_s = 0.0
         self._points: list[Moment] = []
         self._stride = 1
@@ -65,8 +65,11 @@ class ReportSink:
         for name, value in zip(self._session.spec.class_names, assessment.smoothed, strict=False):
             if assessment.state is not State.WARMING_UP and value > self._peaks.get(name, {}).get("probability", 0):
                 self._peaks[name] = {
-                    "probability": round(float(value), 6), "frame": view.frame.index, "pts_s": round(pts_s, 6)
-                }  # fmt: skip
+                    "probability": round(float(value), 6),
+                    "source": view.frame.source,
+                    "frame": view.frame.index,
+                    "pts_s": round(pts_s, 6),
+                }
         if self._frames % self._stride == 0:
             smoothed = tuple(float(value) for value in assessment.smoothed)
             self._points.append(Moment(pts_s - self._first_pts_s, smoothed, assessment.state))

@@ -62,7 +62,8 @@ class DicomSource(Closing):
                         pts_s = start_s + float(at_s)
                         if self._closed.is_set():
                             return
-                        yield Frame(index, time.monotonic_ns(), pts_s, rgb, self.name, header.mm_per_px)
+                        name = printable(header.path.name)
+                        yield Frame(index, time.monotonic_ns(), pts_s, rgb, name, header.mm_per_px)
                         index += 1
                     start_s = pts_s + header.step_s
                 if not self._loop:

@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +21,8 @@ MASK = re.compile(r"_mask(_\d+)?$")
 
 
 class ImageSource(Closing):
-    """Raises SourceError if there is no picture. One that cannot be decoded breaks the stream off, named."""
+    """Raises SourceError if there is no picture. One that cannot be read is passed over and told at the end; in a loop,
+    only counted."""
 
     live = False
     synthetic = False
@@ -45,16 +47,29 @@ class ImageSource(Closing):
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``."""
         with self:
-            index = 0
+            indices = count()
             while True:
+                errors = []
                 for path in self._paths:
                     if self._closed.is_set():
                         return
-                    captured_ns = time.monotonic_ns()
-                    yield Frame(index, captured_ns, index / self.fps, read_rgb(path), self.name)
-                    index += 1
+                    index, captured_ns = next(indices), time.monotonic_ns()
+                    try:
+                        rgb = read_rgb(path)
+                    except SourceError as error:
+                        errors.append(str(error))
+                        self.damaged += 1
+                    else:
+                        yield Frame(index, captured_ns, index / self.fps, rgb, printable(path.name))
+                if len(errors) == len(self._paths) or (errors and not self._loop):
+                    raise SourceError(self._told(errors))
                 if not self._loop:
                     return
+
+    def _told(self, errors: Sequence[str]) -> str:
+        if len(self._paths) == 1:
+            return errors[0]
+        return f"{len(errors)} of {len(self._paths)} pictures of {self.name} could not be read, the first: {errors[0]}"
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:

@@ -97,7 +97,7 @@ class IsolatedSource(Closing):
                     return
                 captured_ns = time.monotonic_ns() if self.live else facts["captured_ns"]
                 spacing = None if facts["mm_per_px"] is None else tuple(facts["mm_per_px"])
-                yield Frame(facts["index"], captured_ns, facts["pts_s"], pixels, self.name, spacing)
+                yield Frame(facts["index"], captured_ns, facts["pts_s"], pixels, printable(facts["source"]), spacing)
 
     def close(self) -> None:
         """End the child, whatever it is doing, and so ``frames``."""
@@ -190,7 +190,8 @@ def main(uri: str, loop: bool, out: BinaryIO) -> None:
             _send(out, told | {"scan_area": area})
             try:
                 for frame in source.frames():
-                    facts = {key: getattr(frame, key) for key in ("index", "captured_ns", "pts_s", "mm_per_px")}
+                    keys = ("index", "captured_ns", "pts_s", "source", "mm_per_px")
+                    facts = {key: getattr(frame, key) for key in keys}
                     height_px, width_px = frame.rgb.shape[:2]
                     shape = {"height_px": height_px, "width_px": width_px}
                     _send(out, facts | shape | {"damaged": source.damaged}, np.ascontiguousarray(frame.rgb).data)
