@@ -28,7 +28,7 @@ OFFSETS = {"class_maps_cost": 1.0}
 REGRESSED = 1
 """The exit code; 2 and more are errors."""
 
-out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+out, err = Console(soft_wrap=True, markup=False), Console(stderr=True, soft_wrap=True, markup=False)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 

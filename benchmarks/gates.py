@@ -5,7 +5,6 @@ patterns, frozen and recycled feeds, colour painted into real stills, two stills
 its surface. The thresholds of stream/signal.py were set on BUSI and BUS-BRA; UDIAT was only counted.
 """
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.report import machine
+from benchmarks.report import machine, require_folder, write_json
 from stream.__main__ import exit_codes
 from stream.errors import UsageError
 from stream.signal import FREEZE_S, SignalGate
@@ -42,7 +41,7 @@ MADE = 200
 CALLS = 500
 """Of all gates together on one 1920x1080 picture, for the cost."""
 
-out = Console()
+out = Console(markup=False)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -69,6 +68,7 @@ def main(
 ) -> None:
     """Count what the gates refuse, rightly and wrongly, and what they cost."""
     with exit_codes():
+        require_folder(json_file)
         try:
             stills = {name: [rgb(sample.grey()) for sample in load(data / name)] for name in SETS}
         except DataError as error:
@@ -78,7 +78,7 @@ def main(
         show(rows, cost_ms)
         if json_file is not None:
             told = [asdict(row) | {"right": row.right} for row in rows]
-            json_file.write_text(json.dumps({"machine": machine(), "rows": told, "cost_1080p": cost_ms}, indent=1))
+            write_json(json_file, {"machine": machine(), "rows": told, "cost_1080p": cost_ms})
 
 
 def pass_rows(stills: dict[str, list[Picture]]) -> Iterator[Row]:

@@ -4,7 +4,6 @@ Every engine and every ratio is measured in a fresh process, one after the other
 none inherits the memory or the threads of another. Tables go to stdout, progress to stderr.
 """
 
-import json
 import multiprocessing
 import shlex
 import tempfile
@@ -23,13 +22,12 @@ from benchmarks import conditions
 from benchmarks.layers import Row, judging_over_engine
 from benchmarks.paint import NotPainted, measure_paint
 from benchmarks.ratios import Ratio, class_maps_cost, eager_gradcam_over_engine
-from benchmarks.report import Report, machine, show
+from benchmarks.report import Report, machine, require_folder, show, write_json
 from benchmarks.workload import CLIP, EngineRuns, make_clip, measure_engine
 from engines.catalog import ENGINES, choices
 from engines.errors import EngineError, EngineUnavailable, UnknownEngine
 from rcdnet.weights import SHIPPED
 from stream.__main__ import exit_codes
-from stream.errors import UsageError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,7 +35,7 @@ T = TypeVar("T")
 CPU_ENGINES = ("openvino_cpu", "onnx_cpu", "torch_reference")
 """Engines that compute on the processor; the best of them is held against Grad-CAM there."""
 
-out, err = Console(), Console(stderr=True, soft_wrap=True)
+out, err = Console(markup=False), Console(stderr=True, soft_wrap=True, markup=False)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -57,14 +55,14 @@ def main(
 ) -> None:
     """Measure engines in live use and in replay, and what the class maps buy and cost."""
     with exit_codes():
-        if json_file is not None and not json_file.absolute().parent.is_dir():
-            raise UsageError(f"--json {json_file}: there is no such folder. Expected a file in one that exists.")
+        require_folder(json_file)
         old = None if compare is None else comparison.read(compare)  # read first: minutes pass until it is needed
         allowed = comparison.parse_tolerance(tolerance)
         report = measure(engine, source, seconds, paint=paint)
         show(report, out)
         if json_file is not None:
-            write(report, json_file)
+            write_json(json_file, report.to_json())
+            err.print(f"wrote {json_file}")
         worse = old is not None and comparison.told(old, report.to_json(), allowed)
     if worse:
         raise typer.Exit(comparison.REGRESSED)
@@ -166,15 +164,6 @@ def in_fresh_process(function: Callable[P, T], *arguments: P.args, **keywords: P
             raise EngineError(
                 f"{function.__name__} was killed, most likely for want of memory. Expected it to end by itself."
             ) from error
-
-
-def write(report: Report, path: Path) -> None:
-    """Write the JSON. Raises UsageError if the disk refuses."""
-    try:
-        path.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--json {path}: {error.strerror}. Expected a file that can be written.") from error
-    err.print(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Row:
     """Times of one layer, per call: ``batch`` pictures each. ``times`` is None where ``reason`` says why.
 
     ``layer`` is "engine", "engine + pre/post", "pipeline" or "to paint". ``jitter_ms`` is p99 - p50: what a viewer
-    feels of it. ``clock`` is HOST_CLOCK, or GPU_CLOCK for what the GPU's own events say about the same calls.
+    feels of it. ``clock`` is HOST_CLOCK, or GPU_CLOCK for as many calls between two events of the GPU.
     """
 
     layer: str
@@ -107,8 +107,9 @@ def judging_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Ca
 def gpu_durations_ns(call: Callable[[], object], count: int) -> list[int]:
     """``count`` calls by the GPU's clock, or nothing where no GPU has been used in this process.
 
-    Between two events, one before a call and one after it: the engines return when the GPU is done, so this is the
-    call as the GPU saw it, copies included, not the sum of its kernels.
+    Between two events on this thread's own stream, one before a call and one after it. The engines return when the GPU
+    is done, so this is the whole call by another clock, copies and the hand-over to the engine's thread included, and
+    not the sum of its kernels.
     """
     torch = sys.modules.get("torch")  # an engine on a GPU has imported it; the base path must stay without
     if torch is None or not torch.cuda.is_initialized():

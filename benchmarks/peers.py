@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -30,10 +30,11 @@ from benchmarks import conditions
 from benchmarks.latency import surroundings
 from benchmarks.peer_loops import SLOW_S
 from benchmarks.peer_meter import CAMERA_FPS, WARM_UP_S, Clip
-from benchmarks.report import machine
+from benchmarks.report import machine, require_folder, write_json
 from benchmarks.workload import CLIP, make_clip
+from rcdnet.extras import install
 from stream.__main__ import exit_codes
-from stream.errors import SourceError, UsageError
+from stream.errors import SourceError
 from stream.overlay import PANEL_HEIGHT, PANEL_WIDTH, scale
 from stream.sources import open_source
 
@@ -70,7 +71,7 @@ ALONE = {"CUDA_VISIBLE_DEVICES": "", "OFFLINE_MODE": "True", "TELEMETRY_OPT_OUT"
 START_S = 300.0
 """For a contestant to import its packages and give its first picture; Roboflow's takes half a minute of two cores."""
 
-out, err = Console(), Console(stderr=True, soft_wrap=True)
+out, err = Console(markup=False), Console(stderr=True, soft_wrap=True, markup=False)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -110,8 +111,7 @@ def main(
 ) -> None:
     """Measure ours and its peers: frames a second, processor time, age behind a slow consumer, memory."""
     with exit_codes(), tempfile.TemporaryDirectory(prefix="rcdnet-benchmark-") as folder:
-        if json_file is not None and not json_file.absolute().parent.is_dir():
-            raise UsageError(f"--json {json_file}: there is no such folder. Expected a file in one that exists.")
+        require_folder(json_file)
         before, moments = machine(), {"before": surroundings(conditions.idle_check())}
         chosen = made(Path(folder)) if clip is None else given(clip)
         start = conditions.Moment.now()
@@ -138,7 +138,7 @@ def main(
                 "ours_over": {name: ratio(results, name) for name in SETTINGS if name != "ours"},
                 "results": [asdict(result) for result in results],
             }
-            json_file.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+            write_json(json_file, told)
             err.print(f"wrote {json_file}")
 
 
@@ -201,9 +201,12 @@ def interpreter(name: str, folder: Path | None = None) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     home = (folder or cache / "rcdnet-live" / "peers") / name
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    wanted = [need if "=" in need else f"{need}=={version(need)}" for need in REQUIREMENTS[name]]
+    try:
+        wanted = [need if "=" in need else f"{need}=={version(need)}" for need in REQUIREMENTS[name]]
+    except PackageNotFoundError as error:
+        raise PeerError(f"it gets our versions, and {error.name} is not installed: {install('train')}") from error
     made_of = home / "made_of.json"
-    if made_of.exists() and json.loads(made_of.read_text()) == wanted:
+    if python.exists() and made_of.exists() and json.loads(made_of.read_text()) == wanted:
         return python
     beside = Path(sys.executable).parent / "uv"
     uv = shutil.which("uv") or (str(beside) if beside.exists() else None)
@@ -298,7 +301,7 @@ def show(results: list[Result], console: Console) -> None:
     console.print("CPU per frame; age in ms from a 30 fps camera to a slow consumer, and its growth in ms per second")
     for result in results:
         told = f"not measured: {result.error}" if result.error else result.settings
-        console.print(f"{result.name}, {result.setting}: {told}", highlight=False, markup=False)
+        console.print(f"{result.name}, {result.setting}: {told}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What is told: the machine, and everything that was measured, as JSON and as tables."""
 
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,7 @@ from benchmarks.conditions import load_1_min
 from benchmarks.layers import Row
 from benchmarks.ratios import Ratio
 from benchmarks.workload import WARM_UP_S, EngineRuns, Run
+from stream.errors import UsageError
 from stream.timing import Summary
 
 PACKAGES = ("rcdnet-live", "numpy", "opencv-python-headless", "av", "openvino", "onnx", "torch", "timm", "grad-cam")
@@ -65,6 +67,20 @@ class Report:
         }
 
 
+def require_folder(path: Path | None) -> None:
+    """Raise UsageError if --json could not be written: minutes pass until it is."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise UsageError(f"--json {path}: there is no such folder. Expected a file in one that exists.")
+
+
+def write_json(path: Path, told: Mapping[str, Any]) -> None:
+    """What --json asks for. Raises UsageError if the disk refuses."""
+    try:
+        path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--json {path}: {error.strerror}. Expected a file that can be written.") from error
+
+
 def machine() -> dict[str, Any]:
     """Processor, cores, system and versions. No names of hosts or users."""
     return {
@@ -106,7 +122,7 @@ def show(report: Report, console: Console) -> None:
             console.print(f"{name}: not measured. {runs}")
             continue
         info = runs.info
-        console.print(f"\n[bold]{info.name}[/] {info.precision}, {info.built_for}, {info.device}, ", end="")
+        console.print(f"\n{info.name} {info.precision}, {info.built_for}, {info.device}, ", style="bold", end="")
         console.print(f"peak memory {runs.peak_rss_mb:.0f} MB {'with' if runs.torch_imported else 'without'} torch")
         for title, run in (("live", runs.live), ("replay of the 720p clip", runs.replay_720p)):
             console.print(stage_table(f"{title}: {run.source}", run))

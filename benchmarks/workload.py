@@ -5,15 +5,13 @@ its own and the base path can be seen to run without torch.
 """
 
 import sys
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
-import psutil
 
 from benchmarks.layers import Row, measure_layers
-from benchmarks.peer_meter import peak_rss_mb
+from benchmarks.peer_meter import cpu_s, family, peak_rss_mb
 from engines.base import Engine, EngineInfo
 from engines.catalog import open_engine
 from engines.errors import EngineError
@@ -43,7 +41,8 @@ class Run:
     ``fps`` counts encoded pictures. ``stages_ms`` is over the last 1000 samples of each stage (``engine`` is one call
     of the network, of which a frame takes one or two; ``source`` is decoding, in live use with the wait for the next
     frame). ``end_to_end_ms`` is from the moment a frame was dequeued to its annotated JPEG; in replay it holds the
-    waiting in full queues. ``cpu_ms_per_frame`` is the processor time of the whole process, over all cores.
+    waiting in full queues. ``cpu_ms_per_frame`` is processor time over all cores, ``peak_rss_mb`` (10^6 bytes) the most
+    memory so far: of this process and of the one that decodes.
     """
 
     source: str
@@ -55,12 +54,13 @@ class Run:
     stages_ms: dict[str, Summary]
     counts: Counts
     not_drawn: int
+    peak_rss_mb: float
 
 
 @dataclass(frozen=True)
 class EngineRuns:
     """``live`` paces the source in real time, newest frame wins; ``replay_720p`` takes every frame of the clip, as fast
-    as it goes. ``peak_rss_mb`` (10^6 bytes) is of the process that measured this engine, up to the end of both runs.
+    as it goes. ``peak_rss_mb`` is the larger of theirs.
     ``layers``: the engine alone and with what stands around it, to a screen.
     """
 
@@ -110,7 +110,8 @@ def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, secon
         for run_s in (min(WARM_UP_S, seconds), seconds):
             replay = run(open_source(str(clip), live=False, loop=True), engine, of_clip, run_s)
             live = run(open_source(uri or str(clip), live=True, loop=True), engine, live_config, run_s)
-        runs = EngineRuns(engine.info, live, replay, peak_rss_mb(psutil.Process()), "torch" in sys.modules)
+        most_mb = max(live.peak_rss_mb, replay.peak_rss_mb)
+        runs = EngineRuns(engine.info, live, replay, most_mb, "torch" in sys.modules)
         with open_source(str(clip), live=False) as source:
             frame = next(source.frames())
         return replace(runs, layers=measure_layers(engine, frame, parse_scan_area(scan_area), seconds))
@@ -122,10 +123,10 @@ def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) ->
     Raises the error that ended the pipeline, SourceError if nothing came, EngineError if a frame failed.
     """
     watch = _Watch(config.jpeg_quality)
-    cpu_s = time.process_time()
+    start_s = cpu_s()
     with Pipeline(source, engine, config, on_view=watch) as pipeline:
         pipeline.wait(seconds)
-    cpu_s = time.process_time() - cpu_s
+        spent_s, most_mb = cpu_s() - start_s, sum(map(peak_rss_mb, family()))  # before the decoder is ended
     if pipeline.error is not None:
         raise pipeline.error
     status, end_to_end = pipeline.status(), watch.end_to_end.summary()
@@ -139,11 +140,12 @@ def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) ->
         live=source.live,
         fps=watch.fps(),
         frames=end_to_end.count,
-        cpu_ms_per_frame=1000 * cpu_s / end_to_end.count,
+        cpu_ms_per_frame=1000 * spent_s / end_to_end.count,
         end_to_end_ms=end_to_end,
         stages_ms=stages,
         counts=status.counts,
         not_drawn=status.not_drawn,
+        peak_rss_mb=most_mb,
     )
 
 

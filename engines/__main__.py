@@ -16,7 +16,7 @@ from engines.weights import read_golden
 from rcdnet.weights import SHIPPED
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
-out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+out, err = Console(soft_wrap=True, markup=False), Console(stderr=True, soft_wrap=True, markup=False)
 
 Weights = Annotated[Path, typer.Option(help="Folder with rcdnet.onnx, rcdnet.safetensors and golden.npz.")]
 

@@ -20,12 +20,16 @@ from typing import Any
 from engines import nvidia
 from engines.errors import EngineError, EngineUnavailable
 from engines.weights import read_onnx
+from rcdnet.extras import install
 from rcdnet.weights import SHIPPED
 
 MANIFEST = "manifest.json"
 
 TENSORRT_PACKAGES = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
 """The names under which TensorRT's Python package is installed."""
+
+RECIPE = ("half.py", "tensorrt_build.py")
+"""What is built, and with which options."""
 
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -44,6 +48,7 @@ class Key:
     driver: str
     gpu: str
     capability: str
+    recipe: str
 
     @property
     def digest(self) -> str:
@@ -62,7 +67,13 @@ class Artefact:
 def key_here(engine: str, weights_sha256: str) -> Key:
     """The key of this machine. Raises EngineUnavailable where there is no GPU or no TensorRT."""
     gpu = nvidia.gpu()
-    return Key(engine, weights_sha256, _tensorrt_version(), gpu.driver, gpu.name, gpu.capability)
+    return Key(engine, weights_sha256, _tensorrt_version(), gpu.driver, gpu.name, gpu.capability, _recipe())
+
+
+def _recipe() -> str:
+    """SHA-256 over the code that decides what is built, hexadecimal: a new version of it builds anew."""
+    code = b"".join((Path(__file__).parent / name).read_bytes() for name in RECIPE)
+    return hashlib.sha256(code).hexdigest()[:12]
 
 
 def missing(weights: Path = SHIPPED, engine: str = "tensorrt_fp16") -> str | None:
@@ -113,13 +124,17 @@ def read(key: Key, folder: Path | None = None) -> Artefact:
     """The built engine of exactly this key, checked. Raises ArtefactError."""
     folder = folder or root()
     place = folder / key.digest
-    if not place.exists():
+    try:
+        facts = [(each, each.lstat()) for each in (folder, place)]
+    except FileNotFoundError as error:
         raise ArtefactError(
             f"not built for {key.gpu}, driver {key.driver}, TensorRT {key.tensorrt} and weights "
             f"{key.weights_sha256[:12]}; {mend(key)}"
-        )
-    for each in (folder, place):
-        _require_private(each, each.lstat(), stat.S_ISDIR, key)
+        ) from error
+    except OSError as error:
+        raise ArtefactError(f"{place} cannot be read ({error.strerror}); {mend(key)}") from error
+    for each, told in facts:
+        _require_private(each, told, stat.S_ISDIR, key)
     try:
         manifest = json.loads(_private_bytes(place / MANIFEST, key))
         found, hashes, precision = Key(**manifest["key"]), dict(manifest["sha256"]), str(manifest["precision"])
@@ -168,4 +183,4 @@ def _tensorrt_version() -> str:
             return version(package)
         except PackageNotFoundError:
             continue
-    raise EngineUnavailable("TensorRT is not installed: it comes with pip install 'rcdnet-live[tensorrt]'")
+    raise EngineUnavailable(f"TensorRT is not installed: it comes with {install('tensorrt')}")

@@ -2,7 +2,8 @@
 for, so that nobody who only reads this list needs their runtimes."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,8 +12,9 @@ from typing import Any
 
 from engines import nvidia, parity
 from engines.base import Engine
-from engines.errors import EngineError, EngineUnavailable, UnknownEngine, WeightsError, faults_of
+from engines.errors import EngineError, EngineUnavailable, UnknownEngine, WeightsError, faults_of, one_line
 from engines.weights import read_golden
+from rcdnet.extras import install
 from rcdnet.weights import SHIPPED
 
 
@@ -82,7 +84,8 @@ def build_artefact(name: str, weights: Path = SHIPPED) -> Path:
     reason = _lacks(ENGINES[name], ENGINES[name].builder_packages)
     if reason is not None:
         raise EngineUnavailable(f"{name}: {reason}")
-    folder: Path = _named(ENGINES[name].builder)(weights)
+    with _runtime(name):
+        folder: Path = _named(ENGINES[name].builder)(weights)
     return folder
 
 
@@ -91,8 +94,7 @@ def _lacks(candidate: Candidate, packages: Sequence[str]) -> str | None:
     reason = nvidia.absent() if candidate.gpu else None
     for package in packages:
         if reason is None and find_spec(package) is None:
-            extra = f"[{candidate.extra}]" if candidate.extra else ""
-            reason = f"{package} is not installed: it comes with pip install 'rcdnet-live{extra}'"
+            reason = f"{package} is not installed: it comes with {install(candidate.extra)}"
     return reason
 
 
@@ -148,12 +150,19 @@ def build(name: str, weights: Path = SHIPPED) -> Engine:
     reason = missing(name, weights)
     if reason is not None:
         raise EngineUnavailable(f"{name}: {reason}")
+    with _runtime(name):
+        engine: Engine = _named(ENGINES[name].target)(weights)
+    return engine
+
+
+@contextmanager
+def _runtime(name: str) -> Iterator[None]:
+    """Raise EngineError for what a runtime raises, EngineUnavailable if it cannot even be loaded."""
     try:
         with faults_of(name):
-            engine: Engine = _named(ENGINES[name].target)(weights)
+            yield
     except (ImportError, OSError) as error:
-        raise EngineUnavailable(f"{name}: its runtime is installed but cannot be loaded: {error}") from error
-    return engine
+        raise EngineUnavailable(f"{name}: its runtime is installed but cannot be loaded: {one_line(error)}") from error
 
 
 def _shown(engine: Engine) -> tuple[str, str, object]:

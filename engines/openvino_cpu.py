@@ -84,11 +84,12 @@ def _computed() -> list[str]:
 
 
 class OpenvinoCpu(Closing):
-    """``precision`` is "f16", "bf16" or "f32"; what is really computed is read back into ``info``. ``threads`` of 0
-    are OpenVINO's own choice; ``self.threads`` says what it was.
+    """``precision`` is "f16", "bf16" or "f32"; what is really computed is read back into ``info``. ``threads``, for
+    one picture, of 0 are OpenVINO's own choice; ``self.threads`` says what it was.
 
     One picture is computed by all threads together. Several are computed side by side, with few threads each, which
-    takes less of each: nobody waits for anybody. The first such call compiles the network once more for it.
+    takes less of each: nobody waits for anybody, so all cores are used. The first such call compiles the network once
+    more for it.
 
     Raises WeightsError for a missing or altered file, EngineError if OpenVINO cannot compile it.
     """
@@ -97,12 +98,11 @@ class OpenvinoCpu(Closing):
         data, spec = read_onnx(weights)
         self.spec: ModelSpec = spec
         self._asked = {"INFERENCE_PRECISION_HINT": precision}
-        if threads:
-            self._asked["INFERENCE_NUM_THREADS"] = str(threads)
+        of_one = {"INFERENCE_NUM_THREADS": str(threads)} if threads else {}
         with faults_of("OpenVINO cannot read the network"):
             self._network = core().read_model(data)
             self._network.reshape({0: [1, spec.height_px, spec.width_px]})  # a tenth faster than a free batch
-        compiled = self._compiled(PERFORMANCE_HINT="LATENCY")
+        compiled = self._compiled(PERFORMANCE_HINT="LATENCY", **of_one)
         self._request: Any = compiled.create_infer_request()
         self._side_by_side: list[Any] = []
         self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))

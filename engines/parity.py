@@ -4,7 +4,7 @@ One tolerance for every precision: who reads the picture does not care in which 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,18 +63,25 @@ class ParityReport:
 def measure(engine: "Engine", golden: Golden, batch: int = 1) -> ParityReport:
     """Run the golden set, ``batch`` pictures at a time.
 
-    Raises WeightsError if it belongs to other weights, EngineError as ``engine.run`` does.
+    Raises WeightsError if it belongs to other weights, or to these with another calibration; EngineError as
+    ``engine.run`` does.
     """
-    if golden.weights_sha256 != engine.spec.weights_sha256:
-        raise WeightsError(
-            f"the golden set belongs to weights {golden.weights_sha256[:12]}, {engine.info.name} has "
-            f"{engine.spec.weights_sha256[:12]}. Make both with: "
-            "python -m rcdnet.export rcdnet/weights/rcdnet.safetensors"
-        )
+    require_same(engine.spec, golden.spec, engine.info.name)
     outputs = [engine.run(golden.images[start : start + batch]) for start in range(0, len(golden.images), batch)]
     logits = np.concatenate([output.logits for output in outputs])
     maps = np.concatenate([output.class_maps for output in outputs])
     return compare(logits, maps, golden, engine.spec)
+
+
+def require_same(spec: ModelSpec, of_golden: ModelSpec, name: str) -> None:
+    """Raise WeightsError, saying in what they differ: thresholds and temperature decide as much as the tensors do."""
+    ours, theirs = asdict(spec), asdict(of_golden)
+    differing = [f"{key} {theirs[key]!r} and not {ours[key]!r}" for key in ours if ours[key] != theirs[key]]
+    if differing:
+        raise WeightsError(
+            f"the golden set does not belong to what {name} has loaded: {', '.join(differing)}. Make the files of a "
+            "model anew, all at once, with: python -m rcdnet.export FOLDER/rcdnet.safetensors"
+        )
 
 
 def compare(logits: Floats, class_maps: Floats, golden: Golden, spec: ModelSpec) -> ParityReport:

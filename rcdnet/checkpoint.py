@@ -77,8 +77,8 @@ def load(path: Path) -> RcdNet:
             f"{path} is not what it says: tensors hash to {found[:12]}, its spec says {spec.weights_sha256[:12]}. "
             "Restore the file from where it came."
         )
-    model = RcdNet(spec)
     try:
+        model = RcdNet(spec)
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit an RcdNet on {spec.backbone}: {error}") from error

@@ -1,5 +1,6 @@
-"""Checkpoint -> ONNX and golden set: ``python -m rcdnet.export rcdnet/weights/rcdnet.safetensors``."""
+"""Checkpoint -> a folder of weights, as engines load it: ``python -m rcdnet.export CHECKPOINT --out FOLDER``."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from rcdnet import checkpoint, onnx_file
 from rcdnet.golden import Golden, pictures
 from rcdnet.spec import ModelSpec
+from rcdnet.weights import CHECKPOINT, GOLDEN, ONNX
 
 OPSET = 18
 """Old enough for every runtime of the last years, new enough for the exporter to need no conversion."""
@@ -79,25 +81,35 @@ def write_golden(checkpoint_path: Path, golden_path: Path) -> Golden:
     images = pictures(model.spec)
     with torch.inference_mode():
         logits, class_maps = model(torch.from_numpy(images))
-    golden = Golden(images, logits.numpy(), class_maps.numpy(), model.spec.weights_sha256)
+    golden = Golden(images, logits.numpy(), class_maps.numpy(), model.spec)
     golden.save(golden_path)
     return golden
 
 
 def main(
     weights: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file of rcdnet.checkpoint.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; without it, the checkpoint's own.")] = None,
 ) -> None:
-    """Write CHECKPOINT.onnx and golden.npz beside a checkpoint. Exit code 4 if it cannot be read."""
+    """Write rcdnet.onnx and golden.npz, beside a rcdnet.safetensors. Exit code 4 if it cannot be read, 2 if they cannot
+    be written."""
+    folder = out or weights.parent
+    files = folder / CHECKPOINT.name, folder / ONNX.name, folder / GOLDEN.name
     try:
-        spec = export(weights, weights.with_suffix(".onnx"))
-        golden = write_golden(weights, weights.with_name("golden.npz"))
+        folder.mkdir(parents=True, exist_ok=True)
+        spec = export(weights, files[1])
+        golden = write_golden(weights, files[2])
+        if not (files[0].exists() and files[0].samefile(weights)):
+            shutil.copyfile(weights, files[0])
     except checkpoint.CheckpointError as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(4) from error
+    except OSError as error:
+        sys.stderr.write(f"cannot write to {folder}: {error.strerror}. Give a folder that can be written.\n")
+        raise typer.Exit(2) from error
     decisions = np.bincount(golden.logits.argmax(1), minlength=len(spec.class_names))
     for name, count in zip(spec.class_names, decisions, strict=True):
         sys.stderr.write(f"golden pictures judged {name}: {count}\n")
-    sys.stdout.write(f"{weights.with_suffix('.onnx')}\n{weights.with_name('golden.npz')}\n")
+    sys.stdout.writelines(f"{file}\n" for file in files)
 
 
 if __name__ == "__main__":

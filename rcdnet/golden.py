@@ -4,7 +4,6 @@ The pictures are synthetic (nobody's scan is shipped) and stored after preproces
 bit-stable between processor families. No torch here.
 """
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from rcdnet.preprocess import Grey, prepare
 from rcdnet.spec import ModelSpec
+from rcdnet.weights import how_made
 
 
 class GoldenError(ValueError):
@@ -23,13 +23,13 @@ class GoldenError(ValueError):
 @dataclass(frozen=True)
 class Golden:
     """``images`` uint8 [N, H, W], prepared; ``logits`` float32 [N, K] and ``class_maps`` float32 [N, K, h, w] of the
-    PyTorch reference in float32; ``weights_sha256`` of the network that made them.
+    PyTorch reference in float32; ``spec`` of the network that made them.
     """
 
     images: NDArray[np.uint8]
     logits: NDArray[np.float32]
     class_maps: NDArray[np.float32]
-    weights_sha256: str
+    spec: ModelSpec
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 3 or len(self.images) == 0:
@@ -43,7 +43,7 @@ class Golden:
         """Write ``.npz``; the same content gives the same bytes."""
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(
-            path, images=self.images, logits=self.logits, class_maps=self.class_maps, weights_sha256=self.weights_sha256
+            path, images=self.images, logits=self.logits, class_maps=self.class_maps, spec=self.spec.to_json()
         )
 
     @classmethod
@@ -51,11 +51,11 @@ class Golden:
         """Read ``.npz``. Raises GoldenError."""
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return cls(arrays["images"], arrays["logits"], arrays["class_maps"], str(arrays["weights_sha256"]))
-        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+                spec = ModelSpec.from_json(str(arrays["spec"]))
+                return cls(arrays["images"], arrays["logits"], arrays["class_maps"], spec)
+        except Exception as error:
             raise GoldenError(
-                f"{path} cannot be read as a golden set ({error}). Restore it, or make it with: "
-                "python -m rcdnet.export rcdnet/weights/rcdnet.safetensors"
+                f"{path} cannot be read as a golden set ({error}). Restore it, or {how_made(path.parent)}"
             ) from error
 
 

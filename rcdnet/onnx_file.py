@@ -10,6 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from rcdnet.spec import SPEC_KEY, ModelSpec
+from rcdnet.weights import how_made
 
 SEAL_KEY = "rcdnet.seal"
 """The metadata key of the SHA-256, hexadecimal."""
@@ -22,7 +23,8 @@ class OnnxFileError(ValueError):
 def write(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
     """Write one file, with ``spec`` and the seal as its only metadata."""
     sealed = _bare(model)
-    onnx.helper.set_model_props(sealed, {SPEC_KEY: spec.to_json(), SEAL_KEY: seal(model, spec)})
+    told = spec.to_json()
+    onnx.helper.set_model_props(sealed, {SPEC_KEY: told, SEAL_KEY: seal(model, told)})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(sealed.SerializeToString(deterministic=True))
 
@@ -34,8 +36,7 @@ def read(path: Path) -> tuple[bytes, ModelSpec]:
         model = onnx.load_model_from_string(data)
     except OSError as error:
         raise OnnxFileError(
-            f"{path} cannot be read ({error.strerror}). Restore it, or make it with: "
-            f"python -m rcdnet.export {path.with_suffix('.safetensors')}"
+            f"{path} cannot be read ({error.strerror}). Restore it, or {how_made(path.parent)}"
         ) from error
     except DecodeError as error:
         raise OnnxFileError(f"{path} is not ONNX, or only a part of it ({error}). Restore the file.") from error
@@ -44,23 +45,22 @@ def read(path: Path) -> tuple[bytes, ModelSpec]:
         raise OnnxFileError(
             f"{path} has no {SPEC_KEY!r} and {SEAL_KEY!r} in its metadata: rcdnet.export did not write it"
         )
-    try:
-        spec = ModelSpec.from_json(metadata[SPEC_KEY])
-    except ValueError as error:
-        raise OnnxFileError(f"{path} carries a spec that does not hold: {error}") from error
-    found = seal(model, spec)
+    found = seal(model, metadata[SPEC_KEY])
     if found != metadata[SEAL_KEY]:
         raise OnnxFileError(
             f"{path} was altered after export: it hashes to {found[:12]}, its seal says {metadata[SEAL_KEY][:12]}. "
             "Restore the file from where it came."
         )
-    return data, spec
+    try:
+        return data, ModelSpec.from_json(metadata[SPEC_KEY])
+    except ValueError as error:
+        raise OnnxFileError(f"{path} carries a spec that does not hold: {error}") from error
 
 
-def seal(model: onnx.ModelProto, spec: ModelSpec) -> str:
-    """SHA-256 over the model without its metadata, then over the spec as JSON."""
+def seal(model: onnx.ModelProto, spec: str) -> str:
+    """SHA-256 over the model without its metadata, then over the spec as it is written there."""
     digest = hashlib.sha256(_bare(model).SerializeToString(deterministic=True))
-    digest.update(spec.to_json().encode())
+    digest.update(spec.encode())
     return digest.hexdigest()
 
 

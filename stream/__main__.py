@@ -99,10 +99,11 @@ def replay(
         settings = settings_of(config, scan_area)
         if kind(clip) not in ON_DISK:
             typer.echo("this is no recording: it lasts until its source ends, or Ctrl-C", err=True)
+        senders = sending(send)  # a wrong address is told before anything runs
         with (
             open_source(clip, live=False) as source,
             open_engine(engine, wait=True) as opened,
-            Pipeline(source, opened, settings, (*recording(out), *sending(send))) as pipeline,
+            Pipeline(source, opened, settings, (*recording(out), *senders)) as pipeline,
         ):
             follow(pipeline)
         status = pipeline.status()

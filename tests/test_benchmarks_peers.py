@@ -153,9 +153,19 @@ def test_without_uv_a_contestant_says_so(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_an_environment_that_was_made_of_the_same_is_used_again(tmp_path: Path) -> None:
     made_of = tmp_path / "roboflow_inference" / "made_of.json"
-    made_of.parent.mkdir()
+    python = made_of.parent / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
     made_of.write_text(json.dumps(peers.REQUIREMENTS["roboflow_inference"]))
-    assert peers.interpreter("roboflow_inference", tmp_path).is_relative_to(tmp_path)
+    assert peers.interpreter("roboflow_inference", tmp_path) == python
+
+
+def test_a_contestant_that_gets_versions_which_are_not_here_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(peers.REQUIREMENTS, "opencv_timm_torchcam", ("no-such-package",))
+    with pytest.raises(peers.PeerError, match=r"no-such-package is not installed: .*\[train\]"):
+        peers.interpreter("opencv_timm_torchcam", tmp_path)
 
 
 def test_a_contestant_that_breaks_is_told_with_its_reason(clip: peers.Clip) -> None:

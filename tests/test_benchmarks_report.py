@@ -20,7 +20,7 @@ def runs(name: str, call_ms: float, torch_imported: bool = False) -> EngineRuns:
         stages = {"source": Summary(50, 2, 2, 2, 2), "engine": Summary(100, call_ms, call_ms, call_ms, call_ms)}
         end_to_end = Summary(50, 21, 22, 23, 24)
         counts = Counts(57, 50, dropped={"overwritten": 7} if live else {})
-        return Run("clip.mp4", live, 61.5, 50, 18.0, end_to_end, stages, counts, 0)
+        return Run("clip.mp4", live, 61.5, 50, 18.0, end_to_end, stages, counts, 0, 444.0)
 
     info = EngineInfo(name, "f32", "processor", "Runtime 1.0", "0" * 64)
     return EngineRuns(info, run(live=True), run(live=False), 312.0, torch_imported)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engines.cache import Artefact, ArtefactError, Key, missing, read, root, write
 
-KEY = Key("tensorrt_fp16", "ab" * 32, "11.1.0", "580.65.06", "NVIDIA GeForce RTX 3090", "8.6")
+KEY = Key("tensorrt_fp16", "ab" * 32, "11.1.0", "580.65.06", "NVIDIA GeForce RTX 3090", "8.6", "c0de")
 ARTEFACT = Artefact({"batch1.engine": b"one", "batch8.engine": b"eight"}, "f16")
 
 
@@ -46,7 +46,7 @@ def test_every_ingredient_changes_the_key(name: str, value: str) -> None:
     assert (other.digest == KEY.digest) == (other == KEY)
 
 
-@given(st.lists(st.text(), min_size=6, max_size=6))
+@given(st.lists(st.text(), min_size=7, max_size=7))
 def test_ingredients_do_not_run_into_each_other(values: list[str]) -> None:
     shifted = [values[0] + values[1], "", *values[2:]]
     assert (Key(*shifted).digest == Key(*values).digest) == (shifted == values)
@@ -55,6 +55,12 @@ def test_ingredients_do_not_run_into_each_other(values: list[str]) -> None:
 def test_what_was_never_built_says_how_to(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match=r"RTX 3090.*build it with: python -m engines build tensorrt_fp16$"):
         read(KEY, tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "engines").write_text("no folder")
+    with pytest.raises(ArtefactError, match=r"cannot be read.*build it with"):
+        read(KEY, tmp_path / "engines")
 
 
 def test_one_of_another_machine_is_refused_with_the_difference(folder: Path) -> None:

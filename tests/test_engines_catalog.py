@@ -1,6 +1,7 @@
 import logging
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from engines import catalog
 from engines.base import EngineOutput
-from engines.errors import EngineUnavailable, ParityError, UnknownEngine, WeightsError
+from engines.errors import EngineError, EngineUnavailable, ParityError, UnknownEngine, WeightsError
 from engines.openvino_cpu import OpenvinoCpu
 from rcdnet import checkpoint
 from rcdnet.golden import Golden
@@ -45,7 +46,7 @@ def weights(untrained: Path, tmp_path: Path) -> Path:
 def wrong_golden(weights: Path) -> Path:
     """A golden set that claims these weights and expects other logits of them."""
     golden = Golden.load(weights / "golden.npz")
-    Golden(golden.images, golden.logits[::-1], golden.class_maps, golden.weights_sha256).save(weights / "golden.npz")
+    Golden(golden.images, golden.logits[::-1], golden.class_maps, golden.spec).save(weights / "golden.npz")
     return weights
 
 
@@ -70,7 +71,7 @@ def test_auto_falls_to_the_next_and_says_why(
     refused, taken = [record.message for record in caplog.records][-2:]
     assert refused.startswith("engine openvino_cpu is not used: ")
     assert refused.endswith(
-        "a_package_that_is_not_there is not installed: it comes with pip install 'rcdnet-live[extra]'"
+        "a_package_that_is_not_there is not installed: it comes with python -m pip install -e '.[extra]'"
     )
     assert taken.startswith("engine onnx_cpu is used, in f32 on cpu: largest difference")
 
@@ -155,11 +156,33 @@ def test_an_altered_checkpoint_is_refused_by_the_reference(weights: Path) -> Non
     assert "\n" not in str(refusal.value)
 
 
-def test_a_golden_set_of_another_network_is_refused(weights: Path) -> None:
+@pytest.mark.parametrize(("key", "value"), [("weights_sha256", "f" * 64), ("temperature", 3.0)])
+def test_a_golden_set_of_another_network_or_calibration_is_refused(weights: Path, key: str, value: object) -> None:
     golden = Golden.load(weights / "golden.npz")
-    Golden(golden.images, golden.logits, golden.class_maps, "f" * 64).save(weights / "golden.npz")
-    with pytest.raises(WeightsError, match="golden set belongs to weights ffff"):
+    replace(golden, spec=replace(golden.spec, **{key: value})).save(weights / "golden.npz")
+    with pytest.raises(
+        WeightsError, match=f"golden set does not belong to what openvino_cpu has loaded: {key} {value!r}"
+    ):
         catalog.open_engine("auto", weights)
+
+
+def test_a_checkpoint_that_was_calibrated_without_a_new_export_is_refused(weights: Path) -> None:
+    path = weights / "rcdnet.safetensors"
+    spec = replace(checkpoint.read_spec(path), temperature=5.0)
+    save_file(load_file(path), path, {SPEC_KEY: spec.to_json()})
+    with pytest.raises(WeightsError, match=r"temperature 1\.0 and not 5\.0.*python -m rcdnet\.export"):
+        catalog.open_engine("torch_reference", weights)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), OSError("libnvinfer.so.11: no such file")])
+def test_a_build_that_fails_is_one_line(untrained: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def broken(weights: Path) -> Path:
+        raise error
+
+    monkeypatch.setattr(sys.modules[__name__], "broken", broken, raising=False)
+    monkeypatch.setattr(catalog, "ENGINES", {"made": catalog.Candidate("", (), builder=f"{__name__}:broken")})
+    with pytest.raises(EngineError, match=f"^made: .*{error}"):
+        catalog.build_artefact("made", untrained)
 
 
 def test_the_fake_is_never_chosen_and_needs_no_weights(tmp_path: Path) -> None:

@@ -107,6 +107,15 @@ def test_missing_weights_are_exit_code_4_with_the_mend(tmp_path: Path) -> None:
     assert "python -m rcdnet.export" in " ".join(result.stderr.split())
 
 
+def test_what_is_in_brackets_is_printed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = command("verify", "openvino_cpu", "--weights", tmp_path / "a[/x]")
+    assert result.exit_code == 4
+    assert "a[/x]/golden.npz" in result.stderr
+    absent = catalog.Candidate("engines.absent:Absent", ("no_such_runtime",), "onnx")
+    monkeypatch.setattr(catalog, "ENGINES", {"absent": absent})
+    assert "-e '.[onnx]'" in command("list").stdout
+
+
 def test_an_engine_that_is_not_installed_does_not_fail_all(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = catalog.Candidate("engines.absent:Absent", ("no_such_runtime",))
     monkeypatch.setattr(catalog, "ENGINES", {"openvino_cpu": catalog.ENGINES["openvino_cpu"], "absent": absent})

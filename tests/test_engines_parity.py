@@ -36,7 +36,7 @@ def golden() -> Golden:
     ramp = np.linspace(250, 5, 6)[:, None, None] + np.random.default_rng(1).normal(0, 30, (6, 32, 48))
     images = np.clip(ramp, 0, 255).astype(np.uint8)
     output = FakeEngine(SPEC).run(images)
-    return Golden(images, output.logits - 1e-6, output.class_maps.copy(), "abc")
+    return Golden(images, output.logits - 1e-6, output.class_maps.copy(), SPEC)
 
 
 def test_an_engine_that_computes_the_same_holds(golden: Golden) -> None:
@@ -110,8 +110,8 @@ def test_correlation_of_maps_is_pearsons_when_there_is_one_class() -> None:
 
 
 def test_a_golden_set_of_other_weights_is_refused(golden: Golden) -> None:
-    with pytest.raises(WeightsError, match="golden set belongs to weights other"):
-        parity.measure(Altered("f32"), replace(golden, weights_sha256="other"))
+    with pytest.raises(WeightsError, match="weights_sha256 'other' and not 'abc'"):
+        parity.measure(Altered("f32"), replace(golden, spec=replace(SPEC, weights_sha256="other")))
 
 
 def test_float32_engines_agree_with_the_reference_closely(untrained: Path) -> None:

@@ -61,6 +61,13 @@ def test_weights_of_another_network_are_refused(path: Path) -> None:
         checkpoint.load(path)
 
 
+def test_a_backbone_that_nobody_knows_is_refused(path: Path) -> None:
+    spec = replace(checkpoint.read_spec(path), backbone="no_such_network")
+    save_file(load_file(path), path, {SPEC_KEY: spec.to_json()})
+    with pytest.raises(CheckpointError, match="does not fit an RcdNet on no_such_network"):
+        checkpoint.load(path)
+
+
 def test_the_hash_sees_names_shapes_and_types() -> None:
     zeros = torch.zeros(2, 3)
     variants = [{"a": zeros}, {"b": zeros}, {"a": zeros.T.contiguous()}, {"a": zeros.int()}, {"a": zeros + 1}]

@@ -1,12 +1,15 @@
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 import rcdnet.export
 from rcdnet import checkpoint, onnx_file
@@ -123,10 +126,49 @@ def test_a_broken_golden_set_is_refused_by_name(tmp_path: Path, content: bytes) 
         Golden.load(tmp_path / "golden.npz")
 
 
-def test_a_missing_checkpoint_is_one_line_and_exit_code_4(tmp_path: Path) -> None:
+@given(st.data())
+def test_a_golden_set_with_a_wrong_byte_is_refused_or_the_same(untrained: Path, data: st.DataObject) -> None:
+    whole = (untrained / "golden.npz").read_bytes()
+    broken = bytearray(whole)
+    broken[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "golden.npz"
+        path.write_bytes(broken)
+        try:
+            golden = Golden.load(path)
+        except GoldenError:
+            return
+    np.testing.assert_array_equal(golden.logits, Golden.load(untrained / "golden.npz").logits)
+
+
+def command(*arguments: object) -> Result:
     app = rcdnet.export.typer.Typer()
     app.command()(rcdnet.export.main)
-    result = CliRunner().invoke(app, [str(tmp_path / "absent.safetensors")])
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_a_checkpoint_of_any_name_becomes_a_folder_of_weights(untrained: Path, tmp_path: Path) -> None:
+    model = shutil.copy(untrained / "rcdnet.safetensors", tmp_path / "model.safetensors")
+    result = command(model, "--out", tmp_path / "mine")
+    assert result.exit_code == 0, result.output
+    assert [Path(line).name for line in result.stdout.splitlines()] == [
+        "rcdnet.safetensors",
+        "rcdnet.onnx",
+        "golden.npz",
+    ]
+    for name in ("rcdnet.safetensors", "rcdnet.onnx", "golden.npz"):
+        assert (tmp_path / "mine" / name).read_bytes() == (untrained / name).read_bytes()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line_and_exit_code_2(untrained: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    result = command(untrained / "rcdnet.safetensors", "--out", tmp_path / "file")
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_missing_checkpoint_is_one_line_and_exit_code_4(tmp_path: Path) -> None:
+    result = command(tmp_path / "absent.safetensors")
     assert result.exit_code == 4
     assert "absent.safetensors" in result.stderr
     assert result.stdout == ""

@@ -3,6 +3,7 @@ import pytest
 
 from rcdnet.spec import ModelSpec
 from train import ablation
+from train.datasets import DataError
 
 SPEC = ModelSpec(("normal", "benign", "malignant"), 64, 64, 0.485, 0.229, "none", second_look=1.3)
 
@@ -26,6 +27,11 @@ def test_what_ships_is_the_first_variant_and_lies_between_its_parts():
     parts = {name: np.full((1, 3), value, np.float32) for value, name in enumerate(("glance", "look 1.3"))}
     parts |= {"look 1.7": parts["glance"], "look 2.4": parts["glance"]}
     assert next(iter(ablation.variants(parts).values()))[0, 0] == pytest.approx(2 / 3)
+
+
+def test_a_folder_without_finished_folds_is_refused(tmp_path):
+    with pytest.raises(DataError, match="holds no finished fold"):
+        ablation.ablate(tmp_path, tmp_path)
 
 
 def test_a_difference_is_paired_picture_by_picture():

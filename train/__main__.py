@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from rcdnet.extras import install
+
 if find_spec("torch") is None:
-    sys.exit(
-        "error: training needs PyTorch, which the base install leaves out. Install it with: pip install -e '.[train]'"
-    )
+    sys.exit(f"error: training needs PyTorch, which the base install leaves out. Install it with: {install('train')}")
 
 from rcdnet import checkpoint
 from rcdnet.checkpoint import CheckpointError
@@ -47,7 +47,7 @@ FINDINGS = {
 }
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-out, err = Console(), Console(stderr=True)
+out, err = Console(markup=False), Console(stderr=True, markup=False)
 
 JsonFile = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Also write the numbers here.")]
 
@@ -199,6 +199,7 @@ def calibrate(
         model.spec = calibration.calibrated(model.spec, held_out.read(predictions))
         spec = checkpoint.save(model, weights)
         out.print_json(spec.to_json())
+        err.print(f"engines load it after: python -m rcdnet.export {weights} --out FOLDER")
 
 
 @app.command()
@@ -284,7 +285,7 @@ def print_table(table: Table) -> None:
     for column in table.columns:
         column.overflow = "fold"
     whole = Measurement.get(out, out.options.update_width(10_000), table).maximum
-    (out if out.is_terminal else Console(width=whole)).print(table)
+    (out if out.is_terminal else Console(width=whole, markup=False)).print(table)
 
 
 def print_result(result: dict[str, Any], task: str) -> None:

@@ -14,7 +14,7 @@ from rcdnet.glance import LOOK_WEIGHT, Run, locate, log_softmax
 from rcdnet.preprocess import prepare
 from rcdnet.spec import ModelSpec
 from train import datasets, loop, metrics, predictions
-from train.datasets import Sample
+from train.datasets import DataError, Sample
 from train.metrics import Interval
 from train.predict import runner
 
@@ -50,11 +50,15 @@ def variants(parts: dict[str, Floats]) -> dict[str, Floats]:
 def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
     """One row for each data set and variant, over the finished folds of one seed below a recipe's FOLDER.
 
-    AUC benign against malignant, and its paired difference to the first variant with a 95 % bootstrap interval.
+    AUC benign against malignant, and its paired difference to the first variant with a 95 % bootstrap interval. Raises
+    DataError if no fold is finished.
     """
     answers: dict[str, list[Floats]] = {}
     tested: list[Sample] = []
-    for file in sorted(folder.glob("seed0-fold*/predictions.csv")):
+    files = sorted(folder.glob("seed0-fold*/predictions.csv"))
+    if not files:
+        raise DataError(f"{folder} holds no finished fold: point at what `train fit joint --out` made")
+    for file in files:
         model = loop.trained(file.parent)
         found = predictions.read([file])
         held_out = set(zip(found.datasets.tolist(), found.names.tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from rcdnet.extras import install
 from stream.errors import UsageError
 from stream.sinks.base import Sink, refused
 from stream.sinks.journal import JournalSink
@@ -25,5 +26,5 @@ def sending(uri: str | None) -> tuple[Sink, ...]:
     try:
         from stream.sinks.igtlink import IgtlinkSink
     except ModuleNotFoundError as error:
-        raise UsageError(f"--send: needs {error.name}: pip install 'rcdnet-live[igtlink]'") from error
+        raise UsageError(f"--send: needs {error.name}: {install('igtlink')}") from error
     return (IgtlinkSink(uri),)

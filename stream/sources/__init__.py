@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol, cast
 
+from rcdnet.extras import install
 from stream.errors import UsageError
 from stream.sources.base import Source
 from stream.sources.uri import ADDRESSES, IMAGE_SUFFIXES, is_dicom, is_path, split
@@ -79,7 +80,7 @@ def open_here(uri: str, *, live: bool | None = None, loop: bool = False) -> Sour
         extra = EXTRAS.get(package)
         if extra is None:
             raise
-        raise UsageError(f"{kind(uri)}: needs {package}: pip install 'rcdnet-live[{extra}]'") from error
+        raise UsageError(f"{kind(uri)}: needs {package}: {install(extra)}") from error
     return opener.open(target, query, live, loop)
 
 

@@ -99,5 +99,9 @@ def load(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
     try:
         said, instead = tomllib.loads(path.read_text()), tomllib.loads("\n".join(changes))
         return Recipe.model_validate(said | instead)
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise RecipeError(f"{' with '.join([str(path), *changes])} does not hold: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{' with '.join([str(path), *changes])} is not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise RecipeError(f"{' with '.join([str(path), *changes])} does not hold: {key}: {first['msg']}") from error

@@ -1,0 +1,6 @@
+"""How is what the base install leaves out brought? From this checkout: the name is not on a package index."""
+
+
+def install(extra: str = "") -> str:
+    """The command for an extra of pyproject.toml, or for the base install. ``python -m``: a venv may hold no pip."""
+    return f"python -m pip install -e '.[{extra}]'" if extra else "python -m pip install -e ."
