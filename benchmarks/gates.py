@@ -17,10 +17,9 @@ import cv2
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks.report import machine, require_folder, write_json
+from benchmarks.report import console, machine, require_folder, write_json
 from stream.__main__ import exit_codes
 from stream.errors import UsageError
 from stream.signal import FREEZE_S, SignalGate
@@ -41,7 +40,7 @@ MADE = 200
 CALLS = 500
 """Of all gates together on one 1920x1080 picture, for the cost."""
 
-out = Console(markup=False)
+out = console()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 

@@ -22,7 +22,7 @@ from benchmarks import conditions
 from benchmarks.layers import Row, judging_over_engine
 from benchmarks.paint import NotPainted, measure_paint
 from benchmarks.ratios import Ratio, class_maps_cost, eager_gradcam_over_engine
-from benchmarks.report import Report, machine, require_folder, show, write_json
+from benchmarks.report import Report, console, machine, require_folder, show, write_json
 from benchmarks.workload import CLIP, EngineRuns, make_clip, measure_engine
 from engines.catalog import ENGINES, choices
 from engines.errors import EngineError, EngineUnavailable, UnknownEngine
@@ -35,7 +35,7 @@ T = TypeVar("T")
 CPU_ENGINES = ("openvino_cpu", "onnx_cpu", "torch_reference")
 """Engines that compute on the processor; the best of them is held against Grad-CAM there."""
 
-out, err = Console(markup=False), Console(stderr=True, soft_wrap=True, markup=False)
+out, err = console(), Console(stderr=True, soft_wrap=True, markup=False)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 

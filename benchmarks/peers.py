@@ -30,7 +30,7 @@ from benchmarks import conditions
 from benchmarks.latency import surroundings
 from benchmarks.peer_loops import SLOW_S
 from benchmarks.peer_meter import CAMERA_FPS, WARM_UP_S, Clip
-from benchmarks.report import machine, require_folder, write_json
+from benchmarks.report import console, machine, require_folder, write_json
 from benchmarks.workload import CLIP, make_clip
 from rcdnet.extras import install
 from stream.__main__ import exit_codes
@@ -71,7 +71,7 @@ ALONE = {"CUDA_VISIBLE_DEVICES": "", "OFFLINE_MODE": "True", "TELEMETRY_OPT_OUT"
 START_S = 300.0
 """For a contestant to import its packages and give its first picture; Roboflow's takes half a minute of two cores."""
 
-out, err = Console(markup=False), Console(stderr=True, soft_wrap=True, markup=False)
+out, err = console(), Console(stderr=True, soft_wrap=True, markup=False)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,10 @@ from stream.timing import Summary
 
 PACKAGES = ("rcdnet-live", "numpy", "opencv-python-headless", "av", "openvino", "onnx", "torch", "timm", "grad-cam")
 """Whose versions change the numbers."""
+
+
+WIDE = 120
+"""Columns in which every table is whole."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,11 @@ def write_json(path: Path, told: Mapping[str, Any]) -> None:
         path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--json {path}: {error.strerror}. Expected a file that can be written.") from error
+
+
+def console() -> Console:
+    """For tables on stdout: as wide as the terminal, and whole where there is none."""
+    return Console(markup=False, width=None if sys.stdout.isatty() else WIDE)
 
 
 def machine() -> dict[str, Any]:
