@@ -161,7 +161,7 @@ def test_a_replay_that_is_stopped_says_so(tmp_path: Path, number: signal.Signals
         os.kill(process.pid, number)
     assert process.returncode == 130
     assert "stopped before the end" in json.loads((tmp_path / "summary.json").read_text())["error"]
-    assert "The run broke off: stopped before the end" in (tmp_path / "report.html").read_text()
+    assert "This run is not whole: stopped before the end" in (tmp_path / "report.html").read_text()
 
 
 def test_a_scan_area_in_the_config_file_that_makes_no_sense_is_told_before_anything_opens(tmp_path: Path) -> None:

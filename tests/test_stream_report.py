@@ -8,7 +8,7 @@ import pytest
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.errors import UsageError
 from stream.sinks.base import Session
-from stream.sinks.report import MOST_POINTS, ReportSink, polylines, state_bands
+from stream.sinks.report import MOST_PICTURES, MOST_POINTS, ReportSink, polylines, state_bands
 from stream.status import Moment
 from stream.timing import Counts, Summary
 from stream.types import State
@@ -58,6 +58,29 @@ def test_the_report_shows_the_timeline_and_the_notice_and_needs_no_network(tmp_p
     ]  # fmt: skip
     assert RESEARCH_NOTICE in page
     assert "http" not in page
+
+
+def test_stills_have_a_table_and_no_timeline(tmp_path: Path) -> None:
+    _, page = written(tmp_path, replace(SESSION, still=True))
+    assert "<svg" not in page
+    start = page.index("<table>", page.index("<h2>Pictures</h2>"))
+    table = ElementTree.fromstring(page[start : page.index("</table>", start) + 8])
+    rows = [[" ".join(cell.itertext()).strip() for cell in row] for row in table]
+    assert rows[0] == ["picture", "called", "benign", "malignant", "no lesion"]
+    assert rows[11] == ["clip.mp4", "no lesion flagged", "20.0%", "70.0%", "10.0%"]
+    assert rows[21] == ["clip.mp4", "malignant", "20.0%", "70.0%", "10.0%"]
+    assert rows[31] == ["clip.mp4", "no picture"]
+
+
+def test_of_very_many_stills_the_first_are_in_the_table_and_it_says_so(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(replace(SESSION, still=True))
+    for index in range(MOST_PICTURES + 1):
+        sink.write(view(index, size_px=(2, 2)))
+    sink.close(ending())
+    page = (tmp_path / "report.html").read_text()
+    assert f"Pictures, the first {MOST_PICTURES}; all are in frames.jsonl" in page
+    assert page.count("<tr><td>clip.mp4</td>") == MOST_PICTURES
 
 
 def test_what_is_called_at_which_probability_is_what_was_applied(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,11 +17,13 @@ from stream.decision import Rule
 from stream.scan_area import told
 from stream.sinks.base import Session, refused
 from stream.status import Moment, Status
-from stream.types import ScanArea, State, View
+from stream.types import Assessment, ScanArea, State, View
 
 MOST_POINTS = 2000
 """Of the timeline plot; beyond it every second point is let go, so that a long run needs no more memory."""
 
+MOST_PICTURES = 1000
+"""Of stills, in the report's table; the journal has all."""
 
 MOST_AREAS = 20
 """Of the scan areas, those of the most frames: a scan that is found anew may have many."""
@@ -41,6 +44,7 @@ class ReportSink:
         self._areas: Counter[ScanArea] = Counter()
         self._peaks: dict[str, dict[str, Any]] = {}
         self._first_pts_s = self._last_pts_s = 0.0
+        self._pictures: list[tuple[str, Assessment]] = []
         self._points: list[Moment] = []
         self._stride = 1
 
@@ -70,6 +74,8 @@ class ReportSink:
                     "frame": view.frame.index,
                     "pts_s": round(pts_s, 6),
                 }
+        if self._session.still and len(self._pictures) < MOST_PICTURES:
+            self._pictures.append((view.frame.source, replace(assessment, attention=None)))
         if self._frames % self._stride == 0:
             smoothed = tuple(float(value) for value in assessment.smoothed)
             self._points.append(Moment(pts_s - self._first_pts_s, smoothed, assessment.state))
@@ -84,7 +90,7 @@ class ReportSink:
             return
         summary = self._summary(session, status)
         write_whole(self._folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-        write_whole(self._folder / "report.html", render(summary, self._points, session.spec.class_names))
+        write_whole(self._folder / "report.html", render(summary, self._points, self._pictures))
 
     def _summary(self, session: Session, status: Status) -> dict[str, Any]:
         spec, config, counts = session.spec, session.config, status.counts
@@ -145,17 +151,22 @@ def write_whole(path: Path, text: str) -> None:
         raise refused(path, error) from error
 
 
-def render(summary: dict[str, Any], points: list[Moment], class_names: tuple[str, ...]) -> str:
-    """The page: one file that needs nothing else, no network, no script."""
+def render(summary: dict[str, Any], points: list[Moment], pictures: list[tuple[str, Assessment]]) -> str:
+    """The page: one file that needs nothing else, no network, no script. A table of ``pictures`` stands in place of the
+    timeline, if there are any: they have no time.
+    """
     environment = Environment(
         loader=PackageLoader("stream", "sinks"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     return environment.get_template("report.html.j2").render(
-        summary=summary, lines=polylines(points, class_names), bands=state_bands(points)
+        summary=summary,
+        lines=polylines(points, summary["model"]["class_names"]),
+        bands=state_bands(points),
+        pictures=pictures,
     )
 
 
-def polylines(points: list[Moment], class_names: tuple[str, ...]) -> dict[str, list[str]]:
+def polylines(points: list[Moment], class_names: Sequence[str]) -> dict[str, list[str]]:
     """Per class, SVG ``points`` over 0..1000 x 0..200 (probability 1 on top); a new line after each gap."""
     span_s = max((point.t_s for point in points), default=0) or 1
     lines: dict[str, list[str]] = {}
