@@ -5,8 +5,8 @@
 Twice the same clip, over and over: as fast as it goes, every frame; then from a camera that gives 30 frames a second
 whatever becomes of them, to somebody who takes SLOW_S over each picture. Every contestant gives for each frame a label,
 a heat map and an annotated picture of the same size. With LOOKS of 2 all of them judge as the weights say, by a glance
-and a second look; with 1 all of them, ours too, only glance. The others write one label; ours also blanks, steadies the
-answer and draws the panel.
+and a second look, and show where both looked; with 1 all of them, ours too, only glance. The others write one label;
+ours also blanks, steadies the answer and draws the panel.
 """
 
 import json
@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peer_meter import CAMERA_FPS, Clip, Meter, Picture, camera, pictures
-from benchmarks.peer_models import NETWORKS, Glance, Network
-from rcdnet.glance import Floats, judge
-from rcdnet.preprocess import Box, to_pixels
+from benchmarks.peer_models import NETWORKS, Look, Network
+from rcdnet.glance import LOOK_WEIGHT, Floats, judge
+from rcdnet.preprocess import Box, place, to_pixels
 from rcdnet.spec import ModelSpec
 
 SLOW_S = 0.05
@@ -49,20 +49,24 @@ class Annotator:
     clip: Clip
 
     def judge(self, bgr: Picture) -> Finding:
-        """What the network says of a picture."""
+        """What the network says of a picture, and the heat of its looks, weighted as the answer weighs them."""
         grey = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
-        glances: list[Glance] = []
+        looks: list[Look] = []
 
         def run(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-            if glances:
-                return self.network.look(images), glances[0].class_maps
-            glances.append(self.network.glance(images))
-            return glances[0].logits, glances[0].class_maps
+            looks.append(self.network.look(images))
+            return looks[-1].logits, looks[-1].class_maps
 
         judgement = judge(grey, self.spec, run, Box(*self.clip.scan_px))
         top = int(judgement.probabilities.argmax())
         label = f"{self.spec.class_names[top]} {judgement.probabilities[top]:.0%}"
-        return Finding(label, to_pixels(glances[0].heat, judgement.placement))
+        heat = to_pixels(looks[0].heat, judgement.placement)
+        if judgement.look is not None:
+            heat *= 1 - LOOK_WEIGHT
+            x, y = judgement.look.x_px - self.clip.scan_px[0], judgement.look.y_px - self.clip.scan_px[1]
+            crop = heat[y : y + judgement.look.height_px, x : x + judgement.look.width_px]
+            crop += LOOK_WEIGHT * to_pixels(looks[1].heat, place(judgement.look, self.spec))
+        return Finding(label, heat)
 
     def draw(self, bgr: Picture, finding: Finding) -> Picture:
         """The picture with its heat map, and a margin on the right for the words."""

@@ -22,7 +22,7 @@ Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Glance:
+class Look:
     """``logits`` [1, K], ``class_maps`` [1, K, h, w], and the heat map of the likeliest class as this runtime gives it,
     float32 [h, w] of any size, 0..1."""
 
@@ -33,11 +33,10 @@ class Glance:
 
 @dataclass(frozen=True)
 class Network:
-    """``look`` gives the logits [1, K] alone, for a second look needs no heat map."""
+    """``look`` is called for the whole scan, and again for the crop where the weights ask for a second look."""
 
     spec: ModelSpec
-    glance: Callable[[Images], Glance]
-    look: Callable[[Images], Floats]
+    look: Callable[[Images], Look]
 
 
 def onnxruntime(best: bool) -> Network:
@@ -54,15 +53,11 @@ def onnxruntime(best: bool) -> Network:
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
     session = ort.InferenceSession(ONNX, options, providers=["CPUExecutionProvider"])
 
-    def at_first(images: Images) -> Glance:
+    def look(images: Images) -> Look:
         logits, class_maps = session.run(["logits", "class_maps"], {"image": images})
-        return Glance(logits, class_maps, glance.attention(class_maps[0, int(logits[0].argmax())]))
+        return Look(logits, class_maps, glance.attention(class_maps[0, int(logits[0].argmax())]))
 
-    def again(images: Images) -> Floats:
-        return np.asarray(session.run(["logits"], {"image": images})[0], np.float32)
-
-    spec = ModelSpec.from_json(session.get_modelmeta().custom_metadata_map[SPEC_KEY])
-    return Network(spec, at_first, again)
+    return Network(ModelSpec.from_json(session.get_modelmeta().custom_metadata_map[SPEC_KEY]), look)
 
 
 def timm_gradcam(best: bool) -> Network:
@@ -78,11 +73,11 @@ def timm_gradcam(best: bool) -> Network:
         eager.model.requires_grad_(False)
         eager.model.attention.requires_grad_(True)
 
-    def at_first(images: Images) -> Glance:
+    def look(images: Images) -> Look:
         heat = eager(images)[0]
-        return Glance(eager.logits, eager.class_maps, heat)
+        return Look(eager.logits, eager.class_maps, heat)
 
-    return Network(eager.model.spec, at_first, forward(eager.model))
+    return Network(eager.model.spec, look)
 
 
 def timm_torchcam(best: bool) -> Network:
@@ -101,24 +96,13 @@ def timm_torchcam(best: bool) -> Network:
         tuned(model)
     extractor: Any = CAM(model, "attention", "classifier") if best else GradCAM(model, "attention")
 
-    def at_first(images: Images) -> Glance:
+    def look(images: Images) -> Look:
         with torch.inference_mode(best):
             scores, class_maps = model(torch.from_numpy(images))
             heat = extractor(int(scores.argmax()), None if best else scores)[0]
-        return Glance(scores.detach().numpy(), class_maps.detach().numpy(), heat[0].numpy())
+        return Look(scores.detach().numpy(), class_maps.detach().numpy(), heat[0].numpy())
 
-    return Network(model.spec, at_first, forward(model))
-
-
-def forward(model: Any) -> Callable[[Images], Floats]:
-    """PyTorch without gradients, nor anything kept for them."""
-    import torch
-
-    def look(images: Images) -> Floats:
-        with torch.inference_mode():
-            return np.asarray(model(torch.from_numpy(images))[0], np.float32)
-
-    return look
+    return Network(model.spec, look)
 
 
 def tuned(model: Any) -> None:

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from benchmarks import peers
 from benchmarks.peer_loops import Annotator, looking, our_pipeline, plain_loop, queued
 from benchmarks.peer_meter import WARM_UP_S, Meter
-from benchmarks.peer_models import NETWORKS, Glance, Network
+from benchmarks.peer_models import NETWORKS, Look, Network
 from engines.catalog import open_engine
-from rcdnet.glance import Floats, judge
+from rcdnet.glance import LOOK_WEIGHT, Floats, judge
 from rcdnet.golden import Golden
 from rcdnet.onnx_file import read
 from rcdnet.preprocess import to_grey
@@ -42,8 +42,7 @@ class Keeping(Meter):
 FLAT = np.zeros((1, 3), np.float32)
 INDIFFERENT = Network(
     read(ONNX)[1],
-    lambda _: Glance(FLAT, np.zeros((1, 3, 14, 14), np.float32), np.ones((14, 14), np.float32)),
-    lambda _: FLAT,
+    lambda _: Look(FLAT, np.zeros((1, 3, 14, 14), np.float32), np.ones((14, 14), np.float32)),
 )
 """Knows nothing, and is quick about it."""
 
@@ -73,10 +72,20 @@ def test_the_usual_drawing_leaves_what_is_not_scan_alone(clip: peers.Clip) -> No
     assert not changed.any()
 
 
+def test_the_heat_of_two_looks_is_hottest_where_both_looked(clip: peers.Clip) -> None:
+    shown = picture(1, 240, 320)
+    peaked = np.zeros((1, 3, 14, 14), np.float32)
+    peaked[:, :, 7, 7] = 1
+    network = Network(INDIFFERENT.spec, lambda _: Look(FLAT, peaked, np.ones((14, 14), np.float32)))
+    heats = [Annotator(network, looking(network.spec, n), clip).judge(shown).heat for n in (1, 2)]
+    assert heats[0].min() == pytest.approx(1)
+    assert (heats[1].min(), heats[1].max()) == (pytest.approx(1 - LOOK_WEIGHT), pytest.approx(1))
+
+
 def test_the_best_setting_of_grad_cam_gives_what_its_default_gives() -> None:
     default, best = (NETWORKS["opencv_timm_gradcam"](chosen) for chosen in (False, True))
     for image in Golden.load(GOLDEN).images[:2]:
-        theirs, expected = best.glance(image[None]), default.glance(image[None])
+        theirs, expected = best.look(image[None]), default.look(image[None])
         np.testing.assert_allclose(theirs.logits, expected.logits, atol=2e-3)
         np.testing.assert_allclose(theirs.heat, expected.heat, atol=2e-3)
 
