@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -28,16 +30,38 @@ def test_no_augmentation_is_what_the_live_path_sees():
 
 def test_lesion_free_crop_is_normal_and_shows_no_lesion():
     grey, lesion = picture()
-    how = Augmentation(0, 0, 1, 0, 1, 0, 0, 0)
+    how = replace(NONE, lesion_free=1)
     for seed in range(20):
         _, share, label = training_view(grey, lesion, "malignant", SPEC, how, np.random.default_rng(seed))
         assert (label == "normal") == (share.sum() == 0)
 
 
+def test_covered_lesion_is_normal_and_the_whole_picture_is_shown():
+    grey, lesion = picture()
+    image, share, label = training_view(
+        grey, lesion, "malignant", SPEC, replace(NONE, covered=1), np.random.default_rng(0)
+    )
+    plain = prepare(grey, SPEC)[0]
+    assert label == "normal"
+    assert not share.any()
+    assert 0.3 < (image == plain).mean() < 0.9
+
+
+def test_patched_tissue_leaves_label_and_lesion():
+    grey, lesion = picture()
+    image, share, label = training_view(
+        grey, lesion, "malignant", SPEC, replace(NONE, patched=1), np.random.default_rng(0)
+    )
+    plain = prepare(grey, SPEC)[0]
+    assert label == "malignant"
+    np.testing.assert_array_equal(image[share == 1], plain[share == 1])
+    assert (image != plain).any()
+
+
 def test_two_class_model_gets_no_normal_views():
     spec = ModelSpec(("benign", "malignant"), 64, 64, 0.485, 0.229, "tf_efficientnet_lite0")
     grey, lesion = picture()
-    how = Augmentation(0, 0, 1, 0, 1, 0, 0, 0)
+    how = replace(NONE, lesion_free=1, covered=1)
     labels = {training_view(grey, lesion, "benign", spec, how, np.random.default_rng(s))[2] for s in range(10)}
     assert labels == {"benign"}
 
@@ -46,7 +70,7 @@ def test_look_fills_more_of_the_input_with_the_lesion():
     grey, lesion = picture()
     rng = np.random.default_rng(1)
     _, glance, _ = training_view(grey, lesion, "benign", SPEC, NONE, rng)
-    _, look, _ = training_view(grey, lesion, "benign", SPEC, Augmentation(0, 0, 1, 1, 0, 0, 0, 0), rng)
+    _, look, _ = training_view(grey, lesion, "benign", SPEC, replace(NONE, look=1), rng)
     assert look.mean() > 2 * glance.mean()
 
 

@@ -11,6 +11,7 @@ from rcdnet.glance import square_around
 from rcdnet.preprocess import Box, prepare
 from rcdnet.spec import ModelSpec
 from train.markers import painted_away
+from train.transplant import patched, without_lesion
 
 Grey = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -34,9 +35,13 @@ class Augmentation:
     """Callipers, dotted lines and text painted in, so that they mean nothing."""
     cleaned: float = 0.3
     """How often the burnt-in markers are painted away, so that their absence means nothing either."""
+    covered: float = 0.15
+    """How often a lesion picture has its lesion covered by the tissue beside it, and is labelled normal."""
+    patched: float = 0.3
+    """How often tissue is covered so in any other picture, so that the traces of it mean nothing."""
 
 
-NONE = Augmentation(0, 0, 1, 0, 0, 0, 0, 0)
+NONE = Augmentation(0, 0, 1, 0, 0, 0, 0, 0, 0, 0)
 """The picture as it is."""
 
 
@@ -51,6 +56,7 @@ def training_view(
     grey = np.ascontiguousarray(grey)
     if rng.random() < how.cleaned:
         grey = painted_away(grey)
+    grey, lesion, label = _without_or_beside(grey, lesion, label, spec, how, rng)
     if rng.random() < how.machine:
         grey = other_machine(grey, rng)
     if rng.random() < how.markers:
@@ -71,6 +77,19 @@ def bounding_box(lesion: Mask) -> Box | None:
     if not rows.size:
         return None
     return Box(int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
+
+
+def _without_or_beside(
+    grey: Grey, lesion: Mask, label: str, spec: ModelSpec, how: Augmentation, rng: np.random.Generator
+) -> tuple[Grey, Mask, str]:
+    around = bounding_box(lesion)
+    if around is not None and "normal" in spec.class_names and rng.random() < how.covered:
+        tissue = without_lesion(grey, around, rng)
+        if tissue is not None:
+            return tissue, np.zeros_like(lesion), "normal"
+    if rng.random() < how.patched:
+        grey = patched(grey, around, rng)
+    return grey, lesion, label
 
 
 def _choose_view(
