@@ -2,6 +2,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from rcdnet.checkpoint import CheckpointError
 from rcdnet.model import RcdNet
 from rcdnet.spec import ModelSpec
 from train.backbone import load_folded
@@ -34,5 +35,11 @@ def test_a_file_of_another_network_is_refused(tmp_path):
     save_file(
         {"conv_stem.weight": torch.zeros(8, 3, 3, 3), "conv_stem.bias": torch.zeros(8)}, tmp_path / "x.safetensors"
     )
-    with pytest.raises(ValueError, match=r"conv_stem.weight of shape \[32, 1, 3, 3\]"):
+    with pytest.raises(CheckpointError, match=r"conv_stem.weight of shape \[32, 3, 3, 3\]"):
+        load_folded(RcdNet(SPEC), tmp_path / "x.safetensors")
+
+
+def test_a_file_that_is_no_safetensors_is_refused(tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
         load_folded(RcdNet(SPEC), tmp_path / "x.safetensors")

@@ -11,7 +11,7 @@ from rcdnet import checkpoint
 from rcdnet.model import RcdNet
 from train import loop, splits
 from train.datasets import load
-from train.recipes import Recipe
+from train.recipes import Recipe, RecipeError
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +119,18 @@ def test_a_start_that_held_out_the_same_pictures_is_taken_on(data, start, tmp_pa
     (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only="random")
     (second,) = loop.fit(recipe(), data, tmp_path / "second", start=first / "model.safetensors", only="random")
     assert json.loads((second / "config.json").read_text())["start"] == "trained on tiny"
+
+
+def test_a_network_remembers_what_its_start_has_seen(data, start, tmp_path):
+    (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only="random")
+    (data / "other").symlink_to(data / "tiny")
+    other = recipe().model_copy(update={"data": ("other",)})
+    (second,) = loop.fit(other, data, tmp_path / "second", start=first / "model.safetensors", only="random")
+    assert checkpoint.read_spec(second / "model.safetensors").trained_on == "tiny + other"
+
+
+@pytest.mark.parametrize(("changes", "what"), [({"label_smoothing": 0.0}, "label_smoothing"), ({}, "start")])
+def test_a_folder_of_another_recipe_or_start_is_left_alone(data, start, tmp_path, changes, what):
+    loop.fit(recipe(), data, tmp_path, start=start, only="random")
+    with pytest.raises(RecipeError, match=f"another {what}"):
+        loop.fit(recipe(**changes), data, tmp_path, start=start if changes else "scratch", only="random")

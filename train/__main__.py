@@ -35,7 +35,7 @@ from train.recipes import RecipeError
 from train.splits import LeakError
 
 if TYPE_CHECKING:
-    from train.loop import Start
+    from train.start import Start
 
 FINDINGS = {
     "groups": "groups of near copies",

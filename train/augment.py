@@ -35,8 +35,8 @@ class Augmentation:
     """Callipers, dotted lines and text painted in, so that they mean nothing."""
     cleaned: float = 0.3
     """How often the burnt-in markers are painted away, so that their absence means nothing either."""
-    covered: float = 0.15
-    """How often a lesion picture has its lesion covered by the tissue beside it, and is labelled normal."""
+    covered: float = 0.35
+    """How often a lesion is covered by the tissue beside it, if there is enough, and the picture labelled normal."""
     patched: float = 0.3
     """How often tissue is covered so in any other picture, so that the traces of it mean nothing."""
 

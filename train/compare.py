@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from train import loop, results
-from train.loop import Start
 from train.peers import PEERS, macs
 from train.recipes import Precision, Recipe
+from train.start import Start
 
 NETWORKS = ("RcdNet", *PEERS)
 EXTERNAL = "udiat"

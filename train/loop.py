@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -33,7 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from rcdnet import checkpoint
 from rcdnet.model import Network, RcdNet, fold_batch_norm
-from train import backbone, datasets, predictions, splits
+from train import datasets, predictions, splits
 from train.augment import training_view
 from train.datasets import Sample
 from train.duplicates import groups_of
@@ -41,7 +40,8 @@ from train.evaluate import heat_map_quality, select
 from train.losses import pointing_loss, soft_cross_entropy
 from train.peers import Peer
 from train.predict import predict
-from train.recipes import Precision, Recipe
+from train.recipes import Precision, Recipe, RecipeError
+from train.start import Start, check, network, told
 
 mpl.use("Agg")
 
@@ -114,10 +114,6 @@ class _Views(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32], int]]):
         return image, share, self.spec.index(label)
 
 
-Start = Path | Literal["hub", "scratch"]
-"""Where the weights begin: a checkpoint of ours or a file for ``backbone.load_folded``, timm's hub, or at random."""
-
-
 def fit(
     recipe: Recipe,
     data_root: Path,
@@ -129,7 +125,8 @@ def fit(
 ) -> list[Path]:
     """Train every run of ``recipe`` whose name contains ``only``; finished runs are kept, broken ones resumed.
 
-    Returns the folders of these runs.
+    Returns the folders of these runs. Raises RecipeError if one of them was begun by another recipe or start, LeakError
+    if ``start`` has seen what a run tests on.
     """
     folders = []
     for run in plan(recipe, data_root):
@@ -137,6 +134,8 @@ def fit(
             continue
         folder = out / run.name
         folders.append(folder)
+        if (folder / "config.json").exists():
+            _check_same(folder, recipe, start)
         if not (folder / "predictions.csv").exists():
             folder.mkdir(parents=True, exist_ok=True)
             _fit_run(recipe, run, folder, start, precision)
@@ -151,6 +150,16 @@ def recipe_of(folder: Path) -> Recipe:
     return Recipe.model_validate(json.loads((folder / "config.json").read_text())["recipe"])
 
 
+def _check_same(folder: Path, recipe: Recipe, start: Start) -> None:
+    """Raises RecipeError if the folder holds a run of another recipe or from another start."""
+    before, began = recipe_of(folder), json.loads((folder / "config.json").read_text())["start"]
+    differ = [key for key, value in recipe if key != "about" and value != getattr(before, key)]
+    if told(start) != began:
+        differ.append("start")
+    if differ:
+        raise RecipeError(f"{folder} holds a run with another {', '.join(differ)}. Choose another --out, or delete it.")
+
+
 def trained(folder: Path) -> Network:
     """The network of a finished run folder."""
     if recipe_of(folder).architecture == "rcdnet":
@@ -161,14 +170,13 @@ def trained(folder: Path) -> Network:
 
 
 def _fit_run(recipe: Recipe, run: Run, folder: Path, start: Start, precision: Precision) -> None:
+    check(start, run.test, run.name)
     fabric = Fabric(accelerator="auto", devices=1, precision=precision)
     fabric.seed_everything(run.seed, verbose=False)
     (folder / "config.json").write_text(
         json.dumps(_provenance(recipe, run, fabric, start) | {"precision": precision}, indent=1)
     )
-    if isinstance(start, Path) and checkpoint.is_checkpoint(start):
-        _check_start(start, run)
-    model = network(recipe, start)
+    model = network(recipe, start).to(fabric.device)
     body = _trainable_body(model, recipe)
     views = _Views(run.train, recipe, run.seed)
     steps = math.ceil(len(views) / recipe.batch)
@@ -224,21 +232,6 @@ def _test(model: Network, samples: list[Sample], folder: Path, name: str) -> Non
     quality = heat_map_quality(samples, judgements, model.spec)
     (folder / f"{name}_heat_maps.json").write_text(json.dumps(quality, indent=1) + "\n")
     predictions.write(folder / f"{name}.csv", model.spec.class_names, samples, judgements)
-
-
-def network(recipe: Recipe, start: Start = "scratch") -> Network:
-    """The untrained network of a recipe."""
-    if recipe.architecture == "peer":
-        return Peer(recipe.spec(), pretrained=start == "hub")
-    model = RcdNet(recipe.spec(), pretrained=start == "hub", fold=start != "scratch")
-    if isinstance(start, Path) and checkpoint.is_checkpoint(start):
-        before = checkpoint.load(start)
-        fits = before.spec.class_names == recipe.class_names
-        layers = {name: x for name, x in before.state_dict().items() if fits or not name.startswith("classifier.")}
-        model.load_state_dict(layers, strict=fits)
-    elif isinstance(start, Path):
-        backbone.load_folded(model, start)
-    return model
 
 
 def _loss(
@@ -344,35 +337,11 @@ def _provenance(recipe: Recipe, run: Run, fabric: Fabric, start: Start) -> dict[
         "n_train": len(run.train),
         "n_test": len(run.test),
         "n_test_leaked": run.leaked,
-        "start": _told(start),
+        "start": told(start),
         "device": str(fabric.device),
         "processor": platform.processor() or platform.machine(),
         "versions": {"torch": torch.__version__, "timm": timm.__version__, "python": platform.python_version()},
     }
-
-
-def _check_start(start: Path, run: Run) -> None:
-    """Raises LeakError if ``start`` was trained on pictures that ``run`` tests on.
-
-    It was on all of its data sets but what its run folder says was held out.
-    """
-    seen = set(checkpoint.read_spec(start).trained_on.split(" + "))
-    held_out: set[tuple[str, str]] = set()
-    if (answers := start.parent / "predictions.csv").exists():
-        found = predictions.read([answers])
-        held_out = set(zip(found.datasets.tolist(), found.names.tolist(), strict=True))
-    tested = [s for s in run.test if s.dataset in seen and (s.dataset, s.name) not in held_out]
-    if tested:
-        raise splits.LeakError(
-            f"{start} was trained on {len(tested)} pictures that {run.name} tests on, such as "
-            f"{tested[0].dataset}/{tested[0].name}"
-        )
-
-
-def _told(start: Start) -> str:
-    if not isinstance(start, Path):
-        return start
-    return f"trained on {checkpoint.read_spec(start).trained_on}" if checkpoint.is_checkpoint(start) else start.stem
 
 
 def _write_rows(path: Path, rows: list[dict[str, float]]) -> None:
