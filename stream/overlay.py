@@ -145,8 +145,9 @@ def _blend_heat(picture: Picture, assessment: Assessment, opacity: float) -> Non
         return
     part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     y, x = np.linspace(0, area.height_px, attention.shape[0] + 1), np.linspace(0, area.width_px, attention.shape[1] + 1)
-    top, bottom = area.y_px + round(y[rows[0]]), area.y_px + round(y[rows[-1] + 1])
-    left, right = area.x_px + round(x[columns[0]]), area.x_px + round(x[columns[-1] + 1])
+    # of a small area a cell may be less than a pixel: one is coloured
+    top, left = min(round(y[rows[0]]), area.height_px - 1), min(round(x[columns[0]]), area.width_px - 1)
+    bottom, right = max(round(y[rows[-1] + 1]), top + 1), max(round(x[columns[-1] + 1]), left + 1)
     strength = opacity * np.clip((attention[part] - 0.05) / 0.45, 0, 1)[..., None]
     tints = strength * _heat_tints()[np.rint(255 * attention[part]).astype(np.uint8)]
     size = (right - left, bottom - top)
@@ -154,7 +155,7 @@ def _blend_heat(picture: Picture, assessment: Assessment, opacity: float) -> Non
         cv2.resize(np.maximum(shift, 0).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
         for shift in (tints, -tints)
     )
-    under = picture[top:bottom, left:right]
+    under = picture[area.pixels][top:bottom, left:right]
     cv2.add(under, added, dst=under)
     cv2.subtract(under, taken, dst=under)
 

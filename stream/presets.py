@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -38,5 +39,8 @@ class Presets:
 
 
 def _key(uri: str) -> str:
-    """A source's address may hold a password, and a path a name."""
+    """A source's address may hold a password, and a path a name. A path is told whole: many a folder has a clip.mp4."""
+    with suppress(OSError, ValueError):  # too long for a name, or no text
+        if Path(uri).exists():
+            uri = str(Path(uri).resolve())
     return sha256(uri.encode("utf-8", "surrogatepass")).hexdigest()

@@ -94,7 +94,7 @@ class _Detected:
             return header
         if frame.rgb.shape != self._size or self._place.left:
             self._size, self._place = frame.rgb.shape, _Place()
-        if self._place.is_due(frame):
+        if self._place.is_due(frame):  # at full size: of a sector in its old box a glimpse misses flanks that light up
             self._place.look(propose(frame.rgb))
         return NOTHING_FOUND if self._place.known is None else self._place.known
 

@@ -26,9 +26,6 @@ LETTER_SHARE = 0.01
 PART_SHARE = 0.02
 """Of the largest part's area: what lies above or below it and is larger belongs to it, beyond a part without echoes."""
 
-WHOLE_SHARE = 0.8
-"""Of the frame: a larger area is a clip that is already cut, and its dark margins are tissue."""
-
 LARGEST_PX = 1280
 """Longer side of the picture in which a scan is looked for: a larger screen takes longer, and enlarged its scan has no
 texture from one pixel to the next."""
@@ -48,7 +45,8 @@ STRAIGHT_PX = 1.0
 def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     """Where the scan lies in a screen uint8 [H, W, 3]: the box around what is large, textured and no background.
 
-    None if nothing is; all of the frame if it is nearly that. A sector comes with its corners.
+    None if nothing is. A sector comes with its corners. Beside a scan that is nearly all of the frame may stand a name:
+    "full" is only what leaves no room for one.
     """
     height, width = rgb.shape[:2]
     small = shrunk(rgb, LARGEST_PX)
@@ -86,13 +84,12 @@ def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
         if area >= PART_SHARE * largest and beside <= 0.2 * across:
             x, y, right, bottom = min(x, left), min(y, top), max(right, left + across), max(bottom, top + down)
             own[part] = 1
-    if (right - x) * (bottom - y) >= WHOLE_SHARE * width * height:
-        return ScanArea(0, 0, width, height, "full")
     edge = min(BLUR_PX, right - x - 1, bottom - y - 1) // 2  # by which the blur let the scan spill into the background
     x, y = x + edge * (x > 0), y + edge * (y > 0)
     right, bottom = right - edge * (right < width), bottom - edge * (bottom < height)
-    corners = outline(own[labels[y:bottom, x:right]])
-    return ScanArea(x, y, right - x, bottom - y, "detected", tuple((x + across, y + down) for across, down in corners))
+    corners = tuple((x + across, y + down) for across, down in outline(own[labels[y:bottom, x:right]]))
+    whole = (x, y, right, bottom) == (0, 0, width, height) and not corners
+    return ScanArea(x, y, right - x, bottom - y, "full" if whole else "detected", corners)
 
 
 def shrunk(rgb: NDArray[np.uint8], longest_px: int) -> NDArray[np.uint8]:

@@ -22,6 +22,7 @@ def view(
     finding: str | None = "malignant",
     size_px: tuple[int, int] = (48, 64),
     times: dict[str, int] | None = None,
+    captured_ns: int = 1000,
 ) -> View:
     """One view; its picture is of one grey that rises with ``index``."""
     analysed = state not in (State.NOT_ANALYSED, State.NO_SIGNAL, State.FROZEN)
@@ -41,7 +42,7 @@ def view(
         age_ms=12.5,
     )
     picture = np.full((*size_px, 3), min(255, 10 + 4 * index), np.uint8)
-    frame = Frame(index, 1000, index / 25 if pts_s is None else pts_s, picture.copy(), "clip.mp4")
+    frame = Frame(index, captured_ns, index / 25 if pts_s is None else pts_s, picture.copy(), "clip.mp4")
     return View(frame, assessment, picture, times or {"analysis": 9_000_000})
 
 

@@ -59,6 +59,22 @@ def test_the_heat_map_stays_inside_the_scan_area(height: int, width: int) -> Non
     np.testing.assert_array_equal(changed, inside)
 
 
+@pytest.mark.parametrize("cell", [0, 1, 111, 222, 223])
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (199, 150), (1, 1), (223, 40)])
+def test_a_cell_smaller_than_a_pixel_colours_one_in_the_scan_area(height: int, width: int, cell: int) -> None:
+    source = Frame(3, 0, 0.0, np.full((256, 256, 3), 128, np.uint8), "test")
+    attention = np.zeros((224, 224), np.float32)
+    attention[cell, cell] = 1
+    area = ScanArea(256 - width, 256 - height, width, height, "user")
+    picture = draw(source, assessment(source, scan_area=area, attention=attention), OverlayStyle(), LABELS)
+    rows, columns = np.nonzero((picture[:256, :256] != source.rgb).any(axis=2))
+    assert rows.size == 1
+    assert abs(rows[0] - area.y_px - cell * height / 224) <= 1
+    assert abs(columns[0] - area.x_px - cell * width / 224) <= 1
+    assert rows[0] >= area.y_px
+    assert columns[0] >= area.x_px
+
+
 def test_the_heat_map_lies_where_the_attention_is() -> None:
     source = frame(640, 640)
     changed = draw(source, assessment(source), OverlayStyle(), LABELS)[:640, :640] != source.rgb

@@ -32,6 +32,18 @@ def test_neither_password_nor_path_is_written(tmp_path: Path) -> None:
     assert not [word for word in ("secret", "Jane", "host", "user") if word in path.read_text()]
 
 
+def test_clips_of_one_name_in_two_folders_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    presets = Presets()
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "clip.mp4").touch()
+    monkeypatch.chdir(tmp_path / "one")
+    presets.keep("clip.mp4", AREA)
+    monkeypatch.chdir(tmp_path / "two")
+    assert presets.get("clip.mp4") is None
+    assert presets.get("../one/clip.mp4") == presets.get(str(tmp_path / "one" / "clip.mp4")) == AREA
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", "7"])
 def test_a_broken_file_is_said_to_be_and_used_as_an_empty_one(
     text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -329,6 +329,61 @@ def test_what_was_once_scan_of_a_sector_stays_so(breast: Picture) -> None:
     assert np.array_equal(areas[1], areas[2])
 
 
+def test_flanks_of_a_sector_that_light_up_later_are_scan(breast: Picture) -> None:
+    bright, _ = sector(breast, **SECTORS[0])
+    dark = bright.copy()
+    dark[:400, :500] = dark[:400, -500:] = 0  # the probe's ends have no contact
+    find = finder(None)
+    early, late = (find(Frame(s, 0, 2.0 * s, rgb, "x"), None) for s, rgb in enumerate((dark, bright)))
+    assert isinstance(early, ScanArea)
+    assert isinstance(late, ScanArea)
+    assert early.sides == late.sides
+    lit_up = (bright > dark).any(axis=2)
+    assert within(early)[lit_up].mean() < 0.85
+    assert within(late)[lit_up].mean() > 0.95
+
+
+NAME_PX = 70
+"""Of a bar with a name, above a scan that is all else of the screen."""
+
+
+@pytest.fixture
+def named(breast: Picture) -> Picture:
+    """A screen whose scan is as wide, and nearly as high, as itself."""
+    rgb = np.zeros((768, 1024, 3), np.uint8)
+    rgb[NAME_PX:] = cv2.resize(breast, (1024, 768 - NAME_PX), interpolation=cv2.INTER_CUBIC)
+    cv2.putText(rgb, "DOE, JANE", (200, 44), cv2.FONT_HERSHEY_SIMPLEX, 1, (230, 230, 230), 2)
+    return rgb
+
+
+def test_a_name_above_a_scan_that_fills_the_rest_is_blanked(named: Picture) -> None:
+    found = propose(named)
+    assert overlap(found, (0, NAME_PX, 1024, 768 - NAME_PX)) > 0.99
+    assert blank_outside(Frame(0, 0, 0.0, named, "x"), found).rgb[: NAME_PX - RINGING_PX].max() == 0
+
+
+def test_a_scan_that_grows_to_nearly_all_of_the_picture_still_blanks_the_name(named: Picture) -> None:
+    shallow = named.copy()
+    shallow[620:] = 0
+    find = finder(None)
+    early, late = (find(Frame(s, 0, 2.0 * s, rgb, "x"), None) for s, rgb in enumerate((shallow, named)))
+    assert isinstance(early, ScanArea)
+    assert isinstance(late, ScanArea)
+    assert late.height_px > 1.2 * early.height_px
+    assert min(early.y_px, late.y_px) >= NAME_PX - RINGING_PX
+
+
+def test_a_name_beside_a_sector_that_reaches_all_sides_is_blanked(breast: Picture) -> None:
+    rgb, truth = sector(breast, **SECTORS[0])
+    rows, columns = np.flatnonzero(truth.any(axis=1)), np.flatnonzero(truth.any(axis=0))
+    cut = np.ascontiguousarray(rgb[rows[0] : rows[-1], columns[0] : columns[-1]])
+    cv2.putText(cut, "DOE, JANE", (10, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (230, 230, 230), 2)
+    found = propose(cut)
+    assert found is not None
+    assert found.width_px * found.height_px > 0.95 * cut.shape[0] * cut.shape[1]
+    assert blank_outside(Frame(0, 0, 0.0, cut, "x"), found).rgb[:50, :150].max() == 0
+
+
 @given(size=st.tuples(st.integers(1, 90), st.integers(1, 90)), seed=st.integers(0, 99), zoom=st.integers(1, 40))
 def test_any_picture_gives_an_area_in_it_or_none(size: tuple[int, int], seed: int, zoom: int) -> None:
     grey = np.random.default_rng(seed).integers(0, 256, size, np.uint8) // zoom
