@@ -27,7 +27,11 @@ from stream.scan_area import finder
 from stream.sinks import recording, sending
 from stream.sinks.base import Sink
 from stream.sources import ON_DISK, kind, open_source
+from stream.sources.uri import is_path, split
 from stream.status import Recording, Status
+
+RESULTS = ("annotated.mp4", "frames.jsonl", "report.html", "summary.json")
+"""What a replay writes."""
 
 INTERRUPTED = 130
 """What shells say of a command that Ctrl-C ended."""
@@ -41,7 +45,14 @@ app = typer.Typer(
 
 EngineName = Annotated[str, typer.Option("--engine", help="auto, or a name from: python -m engines list")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with the keys of stream/config.py")]
-Receiver = Annotated[str | None, typer.Option("--send", help="igtl://host:18944 gets every picture and its finding")]
+Receiver = Annotated[
+    str | None,
+    typer.Option(
+        "--send",
+        help="igtl://host:18944 gets the newest annotated picture and its finding; "
+        "while the receiver is busy, older ones are skipped",
+    ),
+]
 AreaText = Annotated[
     str | None,
     typer.Option(
@@ -65,7 +76,7 @@ def run(
     send: Receiver = None,
 ) -> None:
     """Annotate a live source, or a clip in a loop, on a web page until Ctrl-C."""
-    from stream.web.app import listen, serve  # the web part is not needed to replay
+    from stream.web.app import listen, page_address, serve  # the web part is not needed to replay
     from stream.web.control import Control
 
     with exit_codes():
@@ -80,8 +91,7 @@ def run(
         presets = Presets(Path(typer.get_app_dir("rcdnet-live")) / "scan_areas.json")
         with listener, Control(settings, source, engine, make_sinks, presets) as control:
             control.start()
-            shown = f"[{host}]" if ":" in host else host
-            address = f"http://{shown}:{listener.getsockname()[1]}"
+            address = page_address(host, listener)
             serve(control, listener, lambda: typer.echo(f"{address}  {RESEARCH_NOTICE} Ctrl-C ends it.", err=True))
 
 
@@ -99,6 +109,7 @@ def replay(
         settings = settings_of(config, scan_area)
         if kind(clip) not in ON_DISK:
             typer.echo("this is no recording: it lasts until its source ends, or Ctrl-C", err=True)
+        spare(clip, out)
         senders = sending(send)  # a wrong address is told before anything runs
         with (
             open_source(clip, live=False) as source,
@@ -131,6 +142,14 @@ def settings_of(config: Path | None, scan_area: str | None) -> StreamConfig:
         settings = settings.model_copy(update={"scan_area": scan_area})
     finder(settings.scan_area)  # raises if it makes no sense
     return settings
+
+
+def spare(clip: str, out: Path) -> None:
+    """Raises UsageError if a replay of ``clip`` into ``out`` would write over the clip itself."""
+    target = split(clip)[1]
+    for path in (out / name for name in RESULTS):
+        if is_path(target) and is_path(str(path)) and path.samefile(target):
+            raise UsageError(f"the replay would write {path} over the clip itself. Give another folder with --out.")
 
 
 def dated(folder: Path) -> Path:

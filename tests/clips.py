@@ -1,5 +1,7 @@
 """Real little videos for the tests, written by FFmpeg."""
 
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -26,17 +28,23 @@ def write_clip(
     size_px: tuple[int, int] = (64, 48),
     pixels: str | None = None,
     colours: int = 2,
+    aspect: Fraction | None = None,
+    matrix: Sequence[int] | None = None,
 ) -> Path:
     """``frames`` pictures at ``fps``, or at ``pts`` in units of 1/fps; ``muxer`` are its options.
 
     ``size_px`` is width and height, ``pixels`` FFmpeg's name of the pixel format, ``colours`` what the header says of
-    them (matrix coefficients of ITU-T H.273; 2 is nothing).
+    them (matrix coefficients of ITU-T H.273; 2 is nothing). ``aspect`` is how many times as wide as high a pixel is to
+    be shown, ``matrix`` the nine numbers of a display matrix.
     """
     width, height = size_px
     with av.open(str(path), "w", options=muxer or {}) as container:
         stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, pixels or PIXELS.get(codec, "yuv420p")
         stream.codec_context.colorspace = colours
+        stream.set_display_matrix(matrix)
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
         container.start_encoding()
         for number in range(frames):
             image = av.VideoFrame.from_ndarray(picture(number, height, width), format="rgb24")

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from rcdnet.notice import RESEARCH_NOTICE
-from stream.__main__ import app, dated
+from stream.__main__ import RESULTS, app, dated
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,9 +50,7 @@ def test_replay_writes_video_journal_summary_and_report(clip: Path, tmp_path: Pa
     out = tmp_path / "out"
     result = command("replay", clip, "--out", out, "--engine", "fake")
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in out.iterdir()) == [
-        "annotated.mp4", "frames.jsonl", "report.html", "summary.json"
-    ]  # fmt: skip
+    assert sorted(path.name for path in out.iterdir()) == list(RESULTS)
     with av.open(str(out / "annotated.mp4")) as container:
         assert len(list(container.decode(video=0))) == 12
     assert len((out / "frames.jsonl").read_text().splitlines()) == 12
@@ -65,6 +64,18 @@ def test_a_second_replay_replaces_the_first_and_says_the_same(clip: Path, tmp_pa
     first = without_times(tmp_path / "frames.jsonl")
     command("replay", clip, "--out", tmp_path, "--engine", "fake")
     assert without_times(tmp_path / "frames.jsonl") == first
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_clip_that_the_replay_would_write_over_is_refused_and_kept(clip: Path, tmp_path: Path, name: str) -> None:
+    target, link = tmp_path / name, tmp_path / "link.mp4"
+    shutil.copy(clip, target)
+    link.symlink_to(target)
+    for given in (target, tmp_path / ".." / tmp_path.name / name, link):
+        result = command("replay", given, "--out", tmp_path, "--engine", "fake")
+        assert result.exit_code == 2
+        assert "over the clip itself" in result.stderr
+    assert target.read_bytes() == clip.read_bytes()
 
 
 def test_the_command_line_s_scan_area_wins_over_the_file_s(clip: Path, tmp_path: Path) -> None:

@@ -127,8 +127,8 @@ def test_an_error_is_on_the_page_and_names_are_escaped(tmp_path: Path) -> None:
     assert "<script>" not in page
 
 
-def test_a_long_run_keeps_the_plot_and_not_every_point() -> None:
-    sink = ReportSink(Path())
+def test_a_long_run_keeps_the_plot_and_not_every_point(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
     sink.open(SESSION)
     for index in range(5 * MOST_POINTS):
         sink.write(view(index, size_px=(2, 2)))
@@ -154,6 +154,38 @@ def test_nothing_seen_is_still_a_report(tmp_path: Path) -> None:
     sink.close(ending("no frame came"))
     assert json.loads((tmp_path / "summary.json").read_text())["frames"]["written"] == 0
     assert "no frame came" in (tmp_path / "report.html").read_text()
+
+
+def test_the_rate_is_that_of_the_whole_run(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    for index in range(5):
+        sink.write(view(index, captured_ns=10**12 + index * 40_000_000))
+    sink.write(view(5, captured_ns=10**12 + 2_500_000_000))  # after a pause
+    sink.close(ending())  # once more a pause: the rate of the last seconds is 0
+    assert json.loads((tmp_path / "summary.json").read_text())["times"]["fps"] == 2
+
+
+def test_a_single_frame_has_no_rate(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    sink.write(view())
+    sink.close(ending())
+    assert json.loads((tmp_path / "summary.json").read_text())["times"]["fps"] is None
+
+
+def test_an_earlier_run_s_files_are_gone_as_soon_as_the_next_begins(tmp_path: Path) -> None:
+    written(tmp_path)
+    ReportSink(tmp_path).open(SESSION)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_earlier_file_that_cannot_be_removed_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").mkdir()
+    sink = ReportSink(tmp_path)
+    with pytest.raises(UsageError, match=r"cannot write .*summary.json"):
+        sink.open(SESSION)
+    sink.close(ending())
 
 
 def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:

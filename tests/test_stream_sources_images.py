@@ -96,6 +96,13 @@ def test_a_folder_is_read_in_natural_order_without_masks(tmp_path: Path) -> None
     assert names == ["B (1).PNG", "a.jpg", "b (2).png", "b (10).png"]
 
 
+def test_what_macos_hides_beside_each_picture_is_no_picture(tmp_path: Path) -> None:
+    write(tmp_path / "x.png", GREY)
+    (tmp_path / "._x.png").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        ")  # AppleDouble
+    with open_source(str(tmp_path)) as source:
+        assert [frame.source for frame in source.frames()] == ["x.png"]
+
+
 def test_busi_is_read_without_its_masks(shared_data: Path) -> None:
     assert len(list_pictures(shared_data / "busi" / "normal")) == 133
 

@@ -5,7 +5,9 @@ import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
+from threading import enumerate as enumerate_threads
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -20,7 +22,8 @@ from stream.config import StreamConfig
 from stream.errors import StreamError, UsageError
 from stream.presets import Presets
 from stream.scan_area import parse_scan_area
-from stream.web.app import create_app, listen
+from stream.web import guard
+from stream.web.app import create_app, listen, page_address
 from stream.web.control import Control, label
 from stream.web.guard import is_own_name
 from stream.web.routes import mjpeg_parts
@@ -307,6 +310,57 @@ def test_addresses_are_own_names(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "localhost.example", "127.0.0.1.nip.io", "evil.example"])
 def test_names_that_others_can_point_here_are_not(name: str) -> None:
     assert not is_own_name(name)
+
+
+@pytest.fixture
+def full_name(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Asks DNS anew for the machine's names, and has the answer."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "MacBook-Pro.local")
+    monkeypatch.setattr(socket, "getfqdn", lambda: "MacBook-Pro.Ward.example")
+    guard.own_names.cache_clear()
+    guard.own_names()
+    for thread in enumerate_threads():
+        if thread.name == "full name":
+            thread.join()
+    yield "macbook-pro.ward.example"
+    guard.own_names.cache_clear()
+
+
+def test_the_machine_is_known_by_its_name_and_its_full_name_in_any_case(client: TestClient, full_name: str) -> None:
+    for name in ("macbook-pro.local", "MacBook-Pro.local", full_name, full_name.upper()):
+        assert client.get("/status.json", headers={"Host": f"{name}:7860"}).status_code == 200
+    for name in ("macbook-pro", "macbook-pro.local.evil.example", "ward.example"):
+        assert client.get("/status.json", headers={"Host": f"{name}:7860"}).status_code == 403
+
+
+def test_a_dns_that_does_not_answer_holds_up_no_request(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = Event()
+    monkeypatch.setattr(socket, "getfqdn", lambda: "late.example" if answered.wait() else "")
+    guard.own_names.cache_clear()
+    try:
+        assert client.get("/status.json").status_code == 200
+        assert client.get("/status.json", headers={"Host": "late.example"}).status_code == 403
+    finally:
+        answered.set()
+        guard.own_names.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.0.0.1", "http://127.0.0.1:"), ("localhost", "http://localhost:"), ("::1", "http://[::1]:")],
+)
+def test_the_printed_address_is_that_of_the_host(host: str, address: str) -> None:
+    with listen("127.0.0.1", 0) as listener:  # not every machine has IPv6
+        assert page_address(host, listener) == f"{address}{listener.getsockname()[1]}"
+
+
+def test_a_page_on_all_networks_is_printed_with_an_address_that_can_be_opened() -> None:
+    with listen("0.0.0.0", 0) as listener:
+        found = urlsplit(page_address("0.0.0.0", listener))
+        assert found.hostname != "0.0.0.0"
+        assert is_own_name(str(found.hostname))
+        with socket.create_connection((found.hostname, found.port)):
+            pass
 
 
 @pytest.mark.parametrize("path", ["/viewer/__init__.py", "/viewer/..%2Fapp.py", "/viewer/none.js"])

@@ -35,7 +35,7 @@ class ReportSink:
     on_disk = True
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._summary_path, self._report_path = folder / "summary.json", folder / "report.html"
         self._session: Session | None = None
         self._started_at = ""
         self._frames = 0
@@ -44,12 +44,18 @@ class ReportSink:
         self._areas: Counter[ScanArea] = Counter()
         self._peaks: dict[str, dict[str, Any]] = {}
         self._first_pts_s = self._last_pts_s = 0.0
+        self._first_ns = self._last_ns = 0
         self._pictures: list[tuple[str, Assessment]] = []
         self._points: list[Moment] = []
         self._stride = 1
 
     def open(self, session: Session) -> None:
-        """Note the start."""
+        """Note the start. Removes an earlier run's files: this run may end before it has any."""
+        for path in (self._summary_path, self._report_path):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise refused(path, error) from error
         self._session = session
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -57,10 +63,10 @@ class ReportSink:
         """Count one view."""
         if self._session is None:
             raise ValueError("the report is not open")
-        assessment, pts_s = view.assessment, view.frame.pts_s
+        assessment, pts_s, captured_ns = view.assessment, view.frame.pts_s, view.frame.captured_ns
         if self._frames == 0:
-            self._first_pts_s = pts_s
-        self._last_pts_s = pts_s
+            self._first_pts_s, self._first_ns = pts_s, captured_ns
+        self._last_pts_s, self._last_ns = pts_s, captured_ns
         self._states[assessment.state.value] += 1
         if assessment.finding is not None:
             self._findings[assessment.finding] += 1
@@ -89,8 +95,8 @@ class ReportSink:
         if session is None:
             return
         summary = self._summary(session, status)
-        write_whole(self._folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-        write_whole(self._folder / "report.html", render(summary, self._points, self._pictures))
+        write_whole(self._summary_path, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+        write_whole(self._report_path, render(summary, self._points, self._pictures))
 
     def _summary(self, session: Session, status: Status) -> dict[str, Any]:
         spec, config, counts = session.spec, session.config, status.counts
@@ -132,11 +138,16 @@ class ReportSink:
             ],
             "times": {
                 "started_at": self._started_at,
-                "fps": round(status.fps, 2),
+                "fps": self._fps(),
                 "latency_ms": None if status.latency_ms is None else asdict(status.latency_ms),
                 "stages_ms": {name: asdict(summary) for name, summary in status.stages_ms.items()},
             },
         }
+
+    def _fps(self) -> float | None:
+        """Frames a second from the first written frame to the last, pauses included; None of fewer than two."""
+        seconds = (self._last_ns - self._first_ns) / 1e9
+        return round((self._frames - 1) / seconds, 2) if seconds > 0 else None
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -1,12 +1,16 @@
 """What FFmpeg delivers, as pictures: the part that files, devices and network streams share."""
 
+import math
+import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from threading import Event, Lock
+from typing import cast
 
 import av
 import numpy as np
+from av.buffer import Buffer
 from av.container import InputContainer
 from numpy.typing import NDArray
 
@@ -21,8 +25,14 @@ OPEN_ERRORS = (av.FFmpegError, OSError, UnicodeDecodeError, ValueError)
 LIMITS = {"max_pixels": str(SIZE_LIMIT_PX**2)}
 """Codec options that keep a broken header from asking for gigabytes."""
 
+SQUARE_WITHIN = 0.01
+"""Pixels that are oblong by less stay as they are: it is what rounding a size to whole pixels leaves in headers."""
+
 IDLE_S = 0.002
 """Pause before a device without a new picture is asked again: it adds half of this to the latency."""
+
+Matrix = tuple[float, float, float, float]
+"""a, b, c, d of a display matrix: what lies at (x, y), y downwards, is to be shown at (ax + cy, bx + dy)."""
 
 
 @dataclass
@@ -67,9 +77,11 @@ def pictures(
 ) -> Iterator[Arrival]:
     """What comes, also what is damaged; until ``closed``. Raises SourceError if a picture is larger than any scanner's.
 
+    Pictures are upright and their pixels square, as the header wants them shown: "taller than wide" is a finding.
     A picture counts as damaged if FFmpeg had to invent part of it, or cannot tell its colours. What later pictures
     inherit from a damaged one, up to the next key frame, FFmpeg does not tell.
     """
+    aspect = float(stream.sample_aspect_ratio or 1)
     for packet in _packets(container, stream, closed):
         arrived_ns = time.monotonic_ns()
         if tally is not None and packet.size:
@@ -84,7 +96,7 @@ def pictures(
             yield Arrival(arrived_ns)
             continue
         for picture in found:
-            rgb = None if picture.is_corrupt else _to_rgb(picture, name)
+            rgb = None if picture.is_corrupt else _to_rgb(picture, aspect, name)
             yield Arrival(arrived_ns) if rgb is None else Arrival(arrived_ns, picture.time, rgb)
 
 
@@ -125,23 +137,53 @@ class Receiver(Closing):
         raise NotImplementedError
 
 
+def square_px(width_px: int, height_px: int, aspect: float) -> tuple[int, int]:
+    """Width and height at which pixels that are ``aspect`` times as wide as high become square, none of them lost."""
+    if abs(aspect - 1) < SQUARE_WITHIN:
+        return width_px, height_px
+    return round(width_px * max(1.0, aspect)), round(height_px * max(1.0, 1 / aspect))
+
+
+def upright(rgb: NDArray[np.uint8], matrix: Matrix) -> NDArray[np.uint8]:
+    """A picture [H, W, 3] turned, to the nearest quarter, and mirrored as ``matrix`` says."""
+    a, b, c, d = matrix
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        rgb, a, d = rgb.swapaxes(0, 1), c, b
+    return np.ascontiguousarray(rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
 def reason(error: BaseException) -> str:
     """What FFmpeg says went wrong, without its numbers and paths."""
     said: str | None = getattr(error, "strerror", None)
     return said or str(error) or type(error).__name__
 
 
-def _to_rgb(picture: av.VideoFrame, name: str) -> NDArray[np.uint8] | None:
+def _to_rgb(picture: av.VideoFrame, aspect: float, name: str) -> NDArray[np.uint8] | None:
     """uint8 [H, W, 3]; any pixel format, 16 bits included, through FFmpeg's own conversion. None if it refuses."""
-    check_size(picture.width, picture.height, name)  # it may change in mid-stream
+    width_px, height_px = square_px(picture.width, picture.height, aspect)
+    check_size(width_px, height_px, name)  # it may change in mid-stream
     try:
         # one thread: sharing out half a millisecond of work takes more processor time than the work itself
-        rgb = picture.to_ndarray(format="rgb24", threads=1)
+        rgb = np.asarray(picture.to_ndarray(format="rgb24", width=width_px, height=height_px, threads=1), np.uint8)
     except av.OSError:  # colours of a kind that does not exist: damage in the header of a sequence
         return None
     if picture.format.name == "rgb24":  # nothing was converted: these are the device's own buffers, gone when it closes
-        return np.array(rgb, np.uint8)
-    return np.asarray(rgb, np.uint8)
+        rgb = rgb.copy()
+    matrix = _display_matrix(picture)
+    return rgb if matrix is None else upright(rgb, matrix)
+
+
+def _display_matrix(picture: av.VideoFrame) -> Matrix | None:
+    """How to turn and mirror the picture; None if it is to be shown as it is."""
+    try:
+        carried = cast(Mapping[str, Buffer], picture.side_data)  # PyAV's stub knows of motion vectors alone
+        a, b, _, c, d, *_ = struct.unpack("9i", carried["DISPLAYMATRIX"])
+    except KeyError:
+        return None
+    except ValueError:  # PyAV 18 has no name for all that a picture may carry, as Exif data; but it tells the angle
+        angle = math.radians(picture.rotation)
+        return math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
+    return a, b, c, d
 
 
 def _packets(container: InputContainer, stream: av.VideoStream, closed: Event) -> Iterator["av.Packet[av.VideoStream]"]:

@@ -102,12 +102,18 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """The pictures of a folder in natural order (2 before 10), masks left out. Raises SourceError."""
+    """The pictures of a folder in natural order (2 before 10), without masks and hidden files. Raises SourceError.
+
+    macOS puts a hidden ``._x.png``, which is no picture, beside each ``x.png`` on a drive of another system.
+    """
     try:
         found = [
             path
             for path in folder.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not MASK.search(path.stem)
+            if path.suffix.lower() in IMAGE_SUFFIXES
+            and path.is_file()
+            and not path.name.startswith(".")
+            and not MASK.search(path.stem)
         ]
     except OSError as error:
         raise SourceError(

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
+from ipaddress import ip_address
 from threading import Thread
 from types import FrameType
 
@@ -108,6 +109,24 @@ def listen(host: str, port: int) -> socket.socket:
         raise UsageError(f"cannot serve on {host} port {port}: {why}. Choose another with --host or --port.") from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # connections inherit it
     return listener
+
+
+def page_address(host: str, listener: socket.socket) -> str:
+    """Where a browser finds the page: at ``host``, or, if that means all networks, where others see this machine."""
+    bound, port = listener.getsockname()[:2]
+    if ip_address(bound).is_unspecified:
+        host = _seen_by_others(listener.family)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _seen_by_others(family: int) -> str:
+    """This machine's address towards the Internet, to which nothing is sent; its name where no road leads there."""
+    with socket.socket(family, socket.SOCK_DGRAM) as road:
+        try:
+            road.connect(("2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1", 9))  # nobody's: RFC 3849, 5737
+            return str(road.getsockname()[0])
+        except OSError:
+            return socket.gethostname()
 
 
 def serve(control: Control, listener: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:

@@ -5,7 +5,9 @@ The live picture is a patient's. Any page open in the same browser could try to 
 """
 
 import socket
+from functools import cache
 from ipaddress import ip_address
+from threading import Thread
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -34,6 +36,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        own_names()  # asked for early, as DNS may be slow
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass the request on."""
@@ -67,13 +70,21 @@ def refuse(headers: Headers, path: str) -> str | None:
 
 def is_own_name(name: str) -> bool:
     """An IP address, or a name that nobody outside can point here. (A rebinding attack needs a name of its own.)"""
-    if name in ("localhost", socket.gethostname()):
+    if name.lower() in own_names():
         return True
     try:
         ip_address(name)
     except ValueError:
         return False
     return True
+
+
+@cache
+def own_names() -> set[str]:
+    """Names of this machine in lower case. The full one joins them when DNS tells it, which can take half a minute."""
+    names = {"localhost", socket.gethostname().lower()}
+    Thread(target=lambda: names.add(socket.getfqdn().lower()), name="full name", daemon=True).start()
+    return names
 
 
 def _marking(send: Send) -> Send:

@@ -1,0 +1,130 @@
+"""Pictures come as players show them, upright and with square pixels: real clips, with what their headers say."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from stream.errors import SourceError
+from stream.sources import open_here, open_source
+from stream.sources.decode import square_px
+from stream.sources.device import LavfiSource
+from tests.clips import picture, write_clip
+
+ORIENTATION = 0x112
+"""Exif's tag, 1 to 8."""
+
+MATRICES = {
+    1: (1, 0, 0, 1),
+    2: (-1, 0, 0, 1),
+    3: (-1, 0, 0, -1),
+    4: (1, 0, 0, -1),
+    5: (0, 1, 1, 0),
+    6: (0, 1, -1, 0),
+    7: (0, -1, -1, 0),
+    8: (0, -1, 1, 0),
+}
+"""Exif's orientations as a, b, c, d of the display matrix (FFmpeg's libavcodec/exif.c)."""
+
+
+def display_matrix(orientation: int) -> Sequence[int]:
+    a, b, c, d = MATRICES[orientation]
+    return a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30
+
+
+def turned(number: int, orientation: int) -> NDArray[np.uint8]:
+    """What Pillow makes of the same orientation."""
+    image = Image.fromarray(picture(number))
+    image.getexif()[ORIENTATION] = orientation
+    return np.array(ImageOps.exif_transpose(image))
+
+
+def difference(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> float:
+    assert found.shape == expected.shape
+    return float(np.abs(found.astype(int) - expected).mean())
+
+
+@pytest.mark.parametrize("opened", [open_here, open_source])
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])
+@pytest.mark.parametrize(("aspect", "size_px"), [(Fraction(2), (128, 48)), (Fraction(1, 2), (64, 96))])
+def test_oblong_pixels_become_square(
+    tmp_path: Path, opened: type, name: str, aspect: Fraction, size_px: tuple[int, int]
+) -> None:
+    clip = write_clip(tmp_path / name, 3, codec="mjpeg" if name.endswith("avi") else "libx264", aspect=aspect)
+    with opened(str(clip)) as source:
+        frames = list(source.frames())
+    assert len(frames) == 3
+    for frame in frames:
+        assert difference(frame.rgb, cv2.resize(picture(frame.index), size_px)) < 8
+
+
+@pytest.mark.parametrize("opened", [open_here, open_source])
+@pytest.mark.parametrize("orientation", MATRICES)
+def test_turned_and_mirrored_clips_come_upright(tmp_path: Path, opened: type, orientation: int) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 3, matrix=display_matrix(orientation))
+    with opened(str(clip)) as source:
+        frames = list(source.frames())
+    assert len(frames) == 3
+    for frame in frames:
+        assert difference(frame.rgb, turned(frame.index, orientation)) < 8
+
+
+def test_pixels_are_made_square_before_the_picture_is_turned(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 3, aspect=Fraction(2), matrix=display_matrix(6))
+    assert {frame.rgb.shape for frame in open_here(str(clip)).frames()} == {(128, 48, 3)}
+
+
+def test_a_live_picture_gets_square_pixels_too() -> None:
+    with LavfiSource("testsrc2=size=64x48:rate=25:duration=0.1,setsar=2", live=False) as source:
+        assert {frame.rgb.shape for frame in source.frames()} == {(48, 128, 3)}
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_orientation_in_exif_data_counts_as_well(tmp_path: Path, orientation: int) -> None:
+    clip, exif = tmp_path / "clip.avi", Image.Exif()
+    exif[ORIENTATION] = orientation
+    with av.open(str(clip), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for number in range(3):
+            jpeg = BytesIO()
+            Image.fromarray(picture(number)).save(jpeg, "JPEG", exif=exif)
+            packet = av.Packet(jpeg.getvalue())
+            packet.stream, packet.pts, packet.time_base = stream, number, Fraction(1, 25)
+            container.mux(packet)
+    frames = list(open_here(str(clip)).frames())
+    assert len(frames) == 3
+    for frame in frames:
+        assert difference(frame.rgb, turned(frame.index, orientation)) < 8
+
+
+def test_a_matrix_of_nothing_turns_nothing(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 3, matrix=[0] * 9)
+    for frame in open_here(str(clip)).frames():
+        assert difference(frame.rgb, picture(frame.index)) < 8
+
+
+def test_an_absurd_shape_of_pixels_is_refused(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 3, size_px=(256, 64), aspect=Fraction(40))
+    with pytest.raises(SourceError, match="says that it is 10240x64"):
+        list(open_here(str(clip)).frames())
+
+
+@pytest.mark.parametrize(
+    ("size_px", "aspect", "square"),
+    [
+        ((720, 576), Fraction(16, 15), (768, 576)),  # PAL
+        ((720, 480), Fraction(8, 9), (720, 540)),  # NTSC
+        ((1440, 1080), Fraction(4, 3), (1920, 1080)),  # HDV
+        ((854, 480), Fraction(1280, 1281), (854, 480)),  # 16:9 in whole pixels
+    ],
+)
+def test_sizes_of_usual_formats(size_px: tuple[int, int], aspect: Fraction, square: tuple[int, int]) -> None:
+    assert square_px(*size_px, float(aspect)) == square
