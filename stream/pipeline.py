@@ -33,7 +33,8 @@ POLL_S = 0.1
 """How long a stage waits before it looks whether it should say that nothing comes."""
 
 RECORD_AHEAD = 30
-"""Views that may wait for the disk in live use: a second of video, 80 MB at 720p; beyond it views go unrecorded."""
+"""Views that may wait for the disk in live use: a second of video, 185 MB of frames and pictures at 720p; beyond
+it views go unrecorded."""
 
 CUT_SHORT = "stopped before the end of the source"
 
@@ -83,7 +84,8 @@ class Pipeline:
         self._session = Session(source.name, source.live, source.synthetic, engine.spec, config, source.still)
         self._labels = Labels(engine.spec.class_names, source.synthetic, source.live)
         self._find_area = finder(config.scan_area, still=source.still)
-        self._smoother = Smoother(engine.spec, config, still=source.still)
+        gap_s = self._patience_s(config.gap_s)
+        self._smoother = Smoother(engine.spec, config.model_copy(update={"gap_s": gap_s}), still=source.still)
         self._board = Board(live=source.live, timeline_s=config.timeline_s)
         self._gate = SignalGate(still=source.still)
         self._analyzer = Analyzer(engine, self._board.stages)
@@ -111,7 +113,6 @@ class Pipeline:
 
     def stop(self) -> None:
         """End all threads and close source and sinks. Safe to call twice; what was recorded is on disk on return."""
-        atexit.unregister(self.stop)
         self._stopping.set()
         self._source.close()
         with self._starting:
@@ -122,6 +123,8 @@ class Pipeline:
         self._captured.close()  # a device that hangs must not keep the rest from finishing
         for thread in self._threads[1:]:
             thread.join()
+        self._finished.wait()  # Python before 3.13 takes a thread whose join Ctrl-C broke off for one that has ended
+        atexit.unregister(self.stop)  # last: what another Ctrl-C breaks off is then finished as Python ends
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """True once the source has ended or failed and everything drawn is recorded."""
@@ -191,11 +194,11 @@ class Pipeline:
         start_ns = time.monotonic_ns()
         try:
             looked = [self._look(frame) for frame in frames]
-            fit = [(frame, area) for frame, area, unfit in looked if area is not None and unfit is None]
+            fit = [(frame, area) for frame, area, refusal in looked if area is not None and refusal is None]
             predictions = iter(self._analyzer.analyse(fit))
             share_ns = (time.monotonic_ns() - start_ns) // max(1, left)
-            for frame, area, unfit in looked:
-                outcome = unfit or next(predictions)
+            for frame, area, refusal in looked:
+                outcome = refusal or next(predictions)
                 self._board.stages.add("analysis", share_ns)
                 times = {"analysis": share_ns}
                 with self._board.stages.measure("smoothing", times):
@@ -213,6 +216,9 @@ class Pipeline:
 
     def _look(self, frame: Frame) -> tuple[Frame, ScanArea | None, NotAnalysed | None]:
         """The frame, blank outside its scan area, and why it must not be judged."""
+        config = self._session.config
+        if config.scan_area is None and self._seen is not None and frame.source != self._seen[0].source:
+            self._find_area = finder(None, still=self._session.still)  # another recording has its scan elsewhere
         found = self._find_area(frame, self._source.scan_area)
         self._seen = frame, found if isinstance(found, ScanArea) else None
         if isinstance(found, NotAnalysed):
@@ -227,7 +233,7 @@ class Pipeline:
     def _draw(self) -> None:
         last: Frame | None = None
         last_ns = time.monotonic_ns()
-        stall_ns = self._stall_ns()
+        stall_ns = round(self._patience_s(self._session.config.stall_after_s) * 1e9)
         with _Stage(self._judged, self._drawn) as stage:
             for judged in received(self._judged):
                 if judged is not None:
@@ -242,10 +248,10 @@ class Pipeline:
             with _Stage(None, None):  # it may be the showing that broke
                 self._interrupt(last, reason if stage.error is None else explain(stage.error))
 
-    def _stall_ns(self) -> int:
-        """A slow source is not silent before two of its frames are missing."""
+    def _patience_s(self, least_s: float) -> float:
+        """A slow source is not silent, nor elsewhere, before two of its frames are missing."""
         fps = self._source.fps
-        return round(max(self._session.config.stall_after_s, 2 / fps if fps else 0.0) * 1e9)
+        return max(least_s, 2 / fps if fps else 0.0)
 
     def _show(self, judged: Judged) -> None:
         frame, assessment = judged.frame, judged.assessment

@@ -67,14 +67,19 @@ RECYCLED = NotAnalysed("the same few pictures again and again: the grabber has n
 
 
 class SignalGate:
-    """The gates of one stream. ``still`` says that its pictures need not move: a folder of them, or a single one."""
+    """The gates of one stream. ``still`` says that its pictures need not move: a folder of them, or a single one.
+
+    Another ``Frame.source`` is another recording: it may begin with what the last one ended with.
+    """
 
     def __init__(self, *, still: bool = False) -> None:
         self._still = still
-        self._motion = Motion()
+        self._motion, self._source = Motion(), ""
 
     def refusal(self, frame: Frame, area: ScanArea) -> NotAnalysed | None:
         """Why the scan area of this frame must not be judged, or None if it may. Frames come in order."""
+        if frame.source != self._source:
+            self._motion, self._source = Motion(), frame.source
         rgb = frame.rgb[area.pixels]
         if rgb.shape[:2] != (area.height_px, area.width_px):
             return None  # it leaves the picture, which is told where the area is used

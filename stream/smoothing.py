@@ -25,8 +25,8 @@ NOTHING: NDArray[np.float32] = np.empty(0, np.float32)
 
 
 class Smoother:
-    """Steadies the predictions of one stream. Pictures that are ``still`` have nothing to do with one another: each is
-    judged by itself.
+    """Steadies the predictions of one stream. Another ``Frame.source`` is another recording, and begins anew. Pictures
+    that are ``still`` have nothing to do with one another: each is judged by itself.
 
     Raises UsageError if the weights do not know the operating point, or not the classes that it speaks of.
     """
@@ -43,6 +43,7 @@ class Smoother:
         self._still = still
         self._log_probabilities: NDArray[np.float64] | None = None
         self._since_s = self._last_s = 0.0
+        self._source = ""
 
     def update(self, frame: Frame, area: ScanArea | None, outcome: Prediction | NotAnalysed, now_ns: int) -> Assessment:
         """Take one frame's outcome in and say what holds now; ``now_ns`` is monotonic, only for the age."""
@@ -53,9 +54,9 @@ class Smoother:
             return Assessment(
                 frame.index, area, outcome.state, outcome.reason, NOTHING, NOTHING, None, None, None, age_ms
             )
-        smoothed = self._smooth(outcome.probabilities, frame.pts_s)
+        smoothed = self._smooth(outcome.probabilities, frame)
         seen_s = frame.pts_s - self._since_s
-        if seen_s < self._config.warm_up_s and not self._still:
+        if seen_s < self._config.warm_up_s and not (self._still or frame.still):
             state, finding, reason = State.WARMING_UP, None, f"{seen_s:.2f} of {self._config.warm_up_s:.2f} s seen"
         else:
             state, finding, reason = self._rule.decide(smoothed, self._spec)
@@ -65,15 +66,16 @@ class Smoother:
             frame.index, area, state, reason, outcome.probabilities, smoothed, finding, heat, shown, age_ms
         )
 
-    def _smooth(self, probabilities: NDArray[np.float32], pts_s: float) -> NDArray[np.float32]:
+    def _smooth(self, probabilities: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
         new = np.log(np.maximum(probabilities.astype(np.float64), LEAST_PROBABILITY))
-        step_s = pts_s - self._last_s
-        if self._still or self._log_probabilities is None or not 0 <= step_s <= self._config.gap_s:
-            self._log_probabilities, self._since_s = new, pts_s
+        step_s = frame.pts_s - self._last_s
+        follows = frame.source == self._source and 0 <= step_s <= self._config.gap_s
+        if self._still or self._log_probabilities is None or not follows:
+            self._log_probabilities, self._since_s = new, frame.pts_s
         else:
             weight = 1 - exp(-step_s / self._config.smoothing_s)
             self._log_probabilities = self._log_probabilities + weight * (new - self._log_probabilities)
-        self._last_s = pts_s
+        self._last_s, self._source = frame.pts_s, frame.source
         return softmax(np.asarray(self._log_probabilities, np.float32))
 
 

@@ -26,7 +26,7 @@ class Frame:
     ``index`` counts every captured frame from 0, dropped ones too. ``captured_ns`` is ``time.monotonic_ns()`` when the
     frame was dequeued. ``pts_s`` is its presentation time in seconds within the source. ``rgb`` is uint8 [H, W, 3].
     ``source`` is the source's name, or in a folder the name of the file that holds this picture. ``mm_per_px`` is (row,
-    column) spacing, or None where the source does not know it.
+    column) spacing, or None where the source does not know it. ``still``: the only picture of its recording.
     """
 
     index: int
@@ -35,6 +35,7 @@ class Frame:
     rgb: NDArray[np.uint8]
     source: str
     mm_per_px: tuple[float, float] | None = None
+    still: bool = False
 
     def __post_init__(self) -> None:
         if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or self.rgb.size == 0:

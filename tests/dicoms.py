@@ -7,7 +7,13 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, UltrasoundMultiFrameImageStorage, generate_uid
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    UltrasoundMultiFrameImageStorage,
+    generate_uid,
+)
 
 PATIENT = "Nobody^Erika"
 
@@ -19,11 +25,7 @@ def write_dicom(
 
     ``header`` are further elements.
     """
-    found = Dataset()
-    found.file_meta = FileMetaDataset()
-    found.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    found.SOPClassUID, found.SOPInstanceUID = UltrasoundMultiFrameImageStorage, generate_uid()
-    found.PatientName = found.PatientID = found.StudyDescription = PATIENT
+    found = of_patient(UltrasoundMultiFrameImageStorage)
     found.NumberOfFrames, found.Rows, found.Columns = values.shape[:3]
     found.SamplesPerPixel = 3 if values.ndim == 4 else 1
     found.PhotometricInterpretation, found.PixelRepresentation = kind, int(values.dtype.kind == "i")
@@ -39,6 +41,22 @@ def write_dicom(
         setattr(found, key, value)
     found.save_as(path, enforce_file_format=True)
     return path
+
+
+def write_object(path: Path, kind: UID) -> Path:
+    """Something of the same patient without a picture, of this SOP class."""
+    of_patient(kind).save_as(path, enforce_file_format=True)
+    return path
+
+
+def of_patient(kind: UID) -> Dataset:
+    """What every object begins with."""
+    found = Dataset()
+    found.file_meta = FileMetaDataset()
+    found.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    found.SOPClassUID, found.SOPInstanceUID = kind, generate_uid()
+    found.PatientName = found.PatientID = found.StudyDescription = PATIENT
+    return found
 
 
 def region(left: int, top: int, right: int, bottom: int, *, delta_cm: float = 0.02, kind: int = 1) -> Dataset:

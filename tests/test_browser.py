@@ -60,9 +60,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def running(engine: str, settings: Path) -> Iterator[str]:
-    """The address of a run on the phantom, on a port of its own; ends it with Ctrl-C, which must go well."""
-    arguments = ["run", "--source", "phantom:", "--engine", engine, "--port", "0"]
+def running(engine: str, settings: Path, source: str = "phantom:") -> Iterator[str]:
+    """The address of a run, on a port of its own; ends it with Ctrl-C, which must go well."""
+    arguments = ["run", "--source", source, "--engine", engine, "--port", "0"]
     with subprocess.Popen(
         [sys.executable, "-m", "stream", *arguments],
         cwd=ROOT,
@@ -274,6 +274,24 @@ def test_a_second_run_shows_its_picture_in_the_same_tab(browser: webdriver.Chrom
         browser.get(second)
         until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#start"))
         until(browser, lambda: frame(browser) is not None)
+
+
+def test_a_slow_source_is_not_veiled_between_its_pictures(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    veiled_after_a_second = """
+        const [canvas, veil, words] = ["#rcd-canvas", ".rcd-veil", "[data-show=veil]"].map(
+            (each) => document.querySelector(each));
+        const frame = canvas.dataset.frame, done = arguments[0];
+        let veiled = false;
+        const timer = setInterval(() => {
+            veiled ||= !veil.hidden && words.textContent === "No new picture since 1 s";
+            if (canvas.dataset.frame !== frame) done(veiled, clearInterval(timer));
+        }, 20);
+    """
+    with running("fake", tmp_path, "phantom:?fps=0.4") as slow:
+        browser.get(slow)
+        until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#start"))
+        until(browser, lambda: frame(browser) is not None)
+        assert not any(browser.execute_async_script(veiled_after_a_second) for _ in range(3))
 
 
 def test_a_page_whose_scripts_do_not_come_says_so(browser: webdriver.Chrome, address: str) -> None:

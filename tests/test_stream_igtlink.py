@@ -89,6 +89,23 @@ def test_a_receiver_that_reads_nothing_holds_nobody_up() -> None:
         assert not sink._thread.is_alive()
 
 
+def test_what_a_busy_receiver_missed_is_told_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as receiver:
+        port = receiver.getsockname()[1]
+        sink = IgtlinkSink(f"igtl://127.0.0.1:{port}")
+        sink.open(SESSION)
+        large = view(0, size_px=(4000, 4000))  # more than a socket holds, so that the first one stays on its way
+        sink.write(large)
+        connection, _ = receiver.accept()
+        with connection:
+            for _ in range(5):
+                sink.write(large)
+            sink.close(ending())
+        sink.close(ending())
+    told = f"igtl://127.0.0.1:{port} was busy or away: 4 pictures were skipped for newer ones"
+    assert [record.message for record in caplog.records] == [told]
+
+
 def test_nothing_is_sent_unless_asked_for() -> None:
     assert sending(None) == ()
 

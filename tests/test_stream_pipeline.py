@@ -22,9 +22,11 @@ from stream.errors import SourceError, UsageError
 from stream.pipeline import Pipeline
 from stream.sinks import recording
 from stream.sinks.journal import JournalSink
-from stream.sources.base import Closing
+from stream.sources import open_here, open_source
+from stream.sources.base import Closing, Source
 from stream.status import Phase, Recording, Status
 from stream.types import Assessment, Frame, ScanArea, State, View
+from tests.dicoms import write_dicom
 
 PATIENCE_S = 60
 
@@ -32,7 +34,6 @@ PATIENCE_S = 60
 class Clip(Closing):
     """Frames made on the spot; ``error`` comes after the last one; ``hold`` is waited for before each frame."""
 
-    fps = 25.0
     synthetic = False
 
     def __init__(
@@ -44,9 +45,11 @@ class Clip(Closing):
         hold: Callable[[int], None] = lambda index: None,
         damaged: Sequence[int] = (),
         area: ScanArea | None = None,
+        fps: float = 25.0,
     ) -> None:
         super().__init__()
         self.name = "clip.mp4"
+        self.fps: float | None = fps
         self.live = live
         self.scan_area = area
         self.damaged = 0
@@ -66,7 +69,7 @@ class Clip(Closing):
             self._hold(index)
             grey = np.random.default_rng(index).integers(0, 256, (60, 80, 1), np.uint8)
             rgb = np.ascontiguousarray(grey.repeat(3, axis=2))
-            yield Frame(index, 1, index / self.fps, rgb, self.name)
+            yield Frame(index, 1, index / (self.fps or 25.0), rgb, self.name)
         if self._error is not None:
             raise self._error
 
@@ -122,7 +125,7 @@ class Seen:
 
 
 def ran(
-    source: Clip, engine: Scripted | None = None, config: StreamConfig | None = None, folder: Path | None = None
+    source: Source, engine: Scripted | None = None, config: StreamConfig | None = None, folder: Path | None = None
 ) -> tuple[Status, list[View]]:
     seen = Seen()
     sinks = () if folder is None else recording(folder)
@@ -362,6 +365,53 @@ def test_the_style_can_be_swapped_while_it_runs() -> None:
     np.testing.assert_array_equal(view.picture[:60, :80], view.frame.rgb)
 
 
+def cine(path: Path, instance: int, left_px: int, size_px: tuple[int, int] = (240, 320), frames: int = 20) -> None:
+    """DICOM frames, 25 a second, of a screen, H and W, with a scan of 120 px across."""
+    values = np.zeros((frames, *size_px), np.uint8)
+    noise = np.random.default_rng(instance).integers(0, 80 * instance, (frames, 160, 120))
+    values[:, 40:200, left_px : left_px + 120] = noise
+    write_dicom(path, values, InstanceNumber=instance, FrameTime=40)
+
+
+def test_another_cine_of_a_folder_is_seen_with_no_memory_of_the_last(tmp_path: Path) -> None:
+    cine(tmp_path / "a", 1, left_px=20)
+    cine(tmp_path / "b", 2, left_px=180)
+    _, views = ran(open_here(str(tmp_path)))
+    last, first = views[19].assessment, views[20].assessment
+    assert last.state is State.CLEAR_FINDING
+    assert first.state is State.WARMING_UP
+    np.testing.assert_allclose(first.smoothed, first.raw, atol=1e-6)
+    for assessment, left_px in ((last, 20), (first, 180)):
+        assert assessment.scan_area is not None
+        assert assessment.scan_area.x_px == pytest.approx(left_px, abs=3)
+
+
+def test_a_still_among_cines_is_called_by_itself(tmp_path: Path) -> None:
+    for instance, frames in ((1, 20), (2, 1), (3, 20)):
+        cine(tmp_path / f"{instance}", instance, left_px=20, frames=frames)
+    with open_source(str(tmp_path)) as source:
+        _, views = ran(source)
+    states = [view.assessment.state for view in views[19:22]]
+    assert states == [State.CLEAR_FINDING, State.CLEAR_FINDING, State.WARMING_UP]
+    np.testing.assert_allclose(views[20].assessment.smoothed, views[20].assessment.raw, atol=1e-6)
+
+
+def test_a_scan_area_that_was_set_is_for_every_cine_of_its_size(tmp_path: Path) -> None:
+    cine(tmp_path / "a", 1, left_px=20)
+    cine(tmp_path / "b", 2, left_px=20, size_px=(240, 400))
+    _, views = ran(open_here(str(tmp_path)), config=StreamConfig(scan_area="20,40,120,160"))
+    assert views[19].assessment.scan_area == ScanArea(20, 40, 120, 160, "user")
+    assert views[20].assessment.reason == (
+        "the picture is 400x240, but the scan area was drawn for 320x240: set it again"
+    )
+
+
+@pytest.mark.parametrize("fps", [0.01, 0.5])
+def test_a_slow_source_is_called(fps: float) -> None:
+    _, views = ran(Clip(3, fps=fps))
+    assert [view.assessment.state for view in views] == [State.WARMING_UP] + [State.CLEAR_FINDING] * 2
+
+
 def test_config_that_does_not_fit_the_weights_is_refused_at_the_door() -> None:
     with pytest.raises(UsageError, match="no operating point 'bold'"):
         Pipeline(Clip(1), Scripted(), StreamConfig(operating_point="bold"))
@@ -407,4 +457,47 @@ def test_a_program_that_ends_without_stopping_keeps_its_recording(tmp_path: Path
         timeout=PATIENCE_S,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "summary.json").exists()
+
+
+INTERRUPTED = """
+import atexit, signal, sys, threading
+from pathlib import Path
+from engines.failover import open_engine
+from stream.config import StreamConfig
+from stream.pipeline import Pipeline
+from stream.sinks import recording
+from stream.sinks.journal import JournalSink
+from stream.sources import open_source
+
+ending = threading.Event()
+
+class Slow(JournalSink):
+    def close(self, status):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # which waits for this
+        ending.wait()
+
+folder = Path(sys.argv[1])
+sinks = (Slow(folder / "slow.jsonl"), *recording(folder))
+pipeline = Pipeline(open_source("phantom:"), open_engine("fake"), StreamConfig(), sinks)
+pipeline.start()
+atexit.register(ending.set)
+while pipeline.status().counts.captured < 3:
+    pipeline.wait(0.01)
+try:
+    pipeline.stop()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_stop_that_is_interrupted_is_finished_as_the_program_ends(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "interrupted\n", "")
     assert (tmp_path / "summary.json").exists()

@@ -92,6 +92,13 @@ def test_a_scan_that_moves_again_is_judged_again_at_once(scans: list[Picture]) -
     assert verdicts([scans[0]] * 15 + [scans[6]])[-2:] == [signal.FROZEN, None]
 
 
+def test_another_recording_that_begins_where_the_last_one_ended_is_not_frozen(scans: list[Picture]) -> None:
+    gate, area = SignalGate(), ScanArea(0, 0, scans[0].shape[1], scans[0].shape[0], "full")
+    shown = ((0.0, "a.dcm"), (1.5, "a.dcm"), (1.6, "b.dcm"), (1.7, "b.dcm"))
+    found = [gate.refusal(Frame(0, 0, pts_s, scans[0], source), area) for pts_s, source in shown]
+    assert found == [None, signal.FROZEN, None, None]
+
+
 def test_a_slow_probe_s_repeated_pictures_are_not_frozen(scans: list[Picture]) -> None:
     assert set(verdicts([picture for picture in scans for _ in range(6)], fps=60)) == {None}
 

@@ -15,8 +15,8 @@ AREA = ScanArea(0, 0, 48, 32, "full")
 BENIGN, MALIGNANT, NORMAL = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.02, 0.03, 0.95)
 
 
-def frame(pts_s: float, index: int = 0) -> Frame:
-    return Frame(index, 1_000_000, pts_s, np.zeros((32, 48, 3), np.uint8), "test")
+def frame(pts_s: float, source: str = "test") -> Frame:
+    return Frame(0, 1_000_000, pts_s, np.zeros((32, 48, 3), np.uint8), source)
 
 
 def prediction(probabilities: tuple[float, ...]) -> Prediction:
@@ -24,8 +24,8 @@ def prediction(probabilities: tuple[float, ...]) -> Prediction:
     return Prediction(np.array(probabilities, np.float32), maps)
 
 
-def feed(smoother: Smoother, pts_s: float, probabilities: tuple[float, ...]) -> Assessment:
-    return smoother.update(frame(pts_s), AREA, prediction(probabilities), now_ns=6_000_000)
+def feed(smoother: Smoother, pts_s: float, probabilities: tuple[float, ...], source: str = "test") -> Assessment:
+    return smoother.update(frame(pts_s, source), AREA, prediction(probabilities), now_ns=6_000_000)
 
 
 def settled(probabilities: tuple[float, ...], spec: ModelSpec = SPEC) -> Assessment:
@@ -87,6 +87,16 @@ def test_a_jump_in_time_forgets_what_was_seen(next_s: float) -> None:
     after = feed(smoother, next_s, NORMAL)
     assert after.state is State.WARMING_UP
     np.testing.assert_allclose(after.smoothed, NORMAL, atol=1e-6)
+
+
+def test_another_recording_forgets_what_was_seen() -> None:
+    smoother = Smoother(SPEC, StreamConfig())
+    for n in range(30):
+        feed(smoother, n / 30, MALIGNANT, "a.dcm")
+    found = [feed(smoother, n / 30, NORMAL, "b.dcm") for n in range(30, 50)]
+    assert found[0].state is State.WARMING_UP
+    assert {a.finding for a in found} == {None, "normal"}
+    np.testing.assert_allclose(found[0].smoothed, NORMAL, atol=1e-6)
 
 
 def test_a_frame_that_is_not_analysed_says_why_and_shows_no_old_value() -> None:

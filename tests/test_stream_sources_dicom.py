@@ -15,13 +15,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_color_lut, apply_windowing, convert_color_space, pixel_array
-from pydicom.uid import JPEGLossless, RLELossless
+from pydicom.uid import (
+    UID,
+    ComprehensiveSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    JPEGLossless,
+    MediaStorageDirectoryStorage,
+    RLELossless,
+)
 
 from stream.errors import SourceError
 from stream.sources import kind, open_here, open_source
 from stream.sources.dicom_header import read_header
 from stream.types import Frame, ScanArea
-from tests.dicoms import PATIENT, region, regions, write_dicom
+from tests.dicoms import PATIENT, region, regions, write_dicom, write_object
 
 RANDOM = np.random.default_rng(1)
 
@@ -189,12 +196,40 @@ def test_a_spacing_without_regions(tmp_path: Path) -> None:
 def test_a_folder_comes_in_order_of_its_instances(tmp_path: Path) -> None:
     for name, instance, grey in (("a", 3, 30), ("b", 1, 10), ("c", 2, 20)):
         write_dicom(tmp_path / name, np.full((1, 8, 8), grey, np.uint8), InstanceNumber=instance)
-    (tmp_path / "DICOMDIR").write_text("no picture")
+    write_object(tmp_path / "DICOMDIR", MediaStorageDirectoryStorage)
     with open_source(f"{tmp_path}?fps=4") as source:
         frames = list(source.frames())
     assert [int(frame.rgb[0, 0, 0]) for frame in frames] == [10, 20, 30]
     assert [frame.source for frame in frames] == ["b", "c", "a"]
     assert [frame.pts_s for frame in frames] == pytest.approx([0, 0.25, 0.5])
+
+
+@pytest.mark.parametrize(
+    "kind", [MediaStorageDirectoryStorage, ComprehensiveSRStorage, GrayscaleSoftcopyPresentationStateStorage]
+)
+def test_what_holds_no_picture_is_passed_over_in_a_folder_and_refused_by_itself(tmp_path: Path, kind: UID) -> None:
+    other = write_object(tmp_path / "object", kind)
+    with pytest.raises(SourceError, match=r"object holds no DICOM picture\."):
+        open_here(str(other))
+    with pytest.raises(SourceError, match=r"holds no DICOM picture\."):
+        open_here(str(tmp_path))
+    write_dicom(tmp_path / "a.dcm", noise(1, 8, 8))
+    assert [frame.source for frame in read(tmp_path)] == ["a.dcm"]
+
+
+def test_an_image_that_was_cut_short_before_its_size_is_told_in_a_folder_too(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a.dcm", noise(1, 8, 8))
+    cut = write_dicom(tmp_path / "b.dcm", noise(1, 8, 8))
+    cut.write_bytes(cut.read_bytes()[: cut.read_bytes().index(PATIENT.encode())])
+    with pytest.raises(SourceError, match=r"b\.dcm cannot be read as DICOM"):
+        open_here(str(tmp_path))
+
+
+def test_a_folder_is_as_slow_as_its_slowest_cine(tmp_path: Path) -> None:
+    for name, step_ms in (("a", 40), ("b", 2000)):
+        write_dicom(tmp_path / name, noise(2, 8, 8), FrameTime=step_ms)
+    with open_source(str(tmp_path)) as source:
+        assert source.fps == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("first", [(region(0, 0, 7, 7),), ()])

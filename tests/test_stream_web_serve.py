@@ -26,6 +26,7 @@ PATIENCE_S = 60
 def served(port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The running process and its HOST:PORT; ended by Ctrl-C if the test did not."""
     arguments = ["run", "--source", "phantom:?size=320x240", "--engine", "fake", "--port", str(port)]
+    arguments += ["--config", str(ROOT / "tests" / "patient.toml")]
     with subprocess.Popen(
         [sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
     ) as process:

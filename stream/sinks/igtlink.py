@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 class IgtlinkSink:
     """Sends to ``igtl://host:port`` on a thread of its own: the newest view wins, and ``write`` never waits.
 
-    A receiver that is away, slow or gone costs the run nothing; it is tried again. Raises UsageError for a ``uri`` that
-    is no address.
+    A receiver that is away, slow or gone costs the run nothing; it is tried again, and how many pictures it missed is
+    logged at the end. Raises UsageError for a ``uri`` that is no address.
     """
 
     on_disk = False
@@ -46,6 +46,7 @@ class IgtlinkSink:
         self._own: Connection | None = None
         self._class_names: tuple[str, ...] = ()
         self._newest: View | None = None
+        self._skipped = 0
         self._ending = False
         self._changed = Condition()
         self._thread = Thread(target=self._run, name="send", daemon=True)
@@ -58,6 +59,7 @@ class IgtlinkSink:
     def write(self, view: View) -> None:
         """Send this view next, in place of one that still waits."""
         with self._changed:
+            self._skipped += self._newest is not None
             self._newest = view
             self._changed.notify_all()
 
@@ -71,6 +73,9 @@ class IgtlinkSink:
         own = self._own
         if own is not None:  # ends a wait of the thread
             own.close()
+        skipped, self._skipped = self._skipped, 0
+        if skipped:
+            log.warning("%s was busy or away: %d pictures were skipped for newer ones", self._name, skipped)
 
     def _run(self) -> None:
         reachable = True

@@ -21,7 +21,7 @@ KEYFRAME_EVERY = 15
 """A fragment ends at each key frame, so this is what a killed process can lose: half a second at 30 frames a second."""
 
 LONGEST_STEP_S = 1.0
-"""A longer step in the source's time, or one backwards (loop, seek), is recorded as the usual step."""
+"""A longer step in the source's time, as after an outage, is recorded as the usual step."""
 
 OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "crf": "20"}
 """A third of the work of "veryfast" for half as many bytes again: the engine needs the processor more. No frames are

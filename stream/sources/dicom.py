@@ -31,18 +31,17 @@ class DicomSource(Closing):
         self.name, self.damaged = printable(path.name), 0
         self._loop = loop
         paths = list_dicom(path) if path.is_dir() else [path]
-        if not paths:
-            raise SourceError(f"{self.name} holds no DICOM file.")
-        headers = [read_header(file, fps) for file in paths]
+        headers = [header for file in paths if (header := read_header(file, fps)) is not None]
+        if not headers:
+            raise SourceError(f"{self.name} holds no DICOM picture. Expected one, or a folder with some right in it.")
         self._headers = sorted(headers, key=lambda header: (header.instance, header.path.name))
-        first = self._headers[0]
         places = {(header.size_px, header.area) for header in headers}
         if len(places) > 1 and any(area is not None for _, area in places):
             raise SourceError(
                 f"{self.name} holds pictures of different sizes or regions. Expected one series a folder."
             )
-        self.scan_area = first.area
-        self.fps: float | None = 1 / first.step_s
+        self.scan_area = self._headers[0].area
+        self.fps: float | None = 1 / max(header.step_s for header in headers)  # its slowest is not to look silent
         self.still = all(len(header.starts_s) == 1 for header in headers)
 
     @classmethod
@@ -62,8 +61,8 @@ class DicomSource(Closing):
                         pts_s = start_s + float(at_s)
                         if self._closed.is_set():
                             return
-                        name = printable(header.path.name)
-                        yield Frame(index, time.monotonic_ns(), pts_s, rgb, name, header.mm_per_px)
+                        name, still = printable(header.path.name), len(header.starts_s) == 1
+                        yield Frame(index, time.monotonic_ns(), pts_s, rgb, name, header.mm_per_px, still)
                         index += 1
                     start_s = pts_s + header.step_s
                 if not self._loop:

@@ -70,16 +70,22 @@ class Header:
     table: NDArray[np.uint8] | None
 
 
-def read_header(path: Path, stills_fps: float) -> Header:
-    """Raises SourceError for what is no picture, contradicts itself, or is compressed as nothing here reads."""
+def read_header(path: Path, stills_fps: float) -> Header | None:
+    """None for what holds no picture, as a DICOMDIR, a report or a presentation state.
+
+    Raises SourceError for what is no DICOM, contradicts itself, or is compressed as nothing here reads.
+    """
     name = printable(path.name)
     if not path.is_file():
         raise SourceError(f"{name} is not there, or is no file. Expected DICOM.")
     try:
-        syntax = read_file_meta_info(path).TransferSyntaxUID
+        meta = read_file_meta_info(path)
+        syntax = meta.TransferSyntaxUID
         if syntax == DEFLATED:
             raise SourceError(f"{name} is packed as a whole (deflated). Expected frames that can be read one by one.")
         found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
+        if "Rows" not in found and "Image" not in meta.MediaStorageSOPClassUID.name:  # an image has them, or is damaged
+            return None
         check_decoder(name, syntax)
         return understood(path, found, syntax.is_compressed, stills_fps)
     except SourceError:

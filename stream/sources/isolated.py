@@ -97,7 +97,8 @@ class IsolatedSource(Closing):
                     return
                 captured_ns = time.monotonic_ns() if self.live else facts["captured_ns"]
                 spacing = None if facts["mm_per_px"] is None else tuple(facts["mm_per_px"])
-                yield Frame(facts["index"], captured_ns, facts["pts_s"], pixels, printable(facts["source"]), spacing)
+                source, still = printable(facts["source"]), bool(facts["still"])
+                yield Frame(facts["index"], captured_ns, facts["pts_s"], pixels, source, spacing, still)
 
     def close(self) -> None:
         """End the child, whatever it is doing, and so ``frames``."""
@@ -190,7 +191,7 @@ def main(uri: str, loop: bool, out: BinaryIO) -> None:
             _send(out, told | {"scan_area": area})
             try:
                 for frame in source.frames():
-                    keys = ("index", "captured_ns", "pts_s", "source", "mm_per_px")
+                    keys = ("index", "captured_ns", "pts_s", "source", "mm_per_px", "still")
                     facts = {key: getattr(frame, key) for key in keys}
                     height_px, width_px = frame.rgb.shape[:2]
                     shape = {"height_px": height_px, "width_px": width_px}
