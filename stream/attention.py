@@ -20,5 +20,5 @@ def attention(class_maps: NDArray[np.float32], class_name: str, area: ScanArea, 
     """
     at = place(Box(*area.sides), spec)
     unpadded = replace(at, box=Box(0, 0, at.width_px, at.height_px))
-    cells = glance.attention(class_maps[spec.index(class_name)])
+    cells = glance.attention(class_maps[spec.index(class_name)], at)
     return np.clip(to_pixels(cells, unpadded), 0, 1)

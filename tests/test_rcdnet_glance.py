@@ -150,5 +150,13 @@ def test_a_flat_map_stays_dark_and_a_peak_shines() -> None:
     assert found.sum() == 1
 
 
+def test_padding_is_no_background() -> None:
+    at = place(Box(0, 0, 400, 100), GLANCE)  # a quarter of the model input
+    tissue = np.zeros((12, 16), np.float32)
+    tissue[5:7] = 3.0
+    assert not attention(tissue, at)[5:7].any()
+    assert attention(tissue)[5:7].all()
+
+
 def test_the_likeliest_lesion_is_never_normal() -> None:
     assert lesion_class(np.array([9, 1, 2], np.float32), GLANCE) == 2

@@ -86,7 +86,9 @@ def heat_map_quality(
             continue
         class_map = judgement.class_maps[lesion_class(judgement.logits, spec)]
         hits.append(metrics.pointing_hit(to_pixels(class_map, judgement.placement), lesion))
-        ratios.append(metrics.energy_ratio(to_pixels(attention(class_map), judgement.placement), lesion))
+        ratios.append(
+            metrics.energy_ratio(to_pixels(attention(class_map, judgement.placement), judgement.placement), lesion)
+        )
         chance.append(float(lesion.mean()))
     if not hits:
         return {"n_masks": 0, "pointing_game": None, "energy_ratio": None, "pointing_chance": None}

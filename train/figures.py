@@ -128,7 +128,7 @@ def heat_maps(
     for column, (name, judge, spec) in zip(grid.T, maps, strict=True):
         for axes, sample, grey, judgement in zip(column, samples, greys, judge(greys), strict=True):
             called = lesion_class(judgement.logits, spec)
-            heat = to_pixels(attention(judgement.class_maps[called]), judgement.placement)
+            heat = to_pixels(attention(judgement.class_maps[called], judgement.placement), judgement.placement)
             axes.imshow(grey if pictures else np.zeros_like(grey), cmap="gray", vmin=0, vmax=255)
             axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.5 * heat if pictures else None)
             outlines, _ = cv2.findContours(sample.lesion().astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
