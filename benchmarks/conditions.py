@@ -1,12 +1,16 @@
-"""Under which conditions was it measured? The processor's clock, and what others did with the machine meanwhile."""
+"""Under which conditions was it measured? The clocks, and what others did with the machine meanwhile."""
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
+
+from engines import nvidia
+from engines.errors import EngineUnavailable
 
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
@@ -49,12 +53,18 @@ def idle_check(seconds: float = 0.5) -> float | None:
 
 
 def clocks() -> dict[str, Any]:
-    """The processor's clock in MHz and its governor; None where the system does not tell (most virtual machines)."""
+    """The processor's clock in MHz and its governor, and the GPU's clock; None where the system does not tell (most
+    virtual machines) or there is no GPU."""
     frequency = psutil.cpu_freq()
+    gpu_mhz: tuple[int | None, int | None] = None, None
+    with suppress(EngineUnavailable):
+        gpu_mhz = nvidia.clocks_mhz()
     return {
         "mhz": None if frequency is None else round(frequency.current),
         "mhz_max": None if frequency is None or not frequency.max else round(frequency.max),
         "governor": GOVERNOR.read_text().strip() if GOVERNOR.exists() else None,
+        "gpu_mhz": gpu_mhz[0],
+        "gpu_mhz_max": gpu_mhz[1],
     }
 
 

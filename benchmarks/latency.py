@@ -21,7 +21,7 @@ from benchmarks import compare as comparison
 from benchmarks import conditions
 from benchmarks.layers import Row, judging_over_engine
 from benchmarks.paint import NotPainted, measure_paint
-from benchmarks.ratios import Ratio, class_maps_cost, eager_gradcam_over_engine
+from benchmarks.ratios import Ratio, class_maps_cost, eager_gradcam_over_engine, eager_half_over_cuda_graph
 from benchmarks.report import Report, console, machine, require_folder, show, write_json
 from benchmarks.workload import CLIP, EngineRuns, make_clip, measure_engine
 from engines.catalog import ENGINES, choices
@@ -142,15 +142,23 @@ def best_cpu_engine(engines: dict[str, EngineRuns | str]) -> str | None:
 
 def ratios(best: str | None, engines: dict[str, EngineRuns | str], seconds: float, weights: Path) -> dict[str, Ratio]:
     """Each ratio, null with the reason where one cannot be measured."""
+    err.print("comparing cuda_graph with PyTorch on the GPU, if there is one")
+    of_gpu = in_fresh_process(eager_half_over_cuda_graph, seconds, weights)
     runs = None if best is None else engines[best]
     if best is None or not isinstance(runs, EngineRuns):
         none = Ratio(None, f"no engine on the processor was measured. Expected one of: {', '.join(CPU_ENGINES)}.")
-        return {"eager_gradcam_over_best_cpu": none, "class_maps_cost": none, "judging_over_engine": none}
+        return {
+            "eager_gradcam_over_best_cpu": none,
+            "class_maps_cost": none,
+            "judging_over_engine": none,
+            "eager_half_over_cuda_graph": of_gpu,
+        }
     err.print(f"comparing {best} with PyTorch and Grad-CAM, then graphs with and without class maps")
     return {
         "eager_gradcam_over_best_cpu": in_fresh_process(eager_gradcam_over_engine, best, seconds, weights),
         "class_maps_cost": in_fresh_process(class_maps_cost, runs.info.precision, seconds, weights),
         "judging_over_engine": judging_over_engine(runs.info, runs.layers),
+        "eager_half_over_cuda_graph": of_gpu,
     }
 
 

@@ -4,7 +4,6 @@ One row for each, with its batch size. The pipeline's own row comes from ``bench
 screen from ``benchmarks.paint``.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +29,7 @@ class Row:
     """Times of one layer, per call: ``batch`` pictures each. ``times`` is None where ``reason`` says why.
 
     ``layer`` is "engine", "engine + pre/post", "pipeline" or "to paint". ``jitter_ms`` is p99 - p50: what a viewer
-    feels of it. ``clock`` is HOST_CLOCK, or GPU_CLOCK for as many calls between two events of the GPU.
+    feels of it. ``clock`` is HOST_CLOCK, or GPU_CLOCK for the GPU's part of as many calls (``gpu_durations_ns``).
     """
 
     layer: str
@@ -64,14 +63,14 @@ def measure_layers(
 ) -> tuple[Row, ...]:
     """The engine alone and with pre- and postprocessing, in turns, ``seconds`` over all ``batches`` together.
 
-    On a GPU the engine alone is also timed by CUDA events. Raises EngineError as the engine does.
+    What the GPU does for the engine alone is also timed by its own clock. Raises EngineError as the engine does.
     """
     rows: list[Row] = []
     for batch in batches:
         alone, judging = engine_call(engine, frame, area, batch), judging_call(engine, frame, area, batch)
         durations = interleave({"engine": alone, "engine + pre/post": judging}, seconds / len(batches))
         rows += [Row(layer, batch, summarise(ns)) for layer, ns in durations.items()]
-        by_gpu = gpu_durations_ns(alone, len(durations["engine"]))
+        by_gpu = gpu_durations_ns(engine, alone, len(durations["engine"]))
         if by_gpu:
             rows.append(Row("engine", batch, summarise(by_gpu), GPU_CLOCK))
     return tuple(rows)
@@ -104,24 +103,23 @@ def judging_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Ca
     return call
 
 
-def gpu_durations_ns(call: Callable[[], object], count: int) -> list[int]:
-    """``count`` calls by the GPU's clock, or nothing where no GPU has been used in this process.
+def gpu_durations_ns(engine: Engine, call: Callable[[], object], count: int) -> list[int]:
+    """``count`` calls of ``engine`` by the GPU's clock, or nothing from an engine that replays no CUDA graph.
 
-    Between two events on this thread's own stream, one before a call and one after it. The engines return when the GPU
-    is done, so this is the whole call by another clock, copies and the hand-over to the engine's thread included, and
-    not the sum of its kernels.
+    From an event before each replay of a graph to one after it, on the graph's stream, added up over a call: the
+    network's kernels and the gaps between them, and the wait for the launch where the GPU was idle. The copies to the
+    GPU and back, the hand-over to the engine's thread and its waking are in the row of the host's clock alone.
     """
-    torch = sys.modules.get("torch")  # an engine on a GPU has imported it; the base path must stay without
-    if torch is None or not torch.cuda.is_initialized():
-        return []
+    replays = getattr(engine, "replays", ())  # engines.replay.Replay, which brings PyTorch: not named here
     durations = []
-    for _ in range(count):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
+    for _ in range(count if replays else 0):
+        for replay in replays:
+            replay.timings = []
         call()
-        end.record()
-        end.synchronize()
-        durations.append(round(start.elapsed_time(end) * 1e6))
+        events = [pair for replay in replays for pair in replay.timings]
+        durations.append(round(1e6 * sum(start.elapsed_time(end) for start, end in events)))
+    for replay in replays:
+        replay.timings = None
     return durations
 
 

@@ -1,4 +1,5 @@
-"""What do closed-form class maps buy, and what do they cost? Two pairs of calls, each timed in turns inside one run.
+"""What do closed-form class maps buy and cost, and what does a CUDA graph buy? Pairs of calls, each timed in turns
+inside one run.
 
 Turns, because a machine is never quite idle: whatever slows it down then slows both sides.
 """
@@ -17,7 +18,7 @@ import openvino as ov
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from engines.catalog import open_engine
+from engines.catalog import missing, open_engine
 from engines.errors import EngineError
 from engines.openvino_cpu import core
 from rcdnet import glance, onnx_file
@@ -94,6 +95,39 @@ def eager_gradcam_over_engine(name: str, seconds: float, weights: Path) -> Ratio
 
         durations = interleave({"eager_gradcam": lambda: eager(image), "engine": ours}, seconds)
         value = median(durations["eager_gradcam"]) / median(durations["engine"])
+        return Ratio(value, "", "medians", engine.info.name, engine.info.precision, summaries(durations))
+
+
+def eager_half_over_cuda_graph(seconds: float, weights: Path) -> Ratio:
+    """How many times as long as ``cuda_graph`` the same float16 network takes in PyTorch eager on the same GPU, in the
+    same layout and with the same choice of kernels. Both take a prepared picture on the host and give logits and class
+    maps there: copies and the wait for the GPU are in it.
+
+    The ratio of the medians, or the reason where there is no GPU or ``cuda_graph`` does not hold there.
+    """
+    absent = missing("cuda_graph", weights)
+    if absent is not None:
+        return Ratio(None, absent)
+    try:
+        engine = open_engine("cuda_graph", weights)
+    except EngineError as error:
+        return Ratio(None, str(error))
+    import torch
+
+    from engines.cuda_graph import kernels
+    from engines.half import HalfNet
+    from engines.torch_reference import read_checkpoint
+
+    network = HalfNet(read_checkpoint(weights)).cuda().to(memory_format=torch.channels_last)
+    image = Golden.load(weights / "golden.npz").images[:1].copy()  # PyTorch takes no read-only memory
+
+    @torch.inference_mode()
+    def eager() -> list[NDArray[np.float32]]:
+        return [output.cpu().numpy() for output in network(torch.from_numpy(image).cuda())]  # cpu() waits
+
+    with engine, kernels():
+        durations = interleave({"eager_half": eager, "cuda_graph": lambda: engine.run(image)}, seconds)
+        value = median(durations["eager_half"]) / median(durations["cuda_graph"])
         return Ratio(value, "", "medians", engine.info.name, engine.info.precision, summaries(durations))
 
 

@@ -43,6 +43,7 @@ def section(path: Path) -> str:
         machine = report["machine"]
         rows = list(peers(report["results"]) if "results" in report else latency(report))
         facts = [f"{machine['cpu']}, {machine['cores_usable']} cores, {machine['os']}"]
+        facts += [f"{gpu['name']}, driver {gpu['driver']}"] if (gpu := machine.get("gpu")) else []
     except (OSError, ValueError, KeyError, TypeError) as error:
         kind = type(error).__name__
         raise UsageError(

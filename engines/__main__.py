@@ -69,7 +69,7 @@ def build(name: Annotated[str, typer.Argument(help="tensorrt_fp16")], weights: W
     """
     try:
         folder = catalog.build_artefact(name, weights)
-        with catalog.open_engine(name, weights) as engine:
+        with catalog.open_engine(name, weights, batched=True) as engine:
             out.print(f"{folder}: {engine.info.precision} on {engine.info.device}. {engine.info.parity}")
     except EngineError as error:
         err.print(str(error))

@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,6 +21,7 @@ from engines import nvidia
 from engines.errors import EngineError, EngineUnavailable
 from engines.weights import read_onnx
 from rcdnet.extras import install
+from rcdnet.spec import ModelSpec
 from rcdnet.weights import SHIPPED
 
 MANIFEST = "manifest.json"
@@ -28,8 +29,9 @@ MANIFEST = "manifest.json"
 TENSORRT_PACKAGES = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
 """The names under which TensorRT's Python package is installed."""
 
-RECIPE = ("half.py", "tensorrt_build.py")
-"""What is built, and with which options."""
+CODE = Path(__file__).parents[1]
+RECIPE = ("engines/half.py", "engines/tensorrt_build.py", "rcdnet/blocks.py", "rcdnet/model.py")
+"""What is built, and with which options; below CODE."""
 
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -44,7 +46,9 @@ class Key:
 
     engine: str
     weights_sha256: str
+    spec: str
     tensorrt: str
+    torch_tensorrt: str
     driver: str
     gpu: str
     capability: str
@@ -64,23 +68,31 @@ class Artefact:
     precision: str
 
 
-def key_here(engine: str, weights_sha256: str) -> Key:
-    """The key of this machine. Raises EngineUnavailable where there is no GPU or no TensorRT."""
+def key_here(engine: str, spec: ModelSpec) -> Key:
+    """The key of this machine. Raises EngineUnavailable where there is no GPU, no TensorRT or no Torch-TensorRT."""
     gpu = nvidia.gpu()
-    return Key(engine, weights_sha256, _tensorrt_version(), gpu.driver, gpu.name, gpu.capability, _recipe())
+    return Key(
+        engine=engine,
+        weights_sha256=spec.weights_sha256,
+        spec=_short_sha256(spec.to_json().encode()),  # the scaling of the input is in it, not in the tensors
+        tensorrt=_version("TensorRT", TENSORRT_PACKAGES),
+        torch_tensorrt=_version("Torch-TensorRT", ("torch-tensorrt",)),
+        driver=gpu.driver,
+        gpu=gpu.name,
+        capability=gpu.capability,
+        recipe=_short_sha256(b"".join((CODE / name).read_bytes() for name in RECIPE)),  # new code builds anew
+    )
 
 
-def _recipe() -> str:
-    """SHA-256 over the code that decides what is built, hexadecimal: a new version of it builds anew."""
-    code = b"".join((Path(__file__).parent / name).read_bytes() for name in RECIPE)
-    return hashlib.sha256(code).hexdigest()[:12]
+def _short_sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
 
 
 def missing(weights: Path = SHIPPED, engine: str = "tensorrt_fp16") -> str | None:
     """Why there is no usable built engine for these weights on this machine, or None if there is one."""
     try:
         _, spec = read_onnx(weights)
-        read(key_here(engine, spec.weights_sha256))
+        read(key_here(engine, spec))
     except EngineError as error:
         return str(error)
     return None
@@ -177,10 +189,10 @@ def _require_private(path: Path, facts: os.stat_result, is_kind: Any, key: Key) 
         raise ArtefactError(f"{path} may be written by others; remove it, then {mend(key)}")
 
 
-def _tensorrt_version() -> str:
-    for package in TENSORRT_PACKAGES:
+def _version(library: str, packages: Sequence[str]) -> str:
+    for package in packages:
         try:
             return version(package)
         except PackageNotFoundError:
             continue
-    raise EngineUnavailable(f"TensorRT is not installed: it comes with {install('tensorrt')}")
+    raise EngineUnavailable(f"{library} is not installed: it comes with {install('tensorrt')}")

@@ -157,11 +157,18 @@ def build(name: str, weights: Path = SHIPPED) -> Engine:
 
 @contextmanager
 def _runtime(name: str) -> Iterator[None]:
-    """Raise EngineError for what a runtime raises, EngineUnavailable if it cannot even be loaded."""
+    """Raise EngineError for what a runtime raises, EngineUnavailable if it cannot even be loaded.
+
+    What a GPU's libraries raise then is anything: AssertionError without CUDA, AttributeError of another version,
+    Exception itself. None of it may end a program that has other engines.
+    """
+    unloadable = Exception if ENGINES[name].gpu else (ImportError, OSError)
     try:
         with faults_of(name):
             yield
-    except (ImportError, OSError) as error:
+    except EngineError:
+        raise
+    except unloadable as error:
         raise EngineUnavailable(f"{name}: its runtime is installed but cannot be loaded: {one_line(error)}") from error
 
 

@@ -5,6 +5,7 @@ for a C compiler and most of a minute at each start, while a frame waits.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,10 +35,10 @@ class CudaGraph(Closing):
         self.spec = model.spec
         self._owner = ThreadPoolExecutor(1, "gpu")
         self._network = half.HalfNet(model)
-        self._replay: Replay | None = None
+        self.replays: list[Replay] = []
         try:
             with faults_of("cuda_graph cannot be captured"):
-                self._replay = self._owner.submit(self._capture).result()
+                self.replays.append(self._owner.submit(self._capture).result())
         except EngineError:
             self.close()
             raise
@@ -52,20 +53,26 @@ class CudaGraph(Closing):
     def run(self, images: NDArray[np.uint8]) -> EngineOutput:
         """See ``engines.base.Engine``."""
         require_images(images, self.spec)
-        if self._replay is None:
+        if not self.replays:
             raise EngineError("cuda_graph is closed")
         with faults_of("the GPU failed on a picture"):
-            return self._owner.submit(_run, self._replay, images).result()
+            return self._owner.submit(_run, self.replays[0], images).result()
 
     def close(self) -> None:
         """See ``engines.base.Engine``."""
-        self._replay = None
         self._owner.shutdown()
+        while self.replays:
+            self.replays.pop().close()
 
     def _capture(self) -> Replay:
         self._network.cuda().to(memory_format=torch.channels_last)
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True):  # try kernels now; the graph keeps the choice
+        with kernels():
             return Replay(self._network, (1, self.spec.height_px, self.spec.width_px))
+
+
+def kernels() -> AbstractContextManager[None]:
+    """How cuDNN chooses: by trying, which a graph keeps; and float32 is float32, not TF32 with its 10-bit mantissas."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
 
 
 def _run(replay: Replay, images: NDArray[np.uint8]) -> EngineOutput:

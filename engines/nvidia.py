@@ -1,7 +1,8 @@
 """Which NVIDIA GPU is here, if any? Asked of the driver's own libraries, so that nobody loads PyTorch to find out."""
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,9 @@ DRIVER, MANAGEMENT = "libcuda.so.1", "libnvidia-ml.so.1"
 
 MAJOR, MINOR = 75, 76
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of cuda.h."""
+
+SM = 1
+"""NVML_CLOCK_SM of nvml.h: the clock of the GPU's processors."""
 
 Load = Callable[[str], Any]
 
@@ -39,12 +43,33 @@ def gpu(load: Load = ctypes.CDLL) -> Gpu:
     name = ctypes.create_string_buffer(256)
     _check(cuda.cuDeviceGetName(name, len(name), device), "cuDeviceGetName")
     major, minor = (_attribute(cuda, device, which) for which in (MAJOR, MINOR))
-    management = _library(load, MANAGEMENT)
     version = ctypes.create_string_buffer(96)
-    _check(management.nvmlInit_v2(), "nvmlInit_v2")
-    _check(management.nvmlSystemGetDriverVersion(version, len(version)), "nvmlSystemGetDriverVersion")
-    management.nvmlShutdown()
+    with _management(load) as nvml:
+        _check(nvml.nvmlSystemGetDriverVersion(version, len(version)), "nvmlSystemGetDriverVersion")
     return Gpu(name.value.decode(), f"{major}.{minor}", version.value.decode())
+
+
+def clocks_mhz(load: Load = ctypes.CDLL) -> tuple[int, int]:
+    """The first GPU's clock now, which falls when it idles, and the highest it has. Raises EngineUnavailable."""
+    cuda, device = _device(load)
+    bus = ctypes.create_string_buffer(32)  # the two libraries may count the GPUs in another order
+    _check(cuda.cuDeviceGetPCIBusId(bus, len(bus), device), "cuDeviceGetPCIBusId")
+    now, most, handle = ctypes.c_uint(), ctypes.c_uint(), ctypes.c_void_p()
+    with _management(load) as nvml:
+        _check(nvml.nvmlDeviceGetHandleByPciBusId_v2(bus, ctypes.byref(handle)), "nvmlDeviceGetHandleByPciBusId_v2")
+        _check(nvml.nvmlDeviceGetClockInfo(handle, SM, ctypes.byref(now)), "nvmlDeviceGetClockInfo")
+        _check(nvml.nvmlDeviceGetMaxClockInfo(handle, SM, ctypes.byref(most)), "nvmlDeviceGetMaxClockInfo")
+    return now.value, most.value
+
+
+@contextmanager
+def _management(load: Load) -> Iterator[Any]:
+    nvml = _library(load, MANAGEMENT)
+    _check(nvml.nvmlInit_v2(), "nvmlInit_v2")
+    try:
+        yield nvml
+    finally:
+        nvml.nvmlShutdown()
 
 
 def _device(load: Load) -> tuple[Any, ctypes.c_int]:

@@ -4,6 +4,7 @@ The recipe is PyTorch's ("CUDA semantics: CUDA Graphs"): warm up on a side strea
 the graph alive. ``capture_error_mode="thread_local"`` lets other threads of the process call CUDA meanwhile.
 """
 
+import ctypes
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.base import EngineOutput
+from engines.errors import FAULTS
 
 Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
 """uint8 [N, H, W] on the GPU -> logits [N, K], class maps [N, K, h, w] there."""
@@ -24,34 +26,70 @@ class Replay:
     """``forward`` for pictures of one ``shape`` (N, H, W). Belongs to the thread that makes it.
 
     Two sets of pinned host buffers: while the GPU works on one batch, the next is written into the other.
+    ``timings``, where somebody sets a list, is given the events before and after each replay of the graph.
     """
 
     def __init__(self, forward: Forward, shape: tuple[int, int, int]) -> None:
+        self._forward = forward  # the graph points into what it owns
+        self._held = False
         self.batch = shape[0]
+        self.timings: list[tuple[torch.cuda.Event, torch.cuda.Event]] | None = None
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._images = torch.zeros(shape, dtype=torch.uint8, device="cuda")
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.inference_mode(), torch.cuda.stream(self._stream):
             for _ in range(WARM_UPS):
-                forward(self._images)
+                self._compute()
             self._stream.synchronize()
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
-                self._outputs = forward(self._images)
+                self._outputs = self._compute()
         self._slots = [_Slot(self._images, self._outputs) for _ in range(2)]
 
     def run(self, images: NDArray[np.uint8]) -> Iterator[EngineOutput]:
         """One output for each ``batch`` pictures of ``images`` [m * batch, H, W], as copies."""
         batches = len(images) // self.batch
-        with torch.cuda.stream(self._stream):
-            for turn in range(batches + 1):
-                if turn < batches:
-                    slot = self._slots[turn % 2]
-                    slot.send(images[turn * self.batch : (turn + 1) * self.batch], self._images)
-                    self._graph.replay()
-                    slot.fetch(self._outputs, self._stream)
-                if turn > 0:
-                    yield self._slots[(turn - 1) % 2].result()
+        try:
+            with torch.cuda.stream(self._stream):
+                for turn in range(batches + 1):
+                    if turn < batches:
+                        slot = self._slots[turn % 2]
+                        slot.send(images[turn * self.batch : (turn + 1) * self.batch], self._images)
+                        self._launch()
+                        slot.fetch(self._outputs, self._stream)
+                    if turn > 0:
+                        yield self._slots[(turn - 1) % 2].result()
+        except FAULTS:
+            self._hold()
+            raise
+
+    def close(self) -> None:
+        """Give back the graph, then what it points into; nothing of one that failed while it ran. Once."""
+        if not self._held:
+            del self._graph, self._forward
+
+    def _compute(self) -> tuple[Tensor, Tensor]:
+        """Contiguous, because copying a channels-last map to the host would first make one that is, in each call."""
+        logits, class_maps = self._forward(self._images)
+        return logits.contiguous(), class_maps.contiguous()
+
+    def _launch(self) -> None:
+        if self.timings is None:
+            self._graph.replay()
+            return
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start.record(self._stream)
+        self._graph.replay()
+        end.record(self._stream)
+        self.timings.append((start, end))
+
+    def _hold(self) -> None:
+        """Keep all of this until the process ends, and past the end of Python."""
+        # If the GPU is lost, freeing pinned memory that it used throws in a destructor, which aborts the process
+        # (pytorch#178154). A list of ours would be freed as Python ends; a reference that nobody gives back is not.
+        if not self._held:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
+            self._held = True
 
 
 class _Slot:

@@ -5,9 +5,12 @@ the precision of every layer is the graph's. What is kept are serialized TensorR
 """
 
 import json
+import logging
 import re
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ BUILD_OPTIONS: dict[str, Any] = {
     "require_full_compilation": True,  # nothing may be left to PyTorch
     "min_block_size": 1,
     "optimization_level": 5,
+    "disable_tf32": True,  # float32 is float32, as in cuda_graph
     "immutable_weights": True,
     "cache_built_engines": False,  # Torch-TensorRT's own caches are pickles in the temporary folder
     "reuse_cached_engines": False,
@@ -53,7 +57,7 @@ def build(weights: Path) -> Path:
     from engines.tensorrt_fp16 import deserialized, information  # it needs TensorRT, which not all of this module does
 
     model = read_checkpoint(weights)
-    key = cache.key_here(NAME, model.spec.weights_sha256)
+    key = cache.key_here(NAME, model.spec)
     network = HalfNet(model).cuda().eval()
     files: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -62,6 +66,7 @@ def build(weights: Path) -> Path:
             program = exported(network, batch)
             with (
                 faults_of(f"TensorRT cannot build {NAME}"),
+                root_logging_kept(),
                 torch_tensorrt.dynamo.Debugger(**DEBUGGER_OPTIONS, logging_dir=folder),
             ):
                 files[file_name(batch)] = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
@@ -71,6 +76,18 @@ def build(weights: Path) -> Path:
     if kinds != {"f16"}:
         raise EngineError(f"TensorRT built {NAME} in {' and '.join(sorted(kinds))}, not in f16: it is not kept")
     return cache.write(key, cache.Artefact(files, "f16"))
+
+
+@contextmanager
+def root_logging_kept() -> Iterator[None]:
+    """Torch-TensorRT's Debugger puts handlers and a level of its own in place of the root logger's, and leaves them."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 def exported(network: HalfNet, batch: int) -> torch.export.ExportedProgram:
@@ -87,7 +104,7 @@ def precision_of(information: str) -> str:
     they stand. Raises RuntimeError if layers are given by name alone.
     """
     counts: Counter[str] = Counter()
-    for layer in json.loads(information)["Layers"]:
+    for layer in json.loads(information).get("Layers", []):
         for output in layer.get("Outputs", []) if isinstance(layer, dict) else []:
             text = " ".join(str(value) for name, value in output.items() if name.startswith(("Format", "DataType")))
             counts["f16"] += bool(re.search(r"FP16|Half", text))

@@ -27,10 +27,10 @@ class TensorrtFp16(Closing):
 
     def __init__(self, weights: Path) -> None:
         _, self.spec = read_onnx(weights)
-        key = cache.key_here(NAME, self.spec.weights_sha256)
+        key = cache.key_here(NAME, self.spec)
         artefact = cache.read(key)
         self._owner = ThreadPoolExecutor(1, "gpu")
-        self._replays: list[Replay] = []
+        self.replays: list[Replay] = []
         try:
             precision = self._owner.submit(self._load, artefact).result()
         except (*FAULTS, KeyError) as error:
@@ -48,15 +48,16 @@ class TensorrtFp16(Closing):
     def run(self, images: NDArray[np.uint8]) -> EngineOutput:
         """See ``engines.base.Engine``."""
         require_images(images, self.spec)
-        if not self._replays:
+        if not self.replays:
             raise EngineError(f"{NAME} is closed")
         with faults_of("the GPU failed on a picture"):
-            return self._owner.submit(_run, self._replays, images).result()
+            return self._owner.submit(_run, self.replays, images).result()
 
     def close(self) -> None:
         """See ``engines.base.Engine``."""
-        self._replays = []
         self._owner.shutdown()
+        while self.replays:
+            self.replays.pop().close()
 
     def _load(self, artefact: cache.Artefact) -> str:
         kinds = set()
@@ -64,7 +65,7 @@ class TensorrtFp16(Closing):
             engine = deserialized(artefact.files[file_name(batch)])
             kinds.add(precision_of(information(engine)))
             shape = batch, self.spec.height_px, self.spec.width_px
-            self._replays.append(Replay(_Execution(engine), shape))
+            self.replays.append(Replay(_Execution(engine), shape))
         return " and ".join(sorted(kinds))
 
 
@@ -82,7 +83,8 @@ class _Execution:
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         for name, tensor in zip((IMAGE, *OUTPUTS), (images, *self._outputs), strict=True):
-            self._context.set_tensor_address(name, tensor.data_ptr())
+            if not self._context.set_tensor_address(name, tensor.data_ptr()):
+                raise RuntimeError(f"TensorRT refused the memory for {name}")
         if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
             raise RuntimeError("TensorRT refused to execute the engine")
         return self._outputs[0], self._outputs[1]
@@ -108,4 +110,4 @@ def deserialized(data: bytes) -> Any:
 def information(engine: Any) -> str:
     """What TensorRT says of an engine's layers, as JSON."""
     inspector = engine.create_engine_inspector()
-    return str(inspector.get_engineinformation(tensorrt.LayerInformationFormat.JSON))
+    return str(inspector.get_engine_information(tensorrt.LayerInformationFormat.JSON))

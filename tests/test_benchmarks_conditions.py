@@ -1,4 +1,7 @@
+import pytest
+
 from benchmarks.conditions import Moment, clocks, foreign_cores
+from engines import nvidia
 
 
 def test_what_others_did_is_what_the_cores_did_less_our_part() -> None:
@@ -24,5 +27,11 @@ def test_own_work_is_counted_as_ours_and_as_busy() -> None:
 
 def test_a_clock_that_the_system_does_not_tell_is_none_not_a_guess() -> None:
     told = clocks()
-    assert set(told) == {"mhz", "mhz_max", "governor"}
+    assert set(told) == {"mhz", "mhz_max", "governor", "gpu_mhz", "gpu_mhz_max"}
     assert all(value is None or value for value in told.values())
+
+
+def test_a_gpu_s_clock_is_told_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvidia, "clocks_mhz", lambda: (210, 2100))
+    told = clocks()
+    assert (told["gpu_mhz"], told["gpu_mhz_max"]) == (210, 2100)

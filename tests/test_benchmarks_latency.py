@@ -48,6 +48,7 @@ def test_a_whole_run_writes_its_numbers(tmp_path: Path) -> None:
     assert told["engines"]["fake"]["replay_720p"]["frames"] > 0
     assert told["engines"]["fake"]["torch_imported"] is False
     assert told["ratios"]["eager_gradcam_over_best_cpu"] is None  # the fake is no engine to boast of
+    assert "eager_half_over_cuda_graph" in told["ratios"]
     rows = {row["layer"]: row for row in told["engines"]["fake"]["layers"] if row["batch"] == 1}
     assert list(rows) == ["engine", "engine + pre/post", "pipeline", "to paint"]
     assert all(rows[layer]["times_ms"]["count"] for layer in list(rows)[:3])

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -75,8 +77,28 @@ def test_without_both_rows_there_is_no_ratio_but_a_reason() -> None:
     assert ratio.reason
 
 
-def test_the_gpu_clock_needs_a_gpu_in_use() -> None:
-    torch = pytest.importorskip("torch")
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU here")
-    assert gpu_durations_ns(lambda: None, 3) == []
+class Replayed(FakeEngine):
+    """One that replays two CUDA graphs in each call, of 1.5 and 0.25 ms by the GPU's clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replays = [SimpleNamespace(timings=None), SimpleNamespace(timings=None)]
+
+    def run(self, images):
+        for replay, ms in zip(self.replays, (1.5, 0.25), strict=True):
+            if replay.timings is not None:
+                replay.timings.append((SimpleNamespace(elapsed_time=lambda end, ms=ms: ms), None))
+        return super().run(images)
+
+
+def test_the_gpu_clock_needs_an_engine_that_replays_graphs() -> None:
+    assert gpu_durations_ns(FakeEngine(), lambda: None, 3) == []
+
+
+def test_the_gpu_clock_adds_up_the_graphs_of_a_call_and_is_put_away(frame: Frame) -> None:
+    engine = Replayed()
+    rows = measure_layers(engine, frame, full_frame(frame), 0.0, (1,))
+    (by_gpu,) = [row for row in rows if row.clock == GPU_CLOCK]
+    assert by_gpu.times is not None
+    assert (by_gpu.layer, by_gpu.times.p50_ms, by_gpu.times.max_ms) == ("engine", 1.75, 1.75)
+    assert all(replay.timings is None for replay in engine.replays)

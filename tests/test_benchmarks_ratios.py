@@ -1,12 +1,18 @@
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnx.helper as helper
 import pytest
+import torch
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from benchmarks.ratios import LEAST_ROUNDS, interleave, logits_alone
+from benchmarks import ratios
+from benchmarks.ratios import LEAST_ROUNDS, Ratio, eager_half_over_cuda_graph, interleave, logits_alone
+from engines import half, nvidia
 from engines.errors import EngineError
+from engines.torch_reference import TorchReference
 
 
 class Clock:
@@ -37,6 +43,41 @@ def test_calls_take_turns_and_only_what_they_cost_is_timed() -> None:
 def test_even_a_short_time_gives_enough_calls_for_a_median() -> None:
     durations = interleave({"a": lambda: None, "b": lambda: None}, 0.0)
     assert len(durations["a"]) == len(durations["b"]) == LEAST_ROUNDS
+
+
+def test_without_a_gpu_the_ratio_on_it_says_why(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvidia, "absent", lambda: "no NVIDIA GPU here")
+    assert eager_half_over_cuda_graph(0.0, untrained) == Ratio(None, "no NVIDIA GPU here")
+
+
+def test_a_gpu_engine_that_is_refused_is_a_reason_and_no_end(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvidia, "absent", lambda: None)  # as if there were a GPU, which PyTorch then does not find
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    ratio = eager_half_over_cuda_graph(0.0, untrained)
+    assert ratio.value is None
+    assert "finds no GPU" in ratio.reason
+
+
+def test_both_sides_of_the_ratio_on_a_gpu_answer_the_same_picture(
+    untrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the processor and in float32, which is faster there. The ratio is eager over graph."""
+    answers = {}
+
+    def once(calls, seconds):
+        answers.update({name: call() for name, call in calls.items()})
+        return {"eager_half": [30, 50, 40], "cuda_graph": [8, 8, 8]}
+
+    monkeypatch.setattr(ratios, "missing", lambda name, weights: None)
+    monkeypatch.setattr(ratios, "open_engine", lambda name, weights: TorchReference(weights))
+    monkeypatch.setattr(ratios, "interleave", once)
+    monkeypatch.setattr(half, "HalfNet", lambda model: model)
+    for kind in (torch.nn.Module, torch.Tensor):
+        monkeypatch.setattr(kind, "cuda", lambda on_gpu: on_gpu)
+    assert eager_half_over_cuda_graph(1.0, untrained).value == 5.0
+    output = answers["cuda_graph"]
+    for eager, captured in zip(answers["eager_half"], (output.logits, output.class_maps), strict=True):
+        np.testing.assert_allclose(eager, captured, atol=1e-4)
 
 
 def headed(last: str = "ReduceMean") -> onnx.ModelProto:

@@ -1,14 +1,16 @@
 import json
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from benchmarks.latency import best_cpu_engine
 from benchmarks.ratios import Ratio
-from benchmarks.report import Report, machine, show
+from benchmarks.report import Report, cpu_model, machine, show
 from benchmarks.workload import EngineRuns, Run
+from engines import nvidia
 from engines.base import EngineInfo
 from stream.timing import Counts, Summary
 
@@ -65,6 +67,15 @@ def test_the_tables_show_percentiles_losses_and_what_is_missing(report: Report) 
     assert "class_maps_cost: not measured: OpenVINO is not here" in text
 
 
+def test_a_gpu_is_told_with_its_driver(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvidia, "gpu", lambda: nvidia.Gpu("NVIDIA GeForce RTX 3090", "8.6", "580.65.06"))
+    told = machine()
+    assert told["gpu"] == {"name": "NVIDIA GeForce RTX 3090", "capability": "8.6", "driver": "580.65.06"}
+    page = StringIO()
+    show(replace(report, machine=told), Console(file=page, width=140))
+    assert "NVIDIA GeForce RTX 3090, driver 580.65.06\n" in page.getvalue()
+
+
 def test_the_best_engine_is_the_one_with_the_fastest_call() -> None:
     engines = {"torch_reference": runs("torch_reference", 3.0), "openvino_cpu": runs("openvino_cpu", 4.0)}
     assert best_cpu_engine(engines) == "torch_reference"
@@ -77,3 +88,12 @@ def test_an_engine_that_takes_several_pictures_in_a_call_of_replay_is_not_slower
 
 def test_an_engine_that_computes_nothing_is_never_the_best() -> None:
     assert best_cpu_engine({"fake": runs("fake", 0.001), "openvino_cpu": "not here"}) is None
+
+
+def test_processors_of_one_name_are_told_apart_by_what_they_compute(tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text(
+        "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: fpu avx2 avx512f avx512_bf16\n\nprocessor\t: 1\n"
+    )
+    assert cpu_model(info) == "AMD EPYC (AVX2, AVX-512, BF16)"
+    assert cpu_model(tmp_path / "absent")

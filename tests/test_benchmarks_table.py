@@ -28,12 +28,15 @@ def test_layers_and_ratios_are_told_with_the_machine_the_command_and_the_foreign
     }
     conditions = {"during": {"foreign_cores_busy": 0.25}}
     ratios = {"class_maps_cost": 0.0123, "judging_over_engine": None}
+    gpu = {"name": "RTX", "capability": "8.6", "driver": "580.65.06"}
+    write(tmp_path, "latency-here-gpu.json", engines={}, ratios={}, machine=machine() | {"gpu": gpu})
     write(tmp_path, "latency-here-today.json", engines=engines, ratios=ratios, conditions=conditions)
     text = page(tmp_path)
     for expected in (
         "## latency-here-today",
         "`python -m x`",
         machine()["cpu"],
+        "RTX, driver 580.65.06",
         "during: 0.25 cores busy with other work",
         "| a | bf16, chip | engine | 4 | 7.25 | 9.50 | 2.25 | 9 | monotonic |",
         "| a | bf16, chip | to paint: none | 1 |",

@@ -1,17 +1,33 @@
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.cache import Artefact, ArtefactError, Key, missing, read, root, write
+from engines import cache, nvidia
+from engines.cache import RECIPE, Artefact, ArtefactError, Key, key_here, missing, read, root, write
+from engines.errors import EngineUnavailable
+from engines.fake import SPEC
 
-KEY = Key("tensorrt_fp16", "ab" * 32, "11.1.0", "580.65.06", "NVIDIA GeForce RTX 3090", "8.6", "c0de")
+KEY = Key(
+    engine="tensorrt_fp16",
+    weights_sha256="ab" * 32,
+    spec="5bec",
+    tensorrt="11.1.0",
+    torch_tensorrt="2.14.0",
+    driver="580.65.06",
+    gpu="NVIDIA GeForce RTX 3090",
+    capability="8.6",
+    recipe="c0de",
+)
 ARTEFACT = Artefact({"batch1.engine": b"one", "batch8.engine": b"eight"}, "f16")
 
 
@@ -46,10 +62,55 @@ def test_every_ingredient_changes_the_key(name: str, value: str) -> None:
     assert (other.digest == KEY.digest) == (other == KEY)
 
 
-@given(st.lists(st.text(), min_size=7, max_size=7))
+@given(st.lists(st.text(), min_size=len(fields(Key)), max_size=len(fields(Key))))
 def test_ingredients_do_not_run_into_each_other(values: list[str]) -> None:
     shifted = [values[0] + values[1], "", *values[2:]]
     assert (Key(*shifted).digest == Key(*values).digest) == (shifted == values)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    """One with a GPU and these versions, and with the code that decides what is built in ``tmp_path``."""
+    versions = {"tensorrt-cu13": "11.1.0", "torch-tensorrt": "2.14.0"}
+
+    def version(package: str) -> str:
+        if package not in versions:
+            raise PackageNotFoundError(package)
+        return versions[package]
+
+    monkeypatch.setattr(cache, "version", version)
+    monkeypatch.setattr(nvidia, "gpu", lambda: nvidia.Gpu("NVIDIA GeForce RTX 3090", "8.6", "580.65.06"))
+    for name in RECIPE:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(cache.CODE / name, tmp_path / name)
+    monkeypatch.setattr(cache, "CODE", tmp_path)
+    return versions
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("change", [{"mean": 0.4}, {"std": 0.3}, {"height_px": 256}, {"weights_sha256": "cd" * 32}])
+def test_other_weights_or_another_scaling_of_the_input_is_another_key(change: dict[str, Any]) -> None:
+    assert key_here("tensorrt_fp16", SPEC) == key_here("tensorrt_fp16", replace(SPEC))
+    assert key_here("tensorrt_fp16", SPEC) != key_here("tensorrt_fp16", replace(SPEC, **change))
+
+
+@pytest.mark.parametrize("package", ["tensorrt-cu13", "torch-tensorrt"])
+def test_another_version_is_another_key_and_none_is_told(machine: dict[str, str], package: str) -> None:
+    before = key_here("tensorrt_fp16", SPEC)
+    machine[package] = "99"
+    assert key_here("tensorrt_fp16", SPEC) != before
+    del machine[package]
+    with pytest.raises(EngineUnavailable, match=r"TensorRT is not installed: it comes with .*'\.\[tensorrt\]'"):
+        key_here("tensorrt_fp16", SPEC)
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("name", ["half.py", "tensorrt_build.py", "model.py", "blocks.py"])
+def test_other_code_of_the_network_or_its_build_is_another_key(tmp_path: Path, name: str) -> None:
+    before = key_here("tensorrt_fp16", SPEC)
+    (path,) = [tmp_path / each for each in RECIPE if each.endswith(f"/{name}")]
+    path.write_text(path.read_text() + "# changed\n")
+    assert key_here("tensorrt_fp16", SPEC) != before
 
 
 def test_what_was_never_built_says_how_to(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 import logging
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from engines import catalog
+from engines import catalog, nvidia
 from engines.base import EngineOutput
-from engines.errors import EngineError, EngineUnavailable, ParityError, UnknownEngine, WeightsError
+from engines.errors import EngineError, EngineUnavailable, ParityError, UnknownEngine, WeightsError, one_line
 from engines.openvino_cpu import OpenvinoCpu
 from rcdnet import checkpoint
 from rcdnet.golden import Golden
@@ -92,6 +94,46 @@ def test_auto_leaves_an_engine_that_fails_while_it_loads(
     (message,) = [record.message for record in caplog.records if "engine broken" in record.message]
     assert " ".join(str(error).split()) in message
     assert "\n" not in message
+
+
+class DeferredCudaCallError(Exception):
+    """As in torch.cuda: of no kind that says anything."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Exception("CUDA initialisation\nfailed"),
+        AssertionError("Torch not compiled with CUDA enabled"),
+        DeferredCudaCallError("CUDA call failed lazily"),
+        AttributeError("module 'tensorrt' has no attribute 'Runtime'"),
+        TypeError("flags() got an unexpected keyword argument"),
+        KeyError("Layers"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("during", ["import", "load"])
+def test_auto_leaves_a_gpu_engine_whatever_its_libraries_raise(
+    untrained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, during: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    def named(target: str, named: Callable[[str], Any] = catalog._named) -> Any:
+        if target != "a:gpu":
+            return named(target)
+        return fails() if during == "import" else fails
+
+    monkeypatch.setattr(nvidia, "absent", lambda: None)
+    monkeypatch.setattr(catalog, "_named", named)
+    a_gpu = catalog.Candidate("a:gpu", (), gpu=True)
+    monkeypatch.setattr(catalog, "ENGINES", {"a_gpu": a_gpu, "onnx_cpu": catalog.ENGINES["onnx_cpu"]})
+    with caplog.at_level(logging.INFO), catalog.open_engine("auto", untrained) as engine:
+        assert engine.info.name == "onnx_cpu"
+    (message,) = [record.message for record in caplog.records if "engine a_gpu" in record.message]
+    assert message == f"engine a_gpu is not used: its runtime is installed but cannot be loaded: {one_line(error)}"
+    with pytest.raises(EngineUnavailable, match=r"^a_gpu: .*cannot be loaded"):
+        catalog.open_engine("a_gpu", untrained)
 
 
 def test_auto_leaves_an_engine_that_is_off_closes_it_and_says_by_how_much(

@@ -5,12 +5,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from engines import catalog, nvidia
 from engines.__main__ import app
+from engines.base import EngineOutput
+from engines.onnx_cpu import OnnxCpu
 from rcdnet.golden import Golden
 
 ROOT = Path(__file__).parents[1]
@@ -148,6 +152,33 @@ def test_building_without_a_gpu_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     assert result.exit_code == 4
     assert result.stderr == "tensorrt_fp16: no NVIDIA GPU here\n"
     assert result.stdout == ""
+
+
+class WrongInBatches(OnnxCpu):
+    """A built engine of which only the network for one picture is right."""
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__(weights)
+        self.info = replace(self.info, batch=8)
+
+    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        output = super().run(images)
+        return EngineOutput(output.logits[::-1], output.class_maps[::-1])
+
+
+def nothing_to_build(weights: Path) -> Path:
+    return weights
+
+
+def test_what_was_built_is_held_against_the_golden_set_in_batches_too(
+    untrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = catalog.Candidate(f"{__name__}:WrongInBatches", (), builder=f"{__name__}:nothing_to_build")
+    monkeypatch.setattr(catalog, "ENGINES", {"made": made})
+    catalog.open_engine("made", untrained).close()  # one by one it holds
+    result = command("build", "made", "--weights", untrained)
+    assert result.exit_code == 4
+    assert "flips" in result.stderr
 
 
 def test_a_user_s_mistake_is_no_traceback() -> None:

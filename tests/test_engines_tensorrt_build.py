@@ -8,9 +8,13 @@ import ast
 import importlib.util
 import inspect
 import json
+import logging
 from collections.abc import Iterator
+from io import StringIO
+from logging.config import dictConfig
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any, Optional
 
 import pytest
 import torch
@@ -27,10 +31,12 @@ from engines.tensorrt_build import (
     OUTPUTS,
     exported,
     precision_of,
+    root_logging_kept,
 )
 from rcdnet import checkpoint
 
-DYNAMO = Path(__file__).parents[1] / ".venv" / "torch_tensorrt" / "torch_tensorrt" / "dynamo"
+ROOT = Path(__file__).parents[1]
+DYNAMO = ROOT / ".venv" / "torch_tensorrt" / "torch_tensorrt" / "dynamo"
 
 REMOVED = {"aten._assert_tensor_metadata.default"}
 """What Torch-TensorRT takes out of a graph before it converts it (lowering/passes/remove_assert_nodes.py)."""
@@ -143,6 +149,52 @@ def test_every_keyword_exists() -> None:
     assert {*DEBUGGER_OPTIONS, "logging_dir"} <= parameters("debug/_Debugger.py", "Debugger.__init__")
 
 
+def attributes(tree: ast.AST, of: tuple[str, ...] = ("",)) -> set[str]:
+    """The names of what is asked of expressions that begin with one of ``of``."""
+    asked = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    return {node.attr for node in asked if ast.unparse(node.value).startswith(of)}
+
+
+def test_every_name_of_tensorrt_is_one_that_torch_tensorrt_uses() -> None:
+    ours = ast.parse((ROOT / "engines" / "tensorrt_fp16.py").read_text(encoding="utf-8"))
+    asked = attributes(ours, ("tensorrt", "engine", "inspector", "self._context"))
+    assert {"Runtime", "get_engine_information", "set_tensor_address", "execute_async_v3"} <= asked
+    sources = (path.read_text(encoding="utf-8") for path in DYNAMO.parent.rglob("*.py"))
+    used = {name for source in sources if "import tensorrt as trt" in source for name in attributes(ast.parse(source))}
+    assert sorted(asked - used) == []
+    assert "get_engineinformation" not in used  # an earlier slip of ours, which no machine without TensorRT ran
+
+
+def test_tf32_is_turned_off_by_its_keyword() -> None:
+    """TensorRT's default is to let it in."""
+    assert BUILD_OPTIONS["disable_tf32"] is True
+    source = " ".join((DYNAMO / "conversion" / "_TRTInterpreter.py").read_text(encoding="utf-8").split())
+    assert "if self.compilation_settings.disable_tf32: builder_config.clear_flag(trt.BuilderFlag.TF32)" in source
+
+
+def test_the_debugger_leaves_our_logging_as_it_was(tmp_path: Path) -> None:
+    """With the settings that Torch-TensorRT's own source gives it, on entering and on leaving."""
+    tree = parsed("debug/_Debugger.py")
+    (method,) = [node for node in ast.walk(tree) if getattr(node, "name", "") == "get_logging_config"]
+    names: dict[str, Any] = {"Optional": Optional, "Any": Any}
+    exec(compile(ast.unparse(method), "_Debugger.py", "exec"), names)
+    debugger = SimpleNamespace(original_lvl=logging.INFO, cfg=SimpleNamespace(logging_dir=str(tmp_path)))
+    root, told = logging.getLogger(), StringIO()
+    ours = logging.StreamHandler(told)
+    root.addHandler(ours)
+    before = root.handlers[:], root.level
+    try:
+        with root_logging_kept():
+            for level in (logging.WARNING, None):
+                dictConfig(names["get_logging_config"](debugger, level))
+            assert ours not in root.handlers
+        assert (root.handlers, root.level) == before
+        root.warning("after it")
+    finally:
+        root.removeHandler(ours)
+    assert told.getvalue() == "after it\n"
+
+
 def test_both_names_can_be_reached() -> None:
     imports = [node for node in ast.walk(parsed("__init__.py")) if isinstance(node, ast.ImportFrom)]
     names = {alias.name for node in imports for alias in node.names}
@@ -174,7 +226,7 @@ def test_batches_cover_every_number_of_pictures() -> None:
 
 def test_a_capture_asks_pytorch_for_keywords_that_it_has() -> None:
     assert {"stream", "capture_error_mode"} <= set(inspect.signature(torch.cuda.graph.__init__).parameters)
-    assert {"enabled", "benchmark"} <= set(inspect.signature(torch.backends.cudnn.flags).parameters)
+    assert {"enabled", "benchmark", "allow_tf32"} <= set(inspect.signature(torch.backends.cudnn.flags).parameters)
 
 
 def layers(*outputs: dict[str, str]) -> str:
@@ -193,6 +245,8 @@ def test_the_precision_is_read_from_the_layers_of_either_tensorrt() -> None:
 def test_an_engine_that_does_not_tell_is_not_believed() -> None:
     with pytest.raises(RuntimeError, match="does not say in which precision"):
         precision_of(json.dumps({"Layers": ["conv1", "conv2"]}))
+    with pytest.raises(RuntimeError, match="does not say in which precision"):
+        precision_of("{}")
 
 
 @pytest.mark.parametrize("package", ["tensorrt", "torch_tensorrt", "torch"])

@@ -1,0 +1,180 @@
+import gc
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from engines import replay
+from engines.cuda_graph import CudaGraph, kernels
+from engines.errors import EngineError
+from engines.half import HalfNet
+from engines.replay import Replay
+from rcdnet import checkpoint
+from rcdnet.golden import Golden
+from tests.gpus import Forward, Gpu
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    found = Gpu()
+    monkeypatch.setattr(replay, "torch", found)
+    return found
+
+
+def pictures(count: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(5).integers(0, 256, (count, 4, 6), np.uint8)
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("batch", [1, 2])
+def test_each_batch_is_answered_by_its_own_pictures(batch: int) -> None:
+    images = pictures(6)
+    expected = Forward()(torch.from_numpy(images))
+    found = replay.joined(list(Replay(Forward(), (batch, 4, 6)).run(images)))
+    np.testing.assert_array_equal(found.logits, expected[0].numpy())
+    np.testing.assert_array_equal(found.class_maps, expected[1].numpy())
+
+
+@pytest.mark.usefixtures("gpu")
+def test_what_leaves_the_gpu_lies_in_one_piece() -> None:
+    made = Replay(Forward(), (1, 4, 6))
+    assert not Forward()(torch.zeros(1, 4, 6))[1].is_contiguous()
+    assert all(output.is_contiguous() for output in made._outputs)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_what_the_graph_points_into_lives_until_it_is_closed() -> None:
+    forward = Forward()
+    alive = weakref.ref(forward)
+    made = Replay(forward, (1, 4, 6))
+    del forward
+    gc.collect()
+    assert alive() is not None
+    made.close()
+    gc.collect()
+    assert alive() is None
+
+
+def test_the_graph_goes_before_what_it_points_into(gpu: Gpu) -> None:
+    gone: list[str] = []
+    forward = Forward()
+    made = Replay(forward, (1, 4, 6))
+    weakref.finalize(forward, gone.append, "forward")
+    weakref.finalize(made._graph, gone.append, "graph")
+    del forward
+    made.close()
+    gc.collect()
+    assert gone == ["graph", "forward"]
+
+
+def test_one_that_failed_while_it_ran_is_never_freed(gpu: Gpu) -> None:
+    made = Replay(Forward(), (1, 4, 6))
+    buffers, forward = [weakref.ref(slot) for slot in made._slots], weakref.ref(made._forward)
+    gpu.lost = True
+    for _ in range(2):  # it may be tried again
+        with pytest.raises(RuntimeError, match="launch failure"):
+            list(made.run(pictures(1)))
+    made.close()
+    del made
+    gc.collect()
+    assert forward() is not None
+    assert all(slot() is not None for slot in buffers)
+
+
+def test_nor_is_it_when_python_ends() -> None:
+    program = (
+        "from engines import replay; from tests.gpus import Forward, Gpu; import numpy as np\n"
+        "class Told(Forward):\n"
+        "    def __init__(self, name): self.name = name\n"
+        "    def __del__(self, print=print): print(self.name, 'is freed')\n"
+        "replay.torch = gpu = Gpu()\n"
+        "failed, whole = (replay.Replay(Told(name), (1, 4, 6)) for name in ('failed', 'whole'))\n"
+        "list(whole.run(np.zeros((1, 4, 6), np.uint8)))\n"
+        "del whole\n"
+        "gpu.lost = True\n"
+        "try: list(failed.run(np.zeros((1, 4, 6), np.uint8)))\n"
+        "except RuntimeError: pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "whole is freed\n"), done.stderr
+
+
+@pytest.mark.usefixtures("gpu")
+def test_one_that_did_not_fail_is_freed() -> None:
+    made = Replay(Forward(), (1, 4, 6))
+    buffers = [weakref.ref(slot) for slot in made._slots]
+    list(made.run(pictures(3)))
+    next(made.run(pictures(3)))  # who wants no more of it has not seen a failure
+    made.close()
+    del made
+    gc.collect()
+    assert all(slot() is None for slot in buffers)
+
+
+def test_the_graph_alone_is_timed_and_only_if_somebody_asks(gpu: Gpu) -> None:
+    made = Replay(Forward(), (1, 4, 6))
+    list(made.run(pictures(1)))
+    made.timings = []
+    list(made.run(pictures(2)))
+    assert gpu.did == ["replay", "done", *["time", "replay", "time", "done"] * 2]
+    assert len(made.timings) == 2
+
+
+@pytest.fixture
+def cuda_graph(gpu: Gpu, untrained: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], CudaGraph]]:
+    """The whole engine, on the stand-in."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "stand-in")
+    monkeypatch.setattr(HalfNet, "cuda", lambda network: network)
+    monkeypatch.setattr(replay, "WARM_UPS", 1)  # float16 is slow on a processor
+    return lambda: CudaGraph(untrained)
+
+
+def test_the_engine_replays_what_its_network_computes(cuda_graph: Callable[[], CudaGraph], untrained: Path) -> None:
+    images = Golden.load(untrained / "golden.npz").images[:3]
+    network = HalfNet(checkpoint.load(untrained / "rcdnet.safetensors")).to(memory_format=torch.channels_last)
+    with cuda_graph() as engine, torch.inference_mode():
+        found = engine.run(images)
+        for logits, maps, image in zip(found.logits, found.class_maps, torch.from_numpy(images.copy()), strict=True):
+            torch.testing.assert_close(network(image[None]), (torch.tensor(logits[None]), torch.tensor(maps[None])))
+
+
+def test_a_closed_engine_holds_nothing_and_says_so(cuda_graph: Callable[[], CudaGraph]) -> None:
+    engine = cuda_graph()
+    kept = weakref.ref(engine.replays[0])
+    engine.close()
+    engine.close()
+    gc.collect()
+    assert kept() is None
+    with pytest.raises(EngineError, match="cuda_graph is closed"):
+        engine.run(np.zeros((1, 96, 128), np.uint8))
+
+
+def test_an_engine_that_failed_while_it_ran_is_held_and_closes_quietly(
+    cuda_graph: Callable[[], CudaGraph], gpu: Gpu
+) -> None:
+    engine = cuda_graph()
+    kept = weakref.ref(engine.replays[0])
+    gpu.lost = True
+    with pytest.raises(EngineError, match=r"the GPU failed on a picture: .*launch failure"):
+        engine.run(np.zeros((1, 96, 128), np.uint8))
+    engine.close()
+    del engine
+    gc.collect()
+    assert kept() is not None
+
+
+def test_float32_is_no_tf32_while_kernels_are_chosen() -> None:
+    flags = torch.backends.cudnn
+    before = flags.allow_tf32, flags.benchmark
+    with kernels():
+        assert (flags.allow_tf32, flags.benchmark, flags.enabled) == (False, True, True)
+    assert (flags.allow_tf32, flags.benchmark) == before
