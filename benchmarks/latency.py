@@ -32,7 +32,7 @@ from stream.__main__ import exit_codes
 P = ParamSpec("P")
 T = TypeVar("T")
 
-CPU_ENGINES = ("openvino_cpu", "onnx_cpu", "torch_reference")
+CPU_ENGINES = tuple(name for name, candidate in ENGINES.items() if not candidate.gpu)
 """Engines that compute on the processor; the best of them is held against Grad-CAM there."""
 
 out, err = console(), Console(stderr=True, soft_wrap=True, markup=False)

@@ -10,7 +10,7 @@ from math import exp
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.glance import softmax
+from rcdnet.glance import lesion_class, softmax
 from rcdnet.spec import ModelSpec
 from stream.attention import attention
 from stream.config import StreamConfig
@@ -82,5 +82,5 @@ class Smoother:
 def attention_class(smoothed: NDArray[np.float32], state: State, finding: str | None, spec: ModelSpec) -> str | None:
     """The class whose attention is shown: the finding, the likelier lesion class while undecided, otherwise none."""
     if state is State.INDETERMINATE:
-        return max(("benign", "malignant"), key=lambda name: float(smoothed[spec.index(name)]))
+        return spec.class_names[lesion_class(smoothed, spec)]
     return None if finding == "normal" else finding

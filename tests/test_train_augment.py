@@ -82,7 +82,7 @@ def test_any_picture_gives_a_valid_view(height, width, seed, marked):
     rng = np.random.default_rng(seed)
     grey = rng.integers(0, 256, (height, width), dtype=np.uint8)
     lesion = rng.random((height, width)) > 0.7 if marked else np.zeros((height, width), bool)
-    image, share, label = training_view(grey, lesion, "benign", SPEC, Augmentation(), rng)
+    image, share, label = training_view(grey, lesion, "benign", SPEC, Augmentation(covered=0.35, patched=0.3), rng)
     assert image.shape == share.shape == (64, 64)
     assert image.dtype == np.uint8
     assert 0 <= share.min() <= share.max() <= 1
