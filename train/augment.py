@@ -37,7 +37,7 @@ class Augmentation:
     """How often the burnt-in markers are painted away, so that their absence means nothing either."""
     covered: float = 0.0
     """How often a lesion is covered by the tissue beside it, if there is enough, and the picture labelled normal. Newer
-    than the shipped weights; with 0.35 normal pictures of another hospital are told far better (see the model card)."""
+    than the shipped weights; 0.35 tells normal pictures of another hospital better, not of the same (model card)."""
     patched: float = 0.0
     """How often tissue is covered so in any other picture, so that the traces of it mean nothing. 0.3 beside 0.35."""
 
