@@ -1,137 +1,22 @@
 import json
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from engines.base import EngineInfo, EngineOutput
 from engines.errors import EngineError
-from rcdnet.spec import ModelSpec
 from stream.config import OverlayStyle, StreamConfig
 from stream.errors import SourceError, UsageError
 from stream.pipeline import Pipeline
 from stream.sinks import recording
 from stream.sinks.journal import JournalSink
-from stream.sources import open_here, open_source
-from stream.sources.base import Closing, Source
-from stream.status import Phase, Recording, Status
-from stream.types import Assessment, Frame, ScanArea, State, View
-from tests.dicoms import write_dicom
-
-PATIENCE_S = 60
-
-
-class Clip(Closing):
-    """Frames made on the spot; ``error`` comes after the last one; ``hold`` is waited for before each frame."""
-
-    synthetic = False
-
-    def __init__(
-        self,
-        count: int,
-        *,
-        live: bool = False,
-        error: Exception | None = None,
-        hold: Callable[[int], None] = lambda index: None,
-        damaged: Sequence[int] = (),
-        area: ScanArea | None = None,
-        fps: float = 25.0,
-    ) -> None:
-        super().__init__()
-        self.name = "clip.mp4"
-        self.fps: float | None = fps
-        self.live = live
-        self.scan_area = area
-        self.damaged = 0
-        self._count, self._error, self._hold, self._damaged = count, error, hold, damaged
-
-    @property
-    def closed(self) -> bool:
-        return self._closed.is_set()
-
-    def frames(self) -> Iterator[Frame]:
-        for index in range(self._count):
-            if self._closed.is_set():
-                return
-            if index in self._damaged:
-                self.damaged += 1
-                continue
-            self._hold(index)
-            grey = np.random.default_rng(index).integers(0, 256, (60, 80, 1), np.uint8)
-            rgb = np.ascontiguousarray(grey.repeat(3, axis=2))
-            yield Frame(index, 1, index / (self.fps or 25.0), rgb, self.name)
-        if self._error is not None:
-            raise self._error
-
-
-class Scripted:
-    """An engine that answers by the mean of what it sees, and raises what ``faults`` says for that call."""
-
-    info = EngineInfo("scripted", "exact", "none", "tests", "")
-    spec = ModelSpec(("benign", "malignant", "normal"), 32, 32, 0.5, 0.25, "none")
-
-    def __init__(self, faults: dict[int, BaseException] | None = None) -> None:
-        self._faults = faults or {}
-        self.calls = 0
-
-    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
-        self.calls += 1
-        if self.calls - 1 in self._faults:
-            raise self._faults[self.calls - 1]
-        logits = np.stack([np.array([0, float(image.mean()) / 40, 1], np.float32) for image in images])
-        return EngineOutput(logits, np.repeat(logits, 4, axis=1).reshape(len(images), 3, 2, 2))
-
-    def close(self) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class Seen:
-    """Keeps every view, and says when one was seen."""
-
-    def __init__(self) -> None:
-        self.views: list[View] = []
-        self._changed = threading.Condition()
-
-    def __call__(self, view: View) -> None:
-        with self._changed:
-            self.views.append(view)
-            self._changed.notify_all()
-
-    def until(self, holds: Callable[[Assessment], bool]) -> Assessment:
-        def found() -> Assessment | None:
-            return next((view.assessment for view in self.views if holds(view.assessment)), None)
-
-        with self._changed:
-            assert self._changed.wait_for(lambda: found() is not None, PATIENCE_S)
-            assessment = found()
-        assert assessment is not None
-        return assessment
-
-
-def ran(
-    source: Source, engine: Scripted | None = None, config: StreamConfig | None = None, folder: Path | None = None
-) -> tuple[Status, list[View]]:
-    seen = Seen()
-    sinks = () if folder is None else recording(folder)
-    with Pipeline(source, engine or Scripted(), config or StreamConfig(), sinks, seen) as pipeline:
-        assert pipeline.wait(PATIENCE_S)
-    return pipeline.status(), seen.views
+from stream.status import Phase, Recording
+from stream.types import ScanArea, State, View
+from tests.stream_runs import PATIENCE_S, Clip, Scripted, Seen, ran
 
 
 def test_replay_shows_and_counts_every_frame_in_order() -> None:
@@ -365,47 +250,6 @@ def test_the_style_can_be_swapped_while_it_runs() -> None:
     np.testing.assert_array_equal(view.picture[:60, :80], view.frame.rgb)
 
 
-def cine(path: Path, instance: int, left_px: int, size_px: tuple[int, int] = (240, 320), frames: int = 20) -> None:
-    """DICOM frames, 25 a second, of a screen, H and W, with a scan of 120 px across."""
-    values = np.zeros((frames, *size_px), np.uint8)
-    noise = np.random.default_rng(instance).integers(0, 80 * instance, (frames, 160, 120))
-    values[:, 40:200, left_px : left_px + 120] = noise
-    write_dicom(path, values, InstanceNumber=instance, FrameTime=40)
-
-
-def test_another_cine_of_a_folder_is_seen_with_no_memory_of_the_last(tmp_path: Path) -> None:
-    cine(tmp_path / "a", 1, left_px=20)
-    cine(tmp_path / "b", 2, left_px=180)
-    _, views = ran(open_here(str(tmp_path)))
-    last, first = views[19].assessment, views[20].assessment
-    assert last.state is State.CLEAR_FINDING
-    assert first.state is State.WARMING_UP
-    np.testing.assert_allclose(first.smoothed, first.raw, atol=1e-6)
-    for assessment, left_px in ((last, 20), (first, 180)):
-        assert assessment.scan_area is not None
-        assert assessment.scan_area.x_px == pytest.approx(left_px, abs=3)
-
-
-def test_a_still_among_cines_is_called_by_itself(tmp_path: Path) -> None:
-    for instance, frames in ((1, 20), (2, 1), (3, 20)):
-        cine(tmp_path / f"{instance}", instance, left_px=20, frames=frames)
-    with open_source(str(tmp_path)) as source:
-        _, views = ran(source)
-    states = [view.assessment.state for view in views[19:22]]
-    assert states == [State.CLEAR_FINDING, State.CLEAR_FINDING, State.WARMING_UP]
-    np.testing.assert_allclose(views[20].assessment.smoothed, views[20].assessment.raw, atol=1e-6)
-
-
-def test_a_scan_area_that_was_set_is_for_every_cine_of_its_size(tmp_path: Path) -> None:
-    cine(tmp_path / "a", 1, left_px=20)
-    cine(tmp_path / "b", 2, left_px=20, size_px=(240, 400))
-    _, views = ran(open_here(str(tmp_path)), config=StreamConfig(scan_area="20,40,120,160"))
-    assert views[19].assessment.scan_area == ScanArea(20, 40, 120, 160, "user")
-    assert views[20].assessment.reason == (
-        "the picture is 400x240, but the scan area was drawn for 320x240: set it again"
-    )
-
-
 @pytest.mark.parametrize("fps", [0.01, 0.5])
 def test_a_slow_source_is_called(fps: float) -> None:
     _, views = ran(Clip(3, fps=fps))
@@ -429,75 +273,3 @@ def test_the_status_tells_stages_rate_and_timeline() -> None:
 def test_the_timeline_forgets_what_is_too_old() -> None:
     status, _ = ran(Clip(50), config=StreamConfig(timeline_s=1))
     assert status.timeline[-1].t_s - status.timeline[0].t_s <= 1
-
-
-UNCLOSED = """
-import sys
-from pathlib import Path
-from engines.failover import open_engine
-from stream.config import StreamConfig
-from stream.pipeline import Pipeline
-from stream.sinks import recording
-from stream.sources import open_source
-
-engine = open_engine("fake")
-pipeline = Pipeline(open_source("phantom:"), engine, StreamConfig(), recording(Path(sys.argv[1])))
-pipeline.start()
-while pipeline.status().counts.captured < 3:
-    pipeline.wait(0.01)
-"""
-
-
-def test_a_program_that_ends_without_stopping_keeps_its_recording(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", UNCLOSED, str(tmp_path)],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert (tmp_path / "summary.json").exists()
-
-
-INTERRUPTED = """
-import atexit, signal, sys, threading
-from pathlib import Path
-from engines.failover import open_engine
-from stream.config import StreamConfig
-from stream.pipeline import Pipeline
-from stream.sinks import recording
-from stream.sinks.journal import JournalSink
-from stream.sources import open_source
-
-ending = threading.Event()
-
-class Slow(JournalSink):
-    def close(self, status):
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # which waits for this
-        ending.wait()
-
-folder = Path(sys.argv[1])
-sinks = (Slow(folder / "slow.jsonl"), *recording(folder))
-pipeline = Pipeline(open_source("phantom:"), open_engine("fake"), StreamConfig(), sinks)
-pipeline.start()
-atexit.register(ending.set)
-while pipeline.status().counts.captured < 3:
-    pipeline.wait(0.01)
-try:
-    pipeline.stop()
-except KeyboardInterrupt:
-    print("interrupted")
-"""
-
-
-def test_a_stop_that_is_interrupted_is_finished_as_the_program_ends(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "interrupted\n", "")
-    assert (tmp_path / "summary.json").exists()

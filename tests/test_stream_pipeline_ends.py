@@ -1,0 +1,78 @@
+"""Programs that end with a pipeline running, or interrupt its stop: what was recorded is whole."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.stream_runs import PATIENCE_S
+
+
+def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A Python program of its own, which gets ``folder`` as its argument."""
+    return subprocess.run(
+        [sys.executable, "-c", program, str(folder)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+
+
+UNCLOSED = """
+import sys
+from pathlib import Path
+from engines.failover import open_engine
+from stream.config import StreamConfig
+from stream.pipeline import Pipeline
+from stream.sinks import recording
+from stream.sources import open_source
+
+engine = open_engine("fake")
+pipeline = Pipeline(open_source("phantom:"), engine, StreamConfig(), recording(Path(sys.argv[1])))
+pipeline.start()
+while pipeline.status().counts.captured < 3:
+    pipeline.wait(0.01)
+"""
+
+
+def test_a_program_that_ends_without_stopping_keeps_its_recording(tmp_path: Path) -> None:
+    ended = run(UNCLOSED, tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "summary.json").exists()
+
+
+INTERRUPTED = """
+import atexit, signal, sys, threading
+from pathlib import Path
+from engines.failover import open_engine
+from stream.config import StreamConfig
+from stream.pipeline import Pipeline
+from stream.sinks import recording
+from stream.sinks.journal import JournalSink
+from stream.sources import open_source
+
+ending = threading.Event()
+
+class Slow(JournalSink):
+    def close(self, status):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # which waits for this
+        ending.wait()
+
+folder = Path(sys.argv[1])
+sinks = (Slow(folder / "slow.jsonl"), *recording(folder))
+pipeline = Pipeline(open_source("phantom:"), open_engine("fake"), StreamConfig(), sinks)
+pipeline.start()
+atexit.register(ending.set)
+while pipeline.status().counts.captured < 3:
+    pipeline.wait(0.01)
+try:
+    pipeline.stop()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_stop_that_is_interrupted_is_finished_as_the_program_ends(tmp_path: Path) -> None:
+    ended = run(INTERRUPTED, tmp_path)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "interrupted\n", "")
+    assert (tmp_path / "summary.json").exists()
