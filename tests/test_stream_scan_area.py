@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.errors import UsageError
-from stream.scan_area import blank_outside, full_frame, parse_scan_area, text_of
-from stream.types import Frame, ScanArea
+from stream.scan_area import SMALLEST_SIDE_PX, blank_outside, finder, full_frame, parse_scan_area, text_of, unfit
+from stream.types import Frame, NotAnalysed, ScanArea
 
 
 def picture(height: int, width: int) -> Frame:
@@ -75,3 +75,39 @@ def test_the_full_frame_is_not_copied() -> None:
     area = full_frame(frame)
     assert (area.width_px, area.height_px) == (7, 5)
     assert blank_outside(frame, area) is frame
+
+
+@pytest.mark.parametrize(
+    ("area", "reason"),
+    [
+        (ScanArea(40, 0, 32, 64, "user"), "scan area 40,0,32,64 leaves the 64x64 picture"),
+        (ScanArea(0, 1, 64, 64, "user"), "leaves the 64x64 picture"),
+        (ScanArea(0, 0, 64, SMALLEST_SIDE_PX - 1, "user"), "too small"),
+    ],
+)
+def test_an_area_that_cannot_be_judged_is_refused_with_a_reason(area: ScanArea, reason: str) -> None:
+    assert reason in (unfit(area, (64, 64)) or "")
+
+
+def test_an_area_that_was_drawn_is_refused_when_the_picture_changes_its_size() -> None:
+    find = finder("10,10,40,40")
+    small, large = (Frame(0, 0, 0.0, np.zeros((size, size, 3), np.uint8), "x") for size in (100, 200))
+    assert isinstance(find(small, None), ScanArea)
+    refusal = find(large, None)
+    assert isinstance(refusal, NotAnalysed)
+    assert refusal.reason == "the picture is 200x200, but the scan area was drawn for 100x100: set it again"
+
+
+def test_an_area_may_say_for_which_size_it_was_drawn() -> None:
+    text = text_of(ScanArea(10, 20, 30, 40, "detected"), (100, 80))
+    assert finder(text)(Frame(0, 0, 0.0, np.zeros((80, 100, 3), np.uint8), "x"), None) == ScanArea(
+        10, 20, 30, 40, "user"
+    )
+    refused = finder(text)(Frame(0, 0, 0.0, np.zeros((160, 200, 3), np.uint8), "x"), None)
+    assert isinstance(refused, NotAnalysed)
+
+
+@pytest.mark.parametrize("text", ["1,2,3,4@", "1,2,3,4@x", "1,2,3,4@640", "full@640x480", "1,2,3,4@640x480x3"])
+def test_a_size_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="makes no sense"):
+        finder(text)

@@ -16,8 +16,7 @@ from typer.testing import CliRunner
 
 from benchmarks.workload import make_clip
 from stream.__main__ import app
-from stream.errors import UsageError
-from stream.scan_area import SMALLEST_SIDE_PX, blank_outside, finder, sketch, text_of, unfit
+from stream.scan_area import blank_outside, finder, sketch
 from stream.scan_detection import propose
 from stream.sources import open_here
 from stream.types import Frame, NotAnalysed, ScanArea
@@ -161,18 +160,6 @@ def test_two_hundred_frames_with_a_made_up_name_show_nothing_of_it(
     assert "phantom" not in told.lower()
 
 
-@pytest.mark.parametrize(
-    ("area", "reason"),
-    [
-        (ScanArea(40, 0, 32, 64, "user"), "scan area 40,0,32,64 leaves the 64x64 picture"),
-        (ScanArea(0, 1, 64, 64, "user"), "leaves the 64x64 picture"),
-        (ScanArea(0, 0, 64, SMALLEST_SIDE_PX - 1, "user"), "too small"),
-    ],
-)
-def test_an_area_that_cannot_be_judged_is_refused_with_a_reason(area: ScanArea, reason: str) -> None:
-    assert reason in (unfit(area, (64, 64)) or "")
-
-
 def test_in_stills_the_scan_is_looked_for_in_each() -> None:
     left, _ = first(PHANTOM)
     flipped = replace(left, rgb=np.ascontiguousarray(left.rgb[:, ::-1]))
@@ -192,15 +179,6 @@ def test_of_a_sketch_nothing_can_be_read_and_nothing_of_the_scan_is_in_it() -> N
     assert "PHANTOM" not in read(np.ascontiguousarray(enlarged[..., :3]))
     assert enlarged[area.pixels][20:-20, 20:-20].max() == 0
     assert sketch(frame, None)[..., :3].max() > 100
-
-
-def test_an_area_that_was_drawn_is_refused_when_the_picture_changes_its_size() -> None:
-    find = finder("10,10,40,40")
-    small, large = (Frame(0, 0, 0.0, np.zeros((size, size, 3), np.uint8), "x") for size in (100, 200))
-    assert isinstance(find(small, None), ScanArea)
-    refusal = find(large, None)
-    assert isinstance(refusal, NotAnalysed)
-    assert refusal.reason == "the picture is 200x200, but the scan area was drawn for 100x100: set it again"
 
 
 def test_nothing_of_a_picture_without_a_scan_is_analysed() -> None:
@@ -439,18 +417,3 @@ def test_the_header_wins_over_what_is_seen_and_the_user_over_both() -> None:
     assert finder(None)(screen, header) == header
     assert finder("1,2,300,400")(screen, header) == ScanArea(1, 2, 300, 400, "user")
     assert finder("full")(screen, header) == ScanArea(0, 0, 640, 480, "full")
-
-
-def test_an_area_may_say_for_which_size_it_was_drawn() -> None:
-    text = text_of(ScanArea(10, 20, 30, 40, "detected"), (100, 80))
-    assert finder(text)(Frame(0, 0, 0.0, np.zeros((80, 100, 3), np.uint8), "x"), None) == ScanArea(
-        10, 20, 30, 40, "user"
-    )
-    refused = finder(text)(Frame(0, 0, 0.0, np.zeros((160, 200, 3), np.uint8), "x"), None)
-    assert isinstance(refused, NotAnalysed)
-
-
-@pytest.mark.parametrize("text", ["1,2,3,4@", "1,2,3,4@x", "1,2,3,4@640", "full@640x480", "1,2,3,4@640x480x3"])
-def test_a_size_that_makes_no_sense_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="makes no sense"):
-        finder(text)
