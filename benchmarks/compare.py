@@ -76,10 +76,14 @@ def main(
 
 def told(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: float) -> bool:
     """Print each ratio's change, and to stderr what else differs. True if one regressed. Raises UsageError."""
-    for fact in ("cpu", "cores_usable"):
-        then, now = (report.get("machine", {}).get(fact) for report in (old, new))
+    for fact in ("cpu", "cores_usable", "gpu"):
+        then, now = (fact_of(report.get("machine", {}), fact) for report in (old, new))
         if then != now:
             err.print(f"another machine: {fact} was {then}, is {now}", style="yellow")
+    for name in GAIN:
+        then, now = (measured_on(report.get("ratio_details", {}).get(name)) for report in (old, new))
+        if then and now and then != now:
+            err.print(f"another engine: {name} was of {then}, is of {now}", style="yellow")
     for when, report in (("old", old), ("new", new)):
         busy = report.get("conditions", {}).get("during", {}).get("foreign_cores_busy")
         if busy is not None and busy > QUIET_CORES:
@@ -88,6 +92,17 @@ def told(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: float) -> bo
     for change in found:
         out.print(change.described(tolerance), highlight=False)
     return any(change.regressed(tolerance) for change in found)
+
+
+def fact_of(machine: Mapping[str, Any], fact: str) -> object:
+    """What a report says of its machine; of a GPU its name, as its clocks differ from day to day."""
+    told = machine.get(fact)
+    return told.get("name") if isinstance(told, Mapping) else told
+
+
+def measured_on(ratio: Mapping[str, Any] | None) -> str:
+    """The engine that a ratio is of, with its precision; nothing where it was not measured."""
+    return f"{ratio['engine']} ({ratio['precision']})" if ratio and ratio.get("engine") else ""
 
 
 def changes(old: Mapping[str, float | None], new: Mapping[str, float | None]) -> list[Change]:

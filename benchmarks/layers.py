@@ -44,9 +44,12 @@ class Row:
         return None if self.times is None or self.times.count < 2 else self.times.p99_ms - self.times.p50_ms
 
     def to_json(self) -> dict[str, Any]:
-        """With ``jitter_ms`` and ``pictures_per_s``, by the median."""
+        """With ``jitter_ms``, and ``pictures_per_s`` by the median of calls that follow one another; None for the road
+        from capture on, where the next picture is under way before one is done.
+        """
         times = None if self.times is None else vars(self.times)
-        rate = None if self.times is None else 1000 * self.batch / self.times.p50_ms
+        one_by_one = self.times is not None and self.layer.startswith("engine")
+        rate = 1000 * self.batch / self.times.p50_ms if self.times is not None and one_by_one else None
         return {
             "layer": self.layer,
             "batch": self.batch,

@@ -38,7 +38,7 @@ CLIP = "phantom:?size=1280x720&fps=60&seed=1&frames=240"
 class Run:
     """One run of the pipeline, from capture to JPEG, without its warm-up.
 
-    ``fps`` counts encoded pictures. ``stages_ms`` is over the last 1000 samples of each stage (``engine`` is one call
+    ``fps`` counts encoded pictures of judged frames. ``stages_ms`` is over the last 1000 samples of each stage (``engine`` is one call
     of the network, of which a frame takes one or two; ``source`` is decoding, in live use with the wait for the next
     frame). ``end_to_end_ms`` is from the moment a frame was dequeued to its annotated JPEG; in replay it holds the
     waiting in full queues. ``cpu_ms_per_frame`` is processor time over all cores, ``peak_rss_mb`` (10^6 bytes) the most
@@ -120,27 +120,32 @@ def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, secon
 def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) -> Run:
     """Run one pipeline for ``seconds``, or to the end of its source, with every picture encoded as the viewer does it.
 
-    Raises the error that ended the pipeline, SourceError if nothing came, EngineError if a frame failed.
+    Raises the error that ended the pipeline, SourceError if nothing came or nothing was fit to be judged, EngineError if
+    a frame failed.
     """
     watch = _Watch(config.jpeg_quality)
     start_s = cpu_s()
     with Pipeline(source, engine, config, on_view=watch) as pipeline:
         pipeline.wait(seconds)
-        spent_s, most_mb = cpu_s() - start_s, sum(map(peak_rss_mb, family()))  # before the decoder is ended
+        spent_s, done = cpu_s() - start_s, watch.count  # before what waits in replay is finished, the decoder ended
+        most_mb = sum(map(peak_rss_mb, family()))
     if pipeline.error is not None:
         raise pipeline.error
     status, end_to_end = pipeline.status(), watch.end_to_end.summary()
     if status.counts.failed:
         raise EngineError(f"{sum(status.counts.failed.values())} frames failed: {next(iter(status.counts.failed))}")
-    if end_to_end is None:
-        raise SourceError(f"{source.name} gave no frame within {seconds:g} s. Expected a running source.")
+    if status.counts.captured and not status.counts.analysed:
+        refused = next(iter(status.counts.not_analysed), "they came too late")
+        raise SourceError(f"{source.name}: none of {status.counts.captured} frames was judged ({refused}).")
+    if end_to_end is None or not done:
+        raise SourceError(f"{source.name} gave no picture within {seconds:g} s. Expected a running source, or longer.")
     stages = {"jpeg" if stage == "showing" else stage: times for stage, times in status.stages_ms.items()}
     return Run(
         source=source.name,
         live=source.live,
         fps=watch.fps(),
         frames=end_to_end.count,
-        cpu_ms_per_frame=1000 * spent_s / end_to_end.count,
+        cpu_ms_per_frame=1000 * spent_s / done,
         end_to_end_ms=end_to_end,
         stages_ms=stages,
         counts=status.counts,
@@ -155,19 +160,19 @@ class _Watch:
     def __init__(self, jpeg_quality: int) -> None:
         self.end_to_end = Percentiles(WINDOW)
         self._jpeg_quality = jpeg_quality
-        self._count = 0
+        self.count = 0
         self._first_ns = self._last_ns = 0
 
     def __call__(self, view: View) -> None:
-        if view.repeated:
+        if view.repeated or not view.assessment.raw.size:  # refused pictures cost no network
             return
         picture = encode(view, self._jpeg_quality)
         self.end_to_end.add(picture.encoded_ns - picture.captured_ns)
         self._first_ns = self._first_ns or picture.encoded_ns
         self._last_ns = picture.encoded_ns
-        self._count += 1
+        self.count += 1
 
     def fps(self) -> float:
         """Intervals between pictures over the time from the first to the last; 0 with fewer than two."""
         lasted_ns = self._last_ns - self._first_ns
-        return (self._count - 1) * 1e9 / lasted_ns if lasted_ns else 0.0
+        return (self.count - 1) * 1e9 / lasted_ns if lasted_ns else 0.0

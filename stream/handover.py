@@ -1,6 +1,8 @@
 """How does a frame pass from one thread to the next? Live: one slot, the newest wins. Replay: all of them, in order."""
 
+import time
 from collections import deque
+from collections.abc import Callable
 from threading import Condition
 from typing import Generic, Protocol, TypeVar
 
@@ -93,10 +95,26 @@ class _Queue(Generic[T]):
 
 
 class LatestFrame(_Queue[T]):
-    """One slot that is overwritten: the consumer always gets the newest frame, and lag cannot build up."""
+    """One slot that is overwritten: the consumer always gets the newest frame, and lag cannot build up.
 
-    def __init__(self) -> None:
+    With ``period_s``, the time between two frames, a consumer that comes late for one gets the next instead, if that is
+    nearer: what has waited for half a period to one and a half is kept back until the next comes, for a period at most.
+    """
+
+    def __init__(self, period_s: float | None = None, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         super().__init__(1)
+        self._period_s = period_s or 0.0
+        self._clock_ns = clock_ns
+        self._came_ns = 0
+
+    def get_several(self, count: int, timeout_s: float) -> list[T]:
+        """As of every handover; ``count`` is 1."""
+        with self._changed:
+            came_ns = self._came_ns
+            waited_s = (self._clock_ns() - came_ns) / 1e9
+            if self._items and self._period_s / 2 < waited_s < 1.5 * self._period_s:
+                self._changed.wait_for(lambda: self._came_ns > came_ns or self._ended, self._period_s)
+        return super().get_several(count, timeout_s)
 
     def put(self, item: T) -> str | None:
         """Take the slot, at once. Returns OVERWRITTEN if a frame waited in it, STOPPED if the handover is closed."""
@@ -105,6 +123,7 @@ class LatestFrame(_Queue[T]):
             if self._items and not self._ended:
                 self._items.clear()
                 lost = OVERWRITTEN
+            self._came_ns = self._clock_ns()
             return self._append(item, lost)
 
 

@@ -78,3 +78,22 @@ def test_a_run_that_shared_the_machine_is_told(tmp_path: Path, busy: float, told
     path.write_text(json.dumps({"conditions": {"during": {"foreign_cores_busy": busy}}, "ratios": RATIOS}))
     result = CliRunner().invoke(app, [str(path), str(path)])
     assert ("the new run shared the machine: 1.5 cores" in result.stderr) == told
+
+
+@pytest.mark.parametrize(
+    ("machine", "engine", "told"),
+    [
+        ({"gpu": {"name": "A", "driver": "1"}}, "x", ["another machine: gpu was A, is B"]),
+        ({"gpu": {"name": "B", "driver": "2"}}, "y", ["another engine: class_maps_cost was of y (f32), is of x (f32)"]),
+        ({"gpu": {"name": "B", "driver": "2"}}, "x", []),
+    ],
+    ids=["gpu", "engine", "neither"],
+)
+def test_another_gpu_and_another_engine_are_told(
+    tmp_path: Path, machine: dict[str, object], engine: str, told: list[str]
+) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    for path, of_machine, of_engine in ((old, machine, engine), (new, {"gpu": {"name": "B", "driver": "1"}}, "x")):
+        details = {"class_maps_cost": {"engine": of_engine, "precision": "f32"}}
+        path.write_text(json.dumps({"machine": of_machine, "ratios": RATIOS, "ratio_details": details}))
+    assert CliRunner().invoke(app, [str(old), str(new)]).stderr.splitlines() == told

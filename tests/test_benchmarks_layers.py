@@ -47,6 +47,10 @@ def test_jitter_is_p99_less_the_median_and_the_rate_counts_pictures_not_calls() 
     assert told["clock"] == HOST_CLOCK
 
 
+def test_a_latency_is_no_rate_where_pictures_overlap() -> None:
+    assert Row("pipeline", 1, Summary(100, 8.0, 9.0, 11.0, 12.0)).to_json()["pictures_per_s"] is None
+
+
 def test_one_call_has_no_jitter_rather_than_none_of_it() -> None:
     assert Row("to paint", 1, Summary(1, 8.0, 8.0, 8.0, 8.0)).jitter_ms is None
 

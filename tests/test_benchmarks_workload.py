@@ -44,6 +44,12 @@ def test_a_broken_source_is_an_error_not_a_number(tmp_path: Path) -> None:
         run(open_source(str(path), live=False), engine, StreamConfig(), 60)
 
 
+def test_a_source_that_is_never_judged_says_why() -> None:
+    test_pattern = "lavfi:testsrc2=size=320x240:rate=30"
+    with FakeEngine() as engine, pytest.raises(SourceError, match=r"none of \d+ frames was judged \("):
+        run(open_source(test_pattern, live=True), engine, StreamConfig(), 0.5)
+
+
 HOLDS_200_MB = """
 import psutil
 from benchmarks.peer_meter import peak_rss_mb

@@ -1,6 +1,6 @@
 """Nothing is lost in replay, the newest wins in live use, and neither side waits for ever."""
 
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 
 import pytest
 from hypothesis import given
@@ -57,6 +57,40 @@ def test_the_latest_frame_wins_and_every_other_one_is_counted(steps: list[bool])
     delivered += drain(slot)
     assert delivered == sorted(set(delivered))
     assert put == len(delivered) + lost
+
+
+@pytest.mark.parametrize("waited_s", [0.0, 9.0, 41.0])
+def test_a_frame_is_taken_at_once_while_it_is_fresh_or_if_the_next_is_overdue(waited_s: float) -> None:
+    now_ns = [10**9]
+    slot: LatestFrame[int] = LatestFrame(period_s=20.0, clock_ns=lambda: now_ns[0])
+    slot.put(1)
+    now_ns[0] += round(waited_s * 1e9)
+    assert slot.get(NOW_S) == 1
+
+
+@pytest.mark.parametrize(("ends", "taken"), [(False, 2), (True, 1)], ids=["the next comes", "none comes any more"])
+def test_a_late_consumer_gets_the_next_frame_if_it_is_nearer(ends: bool, taken: int) -> None:
+    now_ns = [10**9]
+    begun = Event()
+
+    def clock_ns() -> int:
+        if now_ns[0] > 10**9:
+            begun.set()
+        return now_ns[0]
+
+    slot: LatestFrame[int] = LatestFrame(period_s=2 * SOON_S, clock_ns=clock_ns)
+    slot.put(1)
+    now_ns[0] += round(1.5 * SOON_S * 1e9)
+    got: list[int | None] = []
+    consumer = Thread(target=lambda: got.append(slot.get(NOW_S)))
+    consumer.start()
+    assert begun.wait(SOON_S)  # it looks at the clock under the lock, so that what follows finds it waiting
+    if ends:
+        slot.close()
+    else:
+        assert slot.put(2) == OVERWRITTEN
+    consumer.join()
+    assert got == [taken]
 
 
 def test_the_latest_frame_adds_up_between_two_threads() -> None:

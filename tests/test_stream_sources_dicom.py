@@ -131,6 +131,17 @@ def test_a_palette(tmp_path: Path) -> None:
     assert np.array_equal(pictures(path), apply_color_lut(values, pydicom.dcmread(path)) >> 8)
 
 
+def test_a_palette_in_segments(tmp_path: Path) -> None:
+    values = noise(2, 20, 30)
+    ramp = np.array([0, 1, 0, 1, 255, 65280], np.uint16).tobytes()  # one value 0, then 255 in a line up to 65280
+    tables: dict[str, object] = {}
+    for colour in ("Red", "Green", "Blue"):
+        tables[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        tables[f"Segmented{colour}PaletteColorLookupTableData"] = ramp
+    path = write_dicom(tmp_path / "a.dcm", values, "PALETTE COLOR", **tables)
+    assert np.array_equal(pictures(path), values[..., None].repeat(3, -1))
+
+
 def test_run_length_coded_frames(tmp_path: Path) -> None:
     values = noise(3, 20, 30)
     path = write_dicom(tmp_path / "a.dcm", values)
@@ -178,7 +189,9 @@ def test_a_region_is_the_scan_area_and_its_corners_belong_to_it(tmp_path: Path) 
 
 
 def test_a_region_that_cannot_be_is_no_scan_area(tmp_path: Path) -> None:
-    header = {"SequenceOfUltrasoundRegions": regions(region(50, 0, 20, 30), region(0, 0, 6000, 6000))}
+    without_corner = region(0, 0, 20, 20)
+    del without_corner.RegionLocationMaxX1
+    header = {"SequenceOfUltrasoundRegions": regions(region(50, 0, 20, 30), region(0, 0, 6000, 6000), without_corner)}
     with open_here(str(write_dicom(tmp_path / "a.dcm", noise(1, 60, 60), **header))) as source:
         assert source.scan_area is None
 
@@ -265,6 +278,13 @@ def test_a_loop_goes_on_counting(tmp_path: Path) -> None:
 def test_a_header_that_cannot_be_is_refused_at_once(tmp_path: Path, header: dict, says: str) -> None:
     with pytest.raises(SourceError, match=says):
         read_header(write_dicom(tmp_path / "a.dcm", noise(1, 20, 30), **header), 2.0)
+
+
+def test_a_file_without_the_mark_is_refused_with_words(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", noise(1, 20, 30))
+    path.write_bytes(path.read_bytes()[132:])
+    with pytest.raises(SourceError, match="does not begin as DICOM files do"):
+        open_source(str(path))
 
 
 def test_a_cine_that_was_cut_short_gives_what_it_has(tmp_path: Path) -> None:

@@ -76,6 +76,43 @@ def test_frames_keep_the_times_of_a_variable_frame_rate(tmp_path: Path) -> None:
     assert told == pytest.approx([ticks / 25 for ticks in pts], abs=1e-3)
 
 
+@pytest.mark.parametrize("second", [0, 30_000], ids=["back to the start", "far ahead"])
+@pytest.mark.parametrize("name", ["clip.ts", "clip.mpg"])
+def test_times_go_on_where_two_recordings_were_put_in_one_file(tmp_path: Path, name: str, second: int) -> None:
+    clip = write_clip(tmp_path / name, 25, codec="mpeg2video")
+    other = write_clip(tmp_path / f"other{clip.suffix}", 25, codec="mpeg2video", pts=list(range(second, second + 25)))
+    clip.write_bytes(clip.read_bytes() + other.read_bytes())
+    told = [frame.pts_s for frame in FileSource(clip).frames()]
+    assert len(told) >= 48  # FFmpeg may lose a picture where they meet
+    assert all(0 < after - before < 0.2 for before, after in pairwise(told))
+
+
+@pytest.mark.parametrize(
+    ("name", "pts"),
+    [
+        ("clip.avi", [0, 1, 2, 40, 41, 42]),
+        ("clip.avi", [100, 101, 102, 103]),
+        ("clip.mkv", [100, 101, 102, 103]),
+        ("clip.mkv", [0, 1, 2, 50]),
+    ],
+    ids=["empty slots", "begins late", "begins late", "a long pause"],
+)
+def test_a_clip_with_fewer_pictures_than_its_length_suggests_is_whole(
+    tmp_path: Path, name: str, pts: list[int]
+) -> None:
+    clip = write_clip(tmp_path / name, len(pts), codec=CODECS[name], pts=pts)
+    with FileSource(clip, loop=True) as source:
+        read = list(islice(source.frames(), 2 * len(pts) + 1))
+    assert (len(read), source.damaged) == (2 * len(pts) + 1, 0)
+
+
+@pytest.mark.parametrize(("name", "frames"), [("clip.gif", 1), ("clip.mkv", 1), ("clip.gif", 2)])
+def test_a_clip_of_one_picture_need_not_move(tmp_path: Path, name: str, frames: int) -> None:
+    codec, pixels = ("gif", "rgb8") if name.endswith("gif") else ("libx264", "yuv420p")
+    source = FileSource(write_clip(tmp_path / name, frames, codec=codec, pixels=pixels))
+    assert source.still == (frames == 1)
+
+
 def test_a_loop_goes_on_counting(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 4)
     with FileSource(clip, loop=True) as source:

@@ -33,6 +33,17 @@ def test_alpha_is_dropped(tmp_path: Path) -> None:
     assert np.array_equal(read_rgb(path), COLOUR)
 
 
+def test_every_page_of_a_stack_is_a_picture(tmp_path: Path) -> None:
+    stack = [np.full((5, 7), 20 * number, np.uint8) for number in range(4)]
+    assert cv2.imwritemulti(str(tmp_path / "stack.tif"), stack)
+    write(tmp_path / "then.png", GREY)
+    with open_source(str(tmp_path)) as source:
+        frames = list(source.frames())
+    assert [frame.index for frame in frames] == list(range(5))
+    assert [int(frame.rgb[0, 0, 0]) for frame in frames[:4]] == [0, 20, 40, 60]
+    assert [frame.source for frame in frames] == ["stack.tif"] * 4 + ["then.png"]
+
+
 def test_sixteen_bits_keep_their_scale(tmp_path: Path) -> None:
     dark = GREY.astype(np.uint16) * 256 + 255
     assert np.array_equal(read_rgb(write(tmp_path / "a.tiff", dark)), np.dstack([GREY] * 3))

@@ -47,6 +47,15 @@ def test_damaged_frames_are_counted_through_the_wall(tmp_path: Path) -> None:
     assert counts[0][1] > 0
 
 
+def test_a_folder_has_time_for_each_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(30):
+        write_clip(tmp_path / f"{number}.png", 1, codec="png", pixels="rgb24", muxer={"update": "1"})
+    monkeypatch.setattr(isolated, "PATIENCE_S", -1.0)  # over the folder, none is left but for its files
+    monkeypatch.setattr(isolated, "PER_FILE_S", 1.0)
+    with isolated.IsolatedSource(str(tmp_path)) as source:
+        assert source.fps
+
+
 def test_a_decoder_that_hangs_is_ended_and_said_so(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated, "PATIENCE_S", 1.0)
     with open_source(clip) as source:

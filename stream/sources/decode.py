@@ -37,10 +37,19 @@ Matrix = tuple[float, float, float, float]
 
 @dataclass
 class Tally:
-    """How many packets of the stream were read whole, and how many of all must each give a picture."""
+    """How many packets of the stream were read whole, how many of all must each give a picture, and when the last ends."""
 
     packets: int = 0
     shown: int = 0
+    end_s: float = 0.0
+
+    def add(self, packet: "av.Packet[av.VideoStream]") -> None:
+        """Take in one that has something in it."""
+        self.packets += not packet.is_corrupt
+        self.shown += not packet.is_discard
+        begins = packet.dts if packet.pts is None else packet.pts
+        if begins is not None and packet.time_base is not None:
+            self.end_s = max(self.end_s, float((begins + (packet.duration or 0)) * packet.time_base))
 
 
 @dataclass(frozen=True)
@@ -85,8 +94,7 @@ def pictures(
     for packet in _packets(container, stream, closed):
         arrived_ns = time.monotonic_ns()
         if tally is not None and packet.size:
-            tally.packets += not packet.is_corrupt
-            tally.shown += not packet.is_discard
+            tally.add(packet)
         if packet.is_corrupt and stream.codec.intra_only:  # such decoders fill up what was cut off without a word
             yield Arrival(arrived_ns)
             continue

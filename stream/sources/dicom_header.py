@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import apply_color_lut, get_decoder
 
@@ -30,6 +31,7 @@ TAGS: Sequence[str] = (
         for colour in ("Red", "Green", "Blue")
         for part in ("Descriptor", "Data")
     ),
+    *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
 )
 """Everything that is read of a header (PS3.6)."""
 
@@ -90,6 +92,8 @@ def read_header(path: Path, stills_fps: float) -> Header | None:
         return understood(path, found, syntax.is_compressed, stills_fps)
     except SourceError:
         raise
+    except InvalidDicomError:
+        raise SourceError(f"{name} does not begin as DICOM files do (PS3.10). Export it again as a file.") from None
     except Exception as error:  # noqa: BLE001  damage makes pydicom raise almost anything, quoting the header
         raise SourceError(f"{name} cannot be read as DICOM ({type(error).__name__}). Copy it again.") from None
 
@@ -164,8 +168,11 @@ def geometry(found: Any, width_px: int, height_px: int) -> tuple[ScanArea | None
     for region in found.get("SequenceOfUltrasoundRegions") or ():
         if (region.get("RegionSpatialFormat"), region.get("RegionDataType")) != (1, 1):
             continue
-        left, top = int(region.RegionLocationMinX0), int(region.RegionLocationMinY0)
-        right, bottom = int(region.RegionLocationMaxX1) + 1, int(region.RegionLocationMaxY1) + 1  # inclusive there
+        corners = [region.get(f"RegionLocation{corner}") for corner in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
+        if None in corners:
+            continue
+        left, top, right, bottom = (int(corner) for corner in corners)
+        right, bottom = right + 1, bottom + 1  # inclusive there
         shrunk = next((by for by in SHRUNK if right <= width_px * by and bottom <= height_px * by), None)
         if shrunk is None or not (0 <= left < right and 0 <= top < bottom):
             continue

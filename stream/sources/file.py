@@ -1,8 +1,10 @@
 """A recorded clip: every frame in order, looped if asked."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +24,12 @@ FALLBACK_FPS = 25.0
 
 SHORT_S = 0.5
 """By which a header's duration may be rounded; a count of frames must be met exactly."""
+
+BACK_S = 0.5
+"""Times that go back by more begin another recording: parts that were put one after the other in one file."""
+
+AHEAD_S = {"mpeg": 10.0, "mpegts": 10.0}
+"""By format, the same for times that go forward: these two can be joined byte by byte. Elsewhere a pause is a pause."""
 
 FORMATS = (
     "asf,av1,avi,dv,flv,gif,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,webm,"
@@ -53,7 +61,9 @@ class FileSource(Closing):
         self._path = path
         self._loop = loop
         with self._open() as container:
-            rate = video_stream(container, self.name).average_rate
+            stream = video_stream(container, self.name)
+            rate = stream.average_rate
+            self.still = holds_one_picture(container, stream)
         self.fps = float(rate) if rate else None
         self._step_s = 1 / (self.fps or FALLBACK_FPS)
 
@@ -92,14 +102,18 @@ class FileSource(Closing):
             with self._open() as container:
                 stream = video_stream(container, self.name)
                 stream.thread_type = "AUTO"  # whole frames in parallel where it can
+                ahead_s = AHEAD_S.get(container.format.name, math.inf)
                 origin_s = start_s(stream)
                 for arrival in pictures(container, stream, self.name, self._closed, tally):
                     if arrival.time_s is None:
                         pts_s = last_s + self._step_s
                     else:
-                        origin_s = arrival.time_s if origin_s is None else origin_s
+                        origin_s = arrival.time_s if origin_s is None or not read else origin_s
                         pts_s = arrival.time_s - origin_s
-                    last_s = max(0.0, pts_s, last_s)  # times that run backwards stand still
+                        if not -BACK_S < pts_s - last_s < ahead_s:
+                            pts_s = last_s + self._step_s
+                            origin_s = arrival.time_s - pts_s
+                    last_s = max(0.0, pts_s, last_s)  # times that run backwards a little stand still
                     read += 1
                     whole += arrival.rgb is not None
                     self.damaged += arrival.rgb is None
@@ -110,9 +124,8 @@ class FileSource(Closing):
         if self._closed.is_set():
             return
         self.damaged += max(0, tally.shown - read)  # packets that the decoder passed over in silence
-        seconds = last_s + self._step_s
-        if tally.packets < promised.frames or seconds + SHORT_S < promised.seconds:
-            all_frames = f"{promised.frames}" if promised.frames else f"about {round(promised.seconds / self._step_s)}"
+        if tally.packets < promised.exactly or tally.end_s + SHORT_S < promised.end_s:
+            all_frames = f"{promised.frames}" if promised.frames else f"about {round(promised.end_s / self._step_s)}"
             raise SourceError(
                 f"{self.name} is cut short or damaged: {whole} of {all_frames} frames could be read. "
                 "Copy it again from its origin."
@@ -137,21 +150,34 @@ class FileSource(Closing):
 
 @dataclass(frozen=True)
 class Promise:
-    """What a header says that the file holds; 0 where it does not say."""
+    """What a header says that the file holds, 0 where it does not say: how many frames, when the last of them ends by
+    the stream's own clock, and how many there must be exactly.
+    """
 
     frames: int
-    seconds: float
+    end_s: float
+    exactly: int = 0
 
 
 def promise(container: InputContainer, stream: av.VideoStream) -> Promise:
-    """MP4 and AVI count their frames; MKV and WebM tell how long the longest of their streams is. Ask after reading:
-    the index of a fragmented MP4 grows with every fragment.
+    """MP4 counts its frames, AVI its slots, which may be empty; MKV and WebM tell when the longest of their streams
+    ends. Ask after reading: the index of a fragmented MP4 grows with every fragment.
     """
-    # an MP4 that was trimmed without encoding still counts what it no longer shows; its index does not
-    frames = len(stream.index_entries) if "mp4" in container.format.name.split(",") else stream.frames
+    if "mp4" in container.format.name.split(","):
+        frames = len(stream.index_entries)  # the header also counts what a trimmed clip no longer shows
+        return Promise(frames, 0.0, exactly=frames)
+    if stream.frames and stream.average_rate:
+        return Promise(stream.frames, float(stream.frames / stream.average_rate))
     only_video = len(container.streams) == 1
-    seconds = container.duration / av.time_base if container.duration and only_video and not stream.frames else 0.0
-    return Promise(frames, seconds)
+    return Promise(stream.frames, container.duration / av.time_base if container.duration and only_video else 0.0)
+
+
+def holds_one_picture(container: InputContainer, stream: av.VideoStream) -> bool:
+    """Whether the clip has a single packet with something in it: nothing moves in it."""
+    try:
+        return sum(1 for _ in islice((packet for packet in container.demux(stream) if packet.size), 2)) == 1
+    except OPEN_ERRORS:  # told when it is read
+        return False
 
 
 def start_s(stream: av.VideoStream) -> float | None:

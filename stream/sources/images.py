@@ -16,6 +16,9 @@ from stream.sources.base import Closing
 from stream.sources.uri import IMAGE_SUFFIXES, SIZE_LIMIT_PX, STILLS_FPS, options, printable
 from stream.types import Frame, ScanArea
 
+STACKS = frozenset({".tif", ".tiff"})
+"""May hold several pictures each."""
+
 MASK = re.compile(r"_mask(_\d+)?$")
 """Lesion masks, as BUSI names them beside their pictures: no pictures to judge."""
 
@@ -53,14 +56,15 @@ class ImageSource(Closing):
                 for path in self._paths:
                     if self._closed.is_set():
                         return
-                    index, captured_ns = next(indices), time.monotonic_ns()
-                    try:
-                        rgb = read_rgb(path)
-                    except SourceError as error:
-                        errors.append(str(error))
-                        self.damaged += 1
-                    else:
-                        yield Frame(index, captured_ns, index / self.fps, rgb, printable(path.name))
+                    for page in range(pages(path)):
+                        index, captured_ns = next(indices), time.monotonic_ns()
+                        try:
+                            rgb = read_rgb(path, page)
+                        except SourceError as error:
+                            errors.append(str(error))
+                            self.damaged += 1
+                        else:
+                            yield Frame(index, captured_ns, index / self.fps, rgb, printable(path.name))
                 if len(errors) == len(self._paths) or (errors and not self._loop):
                     raise SourceError(self._told(errors))
                 if not self._loop:
@@ -72,19 +76,32 @@ class ImageSource(Closing):
         return f"{len(errors)} of {len(self._paths)} pictures of {self.name} could not be read, the first: {errors[0]}"
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """An image file as uint8 [H, W, 3]: grey is repeated, alpha dropped, 16 bits divided by 256.
+def pages(path: Path) -> int:
+    """How many pictures a file holds: of a TIFF, which may be a stack, all of them; of any other, also broken, 1."""
+    if path.suffix.lower() not in STACKS:
+        return 1
+    try:
+        return max(1, cv2.imcount(str(path), cv2.IMREAD_UNCHANGED))
+    except cv2.error:
+        return 1
+
+
+def read_rgb(path: Path, page: int = 0) -> NDArray[np.uint8]:
+    """One picture of an image file as uint8 [H, W, 3]: grey is repeated, alpha dropped, 16 bits divided by 256.
 
     Never by the picture's own brightest pixel: that would brighten one frame of a series and darken the next. Raises
     SourceError naming the file.
     """
     name = printable(path.name)
     try:
-        data = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        if page:
+            _, (image,) = cv2.imreadmulti(str(path), page, 1, flags=cv2.IMREAD_UNCHANGED)
+        else:  # not imread, which cannot open every name on Windows
+            data = np.fromfile(path, np.uint8)
+            image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     except OSError as error:
         raise SourceError(f"{name} cannot be read ({error.strerror}). Expected a readable picture.") from error
-    except cv2.error:  # over OpenCV's own limit of a gigapixel, or a header that contradicts itself
+    except (cv2.error, ValueError):  # over OpenCV's own limit of a gigapixel, or a header that contradicts itself
         image = None
     if image is None:
         raise SourceError(f"{name} cannot be decoded as a picture. Expected PNG, JPEG, TIFF or the like.")

@@ -30,6 +30,9 @@ from stream.types import Frame, ScanArea
 PATIENCE_S = 4.0
 """For the child to open the file, and for each frame: a hundred times what the largest picture takes."""
 
+PER_FILE_S = 0.05
+"""More, to open a folder, for each file in it: the header of each is read first, and the drive may be far away."""
+
 START_S = 30.0
 """For the child to start, before it touches the file: a second, but for a machine that is busy or cold."""
 
@@ -76,8 +79,9 @@ class IsolatedSource(Closing):
         Thread(target=self._watch, name="decoder watchdog", daemon=True).start()
         try:
             self._receive()
-            self._limit_s = PATIENCE_S
+            self._limit_s = PATIENCE_S + PER_FILE_S * files_in(Path(split(uri)[1]))
             facts, _ = self._receive()
+            self._limit_s = PATIENCE_S
         except BaseException:
             self.close()
             raise
@@ -163,6 +167,14 @@ class IsolatedSource(Closing):
                 self._overdue = True
                 self._child.kill()
                 return
+
+
+def files_in(path: Path) -> int:
+    """How many files a folder holds, 0 for what is none or cannot be read."""
+    try:
+        return sum(1 for _ in path.iterdir())
+    except OSError:
+        return 0
 
 
 def _fill(pipe: Any, buffer: memoryview) -> bool:

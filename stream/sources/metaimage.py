@@ -5,10 +5,11 @@ Only files that hold their own pixels: a header on its own (.mhd) may name any o
 
 import math
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as its own documentation does
@@ -29,8 +30,22 @@ LEAST_PACKED = 1 / 1100
 LONGEST_LINE = 4096
 """Bytes of the header that are looked at together; its entries are a tenth of it."""
 
+PACKED_AS = 32 + zlib.MAX_WBITS
+"""zlib or gzip, whichever it is: both are met."""
+
+PIECE = 2**16
+"""Packed bytes that are read at a time."""
+
 INVALID = "INVALID"
 """What PLUS says of a frame that the scanner did not deliver."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where in the file the pixels begin, in bytes, and whether they are packed."""
+
+    offset: int
+    packed: bool
 
 
 @dataclass(frozen=True)
@@ -56,11 +71,13 @@ class MetaImageSource(Closing):
         super().__init__()
         self.name, self.damaged = printable(path.name), 0
         self._loop = loop
-        self._reader = reader(path)
-        self._size_px, count = checked_size(self._reader, path)
-        self._slots = slots(self._reader, count, fps)
-        self._turn = turn(told(self._reader, "UltrasoundImageOrientation"))
-        self._mm_per_px = spacing(self._reader)
+        self._path, self._layout = path, layout(path)
+        header = read_header(path)
+        (width_px, height_px), count = checked_size(header, path)
+        self._shape = height_px, width_px, int(header.GetNumberOfComponents())
+        self._slots = slots(header, count, fps)
+        self._turn = turn(told(header, "UltrasoundImageOrientation"))
+        self._mm_per_px = spacing(header)
         self._step_s = self._slots[-1].at_s / (count - 1) if count > 1 else 1 / fps
         self.fps: float | None = 1 / self._step_s
         self.still = count == 1
@@ -77,43 +94,82 @@ class MetaImageSource(Closing):
         with self:
             index, start_s = 0, 0.0
             while True:
-                for number, slot in enumerate(self._slots):
-                    pts_s = start_s + slot.at_s
-                    rgb = self._pixels(number) if slot.valid else None
+                for slot, values in zip(self._slots, self._values(), strict=True):
                     if self._closed.is_set():
                         return
-                    if rgb is None:
-                        self.damaged += 1
+                    if slot.valid:
+                        rgb = np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3))[self._turn])
+                        yield Frame(index, time.monotonic_ns(), start_s + slot.at_s, rgb, self.name, self._mm_per_px)
                     else:
-                        yield Frame(index, time.monotonic_ns(), pts_s, rgb, self.name, self._mm_per_px)
+                        self.damaged += 1
                     index += 1
                 if not self._loop:
                     return
                 start_s += self._slots[-1].at_s + self._step_s
 
-    def _pixels(self, number: int) -> NDArray[np.uint8]:
-        """uint8 [H, W, 3]. Raises SourceError."""
-        width_px, height_px = self._size_px
+    def _values(self) -> Iterator[NDArray[np.uint8]]:
+        """Each frame in order, uint8 [H, W, 1 or 3]. Raises SourceError where the file breaks off.
+
+        Not by SimpleITK, which reads the header anew for each frame, and unpacks all that lies before it.
+        """
+        size, number = math.prod(self._shape), 0
         try:
-            if self._reader.GetDimension() == 3:
-                self._reader.SetExtractIndex([0, 0, number])
-                self._reader.SetExtractSize([width_px, height_px, 0])
-            values = sitk.GetArrayFromImage(self._reader.Execute())
-        except RuntimeError:
+            with self._path.open("rb") as file:
+                file.seek(self._layout.offset)
+                pixels = _Unpacked(file) if self._layout.packed else file
+                for _ in self._slots:
+                    values = pixels.read(size)
+                    if len(values) < size:
+                        raise EOFError
+                    yield np.frombuffer(values, np.uint8).reshape(self._shape)
+                    number += 1
+        except (OSError, EOFError, zlib.error):
             raise SourceError(
                 f"{self.name} broke off after {number} of {len(self._slots)} frames. Copy it again."
             ) from None
-        colour = values if values.ndim == 3 else np.repeat(values[:, :, None], 3, axis=2)
-        return np.ascontiguousarray(colour[self._turn])
 
 
-def reader(path: Path) -> Any:
-    """SimpleITK's, with the header read. Raises SourceError."""
-    if not holds_its_pixels(path):
-        raise SourceError(
-            f"{printable(path.name)} is cut short, or its pixels are in another file. "
-            "Expected a .mha file that holds them."
-        )
+class _Unpacked:
+    """Reads what is packed in a file, from where the file stands."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._unpack = file, zlib.decompressobj(PACKED_AS)
+
+    def read(self, size: int) -> bytes:
+        """The next ``size`` bytes, fewer at the end. Raises zlib.error."""
+        parts, left = [], size
+        while left and not self._unpack.eof:
+            piece = self._unpack.unconsumed_tail or self._file.read(PIECE)
+            parts.append(self._unpack.decompress(piece, left))
+            left -= len(parts[-1])
+            if not piece and not parts[-1]:
+                break
+        return b"".join(parts)
+
+
+def layout(path: Path) -> Layout:
+    """By the header, which must end in the word LOCAL. Raises SourceError."""
+    packed = False
+    try:
+        with path.open("rb") as file:
+            for line in iter(lambda: file.readline(LONGEST_LINE), b""):
+                key, _, value = (part.strip() for part in line.partition(b"="))
+                if key == b"CompressedData":
+                    packed = value.lower() == b"true"
+                if key == b"ElementDataFile" and value == b"LOCAL":
+                    return Layout(file.tell(), packed)
+                if key == b"ElementDataFile" or (key == b"BinaryData" and value.lower() == b"false"):
+                    break
+    except OSError as error:
+        raise SourceError(f"{printable(path.name)} cannot be read ({error.strerror}).") from error
+    raise SourceError(
+        f"{printable(path.name)} is cut short, or its pixels are in another file or text. "
+        "Expected a .mha file that holds them, in binary."
+    )
+
+
+def read_header(path: Path) -> Any:
+    """SimpleITK's reader, with the header read. Raises SourceError."""
     found = sitk.ImageFileReader()
     found.SetImageIO("MetaImageIO")
     found.SetFileName(str(path))
@@ -124,19 +180,6 @@ def reader(path: Path) -> Any:
             f"{printable(path.name)} cannot be read as a MetaImage sequence. Expected a .mha file of PLUS or 3D Slicer."
         ) from None
     return found
-
-
-def holds_its_pixels(path: Path) -> bool:
-    """Whether the header ends, and in the word LOCAL. Raises SourceError."""
-    try:
-        with path.open("rb") as file:
-            for line in iter(lambda: file.readline(LONGEST_LINE), b""):
-                key, _, value = line.partition(b"=")
-                if key.strip() == b"ElementDataFile":
-                    return value.strip() == b"LOCAL"
-    except OSError as error:
-        raise SourceError(f"{printable(path.name)} cannot be read ({error.strerror}).") from error
-    return False
 
 
 def checked_size(found: Any, path: Path) -> tuple[tuple[int, int], int]:
