@@ -38,11 +38,11 @@ CLIP = "phantom:?size=1280x720&fps=60&seed=1&frames=240"
 class Run:
     """One run of the pipeline, from capture to JPEG, without its warm-up.
 
-    ``fps`` counts encoded pictures of judged frames. ``stages_ms`` is over the last 1000 samples of each stage (``engine`` is one call
-    of the network, of which a frame takes one or two; ``source`` is decoding, in live use with the wait for the next
-    frame). ``end_to_end_ms`` is from the moment a frame was dequeued to its annotated JPEG; in replay it holds the
-    waiting in full queues. ``cpu_ms_per_frame`` is processor time over all cores, ``peak_rss_mb`` (10^6 bytes) the most
-    memory so far: of this process and of the one that decodes.
+    ``fps`` counts encoded pictures of judged frames. ``stages_ms`` is over the last 1000 samples of each stage
+    (``engine`` is one call of the network, of which a frame takes one or two; ``source`` is decoding, in live use with
+    the wait for the next frame). ``end_to_end_ms`` is from the moment a frame was dequeued to its annotated JPEG; in
+    replay it holds the waiting in full queues. ``cpu_ms_per_frame`` is processor time over all cores, ``peak_rss_mb``
+    (10^6 bytes) the most memory so far: of this process and of the one that decodes.
     """
 
     source: str
@@ -120,8 +120,8 @@ def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, secon
 def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) -> Run:
     """Run one pipeline for ``seconds``, or to the end of its source, with every picture encoded as the viewer does it.
 
-    Raises the error that ended the pipeline, SourceError if nothing came or nothing was fit to be judged, EngineError if
-    a frame failed.
+    Raises the error that ended the pipeline, SourceError if nothing came or nothing was fit to be judged, EngineError
+    if a frame failed.
     """
     watch = _Watch(config.jpeg_quality)
     start_s = cpu_s()

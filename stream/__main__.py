@@ -5,6 +5,7 @@ and errors to stderr.
 """
 
 import logging
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -156,7 +157,12 @@ def dated(folder: Path) -> Path:
     """A subfolder that does not exist yet, named by the time of day in UTC."""
     name = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
     candidates = (folder / (name if n == 0 else f"{name}-{n + 1}") for n in range(1000))
-    return next(path for path in candidates if not path.exists())
+    return next(path for path in candidates if not _is_there(path))
+
+
+def _is_there(path: Path) -> bool:
+    """False also where it may not look, which is told once it writes there."""
+    return os.path.exists(path)  # noqa: PTH110  Path.exists raises
 
 
 def follow(pipeline: Pipeline) -> None:
@@ -213,6 +219,8 @@ def exit_codes(interrupted: int = 0) -> Iterator[None]:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's shell ignores it for what it starts with &
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was recorded until then is finished as well
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else it is nohup's
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))  # the terminal was closed
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("engines").setLevel(logging.INFO)  # which engine is taken, and why not the others
     app()

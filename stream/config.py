@@ -11,7 +11,7 @@ from stream.errors import UsageError
 class OverlayStyle(BaseModel):
     """How an assessment is drawn. May be swapped while a pipeline runs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     opacity: float = Field(default=0.5, ge=0, le=1)
     """Of the heat map's colour at full attention, 0..1; 0 hides it. More drowns the texture of a lesion in colour."""
@@ -23,7 +23,7 @@ class OverlayStyle(BaseModel):
 class StreamConfig(BaseModel):
     """Settings of one pipeline, equal for live and replay."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     scan_area: str | None = None
     """As ``stream.scan_area.finder`` reads it: a box, a polygon, or ``"full"``; everything outside is blanked. None

@@ -138,9 +138,14 @@ class Pipeline:
     def status(self) -> Status:
         """A snapshot, from any thread."""
         session = self._session
-        reopened = self._source.reopened
+        source = self._source
         return self._board.snapshot(
-            session.source, session.synthetic, self._engine.info, session.spec.class_names, reopened
+            session.source,
+            session.synthetic,
+            self._engine.info,
+            session.spec.class_names,
+            source.reopened,
+            source.trouble,
         )
 
     def __enter__(self) -> Self:
@@ -234,14 +239,17 @@ class Pipeline:
     def _draw(self) -> None:
         last: Frame | None = None
         last_ns = time.monotonic_ns()
-        stall_ns = round(self._patience_s(self._session.config.stall_after_s) * 1e9)
+        stall_s = self._patience_s(self._session.config.stall_after_s)
         with _Stage(self._judged, self._drawn) as stage:
             for judged in received(self._judged):
                 if judged is not None:
                     last, last_ns = judged.frame, time.monotonic_ns()
                     self._show(judged)
-                elif self._session.live and last is not None and time.monotonic_ns() - last_ns > stall_ns:
-                    silence = f"no new frame for {(time.monotonic_ns() - last_ns) / 1e9:.1f} s"
+                elif self._session.live and last is not None:
+                    silent_s = (time.monotonic_ns() - last_ns) / 1e9
+                    if silent_s <= stall_s:
+                        continue
+                    silence = f"no new frame for {silent_s:.1f} s"
                     trouble = self._source.trouble
                     self._interrupt(last, silence if trouble is None else f"{silence}: {trouble}")
         if self._session.live and last is not None:  # else the last finding would stay on the screen
@@ -304,7 +312,10 @@ class Pipeline:
         with _Stage(None, None) as guarded:
             step(what)
         if guarded.error is not None:
-            self._board.recording(Recording.FAILED, explain(guarded.error))
+            reason = explain(guarded.error)
+            self._board.recording(Recording.FAILED, reason)
+            if self._session.live:  # a replay ends with it
+                log.warning("the run goes on, but is no longer recorded: %s", reason)
         return guarded.error is None
 
 

@@ -15,10 +15,12 @@ class Presets:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._kept: dict[str, str] = {}
-        if path is not None and path.is_file():
+        if path is not None:
             try:
                 told = json.loads(path.read_text(encoding="utf-8"))
                 self._kept = {str(key): str(text) for key, text in told.items()}
+            except FileNotFoundError:
+                return
             except (OSError, ValueError, AttributeError) as error:
                 log.warning("%s cannot be read (%s): scan areas that were kept there are not used", path, error)
 

@@ -61,6 +61,7 @@ class Status:
     engine: EngineInfo
     class_names: tuple[str, ...]
     reopened: int
+    trouble: str | None
     size_px: tuple[int, int] | None
     counts: Counts
     not_drawn: int
@@ -113,21 +114,24 @@ class Board:
             self._phase = Phase.RUNNING
             self._assessment = assessment
             self._size_px = frame.rgb.shape[1], frame.rgb.shape[0]
-            now_s = frame.captured_ns / 1e9 if self._live else frame.pts_s
-            if self._start_s is None:
-                self._start_s = now_s
-            at_s = now_s - self._start_s
-            # the last of each step, so that points stay where they are while time goes on
-            if self._timeline and int(self._timeline[-1].t_s / TIMELINE_STEP_S) == int(at_s / TIMELINE_STEP_S):
-                self._timeline.pop()
-            self._timeline.append(Moment(at_s, tuple(map(float, assessment.smoothed)), assessment.state))
-            while at_s - self._timeline[0].t_s > self._timeline_s:
-                self._timeline.popleft()
+            self._plot(frame.captured_ns / 1e9 if self._live else frame.pts_s, assessment)
+
+    def _plot(self, now_s: float, assessment: Assessment) -> None:
+        """Under the lock: the last assessment of each step, so that points stay where they are while time goes on."""
+        if self._start_s is None:
+            self._start_s = now_s
+        at_s = now_s - self._start_s
+        if self._timeline and int(self._timeline[-1].t_s / TIMELINE_STEP_S) == int(at_s / TIMELINE_STEP_S):
+            self._timeline.pop()
+        self._timeline.append(Moment(at_s, tuple(map(float, assessment.smoothed)), assessment.state))
+        while at_s - self._timeline[0].t_s > self._timeline_s:
+            self._timeline.popleft()
 
     def interrupted(self, assessment: Assessment) -> None:
         """Nothing comes any more, for now or for good; ``assessment`` says so."""
         with self._lock:
             self._assessment = assessment
+            self._plot(self._clock_ns() / 1e9, assessment)
 
     def not_drawn(self) -> None:
         """A newer assessment overtook one that waited to be drawn."""
@@ -150,7 +154,13 @@ class Board:
             self._phase, self._error = (Phase.ENDED if error is None else Phase.FAILED), error
 
     def snapshot(
-        self, source: str, synthetic: bool, engine: EngineInfo, class_names: tuple[str, ...], reopened: int
+        self,
+        source: str,
+        synthetic: bool,
+        engine: EngineInfo,
+        class_names: tuple[str, ...],
+        reopened: int,
+        trouble: str | None,
     ) -> Status:
         """What holds now."""
         with self._lock:
@@ -163,6 +173,7 @@ class Board:
                 engine=engine,
                 class_names=class_names,
                 reopened=reopened,
+                trouble=trouble,
                 size_px=self._size_px,
                 counts=self.counters.snapshot(),
                 not_drawn=self._not_drawn,

@@ -56,6 +56,7 @@ def ending(error: str | None = None, counts: Counts | None = None) -> Status:
         synthetic=SESSION.synthetic,
         engine=ENGINE,
         reopened=0,
+        trouble=None,
         size_px=(64, 48),
         class_names=SPEC.class_names,
         counts=counts or Counts(),

@@ -25,6 +25,8 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ("[overlay]\ncolour = 1", "unknown key 'overlay.colour'. Known: opacity, stale_after_s."),
         ("smoothing_s = -1", "'smoothing_s': Input should be greater than 0, not -1"),
         ("[overlay]\nopacity = 3", "'overlay.opacity': Input should be less than or equal to 1, not 3"),
+        ("stall_after_s = inf", "'stall_after_s': Input should be a finite number"),
+        ("[overlay]\nstale_after_s = nan", "'overlay.stale_after_s': Input should be"),
         ("smoothing_s = ", "is not TOML"),
     ],
 )

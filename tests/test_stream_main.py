@@ -162,7 +162,7 @@ def test_run_serves_records_and_ends_cleanly_on_ctrl_c(clip: Path, tmp_path: Pat
     assert (recorded / "summary.json").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_replay_that_is_stopped_says_so(tmp_path: Path, number: signal.Signals) -> None:
     journal = tmp_path / "frames.jsonl"
     arguments = ["replay", "phantom:?size=320x240", "--engine", "fake", "--out", str(tmp_path)]
@@ -214,6 +214,16 @@ def test_recordings_of_one_second_get_folders_of_their_own(tmp_path: Path) -> No
     first = dated(tmp_path)
     first.mkdir()
     assert dated(tmp_path) != first
+
+
+def test_a_folder_of_results_may_have_a_colon_in_its_name(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # FFmpeg would take what stands before the colon for a protocol
+    result = command("replay", clip, "--out", "2026-11-25T10:30", "--engine", "fake")
+    assert result.exit_code == 0, result.stderr
+    with av.open(str(tmp_path / "2026-11-25T10:30" / "annotated.mp4")) as container:
+        assert len(list(container.decode(video=0))) == 12
 
 
 def test_live_and_replay_need_no_torch() -> None:

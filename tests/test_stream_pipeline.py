@@ -217,6 +217,29 @@ def test_a_full_disk_ends_the_recording_and_not_the_view(tmp_path: Path) -> None
     assert len((tmp_path / "frames.jsonl").read_text().splitlines()) == 10
 
 
+def test_a_live_recording_that_breaks_is_said_on_the_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    with Pipeline(Clip(10, live=True), Scripted(), StreamConfig(), (JournalSink(Path("/dev/full")),)) as pipeline:
+        assert pipeline.wait(PATIENCE_S)
+    assert "no longer recorded" in caplog.text
+
+
+def test_the_timeline_shows_an_outage() -> None:
+    shown = threading.Event()
+
+    def hold(index: int) -> None:
+        if index == 2:
+            assert shown.wait(PATIENCE_S)
+
+    def on_view(view: View) -> None:
+        if view.repeated:
+            shown.set()
+
+    config = StreamConfig(stall_after_s=0.1)
+    with Pipeline(Clip(3, live=True, hold=hold, fps=100), Scripted(), config, (), on_view) as pipeline:
+        assert pipeline.wait(PATIENCE_S)
+    assert any(moment.state is State.NO_SIGNAL and not moment.smoothed for moment in pipeline.status().timeline)
+
+
 def test_stopping_keeps_what_was_drawn_and_closes_the_source(tmp_path: Path) -> None:
     source, seen = Clip(10**9), Seen()
     pipeline = Pipeline(source, Scripted(), StreamConfig(), recording(tmp_path), seen)

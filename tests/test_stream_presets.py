@@ -54,6 +54,12 @@ def test_a_broken_file_is_said_to_be_and_used_as_an_empty_one(
     assert "cannot be read" in caplog.text
 
 
+def test_a_folder_that_may_not_be_searched_is_said_to_be(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").touch()
+    assert Presets(tmp_path / "file" / "scan_areas.json").get("a") is None  # no folder: as for root, who may search all
+    assert "cannot be read" in caplog.text
+
+
 @given(st.text())
 def test_any_address_can_be_kept(uri: str) -> None:
     presets = Presets()

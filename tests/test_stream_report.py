@@ -148,6 +148,25 @@ def test_a_gap_breaks_the_line() -> None:
     assert [band[2] for band in state_bands(points)] == ["clear_finding", "not_analysed", "clear_finding"]
 
 
+def test_an_outage_breaks_the_line(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    for index in (*range(10), *range(200, 210)):  # eight seconds are missing
+        sink.write(view(index, state=State.WARMING_UP if index == 200 else State.CLEAR_FINDING))
+    sink.close(ending())
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<polyline") == 2 * len(SPEC.class_names)
+
+
+def test_what_was_lost_on_the_way_to_the_disk_is_in_the_report(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    sink.close(replace(ending(), not_drawn=3, not_recorded=7))
+    page = (tmp_path / "report.html").read_text()
+    assert "not drawn: a newer one was ready</th><td>3<" in page
+    assert "not recorded: the disk was too slow</th><td>7<" in page
+
+
 def test_nothing_seen_is_still_a_report(tmp_path: Path) -> None:
     sink = ReportSink(tmp_path)
     sink.open(SESSION)

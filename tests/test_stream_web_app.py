@@ -22,6 +22,7 @@ from stream.config import StreamConfig
 from stream.errors import StreamError, UsageError
 from stream.presets import Presets
 from stream.scan_area import parse_scan_area
+from stream.sources import open_source
 from stream.web import guard
 from stream.web.app import create_app, listen, page_address
 from stream.web.control import Control, label
@@ -151,6 +152,20 @@ def test_mjpeg_is_one_jpeg_a_part(control: Control) -> None:
         assert cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR) is not None
 
 
+def test_the_last_word_of_mjpeg_is_sent_twice_as_a_browser_paints_what_is_followed(control: Control) -> None:
+    async def last_parts() -> None:
+        parts = mjpeg_parts(control.broadcast)
+        await anext(parts)
+        await asyncio.to_thread(control.stop)  # which shows the last frame again, as no signal
+        part, following = b"", await anext(parts)
+        while part != following:  # the stop may overtake a picture that is being encoded
+            part, following = following, await anext(parts)
+        await parts.aclose()
+
+    control.start()
+    asyncio.run(asyncio.wait_for(last_parts(), 20))
+
+
 def test_the_status_tells_the_run_in_words_and_numbers(control: Control, client: TestClient) -> None:
     control.start()
     with client.websocket_connect(SOCKET) as socket_:
@@ -223,6 +238,11 @@ def test_the_folder_of_a_file_is_not_on_the_page(scheme: str) -> None:
     assert "Miller" not in label(f"{scheme}/patients/Miller/cine.dcm")
 
 
+def test_any_name_of_a_file_can_be_shown() -> None:
+    assert label("caf\udce9.mp4").encode().startswith(b"caf")  # Latin-1 bytes, as Python hands them on
+    assert label(".") == "."
+
+
 def test_two_cards_of_one_name_are_both_offered(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
     cards = {"v4l2:/dev/video0": "USB Video", "v4l2:/dev/video1": "USB Video"}
     monkeypatch.setattr("stream.web.control.devices", lambda: cards)
@@ -242,6 +262,19 @@ def test_the_opacity_holds_for_this_run_and_the_next(control: Control) -> None:
     restarted = control.now().pipeline
     assert restarted is not None
     assert restarted.style.opacity == 0.8
+
+
+def test_the_opacity_that_is_set_while_a_source_opens_holds(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*arguments: object, **keywords: object) -> object:
+        control.set_opacity(0.0)
+        return opening(*arguments, **keywords)
+
+    opening = open_source
+    monkeypatch.setattr("stream.web.control.open_source", slow)
+    control.start()
+    running = control.now().pipeline
+    assert running is not None
+    assert running.style.opacity == 0.0
 
 
 def test_an_opacity_beyond_one_is_refused(control: Control) -> None:

@@ -54,6 +54,18 @@ def test_who_comes_late_sees_the_last_picture_at_once_and_does_not_count_as_slow
     assert broadcast.audience().painted_ms is None
 
 
+def test_who_comes_after_nobody_watched_gets_no_old_picture(broadcast: Broadcast) -> None:
+    async def watch() -> int:
+        with broadcast.join() as first:
+            broadcast.publish(view(1))
+            await anext(first)
+        broadcast.publish(view(2))  # nobody watches, so it is not encoded
+        with broadcast.join() as later:
+            return (await anext(later)).index
+
+    assert asyncio.run(watch()) == 2
+
+
 def test_a_picture_published_to_nobody_waits_for_the_first_viewer(broadcast: Broadcast) -> None:
     async def watch() -> int:
         broadcast.publish(view(1))

@@ -66,6 +66,10 @@ class ReportSink:
         assessment, pts_s, captured_ns = view.assessment, view.frame.pts_s, view.frame.captured_ns
         if self._frames == 0:
             self._first_pts_s, self._first_ns = pts_s, captured_ns
+        elif pts_s - self._last_pts_s > self._session.config.gap_s and assessment.state is State.WARMING_UP:
+            self._points.append(
+                Moment(self._last_pts_s - self._first_pts_s, (), State.NO_SIGNAL)
+            )  # began anew after it
         self._last_pts_s, self._last_ns = pts_s, captured_ns
         self._states[assessment.state.value] += 1
         if assessment.finding is not None:

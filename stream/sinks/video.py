@@ -50,7 +50,10 @@ class VideoSink:
         try:
             self._path.open("wb").close()  # PyAV itself opens the file only with the first picture
             self._container = av.open(
-                str(self._path), "w", format="mp4", options={"movflags": movflags, "flush_packets": "1"}
+                str(self._path.absolute()),  # FFmpeg takes "name:rest" for a protocol
+                "w",
+                format="mp4",
+                options={"movflags": movflags, "flush_packets": "1"},
             )
         except OSError as error:  # av.FFmpegError of a refusing disk is an OSError
             raise refused(self._path, error) from error

@@ -37,7 +37,9 @@ Matrix = tuple[float, float, float, float]
 
 @dataclass
 class Tally:
-    """How many packets of the stream were read whole, how many of all must each give a picture, and when the last ends."""
+    """How many packets of the stream were read whole, how many of all must each give a picture, and when the last of
+    them ends, in seconds of the stream's own clock.
+    """
 
     packets: int = 0
     shown: int = 0

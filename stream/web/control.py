@@ -23,7 +23,7 @@ from stream.scan_area import text_of, unfit
 from stream.sinks.base import Sink
 from stream.sources import ON_DISK, kind, open_source
 from stream.sources.device import devices
-from stream.sources.uri import shown, split
+from stream.sources.uri import printable, shown, split
 from stream.types import ScanArea
 from stream.web.viewer import Broadcast
 
@@ -97,6 +97,7 @@ class Control:
                     return
                 self._now = replace(now, stopped=True, error=str(error) or type(error).__name__)
                 raise
+            pipeline.style = self._style  # it may have been set while the source was opened
             self._now = replace(now, pipeline=pipeline, looped=kind(now.source_uri) in ON_DISK)
 
     def stop(self) -> None:
@@ -183,6 +184,7 @@ class Control:
             self._close_engine()
 
     def _open(self, now: Now, reload: bool, given_up: Event) -> Pipeline:
+        self.broadcast.begin()
         if reload:
             self._close_engine()
         if self._engine is None:
@@ -192,7 +194,6 @@ class Control:
         with ExitStack() as unless_started:
             opened = open_source(now.source_uri, live=True, loop=True, given_up=given_up)
             source = unless_started.enter_context(opened)
-            self.broadcast.begin()
             pipeline = Pipeline(source, self._engine, config, self._make_sinks(), self.broadcast.publish)
             pipeline.start()
             unless_started.pop_all()
@@ -224,5 +225,5 @@ def label(uri: str) -> str:
         script, _, inner = target.partition("/")
         return f"faults:{script}/{label(inner)}"
     if scheme is None or scheme in ON_DISK:
-        return Path(target).name
+        return printable(Path(target).name or target)
     return "phantom (synthetic)" if uri == PHANTOM else shown(uri)

@@ -40,6 +40,7 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         "error": status.error,
         "source": status.source,
         "live": status.live,
+        "trouble": status.trouble,
         "size_px": status.size_px,
         "synthetic": status.synthetic,
         "engine": engine(status.engine),

@@ -112,7 +112,10 @@ async def mjpeg_parts(broadcast: Broadcast) -> AsyncIterator[bytes]:
     with broadcast.join() as viewer:
         async for picture in viewer:
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture.jpeg)}\r\n\r\n"
-            yield head.encode() + picture.jpeg + b"\r\n"
+            part = head.encode() + picture.jpeg + b"\r\n"
+            yield part
+            if picture.repeated:  # a browser paints a part when the next one begins, and this may be the last
+                yield part
 
 
 async def plain_page(scope: Scope, receive: Receive, send: Send) -> None:

@@ -123,6 +123,8 @@ class Broadcast:
         with self._guard:
             self._skipped += self._waiting is not None and bool(self._viewers)
             self._waiting = view
+            if not self._viewers:
+                self._last = None  # whoever joins gets this view, and not what was last watched
             self._guard.notify()
 
     def join(self) -> AbstractContextManager[Viewer]:

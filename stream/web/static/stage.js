@@ -35,7 +35,8 @@ function showStrip(root, status) {
   if (status.phase !== "running") show(root, { headline: "", reason: "" });
   root.querySelector(".rcd-phase").dataset.phase = status.phase;
   root.querySelector(".rcd-synthetic").hidden = !status.synthetic;
-  root.querySelector(".rcd-recording").hidden = !status.recording || status.recording === "off";
+  const recording = status.recording === "failed" || (status.recording === "on" && status.phase === "running");
+  root.querySelector(".rcd-recording").hidden = !recording;
   const legend = root.querySelector(".rcd-legend");
   if (status.classes && legend.childElementCount !== status.classes.length) {
     legend.replaceChildren(...status.classes.map((label, row) => {
@@ -51,7 +52,7 @@ function showStrip(root, status) {
 function veil(status, paintedAt) {
   switch (status.phase) {
     case "unreachable": return ["No connection", "RcdNet Live does not answer. Is it still running?"];
-    case "starting": return ["Starting", "opening the source and the engine"];
+    case "starting": return ["Starting", status.trouble ?? "opening the source and the engine"];
     case "stopped": return ["Stopped", "press Start"];
     case "ended": return ["The source has ended", ""];
     case "failed": return ["Failed", status.error];
@@ -64,7 +65,7 @@ function veil(status, paintedAt) {
 
 // A slow source gets two of its frames, as on the server. Until two are on the timeline, only the server knows its rate.
 function staleAfterMs({ timeline, verdict }) {
-  const [before, last] = timeline.slice(-2);
+  const [before, last] = timeline.filter(({ state }) => state !== "no_signal").slice(-2);
   if (last) return Math.max(STALE_AFTER_MS, 2000 * (last.t_s - before.t_s));
   return before && verdict.state !== "no_signal" ? Infinity : STALE_AFTER_MS;
 }

@@ -9,9 +9,10 @@ const STEPS_S = [10, 20, 30, 60, 120, 300, 600], LABEL_PX = 60; // room for a la
 export function drawTimeline(canvas, { timeline, timeline_s, class_colours }) {
   const scale = window.devicePixelRatio || 1;
   const width = canvas.clientWidth, height = canvas.clientHeight;
-  if (!width || !timeline) return;
-  canvas.width = width * scale;
+  if (!width) return;
+  canvas.width = width * scale; // which clears it
   canvas.height = height * scale;
+  if (!timeline) return;
   const context = canvas.getContext("2d");
   context.scale(scale, scale);
   const last = timeline.at(-1)?.t_s ?? 0;
