@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -94,14 +94,10 @@ def read_rgb(path: Path, page: int = 0) -> NDArray[np.uint8]:
     """
     name = printable(path.name)
     try:
-        if page:
-            _, (image,) = cv2.imreadmulti(str(path), page, 1, flags=cv2.IMREAD_UNCHANGED)
-        else:  # not imread, which cannot open every name on Windows
-            data = np.fromfile(path, np.uint8)
-            image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        image = _decoded(path, page)
     except OSError as error:
         raise SourceError(f"{name} cannot be read ({error.strerror}). Expected a readable picture.") from error
-    except (cv2.error, ValueError):  # over OpenCV's own limit of a gigapixel, or a header that contradicts itself
+    except (cv2.error, IndexError):  # over OpenCV's own limit of a gigapixel, or a header that contradicts itself
         image = None
     if image is None:
         raise SourceError(f"{name} cannot be decoded as a picture. Expected PNG, JPEG, TIFF or the like.")
@@ -116,6 +112,13 @@ def read_rgb(path: Path, page: int = 0) -> NDArray[np.uint8]:
     if convert is None:
         raise SourceError(f"{name} has {channels} channels. Expected grey, colour or colour with alpha.")
     return np.asarray(cv2.cvtColor(image, convert), np.uint8)
+
+
+def _decoded(path: Path, page: int) -> NDArray[Any] | None:
+    if page:
+        return np.asarray(cv2.imreadmulti(str(path), page, 1, flags=cv2.IMREAD_UNCHANGED)[1][0])
+    data = np.fromfile(path, np.uint8)  # not imread, which cannot open every name on Windows
+    return cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
 
 
 def list_pictures(folder: Path) -> list[Path]:
