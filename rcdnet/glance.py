@@ -93,8 +93,8 @@ def answer_maps(glance: Floats, at: Placement, look: Floats, look_at: Placement)
     size = FINER * columns, FINER * rows
     to_look = np.linalg.inv(_cells(look_at, columns, rows)) @ _input(look_at)
     matrix = (to_look @ np.linalg.inv(_input(at)) @ _cells(at, *size))[:2]
-    inside = _inside(look_at, columns, rows)
-    levels = _level(glance, 0.5, _inside(at, columns, rows)), _level(look, BACKGROUND, inside)
+    inside = holds_picture(look_at, columns, rows)
+    levels = _level(glance, 0.5, holds_picture(at, columns, rows)), _level(look, BACKGROUND, inside)
     together = np.empty((classes, FINER * rows, FINER * columns), np.float32)
     for index in range(classes):
         wide = cv2.resize(glance[index] - levels[0][index], size, interpolation=cv2.INTER_LINEAR)
@@ -140,7 +140,7 @@ def attention(class_map: Floats, at: Placement | None = None) -> Floats:
     (map - median) / ATTENTION_LOGITS, clipped; the median is over the cells that ``at`` says hold picture, or over all.
     The order of the cells is the class map's, so it points where it points.
     """
-    inside = np.ones(class_map.shape, bool) if at is None else _inside(at, *class_map.shape[::-1])
+    inside = np.ones(class_map.shape, bool) if at is None else holds_picture(at, *class_map.shape[::-1])
     rise = (class_map - _level(class_map[None], 0.5, inside)) / ATTENTION_LOGITS
     return np.asarray(np.clip(rise, 0, 1), np.float32)
 
@@ -163,7 +163,7 @@ def locate(class_maps: Floats, logits: Floats, at: Placement, spec: ModelSpec) -
     fine = cv2.resize(class_map, (columns, rows), interpolation=cv2.INTER_LINEAR)
     step_x, step_y = at.input_width_px / columns, at.input_height_px / rows
     x, y = _middles(at, columns, rows)
-    inside = _inside(at, columns, rows)
+    inside = holds_picture(at, columns, rows)
     if not inside.any():
         return at.box
     fine[~inside] = fine.min()
@@ -188,7 +188,7 @@ def _middles(at: Placement, columns: int, rows: int) -> tuple[NDArray[np.float64
     return x, y
 
 
-def _inside(at: Placement, columns: int, rows: int) -> NDArray[np.bool_]:
+def holds_picture(at: Placement, columns: int, rows: int) -> NDArray[np.bool_]:
     """The cells [rows, columns] with their middle in the box: padding holds no lesion."""
     x, y = _middles(at, columns, rows)
     return np.asarray(((y >= 0) & (y < at.height_px))[:, None] & ((x >= 0) & (x < at.width_px)))

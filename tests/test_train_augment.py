@@ -89,6 +89,26 @@ def test_any_picture_gives_a_valid_view(height, width, seed, marked):
     assert label in SPEC.class_names
 
 
+def test_without_a_mask_no_crop_can_miss_the_lesion():
+    grey, _ = picture()
+    how = replace(NONE, look=1, smallest_crop=0.3)
+    for seed in range(10):
+        view = training_view(grey, np.zeros(grey.shape, bool), "malignant", SPEC, how, np.random.default_rng(seed))
+        np.testing.assert_array_equal(view[0], prepare(grey, SPEC)[0])
+
+
+def test_painted_markers_are_as_visible_on_a_large_picture():
+    changed = []
+    for size in (320, 1280):
+        grey = np.full((size, size), 60, np.uint8)
+        lesion = np.zeros(grey.shape, bool)
+        lesion[size // 3 : size // 2, size // 3 : size // 2] = True
+        plain = prepare(grey, SPEC)[0].astype(int)
+        views = [prepare(paint_markers(grey, lesion, np.random.default_rng(seed)), SPEC)[0] for seed in range(20)]
+        changed.append(np.mean([(np.abs(view - plain) > 20).mean() for view in views]))
+    assert 0.5 < changed[1] / changed[0] < 2
+
+
 def test_bounding_box_is_tight():
     _, lesion = picture()
     assert bounding_box(lesion) == Box(40, 30, 30, 20)

@@ -63,8 +63,8 @@ def test_operating_points_keep_what_their_names_promise():
     _, benign, malignant = softmax(answers.logits, spec.temperature).T
     share, truth = malignant / (benign + malignant), answers.truth
     points = spec.operating_points
-    assert (share >= points["sensitive"].malignant)[truth == 2].mean() >= 0.948
-    assert (share < points["specific"].malignant)[truth == 1].mean() >= 0.948
+    assert (share >= points["sensitive"].malignant)[truth == 2].mean() >= 0.95
+    assert (share < points["specific"].malignant)[truth == 1].mean() >= 0.95
     for which in ("lesion", "malignant"):
         low, middle, high = (getattr(points[name], which) for name in ("sensitive", "balanced", "specific"))
         assert low < middle < high

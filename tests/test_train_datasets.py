@@ -78,6 +78,37 @@ def test_a_mask_of_another_size_is_fitted(tmp_path):
     assert lesion.sum() == 25
 
 
+@pytest.mark.parametrize("white", [1, 76, 255])
+def test_a_mask_may_be_of_any_white(tmp_path, white):
+    write(tmp_path / "benign" / "a.png", np.full((60, 80), 90, np.uint8))
+    write(tmp_path / "benign" / "a_Mask.png", square((60, 80), 20) // 255 * white)
+    (sample,) = datasets.load(tmp_path)
+    assert sample.lesion().sum() == 100
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("image;pathology\n1;benign\n", "no column image, pathology"),
+        ("image,pathology\n1,malignant?\n", r"labelled malignant\?"),
+        ("image,pathology\n1,b\xe9nigne\n", "no UTF-8"),
+    ],
+)
+def test_a_table_that_says_something_else_is_refused_in_words(tmp_path, table, message):
+    write(tmp_path / "original" / "1.png", np.full((50, 70), 60, np.uint8))
+    write(tmp_path / "GT" / "1.png", square((50, 70), 8))
+    (tmp_path / "labels.csv").write_text(table, encoding="latin-1")
+    with pytest.raises(datasets.DataError, match=message):
+        datasets.load(tmp_path)
+
+
+def test_labels_may_be_untidy(tmp_path):
+    write(tmp_path / "original" / "1.png", np.full((50, 70), 60, np.uint8))
+    write(tmp_path / "GT" / "1.png", square((50, 70), 8))
+    (tmp_path / "labels.csv").write_text("image,pathology\n1,Malignant \n")
+    assert datasets.load(tmp_path)[0].label == "malignant"
+
+
 @pytest.mark.parametrize("picture", [np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9, 4), np.uint8)])
 def test_colour_and_alpha_are_read_as_grey(tmp_path, picture):
     write(tmp_path / "a.png", picture)

@@ -8,7 +8,7 @@ import pytest
 
 from train import datasets
 from train.datasets import Sample
-from train.duplicates import conflicts, find_pairs, group, groups_of
+from train.duplicates import conflicts, drawn_together, find_pairs, group, groups_of
 
 
 def scan(seed: int, shape: tuple[int, int] = (240, 320)) -> np.ndarray:
@@ -60,6 +60,15 @@ def test_identical_pixels_are_exact():
 
 def test_blank_pictures_break_nothing():
     assert all(pair.exact for pair in find_pairs([np.zeros((40, 50), np.uint8)] * 2))
+
+
+def test_near_copies_and_patients_are_drawn_together(tmp_path):
+    views = {"a": scan(0), "b": scan(1), "c": callipers(scan(0)), "d": scan(2), "e": scan(3)}
+    for name, picture in views.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
+    patients = dict.fromkeys(views) | {"d": "7", "e": "7"}
+    samples = [Sample("set", name, tmp_path / f"{name}.png", (), "benign", patients[name]) for name in views]
+    assert drawn_together(samples) == ["a", "b", "a", "7", "7"]
 
 
 def test_groups_are_joined_through_others():

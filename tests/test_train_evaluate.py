@@ -102,6 +102,11 @@ def test_data_with_one_side_only_is_refused_in_words(tmp_path, task, labels):
         evaluate.evaluate(samples, [judged(ANSWERS[s.label]) for s in samples], SPEC, task)
 
 
+def test_no_picture_is_refused_in_words():
+    with pytest.raises(DataError, match="no picture that binary is about"):
+        evaluate.evaluate([], [], SPEC, "binary")
+
+
 def test_a_model_without_a_normal_class_cannot_be_asked_for_three(tmp_path):
     samples = data_set(tmp_path)
     spec = replace(SPEC, class_names=("benign", "malignant"))

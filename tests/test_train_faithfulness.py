@@ -39,6 +39,18 @@ def test_a_map_that_marks_the_opposite_falls_slower():
     assert curve.advantage < -0.02
 
 
+def test_what_lies_in_the_padding_counts_for_nothing():
+    wide = [np.hstack([textured_lesion(seed)] * 2)[:, :84] for seed in range(4)]  # a third of the input is padding
+
+    def padded(images):  # hottest of all
+        logits, maps = looker(1)(images)
+        maps[:, 2, :2] = maps[:, 2, -2:] = 9
+        return logits, maps
+
+    curve, padded_curve = (deletion_curve(wide, SPEC, run) for run in (looker(1), padded))
+    assert padded_curve.advantage == pytest.approx(curve.advantage)
+
+
 def test_only_the_chosen_share_of_cells_changes():
     image = textured_lesion(0)
     pictures = without_cells(image, np.arange(14 * 14), (14, 14))

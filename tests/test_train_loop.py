@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from rcdnet import checkpoint
+from rcdnet.checkpoint import CheckpointError
 from rcdnet.model import RcdNet
 from train import loop, splits
 from train.datasets import load
@@ -119,6 +120,27 @@ def test_a_start_that_held_out_the_same_pictures_is_taken_on(data, start, tmp_pa
     (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only="random")
     (second,) = loop.fit(recipe(), data, tmp_path / "second", start=first / "model.safetensors", only="random")
     assert json.loads((second / "config.json").read_text())["start"] == "trained on tiny"
+
+
+def test_a_run_on_everything_is_trained_on_by_itself_and_held_to_nothing(data, start, tmp_path):
+    everything = recipe().model_copy(update={"protocol": "all"})
+    (first,) = loop.fit(everything, data, tmp_path / "first", start=start)
+    assert loop.fit(everything, data, tmp_path / "second", start=first / "model.safetensors")
+    with pytest.raises(splits.LeakError, match="was trained on"):
+        loop.fit(recipe(), data, tmp_path / "third", start=first / "model.safetensors", only="random")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"backbone": "tf_efficientnet_lite1"}, CheckpointError, "which does not fit tf_efficientnet_lite1"),
+        ({"architecture": "peer"}, RecipeError, "not a file"),
+    ],
+)
+def test_a_start_of_another_kind_is_refused_in_words(data, start, tmp_path, changes, error, message):
+    (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only="random")
+    with pytest.raises(error, match=message):
+        loop.fit(recipe(**changes), data, tmp_path / "second", start=first / "model.safetensors", only="random")
 
 
 def test_a_network_remembers_what_its_start_has_seen(data, start, tmp_path):

@@ -24,8 +24,8 @@ def two_runs(tmp_path):
     first, second = tmp_path / "seed0-fold1" / "p.csv", tmp_path / "seed0-fold2" / "p.csv"
     for path in (first, second):
         path.parent.mkdir()
-    predictions.write(first, CLASSES, [sample("busi", "a", "benign")], [judged([-2.0, -0.2, -3.0])])
-    predictions.write(second, CLASSES, [sample("busbra", "b", "malignant", "7")], [judged([-3.0, -2.0, -0.1])])
+    predictions.write(first, CLASSES, [sample("busi", "a", "benign")], [judged([-2.0, -0.2, -3.0])], ["a"])
+    predictions.write(second, CLASSES, [sample("busbra", "b", "malignant", "7")], [judged([-3.0, -2.0, -0.1])], ["7"])
     return [first, second]
 
 
@@ -53,7 +53,7 @@ def test_a_temperature_flattens_the_share(two_runs):
 
 
 def test_runs_of_other_classes_are_refused(two_runs, tmp_path):
-    predictions.write(tmp_path / "x.csv", CLASSES[:2], [], [])
+    predictions.write(tmp_path / "x.csv", CLASSES[:2], [], [], [])
     with pytest.raises(DataError, match="answers normal, benign; the files before it"):
         predictions.read([*two_runs, tmp_path / "x.csv"])
 
@@ -64,7 +64,7 @@ def test_a_run_without_predictions_is_named(tmp_path):
 
 
 def test_a_network_trained_on_everything_has_nothing_held_out(tmp_path):
-    predictions.write(tmp_path / "p.csv", CLASSES, [], [])
+    predictions.write(tmp_path / "p.csv", CLASSES, [], [], [])
     with pytest.raises(DataError, match="holds out nothing"):
         predictions.read([tmp_path / "p.csv"])
 

@@ -20,7 +20,7 @@ def run(folder, labels, logits, *, leaked=0, answers="predictions", dataset="bus
     samples = [Sample(dataset, f"{folder.name} {i}", None, (), label) for i, label in enumerate(labels)]
     maps = np.zeros((3, 1, 1), np.float32)
     judged = [Judgement(np.exp(z), z, maps, AT, None) for z in np.array(logits, np.float32)]
-    predictions.write(folder / f"{answers}.csv", CLASSES, samples, judged)
+    predictions.write(folder / f"{answers}.csv", CLASSES, samples, judged, [s.patient or s.name for s in samples])
 
 
 def logits_of(labels, random, signal=2.0):

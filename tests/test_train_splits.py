@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train import datasets, loop, recipes, splits
-from train.datasets import Sample
+from train.datasets import DataError, Sample
 from train.duplicates import groups_of
 from train.splits import LeakError
 
@@ -32,6 +32,14 @@ def test_folds_test_everyone_once_and_keep_groups_whole():
     for train, test in parts:
         splits.check(train, test, groups)
         assert set(train) | set(test) == set(samples)
+
+
+@pytest.mark.parametrize("fold", [0, 6])
+def test_a_fold_that_would_never_be_tested_is_refused(fold):
+    samples, groups = hundred()
+    strange = [replace(s, fold=fold) for s in samples]
+    with pytest.raises(DataError, match=f"a fold {fold}"):
+        list(splits.folds(strange, dict(zip(strange, groups.values(), strict=True))))
 
 
 def test_folds_keep_the_mix_of_labels():

@@ -15,6 +15,7 @@ from rcdnet.preprocess import prepare
 from rcdnet.spec import ModelSpec
 from train import datasets, loop, metrics, predictions
 from train.datasets import DataError, Sample
+from train.duplicates import drawn_together
 from train.metrics import Interval
 from train.predict import runner
 
@@ -77,7 +78,7 @@ def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
 def _rows(dataset: str, tested: Sequence[Sample], scores: dict[str, Floats]) -> list[dict[str, str]]:
     chosen = np.array([sample.dataset == dataset for sample in tested])
     positive = np.array([sample.label == "malignant" for sample in tested])[chosen]
-    patients = [sample.who for sample in tested if sample.dataset == dataset]
+    patients = drawn_together([sample for sample in tested if sample.dataset == dataset])
     first, *_ = scores
     rows = []
     for name, values in scores.items():

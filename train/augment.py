@@ -17,6 +17,10 @@ Grey = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 
+DRAWN_PX = 320
+"""Longest side of the pictures for which lines of one pixel and the sigmas below are meant."""
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """How often and how much. Probabilities are per picture; no vertical flips: depth has a meaning."""
@@ -98,6 +102,8 @@ def _choose_view(
 ) -> tuple[Box, str]:
     height, width = lesion.shape
     whole, around, draw = Box(0, 0, width, height), bounding_box(lesion), rng.random()
+    if around is None and label != "normal":  # without a mask nobody knows what a crop would hold
+        return whole, label
     if around is not None and draw < how.lesion_free and "normal" in spec.class_names:
         for _ in range(10):
             box = _random_crop(whole, 0.3, 0.65, rng)
@@ -136,15 +142,16 @@ def _rotate(grey: Grey, lesion: Mask, angle_deg: float) -> tuple[Grey, Mask]:
 
 def other_machine(grey: Grey, rng: np.random.Generator) -> Grey:
     """The picture as another scanner, gain setting or recorder would have given it. uint8 [H, W] -> uint8 [H, W]."""
+    scale = _scale(grey)
     picture: NDArray[np.floating] = grey.astype(np.float32) / 255
     depth = np.linspace(0, 1, grey.shape[0], dtype=np.float32)[:, None]
     picture = picture ** rng.uniform(0.7, 1.4)  # dynamic range of the log compression
     picture = picture * rng.uniform(0.75, 1.25) * (1 + rng.uniform(-0.25, 0.25) * (depth - 0.5))  # gain, depth gain
     if rng.random() < 0.4:  # speckle is multiplicative and a few pixels wide
         noise = rng.normal(0, rng.uniform(0.05, 0.2), grey.shape).astype(np.float32)
-        picture = picture * (1 + cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.5, 1.2)))
+        picture = picture * (1 + cv2.GaussianBlur(noise, (0, 0), scale * rng.uniform(0.5, 1.2)))
     if rng.random() < 0.3:
-        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.3)), np.float32)
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), scale * rng.uniform(0.4, 1.3)), np.float32)
     changed = np.asarray(np.clip(picture * 255, 0, 255), np.uint8)
     if rng.random() < 0.4:
         _, jpeg = cv2.imencode(".jpg", changed, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 90))])
@@ -156,6 +163,8 @@ def paint_markers(grey: Grey, lesion: Mask, rng: np.random.Generator) -> Grey:
     """Callipers (crosses joined by a dotted line), around the lesion or anywhere, and a scrap of text."""
     picture = grey.copy()
     height, width = picture.shape
+    scale = _scale(grey)
+    thick = round(scale)
     brightness = int(rng.integers(180, 256))
     around = bounding_box(lesion) if rng.random() < 0.7 else None
     for _ in range(int(rng.integers(1, 3))):
@@ -166,15 +175,23 @@ def paint_markers(grey: Grey, lesion: Mask, rng: np.random.Generator) -> Grey:
             radius = np.array([around.width_px, around.height_px]) / 2 * (np.cos(angle), np.sin(angle))
             middle = np.array([around.x_px + around.width_px / 2, around.y_px + around.height_px / 2])
             ends = np.stack([middle - radius, middle + radius])
-        kind, size = int(rng.choice([cv2.MARKER_CROSS, cv2.MARKER_TILTED_CROSS])), int(rng.integers(4, 10))
+        kind, size = (
+            int(rng.choice([cv2.MARKER_CROSS, cv2.MARKER_TILTED_CROSS])),
+            round(scale * int(rng.integers(4, 10))),
+        )
         for end in ends:
-            cv2.drawMarker(picture, (int(end[0]), int(end[1])), brightness, kind, size, 1)
+            cv2.drawMarker(picture, (int(end[0]), int(end[1])), brightness, kind, size, thick)
         if rng.random() < 0.5:
             for t in np.linspace(0, 1, int(rng.integers(8, 25))):
                 x, y = ends[0] + t * (ends[1] - ends[0])
-                cv2.circle(picture, (int(x), int(y)), 0, brightness, -1)
+                cv2.circle(picture, (int(x), int(y)), thick - 1, brightness, -1)
     if rng.random() < 0.4:
         text = "".join(rng.choice(list("ABCDEFGHIKLMNORSTX0123456789.+ "), int(rng.integers(2, 9))))
         origin = (int(rng.integers(width)), int(rng.integers(8, max(9, height))))
-        cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_PLAIN, rng.uniform(0.6, 1.1), brightness)
+        cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_PLAIN, scale * rng.uniform(0.6, 1.1), brightness, thick)
     return picture
+
+
+def _scale(grey: Grey) -> float:
+    """How much larger than DRAWN_PX a picture is: what is drawn or blurred must survive being made as small."""
+    return float(max(1.0, max(grey.shape) / DRAWN_PX))

@@ -3,6 +3,8 @@
 Only predictions that a recipe held out may come here; the external set has no way in (``calibrated`` refuses it).
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +27,10 @@ LARGEST_RISK = 0.05
 """Of the calls that are made outside the indeterminate band."""
 LARGEST_ABSTENTION = 0.15
 """Of the lesions that may fall into the band: a helper that mostly shrugs is none."""
+
+
+DECIMALS = 4
+"""Of what goes into the spec."""
 
 
 def temperature(answers: Predictions) -> float:
@@ -98,30 +104,35 @@ def calibrated(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
     if held_out.external.any():
         external = sorted(set(held_out.datasets[held_out.external].tolist()))
         raise LeakError(f"{', '.join(external)} is external: nothing may be tuned on it")
-    value = temperature(held_out)
+    value = round(temperature(held_out), DECIMALS)
     lesion = ~held_out.is_label("normal")
     is_malignant = held_out.is_label("malignant")[lesion]
     share = held_out.malignant_share(value)[lesion]
     flagged = held_out.lesion_probability(value)
     points = {
         name: OperatingPoint(
-            lesion=round(threshold(lesion, flagged, sensitivity=LESION_AIMS.get(name)), 4),
-            malignant=round(
+            lesion=rounded(threshold(lesion, flagged, sensitivity=LESION_AIMS.get(name)), math.floor),
+            malignant=rounded(
                 threshold(
                     is_malignant,
                     share,
                     sensitivity=MALIGNANT_AIMS.get(name),
                     specificity=LEAST_SPECIFICITY.get(name),
                 ),
-                4,
+                math.ceil if name in LEAST_SPECIFICITY else math.floor,
             ),
         )
         for name in ("sensitive", "balanced", "specific")
     }
     low, high = indeterminate_band(share, is_malignant, points["balanced"].malignant)
     return replace(
-        spec, temperature=round(value, 4), operating_points=points, indeterminate=(round(low, 4), round(high, 4))
+        spec, temperature=value, operating_points=points, indeterminate=(round(low, DECIMALS), round(high, DECIMALS))
     )
+
+
+def rounded(value: float, to: Callable[[float], int]) -> float:
+    """To DECIMALS, up or down: so that a threshold still keeps what was asked of it."""
+    return float(to(value * 10**DECIMALS) / 10**DECIMALS)
 
 
 def _logit(p: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 CLASS_NAMES = ("normal", "benign", "malignant")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
-_MASK = re.compile(r"_mask(_\d+)?$")
+_MASK = re.compile(r"_mask(_\d+)?$", re.IGNORECASE)
 
 
 class DataError(ValueError):
@@ -41,11 +41,6 @@ class Sample:
     external: bool = False
     attributes: dict[str, str] = field(default_factory=dict, hash=False)
 
-    @property
-    def who(self) -> str:
-        """The patient, or the picture's own name where the data set names none: what a bootstrap draws as one."""
-        return self.patient or self.name
-
     def grey(self) -> NDArray[np.uint8]:
         """The picture, uint8 [H, W]. Raises DataError."""
         return read_grey(self.image)
@@ -58,7 +53,7 @@ class Sample:
             mask = read_grey(path)
             if mask.shape != shape:
                 mask = np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
-            union |= mask > 127
+            union |= mask > mask.max() // 2  # some write 0 and 1
         return union
 
 
@@ -85,6 +80,10 @@ def load(root: Path) -> list[Sample]:
             f"{root} holds no data set: expected class folders ({', '.join(CLASS_NAMES)}) like BUSI, "
             "bus_data.csv like BUS-BRA, or labels.csv with original/ like UDIAT"
         )
+    if unknown := {sample.label for sample in samples} - set(CLASS_NAMES):
+        raise DataError(
+            f"{root} has pictures labelled {', '.join(sorted(unknown))}. Expected {', '.join(CLASS_NAMES)}."
+        )
     return samples
 
 
@@ -103,9 +102,16 @@ def _natural(stem: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", stem)]
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return list(csv.DictReader(file))
+def _rows(path: Path, *columns: str) -> list[dict[str, str]]:
+    """The rows of a table that must have these columns. Raises DataError."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if missing := set(columns) - set(reader.fieldnames or ()):
+                raise DataError(f"{path} has no column {', '.join(sorted(missing))}. Expected a table with commas.")
+            return list(reader)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no UTF-8. Save it again as such.") from error
 
 
 def _class_folders(root: Path) -> list[Sample]:
@@ -130,9 +136,9 @@ def _bus_bra(root: Path) -> list[Sample]:
     images, masks = _images(root / "Images"), _images(root / "Masks")
     folds = {}
     if (root / "5-fold-cv.csv").is_file():
-        folds = {row["ID"]: int(row["kFold"]) for row in _rows(root / "5-fold-cv.csv")}
+        folds = {row["ID"]: int(row["kFold"]) for row in _rows(root / "5-fold-cv.csv", "ID", "kFold")}
     samples = []
-    for row in _rows(root / "bus_data.csv"):
+    for row in _rows(root / "bus_data.csv", "ID", "Case", "Pathology", "BIRADS", "Device", "Histology"):
         name = row["ID"]
         mask = masks.get(name.replace("bus_", "mask_"))
         if name not in images or mask is None:
@@ -144,7 +150,7 @@ def _bus_bra(root: Path) -> list[Sample]:
                 name,
                 images[name],
                 (mask,),
-                row["Pathology"].lower(),
+                row["Pathology"].strip().lower(),
                 patient=row["Case"],
                 fold=folds.get(name),
                 attributes=attributes,
@@ -156,7 +162,7 @@ def _bus_bra(root: Path) -> list[Sample]:
 def _udiat(root: Path) -> list[Sample]:
     images, masks = _images(root / "original"), _images(root / "GT")
     samples = []
-    for row in _rows(root / "labels.csv"):
+    for row in _rows(root / "labels.csv", "image", "pathology"):
         name = row["image"]
         if name not in images or name not in masks:
             raise DataError(f"{root / 'labels.csv'} lists {name}, but its image or mask is missing")
@@ -167,7 +173,7 @@ def _udiat(root: Path) -> list[Sample]:
                 name,
                 images[name],
                 (masks[name],),
-                row["pathology"].lower(),
+                row["pathology"].strip().lower(),
                 external=True,
                 attributes=attributes,
             )

@@ -96,6 +96,14 @@ def groups_of(samples: Sequence[Sample]) -> dict[Sample, str]:
     return groups
 
 
+def drawn_together(samples: Sequence[Sample]) -> list[str]:
+    """Whom a bootstrap must draw as one: a picture's patient or, where none is named, the first of its near copies."""
+    groups, first = groups_of(samples), dict[str, str]()
+    for sample in samples:
+        first.setdefault(groups[sample], sample.name)
+    return [sample.patient or first[groups[sample]] for sample in samples]
+
+
 def conflicts(samples: Sequence[Sample], groups: dict[Sample, str]) -> list[list[Sample]]:
     """The groups whose members carry different labels, patients' own several lesions aside."""
     members: dict[str, list[Sample]] = {}

@@ -11,6 +11,7 @@ from rcdnet.preprocess import to_pixels
 from rcdnet.spec import ModelSpec
 from train import metrics
 from train.datasets import DataError, Sample
+from train.duplicates import drawn_together
 
 Task = Literal["binary", "three-class"]
 
@@ -33,8 +34,10 @@ def evaluate(
     binary scores malignant over benign + malignant; three-class scores a lesion (one minus p(normal)) and reports the
     three-class confusion matrix beside it. ``sensitivity`` and ``specificity`` are at the operating point, as are all
     yes-or-no numbers of binary. Raises DataError if only one of the two sides is in the data, or if the model does not
-    know a label.
+    know a label, or there is no picture.
     """
+    if not samples:
+        raise DataError(f"there is no picture that {task} is about")
     probabilities = np.stack([judgement.probabilities for judgement in judgements])
     labels = [sample.label for sample in samples]
     needed = {"benign", "malignant"} if task == "binary" else {"normal", *labels}
@@ -45,7 +48,7 @@ def evaluate(
         sides = "benign and malignant" if task == "binary" else "normal pictures and lesions"
         raise DataError(f"{task} needs {sides}; this data set has only: {', '.join(sorted(set(labels)))}")
     point = spec.operating_points[operating_point]
-    patients = [sample.who for sample in samples]
+    patients = drawn_together(samples)
     if task == "binary":
         numbers = yes_or_no(malignant_share(judgements, spec), positive, patients, point.malignant)
     else:

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.glance import Run, lesion_class, softmax
+from rcdnet.glance import Run, holds_picture, lesion_class, softmax
 from rcdnet.preprocess import prepare
 from rcdnet.spec import ModelSpec
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-"""Of the cells that are blurred. A lesion covers about a tenth of a picture."""
+"""Of the picture's cells that are blurred. A lesion covers about a tenth of a picture."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,13 @@ def deletion_curve(greys: Sequence[NDArray[np.uint8]], spec: ModelSpec, run: Run
     random = np.random.default_rng(seed)
     curves = []
     for grey in greys:
-        image, _ = prepare(grey, spec)
+        image, at = prepare(grey, spec)
         logits, maps = run(image[None])
         called = lesion_class(logits[0], spec)
         class_map = maps[0, called]
-        hottest = np.argsort(-class_map, axis=None)
-        anywhere = random.permutation(class_map.size)
+        picture = np.flatnonzero(holds_picture(at, *class_map.shape[::-1]))  # to blur its padding changes nothing
+        hottest = picture[np.argsort(-class_map.ravel()[picture])]
+        anywhere = random.permutation(picture)
         batch = np.concatenate([without_cells(image, order, class_map.shape) for order in (hottest, anywhere)])
         scores = softmax(run(batch)[0], spec.temperature)[:, called]
         curves.append(scores.reshape(2, len(SHARES)))
@@ -51,13 +52,15 @@ def deletion_curve(greys: Sequence[NDArray[np.uint8]], spec: ModelSpec, run: Run
 
 
 def without_cells(image: NDArray[np.uint8], order: NDArray[np.intp], cells: tuple[int, ...]) -> NDArray[np.uint8]:
-    """One picture per share, uint8 [len(SHARES), H, W]: the first cells in ``order`` of a grid [h, w] blurred away."""
+    """One picture per share, uint8 [len(SHARES), H, W]: of a grid [h, w], the first cells of ``order`` blurred away, a
+    share of those that it names.
+    """
     height, width = image.shape
     away = cv2.GaussianBlur(image, (0, 0), max(height, width) / 12)
     pictures = []
     for share in SHARES:
         chosen = np.zeros(cells[0] * cells[1], np.uint8)
-        chosen[order[: round(share * chosen.size)]] = 1
+        chosen[order[: round(share * len(order))]] = 1
         mask = cv2.resize(chosen.reshape(cells[0], cells[1]), (width, height), interpolation=cv2.INTER_NEAREST)
         pictures.append(np.where(mask > 0, away, image))
     return np.asarray(pictures, np.uint8)

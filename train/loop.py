@@ -35,7 +35,7 @@ from rcdnet.model import Network, RcdNet, fold_batch_norm
 from train import datasets, predictions, splits
 from train.augment import training_view
 from train.datasets import Sample
-from train.duplicates import groups_of
+from train.duplicates import drawn_together, groups_of
 from train.evaluate import heat_map_quality, select
 from train.losses import pointing_loss, soft_cross_entropy
 from train.peers import Peer
@@ -231,7 +231,8 @@ def _test(model: Network, samples: list[Sample], folder: Path, name: str) -> Non
     judgements = predict(model, [sample.grey() for sample in samples])
     quality = heat_map_quality(samples, judgements, model.spec)
     (folder / f"{name}_heat_maps.json").write_text(json.dumps(quality, indent=1) + "\n")
-    predictions.write(folder / f"{name}.csv", model.spec.class_names, samples, judgements)
+    patients = drawn_together(samples)
+    predictions.write(folder / f"{name}.csv", model.spec.class_names, samples, judgements, patients)
 
 
 def _loss(

@@ -22,8 +22,9 @@ QUESTIONS: dict[Question, str] = {"malignant": "benign / malignant", "lesion": "
 class Predictions:
     """N answers: ``logits`` float32 [N, K] before any temperature, ``truth`` int [N] into ``class_names``.
 
-    ``names`` are those of the pictures; ``patients`` repeat them where a data set names no patients; ``runs`` are the
-    run folders that answered; ``external`` bool [N] marks pictures that nothing may be tuned on.
+    ``names`` are those of the pictures; ``patients`` are the first of the near copies where a data set names no
+    patients; ``runs`` are the run folders that answered; ``external`` bool [N] marks pictures that nothing may be tuned
+    on.
     """
 
     class_names: tuple[str, ...]
@@ -90,14 +91,25 @@ class Predictions:
         return np.asarray(1 - softmax(self.logits, temperature)[:, self.class_names.index("normal")], np.float32)
 
 
-def write(path: Path, class_names: Sequence[str], samples: Sequence[Sample], judgements: Sequence[Judgement]) -> None:
-    """One row a picture."""
+def write(
+    path: Path,
+    class_names: Sequence[str],
+    samples: Sequence[Sample],
+    judgements: Sequence[Judgement],
+    patients: Sequence[str],
+) -> None:
+    """One row a picture; ``patients`` as of ``duplicates.drawn_together``."""
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow([*_KEYS, *class_names])
-        for s, j in zip(samples, judgements, strict=True):
-            keys = s.dataset, s.name, s.label, s.patient or "", "yes" if s.external else ""
+        for s, j, patient in zip(samples, judgements, patients, strict=True):
+            keys = s.dataset, s.name, s.label, patient, "yes" if s.external else ""
             rows.writerow([*keys, *(f"{value:.5f}" for value in j.logits)])
+
+
+def holds_some(path: Path) -> bool:
+    """Whether it is there and holds answers: a run on everything leaves the head of a table alone."""
+    return path.is_file() and len(path.read_text().splitlines()) > 1
 
 
 def read(paths: Sequence[Path]) -> Predictions:

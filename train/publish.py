@@ -15,6 +15,7 @@ from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.spec import ModelSpec
 from train import compare, datasets, figures, loop, predictions, results
 from train.datasets import DataError, Sample
+from train.duplicates import drawn_together
 from train.evaluate import by_subgroup, malignant_share, select, yes_or_no
 from train.figures import Answers, Judge
 from train.predict import predict
@@ -64,8 +65,8 @@ def tables(runs: Path, data_root: Path) -> str:
     parts = [
         "# Results",
         f"**{RESEARCH_NOTICE}** Made by `python -m train figures` from what `train fit` and `train compare` left.",
-        "Intervals are 95 % bootstrap over patients (pictures where no patient is named). ECE out of fold: each fold's "
-        "temperature comes from the other folds. Yes-or-no numbers are at 0.5.",
+        "Intervals are 95 % bootstrap over patients (where none is named, over near copies). ECE out of fold: each "
+        "fold's temperature comes from the other folds. Yes-or-no numbers are at 0.5.",
         "## Protocols",
         _markdown(protocols),
     ]
@@ -109,7 +110,7 @@ def _how(run: Path) -> str:
 
 def _answers(name: str, samples: Sequence[Sample], judgements: Sequence[Judgement], spec: ModelSpec) -> Answers:
     malignant = np.array([sample.label == "malignant" for sample in samples])
-    return Answers(name, malignant, malignant_share(judgements, spec), [sample.who for sample in samples])
+    return Answers(name, malignant, malignant_share(judgements, spec), drawn_together(samples))
 
 
 def _examples(samples: Sequence[Sample]) -> list[Sample]:

@@ -81,7 +81,7 @@ def parts(folder: Path, answers: Literal["predictions", "external"] = "predictio
     """The answers that belong together, by seed (the folds) or by run (anything else); none of a run on everything."""
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.glob(f"*/{answers}.csv")):
-        if len(file.read_text().splitlines()) < 2:
+        if not predictions.holds_some(file):
             continue
         seed, _, name = file.parent.name.partition("-")
         pooled = name.startswith("fold") and answers == "predictions"

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from train.datasets import Sample
+from train.datasets import DataError, Sample
 from train.duplicates import conflicts
 
 Groups = Mapping[Sample, str]
@@ -26,9 +26,14 @@ def without_conflicts(samples: Sequence[Sample], groups: Groups) -> list[Sample]
 def folds(samples: Sequence[Sample], groups: Groups, *, count: int = 5, seed: int = 0) -> Iterator[Split]:
     """``count`` splits (train, test) that test every sample once.
 
-    A sample with an official fold keeps it; the others are dealt by whole groups, stratified by label.
+    A sample with an official fold keeps it; the others are dealt by whole groups, stratified by label. Raises DataError
+    for an official fold that is none of 1..count.
     """
     official = [sample for sample in samples if sample.fold is not None]
+    if strange := {sample.fold for sample in official} - set(range(1, count + 1)):
+        raise DataError(
+            f"{official[0].dataset} has a fold {strange.pop()}. Expected 1 to {count}, or it is never tested."
+        )
     rest = [sample for sample in samples if sample.fold is None]
     fold = {sample: sample.fold for sample in official}
     if rest:

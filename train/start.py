@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from rcdnet import checkpoint
+from rcdnet.checkpoint import CheckpointError
 from rcdnet.model import Network, RcdNet
 from train import backbone, predictions
 from train.datasets import Sample
 from train.peers import Peer
-from train.recipes import Recipe
+from train.recipes import Recipe, RecipeError
 from train.splits import LeakError
 
 Start = Path | Literal["hub", "scratch"]
@@ -20,16 +21,23 @@ Start = Path | Literal["hub", "scratch"]
 def network(recipe: Recipe, start: Start = "scratch") -> Network:
     """The network of a recipe before training. Its spec names the data that its start was trained on as well.
 
-    Raises CheckpointError if the file is of neither kind or does not fit.
+    Raises CheckpointError if the file is of neither kind or does not fit, RecipeError for a peer, which takes none.
     """
     if recipe.architecture == "peer":
+        if isinstance(start, Path):
+            raise RecipeError(f"{start}: a network to compare with begins from timm's hub or from scratch, not a file")
         return Peer(recipe.spec(), pretrained=start == "hub")
     model = RcdNet(recipe.spec(), pretrained=start == "hub", fold=start != "scratch")
     if isinstance(start, Path) and checkpoint.is_checkpoint(start):
         before = checkpoint.load(start)
         fits = before.spec.class_names == recipe.class_names
         layers = {name: x for name, x in before.state_dict().items() if fits or not name.startswith("classifier.")}
-        model.load_state_dict(layers, strict=fits)
+        try:
+            model.load_state_dict(layers, strict=fits)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{start} is of a {before.spec.backbone}, which does not fit {recipe.backbone}"
+            ) from error
         model.spec = replace(model.spec, trained_on=_joined(before.spec.trained_on, model.spec.trained_on))
     elif isinstance(start, Path):
         backbone.load_folded(model, start)
@@ -41,11 +49,11 @@ def check(start: Start, tested: Sequence[Sample], run: str) -> None:
 
     It was on all of its data sets but what its run folder says was held out.
     """
-    if not isinstance(start, Path) or not checkpoint.is_checkpoint(start):
+    if not tested or not isinstance(start, Path) or not checkpoint.is_checkpoint(start):
         return
     seen = _parts(checkpoint.read_spec(start).trained_on)
     held_out: set[tuple[str, str]] = set()
-    if (answers := start.parent / "predictions.csv").exists():
+    if predictions.holds_some(answers := start.parent / "predictions.csv"):
         found = predictions.read([answers])
         held_out = set(zip(found.datasets.tolist(), found.names.tolist(), strict=True))
     leaked = [s for s in tested if s.dataset in seen and (s.dataset, s.name) not in held_out]

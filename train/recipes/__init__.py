@@ -77,7 +77,7 @@ class Recipe(BaseModel):
             backbone=self.backbone,
             preprocessing=self.preprocessing,
             second_look=None if self.second_look == "off" else self.second_look,
-            trained_on=" + ".join(self.data),
+            trained_on=" + ".join(Path(name).name for name in self.data),  # as samples call their set
             version=self.name,
         )
 
