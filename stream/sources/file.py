@@ -97,27 +97,17 @@ class FileSource(Closing):
 
         Raises SourceError at its end if it is shorter than its header says.
         """
-        read, whole, last_s, tally = 0, 0, -self._step_s, Tally()
+        read, whole, tally = 0, 0, Tally()
         try:
             with self._open() as container:
                 stream = video_stream(container, self.name)
                 stream.thread_type = "AUTO"  # whole frames in parallel where it can
-                ahead_s = AHEAD_S.get(container.format.name, math.inf)
-                origin_s = start_s(stream)
+                clock = Clock(self._step_s, AHEAD_S.get(container.format.name, math.inf), start_s(stream))
                 for arrival in pictures(container, stream, self.name, self._closed, tally):
-                    if arrival.time_s is None:
-                        pts_s = last_s + self._step_s
-                    else:
-                        origin_s = arrival.time_s if origin_s is None or not read else origin_s
-                        pts_s = arrival.time_s - origin_s
-                        if not -BACK_S < pts_s - last_s < ahead_s:
-                            pts_s = last_s + self._step_s
-                            origin_s = arrival.time_s - pts_s
-                    last_s = max(0.0, pts_s, last_s)  # times that run backwards a little stand still
                     read += 1
                     whole += arrival.rgb is not None
                     self.damaged += arrival.rgb is None
-                    yield last_s, arrival.rgb
+                    yield clock.since_first(arrival.time_s), arrival.rgb
                 promised = promise(container, stream)
         except OPEN_ERRORS as error:
             raise SourceError(f"{self.name} broke off after {read} frames ({reason(error)}).") from error
@@ -146,6 +136,33 @@ class FileSource(Closing):
             raise SourceError(
                 f"{self.name} cannot be read as a video ({reason(error)}). Expected a whole clip like MP4, AVI or MKV."
             ) from error
+
+
+class Clock:
+    """Turns the times that a clip tells into seconds since its first picture, which never run backwards.
+
+    ``step_s`` is what a picture without a time lasts; ``ahead_s`` from where a jump begins another recording;
+    ``start_s`` when the clip begins, for one whose first picture is damaged.
+    """
+
+    def __init__(self, step_s: float, ahead_s: float, start_s: float | None) -> None:
+        self._step_s, self._ahead_s, self._origin_s = step_s, ahead_s, start_s
+        self._last_s: float | None = None
+
+    def since_first(self, told_s: float | None) -> float:
+        """For the next picture in order; ``told_s`` is its own time, if it has one."""
+        next_s = 0.0 if self._last_s is None else self._last_s + self._step_s
+        if told_s is None:
+            self._last_s = next_s
+            return next_s
+        if (
+            self._last_s is None
+            or self._origin_s is None
+            or not -BACK_S < told_s - self._origin_s - self._last_s < self._ahead_s
+        ):
+            self._origin_s = told_s - next_s
+        self._last_s = max(self._last_s or 0.0, told_s - self._origin_s)  # what runs backwards a little stands still
+        return self._last_s
 
 
 @dataclass(frozen=True)
