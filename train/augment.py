@@ -40,8 +40,8 @@ class Augmentation:
     cleaned: float = 0.3
     """How often the burnt-in markers are painted away, so that their absence means nothing either."""
     covered: float = 0.0
-    """How often a lesion is covered by the tissue beside it, if there is enough, and the picture labelled normal. Newer
-    than the shipped weights; 0.35 tells normal pictures of another hospital better, not of the same (model card)."""
+    """How often a lesion is covered by the tissue beside it, if there is enough, and the picture labelled normal. 0.35
+    tells normal pictures of another hospital better, and small lesions worse: the shipped weights have none of it."""
     patched: float = 0.0
     """How often tissue is covered so in any other picture, so that the traces of it mean nothing. 0.3 beside 0.35."""
 
