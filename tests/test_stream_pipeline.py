@@ -19,6 +19,10 @@ from stream.types import ScanArea, State, View
 from tests.stream_runs import PATIENCE_S, Clip, Scripted, Seen, ran
 
 
+def assert_soon(event: threading.Event) -> None:
+    assert event.wait(PATIENCE_S)
+
+
 def test_replay_shows_and_counts_every_frame_in_order() -> None:
     status, views = ran(Clip(30))
     assert [view.frame.index for view in views] == list(range(30))
@@ -282,6 +286,16 @@ def test_a_slow_source_is_called(fps: float) -> None:
 def test_config_that_does_not_fit_the_weights_is_refused_at_the_door() -> None:
     with pytest.raises(UsageError, match="no operating point 'bold'"):
         Pipeline(Clip(1), Scripted(), StreamConfig(operating_point="bold"))
+
+
+def test_the_status_tells_what_troubles_a_source_that_has_sent_nothing_yet() -> None:
+    asked = threading.Event()
+    source = Clip(1, live=True, hold=lambda _: assert_soon(asked))
+    source.trouble = "the sender is silent"
+    with Pipeline(source, Scripted(), StreamConfig()) as pipeline:
+        status = pipeline.status()
+        asked.set()
+    assert (status.phase, status.trouble) == (Phase.STARTING, "the sender is silent")
 
 
 def test_the_status_tells_stages_rate_and_timeline() -> None:

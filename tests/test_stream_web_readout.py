@@ -66,5 +66,9 @@ def test_the_engine_is_told_with_its_proof() -> None:
     assert run(ending(), not_shown=0)["engine"]["parity"] is None
 
 
+def test_why_nothing_comes_is_told() -> None:
+    assert run(replace(ending(), trouble="the sender is silent"), not_shown=0)["trouble"] == "the sender is silent"
+
+
 def test_it_is_plain_json() -> None:
     json.dumps(run(ending(error="the cable is out"), not_shown=0), allow_nan=False)
