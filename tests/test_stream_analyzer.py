@@ -1,26 +1,21 @@
-from types import TracebackType
-from typing import Self
-
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines.base import EngineInfo, EngineOutput
+from engines.base import EngineOutput
 from engines.errors import EngineError
-from rcdnet.spec import ModelSpec
 from stream.analyzer import Analyzer
 from stream.timing import StageClock
 from stream.types import Frame, NotAnalysed, Prediction, ScanArea
+from tests.stream_runs import Scripted
 
 
-class Scripted:
-    """An engine that finds "malignant" as bright as the picture is, or raises what it is given."""
-
-    info = EngineInfo("scripted", "exact", "none", "tests", "")
-    spec = ModelSpec(("benign", "malignant", "normal"), 32, 32, 0.5, 0.25, "none")
+class Brightness(Scripted):
+    """Finds "malignant" as bright as the picture is, or raises what it is given."""
 
     def __init__(self, error: Exception | None = None, scale: float = 6.0) -> None:
+        super().__init__()
         self._error = error
         self._scale = scale
 
@@ -31,15 +26,6 @@ class Scripted:
         logits = np.stack([0 * bright, self._scale * bright, 0 * bright], 1)
         return EngineOutput(logits, np.broadcast_to(logits[:, :, None, None], (len(images), 3, 2, 2)).copy())
 
-    def close(self) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
 
 def frame(height_px: int = 64, width_px: int = 64) -> Frame:
     rgb = np.zeros((height_px, width_px, 3), np.uint8)
@@ -48,7 +34,7 @@ def frame(height_px: int = 64, width_px: int = 64) -> Frame:
 
 
 def test_only_the_scan_area_is_judged() -> None:
-    analyzer = Analyzer(Scripted())
+    analyzer = Analyzer(Brightness())
     dark, bright = analyzer.analyse(
         [(frame(), ScanArea(0, 0, 32, 64, "user")), (frame(), ScanArea(32, 0, 32, 64, "user"))]
     )
@@ -59,7 +45,7 @@ def test_only_the_scan_area_is_judged() -> None:
 
 def test_the_engine_is_timed() -> None:
     stages = StageClock()
-    Analyzer(Scripted(), stages).analyse([(frame(), ScanArea(0, 0, 64, 64, "full"))])
+    Analyzer(Brightness(), stages).analyse([(frame(), ScanArea(0, 0, 64, 64, "full"))])
     assert stages.summaries()["engine"].count == 1
 
 
@@ -69,7 +55,7 @@ def test_the_engine_is_timed() -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_a_fault_of_the_engine_is_a_visible_reason(error: Exception) -> None:
-    (found,) = Analyzer(Scripted(error)).analyse([(frame(), ScanArea(0, 0, 64, 64, "full"))])
+    (found,) = Analyzer(Brightness(error)).analyse([(frame(), ScanArea(0, 0, 64, 64, "full"))])
     assert isinstance(found, NotAnalysed)
     assert found.failed
     assert found.reason.startswith("scripted failed: ")
@@ -92,10 +78,10 @@ def test_a_fault_that_meets_several_frames_costs_only_those_that_cause_it() -> N
 
 
 def test_no_frames_are_no_call_of_the_engine() -> None:
-    assert Analyzer(Scripted(EngineError("called"))).analyse([]) == []
+    assert Analyzer(Brightness(EngineError("called"))).analyse([]) == []
 
 
 def test_numbers_that_are_not_finite_are_a_fault() -> None:
-    (found,) = Analyzer(Scripted(scale=float("inf"))).analyse([(frame(), ScanArea(32, 0, 32, 64, "full"))])
+    (found,) = Analyzer(Brightness(scale=float("inf"))).analyse([(frame(), ScanArea(32, 0, 32, 64, "full"))])
     assert isinstance(found, NotAnalysed)
     assert "numbers that are not finite" in found.reason
