@@ -1,27 +1,20 @@
 """The scan is found in real scanner screens, and no letter of what stands beside it leaves the program."""
 
-import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from typer.testing import CliRunner
 
 from benchmarks.workload import make_clip
-from stream.__main__ import app
 from stream.scan_area import blank_outside, finder, sketch
 from stream.scan_detection import propose
 from stream.sources import open_here
 from stream.types import Frame, NotAnalysed, ScanArea
-
-Picture = NDArray[np.uint8]
+from tests.screens import RINGING_PX, SCREEN, Picture, first, read, replayed
 
 DRAWN = {
     "scanner_screen_clarius": (264, 87, 752, 792),
@@ -35,9 +28,6 @@ WORDS = {
 }
 """What a person reads on these screens."""
 
-RINGING_PX = 8
-"""By which H.264 smears the edge of the scan into the black: a macroblock's half."""
-
 PHANTOM = "phantom:?size=1280x720&fps=30&seed=1&frames=200"
 
 
@@ -49,38 +39,6 @@ def overlap(found: ScanArea | None, box: tuple[int, int, int, int]) -> float:
     down = min(found.y_px + found.height_px, y + height) - max(found.y_px, y)
     both = max(0, across) * max(0, down)
     return both / (found.width_px * found.height_px + width * height - both)
-
-
-def first(uri: str) -> tuple[Frame, ScanArea | None]:
-    with open_here(uri, live=False) as source:
-        return next(source.frames()), source.scan_area
-
-
-def read(picture: Picture) -> str:
-    """What tesseract reads in it, enlarged as its manual asks."""
-    png = cv2.imencode(".png", cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))[1].tobytes()
-    command = ["tesseract", "-", "-", "--psm", "11"]
-    return subprocess.run(command, input=png, capture_output=True, check=True).stdout.decode()
-
-
-def pictures(path: Path) -> list[Picture]:
-    with av.open(str(path)) as container:
-        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
-
-
-@pytest.fixture
-def replayed(tmp_path: Path) -> Callable[[Path], tuple[list[Picture], list[Picture]]]:
-    def replay(clip: Path) -> tuple[list[Picture], list[Picture]]:
-        """The clip's frames, and the part of ``annotated.mp4`` that shows them."""
-        result = CliRunner().invoke(app, ["replay", str(clip), "--out", str(tmp_path / "out"), "--engine", "fake"])
-        assert result.exit_code == 0, result.output
-        with open_here(str(clip), live=False) as source:
-            before = [frame.rgb for frame in source.frames()]
-        after = pictures(tmp_path / "out" / "annotated.mp4")
-        height, width = before[0].shape[:2]
-        return before, [picture[:height, :width] for picture in after]
-
-    return replay
 
 
 @pytest.mark.parametrize("clip", DRAWN)
@@ -100,14 +58,6 @@ def test_the_scan_is_found_in_a_screen_of_4k(shared_data: Path, clip: str) -> No
     assert overlap(propose(np.asarray(large, np.uint8)), (x, y, width, height)) >= 0.9
 
 
-def test_a_sector_is_found_in_a_screen_of_4k(breast: Picture) -> None:
-    rgb, truth = sector(breast, **SECTORS[0])
-    found = propose(np.asarray(cv2.resize(rgb, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC), np.uint8))
-    large = Frame(0, 0, 0.0, np.full((3 * SCREEN[0], 3 * SCREEN[1], 3), 255, np.uint8), "x")
-    kept = blank_outside(large, found).rgb[1::3, 1::3, 0] > 0
-    assert np.count_nonzero(kept & truth) / np.count_nonzero(kept | truth) >= 0.9
-
-
 @pytest.mark.parametrize("query", ["seed=1", "seed=5&size=640x480", "seed=9&size=1920x1080"])
 def test_the_scan_is_found_in_the_phantom_s_screen(query: str) -> None:
     frame, truth = first(f"phantom:?{query}&frames=1")
@@ -124,10 +74,8 @@ def test_a_clip_that_is_already_cut_is_kept_whole(shared_data: Path, clip: str) 
 
 
 @pytest.mark.parametrize("clip", DRAWN)
-def test_no_text_of_a_real_screen_is_in_the_annotated_clip(
-    shared_data: Path, clip: str, replayed: Callable[[Path], tuple[list[Picture], list[Picture]]]
-) -> None:
-    before, after = replayed(shared_data / "clips" / f"{clip}.mp4")
+def test_no_text_of_a_real_screen_is_in_the_annotated_clip(shared_data: Path, tmp_path: Path, clip: str) -> None:
+    before, after = replayed(shared_data / "clips" / f"{clip}.mp4", tmp_path)
     assert any(word in read(before[-1]) for word in WORDS[clip])  # else reading proves nothing
     shown = np.max(after, axis=0)  # whatever was legible in any frame is so here
     x, y, width, height = DRAWN[clip]
@@ -138,13 +86,11 @@ def test_no_text_of_a_real_screen_is_in_the_annotated_clip(
     assert shown.max() <= 16
 
 
-def test_two_hundred_frames_with_a_made_up_name_show_nothing_of_it(
-    tmp_path: Path, replayed: Callable[[Path], tuple[list[Picture], list[Picture]]]
-) -> None:
+def test_two_hundred_frames_with_a_made_up_name_show_nothing_of_it(tmp_path: Path) -> None:
     """Of the phantom's screen, recorded: an MP4 tells no scan area."""
     clip = tmp_path / "screen.mp4"
     make_clip(clip, PHANTOM)
-    before, after = replayed(clip)
+    before, after = replayed(clip, tmp_path / "out")
     _, truth = first(PHANTOM)
     assert truth is not None
     assert len(after) == 200
@@ -202,9 +148,6 @@ def test_a_detected_area_grows_when_the_probe_is_put_on() -> None:
     assert find(Frame(3, 0, 3.0, air, "x"), None) == late
 
 
-SCREEN = (960, 1280)
-
-
 def laid_out(scan: Picture, x: int, y: int, seconds: range) -> list[Frame]:
     """A screen with a scan, a frame each second."""
     rgb = np.zeros((*SCREEN, 3), np.uint8)
@@ -242,83 +185,10 @@ def test_a_detected_area_follows_the_scan(scan: Picture) -> None:
     assert overlap(area, (500, 200, 336, 599)) > 0.9
 
 
-def sector(scan: Picture, *, half_deg: float, radius: float) -> tuple[Picture, NDArray[np.bool_]]:
-    """A linear probe's scan bent as a convex probe of this radius, in depths, would show it; and where it then lies."""
-    height, width = SCREEN
-    depth, half = 600.0, np.radians(half_deg)
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    right, down = columns - width / 2, rows - 150 + radius * depth * np.cos(half)
-    far, angle = np.hypot(right, down) - radius * depth, np.arctan2(right, down)
-    truth = (np.abs(angle) <= half) & (far >= 0) & (far <= depth)
-    u = (angle / half + 1) / 2 * (scan.shape[1] - 1)
-    v = far / depth * (scan.shape[0] - 1)
-    bent = cv2.remap(scan, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR)
-    return np.where(truth[..., None], bent, 0).astype(np.uint8), truth
-
-
-def within(area: ScanArea | None) -> NDArray[np.bool_]:
-    """What is not blanked."""
-    white = Frame(0, 0, 0.0, np.full((*SCREEN, 3), 255, np.uint8), "x")
-    return blank_outside(white, area).rgb[..., 0] > 0
-
-
 @pytest.fixture
 def breast(shared_data: Path) -> Picture:
     frame, _ = first(str(shared_data / "clips" / "breast_linear_BR001.mp4"))
     return frame.rgb
-
-
-SECTORS = [{"half_deg": 35, "radius": 0.5}, {"half_deg": 45, "radius": 0.05}, {"half_deg": 10, "radius": 2.5}]
-"""A convex probe, a phased array, and a linear probe with its beams steered apart."""
-
-
-@pytest.mark.parametrize("shape", SECTORS)
-def test_a_sector_is_found_without_the_corners_of_its_box(breast: Picture, shape: dict[str, float]) -> None:
-    rgb, truth = sector(breast, **shape)
-    found = within(propose(rgb))
-    assert np.count_nonzero(found & truth) / np.count_nonzero(found | truth) >= 0.9
-
-
-def test_a_name_beside_a_sector_is_in_no_output(
-    tmp_path: Path, breast: Picture, replayed: Callable[[Path], tuple[list[Picture], list[Picture]]]
-) -> None:
-    rgb, truth = sector(breast, **SECTORS[0])
-    for line, text in enumerate(("DOE, JANE", "1970-01-01", "ID 12345")):
-        for x in (200, 940):  # in the box, 20 pixels and more from the scan
-            cv2.putText(rgb, text, (x, 180 + 30 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (230, 230, 230), 2)
-    (tmp_path / "stills").mkdir()
-    cv2.imwrite(str(tmp_path / "stills" / "1.png"), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    _, (shown,) = replayed(tmp_path / "stills")
-    assert "DOE, JANE" in read(rgb)
-    near = cv2.dilate(truth.astype(np.uint8), np.ones((2 * RINGING_PX + 1,) * 2, np.uint8)) > 0
-    assert shown[~near].max() <= 16
-
-
-def test_what_was_once_scan_of_a_sector_stays_so(breast: Picture) -> None:
-    bright, _ = sector(breast, **SECTORS[0])
-    dark = bright.copy()
-    dark[600:, :450] = dark[600:, -450:] = 0
-    find, areas = finder(None), []
-    for second, rgb in enumerate((dark, bright, dark)):
-        area = find(Frame(second, 0, 2.0 * second, rgb, "x"), None)
-        assert isinstance(area, ScanArea)
-        areas.append(within(area))
-    assert areas[0].sum() < areas[1].sum()
-    assert np.array_equal(areas[1], areas[2])
-
-
-def test_flanks_of_a_sector_that_light_up_later_are_scan(breast: Picture) -> None:
-    bright, _ = sector(breast, **SECTORS[0])
-    dark = bright.copy()
-    dark[:400, :500] = dark[:400, -500:] = 0  # the probe's ends have no contact
-    find = finder(None)
-    early, late = (find(Frame(s, 0, 2.0 * s, rgb, "x"), None) for s, rgb in enumerate((dark, bright)))
-    assert isinstance(early, ScanArea)
-    assert isinstance(late, ScanArea)
-    assert early.sides == late.sides
-    lit_up = (bright > dark).any(axis=2)
-    assert within(early)[lit_up].mean() < 0.85
-    assert within(late)[lit_up].mean() > 0.95
 
 
 NAME_PX = 70
@@ -349,17 +219,6 @@ def test_a_scan_that_grows_to_nearly_all_of_the_picture_still_blanks_the_name(na
     assert isinstance(late, ScanArea)
     assert late.height_px > 1.2 * early.height_px
     assert min(early.y_px, late.y_px) >= NAME_PX - RINGING_PX
-
-
-def test_a_name_beside_a_sector_that_reaches_all_sides_is_blanked(breast: Picture) -> None:
-    rgb, truth = sector(breast, **SECTORS[0])
-    rows, columns = np.flatnonzero(truth.any(axis=1)), np.flatnonzero(truth.any(axis=0))
-    cut = np.ascontiguousarray(rgb[rows[0] : rows[-1], columns[0] : columns[-1]])
-    cv2.putText(cut, "DOE, JANE", (10, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (230, 230, 230), 2)
-    found = propose(cut)
-    assert found is not None
-    assert found.width_px * found.height_px > 0.95 * cut.shape[0] * cut.shape[1]
-    assert blank_outside(Frame(0, 0, 0.0, cut, "x"), found).rgb[:50, :150].max() == 0
 
 
 @given(size=st.tuples(st.integers(1, 90), st.integers(1, 90)), seed=st.integers(0, 99), zoom=st.integers(1, 40))
