@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stream.errors import SourceError, UsageError
-from stream.sources import open_source
+from stream.sources import open_here, open_source
 from stream.sources.images import list_pictures, read_rgb
 
 GREY = np.arange(5 * 7, dtype=np.uint8).reshape(5, 7) * 7
@@ -42,6 +42,16 @@ def test_every_page_of_a_stack_is_a_picture(tmp_path: Path) -> None:
     assert [frame.index for frame in frames] == list(range(5))
     assert [int(frame.rgb[0, 0, 0]) for frame in frames[:4]] == [0, 20, 40, 60]
     assert [frame.source for frame in frames] == ["stack.tif"] * 4 + ["then.png"]
+
+
+def test_a_page_that_cannot_be_shown_costs_a_stack_that_page_alone(tmp_path: Path) -> None:
+    stack = [GREY, GREY.astype(np.float32), GREY]
+    assert cv2.imwritemulti(str(tmp_path / "stack.tif"), stack)
+    with open_here(str(tmp_path / "stack.tif"), live=False, loop=True) as source:
+        assert [frame.index for frame in islice(source.frames(), 5)] == [0, 2, 3, 5, 6]
+        assert source.damaged == 2
+    with open_here(str(tmp_path / "stack.tif")) as source, pytest.raises(SourceError, match="1 of 3 pictures of stack"):
+        list(source.frames())
 
 
 def test_sixteen_bits_keep_their_scale(tmp_path: Path) -> None:

@@ -67,9 +67,8 @@ class ReportSink:
         if self._frames == 0:
             self._first_pts_s, self._first_ns = pts_s, captured_ns
         elif pts_s - self._last_pts_s > self._session.config.gap_s and assessment.state is State.WARMING_UP:
-            self._points.append(
-                Moment(self._last_pts_s - self._first_pts_s, (), State.NO_SIGNAL)
-            )  # began anew after it
+            began_s = self._last_pts_s - self._first_pts_s  # of an outage, after which all begins anew
+            self._points.append(Moment(began_s, (), State.NO_SIGNAL))
         self._last_pts_s, self._last_ns = pts_s, captured_ns
         self._states[assessment.state.value] += 1
         if assessment.finding is not None:

@@ -36,8 +36,9 @@ class ImageSource(Closing):
         super().__init__()
         self.name, self.fps, self.damaged = printable(path.name), fps, 0
         self._loop = loop
-        self._paths = [path] if path.is_file() else list_pictures(path)
-        if not self._paths:
+        paths = [path] if path.is_file() else list_pictures(path)
+        self._pictures = [(path, page) for path in paths for page in range(pages(path))]
+        if not self._pictures:
             raise SourceError(f"{printable(str(path))} holds no picture. Expected files such as PNG, JPEG or TIFF.")
 
     @classmethod
@@ -53,27 +54,28 @@ class ImageSource(Closing):
             indices = count()
             while True:
                 errors = []
-                for path in self._paths:
+                for path, page in self._pictures:
                     if self._closed.is_set():
                         return
-                    for page in range(pages(path)):
-                        index, captured_ns = next(indices), time.monotonic_ns()
-                        try:
-                            rgb = read_rgb(path, page)
-                        except SourceError as error:
-                            errors.append(str(error))
-                            self.damaged += 1
-                        else:
-                            yield Frame(index, captured_ns, index / self.fps, rgb, printable(path.name))
-                if len(errors) == len(self._paths) or (errors and not self._loop):
+                    index, captured_ns = next(indices), time.monotonic_ns()
+                    try:
+                        rgb = read_rgb(path, page)
+                    except SourceError as error:
+                        errors.append(str(error))
+                        self.damaged += 1
+                    else:
+                        yield Frame(index, captured_ns, index / self.fps, rgb, printable(path.name))
+                if len(errors) == len(self._pictures) or (errors and not self._loop):
                     raise SourceError(self._told(errors))
                 if not self._loop:
                     return
 
     def _told(self, errors: Sequence[str]) -> str:
-        if len(self._paths) == 1:
+        if len(self._pictures) == 1:
             return errors[0]
-        return f"{len(errors)} of {len(self._paths)} pictures of {self.name} could not be read, the first: {errors[0]}"
+        return (
+            f"{len(errors)} of {len(self._pictures)} pictures of {self.name} could not be read, the first: {errors[0]}"
+        )
 
 
 def pages(path: Path) -> int:
