@@ -17,7 +17,7 @@ run: .venv/base ## Live page on http://127.0.0.1:7860 (SOURCE=clip.mp4 ENGINE=au
 	@exec $(PY) -m stream run $(if $(SOURCE),--source '$(SOURCE)') --engine '$(ENGINE)' --port $(PORT)
 
 test: .venv/dev ## Run all tests (needs Chromium and tesseract)
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 test-v4l2: .venv/dev ## Capture from the kernel's virtual card, in a QEMU guest (Debian)
 	$(PY) tests/v4l2/boot.py

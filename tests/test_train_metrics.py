@@ -92,6 +92,20 @@ def test_calibrated_answers_have_little_error_and_overconfident_ones_have_theirs
     assert metrics.expected_calibration_error(overconfident, positive) == pytest.approx(0.24, abs=0.02)
 
 
+def test_the_error_of_perfectly_calibrated_answers_is_what_chance_gives():
+    random = np.random.default_rng(1)
+    probability = random.beta(0.5, 0.5, 150)
+    errors = [metrics.expected_calibration_error(probability, random.random(150) < probability) for _ in range(400)]
+    chance = metrics.calibration_error_by_chance(probability)
+    assert chance.mean == pytest.approx(np.mean(errors), rel=0.05)
+    assert chance.most == pytest.approx(np.quantile(errors, 0.95), rel=0.05)
+
+
+def test_chance_gives_less_the_more_pictures_there_are():
+    few, many = (metrics.calibration_error_by_chance(np.linspace(0, 1, count)).mean for count in (100, 10000))
+    assert many < few / 5
+
+
 def test_brier_of_the_know_nothing():
     assert metrics.brier(np.full(4, 0.5), np.array([True, False, True, False])) == pytest.approx(0.25)
 

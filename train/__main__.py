@@ -292,11 +292,15 @@ def print_result(result: dict[str, Any], task: str) -> None:
     """The numbers as a table on stdout."""
     table = Table("measure", f"{result['data']}, {task}")
     for key, value in result.items():
-        if key == "auc_ci" or isinstance(value, dict):
+        if key in ("auc_ci", "ece_by_chance") or isinstance(value, dict):
             continue
         if key == "auc":
             low, high = result["auc_ci"]
             table.add_row("AUC (95 % bootstrap)", f"{value:.3f} ({low:.3f} to {high:.3f})")
+        elif key == "ece":
+            chance = result["ece_by_chance"]
+            by_chance = f"{chance.mean:.3f} if perfectly calibrated, up to {chance.most:.3f}"
+            table.add_row("ece", f"{value:.3f} ({by_chance})")
         else:
             title = f"{key} (macro)" if key in ("precision", "recall", "f1") else key
             table.add_row(title, f"{value:.3f}" if isinstance(value, float) else str(value))

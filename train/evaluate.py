@@ -73,6 +73,7 @@ def yes_or_no(
         "specificity": float((~called[~positive]).mean()),
         **metrics.classification(positive.astype(int), called.astype(int), 2),
         "ece": metrics.expected_calibration_error(score, positive),
+        "ece_by_chance": metrics.calibration_error_by_chance(score),
         "brier": metrics.brier(score, positive),
         "threshold": threshold,
     }

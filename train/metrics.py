@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,13 @@ class Interval:
 
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+class Chance(NamedTuple):
+    """What chance alone gives: on average, and at most in 95 of 100 cases."""
+
+    mean: float
+    most: float
 
 
 def auc(positive: NDArray[np.bool_], score: Floats) -> float:
@@ -66,15 +73,31 @@ def expected_calibration_error(probability: Floats, positive: NDArray[np.bool_],
 
     The confidence is that of the answer given, max(p, 1 - p), from 0.5 to 1.
     """
-    confidence = np.maximum(probability, 1 - probability)
+    confidence, which = _in_bins(probability, bins)
     right = (probability >= 0.5) == positive
-    which = np.minimum(((confidence - 0.5) * 2 * bins).astype(int), bins - 1)
-    total = 0.0
-    for number in range(bins):
-        inside = which == number
-        if inside.any():
-            total += inside.mean() * abs(float(confidence[inside].mean()) - float(right[inside].mean()))
-    return total
+    return _gap(confidence, right, which)
+
+
+def calibration_error_by_chance(probability: Floats, bins: int = 15, rounds: int = 1000, seed: int = 0) -> Chance:
+    """The ECE of a network that is perfectly calibrated and says these probabilities.
+
+    It isn't 0: few pictures a bin are never right in just the share that was said. The truth is drawn from the
+    probabilities (consistency resampling, Bröcker and Smith 2007, doi:10.1175/WAF993.1).
+    """
+    random = np.random.default_rng(seed)
+    confidence, which = _in_bins(probability, bins)
+    errors = [_gap(confidence, random.random(len(which)) < confidence, which) for _ in range(rounds)]
+    return Chance(float(np.mean(errors)), float(np.quantile(errors, 0.95)))
+
+
+def _in_bins(probability: Floats, bins: int) -> tuple[Floats, Labels]:
+    """The confidence of each answer, and the number of its bin between 0.5 and 1."""
+    confidence = np.maximum(probability, 1 - probability)
+    return confidence, np.minimum(((confidence - 0.5) * 2 * bins).astype(int), bins - 1)
+
+
+def _gap(confidence: Floats, right: NDArray[np.bool_], which: Labels) -> float:
+    return float(np.abs(np.bincount(which, confidence - right)).sum() / len(which))
 
 
 def brier(probability: Floats, positive: NDArray[np.bool_]) -> float:

@@ -66,7 +66,8 @@ def tables(runs: Path, data_root: Path) -> str:
         "# Results",
         f"**{RESEARCH_NOTICE}** Made by `python -m train figures` from what `train fit` and `train compare` left.",
         "Intervals are 95 % bootstrap over patients (where none is named, over near copies). ECE out of fold: each "
-        "fold's temperature comes from the other folds. Yes-or-no numbers are at 0.5.",
+        "fold's temperature comes from the other folds; by chance: what a perfectly calibrated network would show on "
+        "as many pictures. Yes-or-no numbers are at 0.5.",
         "## Protocols",
         _markdown(protocols),
     ]

@@ -46,7 +46,7 @@ class Result:
             "n (leaked)": f"{self.numbers['n']} ({self.leaked})",
             "AUC (95 %)": f"{self.numbers['auc']:.3f} ({low:.3f}-{high:.3f})",
             "accuracy": f"{self.numbers['accuracy']:.3f}",
-            "ECE": f"{self.numbers['ece']:.3f}",
+            "ECE (by chance)": f"{self.numbers['ece']:.3f} ({self.numbers['ece_by_chance'].mean:.3f})",
         }
 
 
@@ -65,13 +65,14 @@ def rows(found: Sequence[Result]) -> list[dict[str, str]]:
         seeds = [r for r in found if (r.dataset, r.question) == (dataset, question) and "folds" in r.part]
         if len(seeds) > 1:
             aucs, accuracies, errors = (np.array([r.numbers[key] for r in seeds]) for key in ("auc", "accuracy", "ece"))
+            by_chance = np.mean([r.numbers["ece_by_chance"].mean for r in seeds])
             lines.append(
                 seeds[0].row()
                 | {
                     "part": f"mean of {len(seeds)} seeds",
                     "AUC (95 %)": f"{aucs.mean():.3f} (seeds {aucs.min():.3f}-{aucs.max():.3f})",
                     "accuracy": f"{accuracies.mean():.3f}",
-                    "ECE": f"{errors.mean():.3f}",
+                    "ECE (by chance)": f"{errors.mean():.3f} ({by_chance:.3f})",
                 }
             )
     return lines
