@@ -1,7 +1,6 @@
 """The usual way to a heat map, to be measured against: PyTorch eager, hooks and a backward pass (pytorch-grad-cam)."""
 
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -46,9 +45,7 @@ class EagerGradCam:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._cam.activations_and_grads.release()
 
 

@@ -120,7 +120,7 @@ def judge(name: str, weights: Path) -> Verdict:
                 "" if report.holds else str(report),
                 engine.info.precision,
                 report.holds,
-                report.max_abs_dp if report.finite else None,  # JSON knows no infinity
+                report.max_abs_dp,
                 report.flips,
                 report.map_correlation,
             )

@@ -1,7 +1,6 @@
 """The protocol that every runtime fulfils, and the two values it speaks."""
 
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
@@ -24,6 +23,8 @@ class EngineOutput:
             raise ValueError(
                 f"logits {self.logits.shape} and class maps {self.class_maps.shape} do not belong together"
             )
+        if not (np.isfinite(self.logits).all() and np.isfinite(self.class_maps).all()):
+            raise EngineError("it gave numbers that are not finite")
         self.logits.setflags(write=False)
         self.class_maps.setflags(write=False)
 
@@ -74,9 +75,7 @@ class Closing:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -97,6 +96,4 @@ class Engine(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...

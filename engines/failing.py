@@ -23,11 +23,10 @@ class FailingEngine(Closing):
 
     def run(self, images: NDArray[np.uint8]) -> EngineOutput:
         """See ``engines.base.Engine``."""
-        output = self._engine.run(images)
         if self._good_pictures < len(images):
             raise EngineError("the GPU is lost (made up, to show what happens)")
         self._good_pictures -= len(images)
-        return output
+        return self._engine.run(images)
 
     def close(self) -> None:
         """See ``engines.base.Engine``."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engines import parity
 from engines.base import Closing, EngineInfo, EngineOutput, require_images
-from engines.errors import EngineError, faults_of
+from engines.errors import FAULTS, EngineError, WeightsError, faults_of, one_line
 from engines.weights import read_golden, read_onnx
 from rcdnet.golden import Golden
 from rcdnet.spec import ModelSpec
@@ -35,19 +35,24 @@ log = logging.getLogger(__name__)
 def fastest(weights: Path) -> "OpenvinoCpu":
     """Measure each precision that this processor computes, then fewer threads; about half a second in all.
 
-    A precision that the golden set refuses is logged with its numbers and left. If none holds, f32 comes back, for the
+    A precision that fails or that the golden set refuses is logged and left. If none holds, f32 comes back, for the
     caller to refuse. Raises as OpenvinoCpu does.
     """
     golden = read_golden(weights)
     held: dict[float, OpenvinoCpu] = {}
     for precision in _computed():
-        engine = OpenvinoCpu(weights, precision)
-        report = parity.measure(engine, golden)
-        if report.holds or precision == "f32":
-            held[engine.least_s(golden)] = engine
-        else:
-            log.info("openvino_cpu in %s is not used: %s", engine.info.precision, report)
-            engine.close()
+        try:
+            engine = OpenvinoCpu(weights, precision)
+            report = parity.measure(engine, golden)
+            if report.holds or precision == "f32":
+                held[engine.least_s(golden)] = engine
+                continue
+            why = str(report)
+        except (EngineError, *FAULTS) as error:
+            if precision == "f32" or isinstance(error, WeightsError):
+                raise
+            why = one_line(error)
+        log.info("openvino_cpu in %s is not used: %s", precision, why)
     best_s = min(held)
     best = held.pop(best_s)
     for engine in held.values():

@@ -6,14 +6,16 @@ the graph alive. ``capture_error_mode="thread_local"`` lets other threads of the
 
 import ctypes
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engines.base import EngineOutput
-from engines.errors import FAULTS
+from engines.base import Closing, EngineInfo, EngineOutput, require_images
+from engines.errors import FAULTS, EngineError, faults_of
+from rcdnet.spec import ModelSpec
 
 Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
 """uint8 [N, H, W] on the GPU -> logits [N, K], class maps [N, K, h, w] there."""
@@ -115,8 +117,37 @@ class _Slot:
         return EngineOutput(logits, class_maps)
 
 
-def joined(outputs: list[EngineOutput]) -> EngineOutput:
-    """Several outputs as one, in order."""
-    return EngineOutput(
-        np.concatenate([output.logits for output in outputs]), np.concatenate([output.class_maps for output in outputs])
-    )
+class GpuEngine(Closing):
+    """What engines on a GPU share: ``replays``, the largest batch first, and one thread that owns the GPU."""
+
+    info: EngineInfo
+    spec: ModelSpec
+
+    def __init__(self) -> None:
+        self._owner = ThreadPoolExecutor(1, "gpu")
+        self.replays: list[Replay] = []
+
+    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        """See ``engines.base.Engine``."""
+        require_images(images, self.spec)
+        if not self.replays:
+            raise EngineError(f"{self.info.name} is closed")
+        with faults_of("the GPU failed on a picture"):
+            return self._owner.submit(self._run, images).result()
+
+    def close(self) -> None:
+        """See ``engines.base.Engine``."""
+        self._owner.shutdown()
+        while self.replays:
+            self.replays.pop().close()
+
+    def _run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        outputs: list[EngineOutput] = []
+        for replay in self.replays:
+            whole = len(images) // replay.batch * replay.batch
+            outputs += replay.run(images[:whole])
+            images = images[whole:]
+        return EngineOutput(
+            np.concatenate([output.logits for output in outputs]),
+            np.concatenate([output.class_maps for output in outputs]),
+        )

@@ -3,25 +3,22 @@
 It is loaded here and never built: that takes minutes, and a session must not stand still for it.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorrt
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from engines import cache
-from engines.base import Closing, EngineInfo, EngineOutput, require_images
-from engines.errors import FAULTS, EngineError, faults_of, one_line
-from engines.replay import Replay, joined
+from engines.base import EngineInfo
+from engines.errors import FAULTS, EngineError, one_line
+from engines.replay import GpuEngine, Replay
 from engines.tensorrt_build import BATCHES, IMAGE, NAME, OUTPUTS, file_name, precision_of
 from engines.weights import read_onnx
 
 
-class TensorrtFp16(Closing):
+class TensorrtFp16(GpuEngine):
     """Loads what ``build`` kept. One thread of its own owns the GPU. Raises WeightsError, EngineUnavailable if nothing
     fits this machine and these weights, EngineError if the GPU refuses."""
 
@@ -29,8 +26,7 @@ class TensorrtFp16(Closing):
         _, self.spec = read_onnx(weights)
         key = cache.key_here(NAME, self.spec)
         artefact = cache.read(key)
-        self._owner = ThreadPoolExecutor(1, "gpu")
-        self.replays: list[Replay] = []
+        super().__init__()
         try:
             precision = self._owner.submit(self._load, artefact).result()
         except (*FAULTS, KeyError) as error:
@@ -44,20 +40,6 @@ class TensorrtFp16(Closing):
             key.weights_sha256,
             batch=max(BATCHES),
         )
-
-    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
-        """See ``engines.base.Engine``."""
-        require_images(images, self.spec)
-        if not self.replays:
-            raise EngineError(f"{NAME} is closed")
-        with faults_of("the GPU failed on a picture"):
-            return self._owner.submit(_run, self.replays, images).result()
-
-    def close(self) -> None:
-        """See ``engines.base.Engine``."""
-        self._owner.shutdown()
-        while self.replays:
-            self.replays.pop().close()
 
     def _load(self, artefact: cache.Artefact) -> str:
         kinds = set()
@@ -88,15 +70,6 @@ class _Execution:
         if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
             raise RuntimeError("TensorRT refused to execute the engine")
         return self._outputs[0], self._outputs[1]
-
-
-def _run(replays: list[Replay], images: NDArray[np.uint8]) -> EngineOutput:
-    outputs: list[EngineOutput] = []
-    for replay in replays:
-        whole = len(images) // replay.batch * replay.batch
-        outputs += replay.run(images[:whole])
-        images = images[whole:]
-    return joined(outputs)
 
 
 def deserialized(data: bytes) -> Any:

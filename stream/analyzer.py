@@ -42,6 +42,4 @@ class Analyzer:
     def _run(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
         with self._stages.measure("engine"):
             output = self._engine.run(images)
-        if not np.isfinite(output.logits).all():
-            raise EngineError("it gave numbers that are not finite")
         return output.logits, output.class_maps

@@ -1,10 +1,11 @@
 """How does a frame pass from one thread to the next? Live: one slot, the newest wins. Replay: all of them, in order."""
 
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from threading import Condition
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -15,30 +16,11 @@ STOPPED = "stopped"
 """It came after the handover was closed."""
 
 
-class Handover(Protocol[T]):
-    """One producer thread, one consumer thread. Either may close it."""
+class Handover(ABC, Generic[T]):
+    """One producer thread, one consumer thread. Either may close it: what waits is delivered even then, and after it
+    the error given to ``close`` is raised, once.
+    """
 
-    def put(self, item: T) -> str | None:
-        """Hand ``item`` on. Returns why one item was lost by it (OVERWRITTEN: an older one, STOPPED: this one)."""
-
-    def get(self, timeout_s: float) -> T | None:
-        """The next item; None if none came within ``timeout_s`` or none can come any more.
-
-        What waits is delivered even after ``close``; then the error given to ``close`` is raised, once.
-        """
-
-    def get_several(self, count: int, timeout_s: float) -> list[T]:
-        """The next ``count`` items, fewer if no more can come; none if there were not as many within ``timeout_s``."""
-
-    def close(self, error: BaseException | None = None) -> None:
-        """No more items: wake both sides. The first call's ``error`` counts."""
-
-    @property
-    def closed(self) -> bool:
-        """Closed, drained, and its error raised: ``get`` has nothing left to tell."""
-
-
-class _Queue(Generic[T]):
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
             raise ValueError(f"a handover holds at least one item, not {capacity}")
@@ -47,6 +29,10 @@ class _Queue(Generic[T]):
         self._changed = Condition()
         self._ended = False
         self._error: BaseException | None = None
+
+    @abstractmethod
+    def put(self, item: T) -> str | None:
+        """Hand ``item`` on. Returns why one item was lost by it (OVERWRITTEN: an older one, STOPPED: this one)."""
 
     def get(self, timeout_s: float) -> T | None:
         """The next item; None if none came within ``timeout_s`` or none can come any more. Raises close's error."""
@@ -94,7 +80,7 @@ class _Queue(Generic[T]):
         return lost
 
 
-class LatestFrame(_Queue[T]):
+class LatestFrame(Handover[T]):
     """One slot that is overwritten: the consumer always gets the newest frame, and lag cannot build up.
 
     With ``period_s``, the time between two frames, a consumer that comes late for one gets the next instead, if that is
@@ -127,7 +113,7 @@ class LatestFrame(_Queue[T]):
             return self._append(item, lost)
 
 
-class EveryFrame(_Queue[T]):
+class EveryFrame(Handover[T]):
     """A short queue that loses nothing: when it is full the producer waits for the consumer."""
 
     def __init__(self, capacity: int = 4) -> None:

@@ -35,14 +35,6 @@ PANEL_HEIGHT = 480
 """Of the panel, in units; a unit is one pixel on a picture of 720 rows."""
 MARGIN = 18
 
-HEADLINES: dict[State, tuple[str, Colour]] = {
-    State.WARMING_UP: ("warming up", GREY),
-    State.INDETERMINATE: ("indeterminate", AMBER),
-    State.NOT_ANALYSED: ("not analysed", AMBER),
-    State.FROZEN: ("frozen", AMBER),
-    State.NO_SIGNAL: ("no signal", AMBER),
-}
-
 
 @dataclass(frozen=True)
 class Labels:
@@ -100,8 +92,8 @@ def scale(height_px: int, width_px: int) -> float:
 
 def headline(assessment: Assessment) -> tuple[str, Colour]:
     """What is said about the frame, and its colour. Nothing here may reassure: no lesion flagged is grey."""
-    if assessment.state is not State.CLEAR_FINDING or assessment.finding is None:
-        return HEADLINES.get(assessment.state, ("not analysed", AMBER))
+    if assessment.finding is None:
+        return assessment.state.value.replace("_", " "), GREY if assessment.state is State.WARMING_UP else AMBER
     if assessment.finding == "normal":
         return "no lesion flagged", GREY
     return assessment.finding, CLASS_COLOURS.get(assessment.finding, WHITE)

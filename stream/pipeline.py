@@ -78,14 +78,16 @@ class Pipeline:
         sinks: Sequence[Sink] = (),
         on_view: Callable[[View], None] | None = None,
     ) -> None:
+        patience_s = 2 / source.fps if source.fps else 0.0  # a slow source is not silent, nor elsewhere, before
+        changes = {key: max(getattr(config, key), patience_s) for key in ("gap_s", "stall_after_s")}
+        config = config.model_copy(update=changes)
         self.style = config.overlay
         self._source = source
         self._engine = engine
         self._session = Session(source.name, source.live, source.synthetic, engine.spec, config, source.still)
         self._labels = Labels(engine.spec.class_names, source.synthetic, source.live)
         self._find_area = finder(config.scan_area, still=source.still)
-        gap_s = self._patience_s(config.gap_s)
-        self._smoother = Smoother(engine.spec, config.model_copy(update={"gap_s": gap_s}), still=source.still)
+        self._smoother = Smoother(engine.spec, config, still=source.still)
         self._board = Board(live=source.live, timeline_s=config.timeline_s)
         self._gate = SignalGate(still=source.still)
         self._analyzer = Analyzer(engine, self._board.stages)
@@ -152,9 +154,7 @@ class Pipeline:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _capture(self) -> None:
@@ -222,9 +222,6 @@ class Pipeline:
 
     def _look(self, frame: Frame) -> tuple[Frame, ScanArea | None, NotAnalysed | None]:
         """The frame, blank outside its scan area, and why it must not be judged."""
-        config = self._session.config
-        if config.scan_area is None and self._seen is not None and frame.source != self._seen[0].source:
-            self._find_area = finder(None, still=self._session.still)  # another recording has its scan elsewhere
         found = self._find_area(frame, self._source.scan_area)
         self._seen = frame, found if isinstance(found, ScanArea) else None
         if isinstance(found, NotAnalysed):
@@ -239,7 +236,7 @@ class Pipeline:
     def _draw(self) -> None:
         last: Frame | None = None
         last_ns = time.monotonic_ns()
-        stall_s = self._patience_s(self._session.config.stall_after_s)
+        stall_s = self._session.config.stall_after_s
         with _Stage(self._judged, self._drawn) as stage:
             for judged in received(self._judged):
                 if judged is not None:
@@ -256,11 +253,6 @@ class Pipeline:
             reason = "stopped" if self._stopping.is_set() else "the source has ended"
             with _Stage(None, None):  # it may be the showing that broke
                 self._interrupt(last, reason if stage.error is None else explain(stage.error))
-
-    def _patience_s(self, least_s: float) -> float:
-        """A slow source is not silent, nor elsewhere, before two of its frames are missing."""
-        fps = self._source.fps
-        return max(least_s, 2 / fps if fps else 0.0)
 
     def _show(self, judged: Judged) -> None:
         frame, assessment = judged.frame, judged.assessment

@@ -86,14 +86,14 @@ class _Given:
 
 class _Detected:
     def __init__(self) -> None:
-        self._size: tuple[int, ...] | None = None
+        self._of: tuple[str, tuple[int, ...]] | None = None
         self._place = _Place()
 
     def __call__(self, frame: Frame, header: ScanArea | None) -> ScanArea | NotAnalysed:
         if header is not None:
             return header
-        if frame.rgb.shape != self._size or self._place.left:
-            self._size, self._place = frame.rgb.shape, _Place()
+        if (frame.source, frame.rgb.shape) != self._of or self._place.left:  # another recording has its scan elsewhere
+            self._of, self._place = (frame.source, frame.rgb.shape), _Place()
         if self._place.is_due(frame):  # at full size: of a sector in its old box a glimpse misses flanks that light up
             self._place.look(propose(frame.rgb))
         return NOTHING_FOUND if self._place.known is None else self._place.known

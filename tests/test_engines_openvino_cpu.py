@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from engines import openvino_cpu
+from engines.errors import EngineError
 from engines.openvino_cpu import OpenvinoCpu, fastest
 from engines.parity import ParityReport
 from rcdnet.golden import Golden, pictures
@@ -13,7 +14,7 @@ from rcdnet.golden import Golden, pictures
 
 def test_a_precision_is_taken_because_it_holds_and_is_faster(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Times by decree: every precision that this processor computes is right, and bf16 or f16 is quick."""
-    monkeypatch.setattr(openvino_cpu.parity, "measure", lambda *_: ParityReport(1, True, 0.0, 0, 1.0))
+    monkeypatch.setattr(openvino_cpu.parity, "measure", lambda *_: ParityReport(1, 0.0, 0, 1.0))
     monkeypatch.setattr(OpenvinoCpu, "least_s", lambda self, _: 1.0 if self.info.precision == "f32" else 0.5)
     with fastest(untrained) as engine:
         assert engine.info.precision == openvino_cpu._computed()[0]
@@ -23,10 +24,27 @@ def test_a_precision_that_does_not_hold_is_left_with_its_numbers(
     untrained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(openvino_cpu, "_computed", lambda: ["bf16", "f32"])
-    monkeypatch.setattr(openvino_cpu.parity, "measure", lambda *_: ParityReport(1, True, 0.086, 0, 1.0))
+    monkeypatch.setattr(openvino_cpu.parity, "measure", lambda *_: ParityReport(1, 0.086, 0, 1.0))
     with caplog.at_level("INFO"), fastest(untrained) as engine:
         assert engine.info.precision == "f32"
     assert "is not used: largest difference of a probability 0.08600" in caplog.text
+
+
+def test_a_precision_that_fails_is_left_as_well(
+    untrained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    compiled = OpenvinoCpu._compiled
+
+    def refusing(self: OpenvinoCpu, **hints: str) -> object:
+        if self._asked["INFERENCE_PRECISION_HINT"] == "bf16":
+            raise EngineError("OpenVINO cannot compile the network: no kernel")
+        return compiled(self, **hints)
+
+    monkeypatch.setattr(openvino_cpu, "_computed", lambda: ["bf16", "f32"])
+    monkeypatch.setattr(OpenvinoCpu, "_compiled", refusing)
+    with caplog.at_level("INFO"), fastest(untrained) as engine:
+        assert engine.info.precision == "f32"
+    assert "in bf16 is not used: OpenVINO cannot compile the network: no kernel" in caplog.text
 
 
 def test_fewer_threads_are_taken_only_where_they_are_faster(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

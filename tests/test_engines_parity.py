@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from engines import parity
 from engines.base import EngineInfo, EngineOutput
-from engines.errors import ParityError, WeightsError
+from engines.errors import EngineError, ParityError, WeightsError
 from engines.fake import FakeEngine
 from rcdnet.glance import softmax
 from rcdnet.golden import Golden
@@ -73,9 +73,8 @@ def test_maps_in_the_wrong_place_are_refused_though_the_logits_agree(golden: Gol
 
 
 def test_numbers_that_are_not_finite_are_refused(golden: Golden) -> None:
-    report = parity.measure(Altered("bf16", float("nan")), golden)
-    assert not report.finite
-    assert not report.holds
+    with pytest.raises(EngineError, match="not finite"):
+        parity.measure(Altered("bf16", float("nan")), golden)
 
 
 def flips(reference: list[float], found: list[float], spec: ModelSpec) -> int:

@@ -244,6 +244,12 @@ def test_the_timeline_shows_an_outage() -> None:
     assert any(moment.state is State.NO_SIGNAL and not moment.smoothed for moment in pipeline.status().timeline)
 
 
+def test_the_pauses_of_a_slow_source_are_no_outages_in_its_report(tmp_path: Path) -> None:
+    with Pipeline(Clip(8, fps=0.5), Scripted(), StreamConfig(warm_up_s=10), recording(tmp_path)) as pipeline:
+        assert pipeline.wait(PATIENCE_S)
+    assert (tmp_path / "report.html").read_text().count("<polyline") == len(Scripted.spec.class_names)
+
+
 def test_stopping_keeps_what_was_drawn_and_closes_the_source(tmp_path: Path) -> None:
     source, seen = Clip(10**9), Seen()
     pipeline = Pipeline(source, Scripted(), StreamConfig(), recording(tmp_path), seen)

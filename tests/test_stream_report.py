@@ -158,6 +158,17 @@ def test_an_outage_breaks_the_line(tmp_path: Path) -> None:
     assert page.count("<polyline") == 2 * len(SPEC.class_names)
 
 
+def test_every_outage_of_a_long_run_breaks_the_line(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(replace(SESSION, config=SESSION.config.model_copy(update={"warm_up_s": 0.0})))
+    for index in range(4 * MOST_POINTS + 1):
+        outages = index // MOST_POINTS  # each of eight seconds
+        sink.write(view(index + 200 * outages, state=State.CLEAR_FINDING))
+    sink.close(ending())
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<polyline") == 5 * len(SPEC.class_names)
+
+
 def test_what_was_lost_on_the_way_to_the_disk_is_in_the_report(tmp_path: Path) -> None:
     sink = ReportSink(tmp_path)
     sink.open(SESSION)

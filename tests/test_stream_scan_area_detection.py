@@ -265,7 +265,7 @@ def test_a_detected_area_stays_until_the_picture_changes_its_size() -> None:
     find = finder(None)
     screen, _ = first("phantom:?size=640x480&frames=1")
     found = find(screen, None)
-    black = Frame(1, 0, 0.1, np.zeros_like(screen.rgb), "x")
+    black = Frame(1, 0, 0.1, np.zeros_like(screen.rgb), screen.source)
     assert find(black, None) == found
     larger, _ = first("phantom:?size=1280x720&frames=1")
     assert find(larger, None) != found

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,31 @@ def test_a_decoder_that_crashes_is_an_error_of_the_source(clip: str) -> None:
         os.kill(decoders()[0].pid, signal.SIGSEGV)
         with pytest.raises(SourceError, match=r"clip.mp4: its decoder crashed \(exit code -11\)"):
             list(frames)
+
+
+OPENED = '{"name": "x", "fps": 25, "synthetic": false, "still": false, "scan_area": null}'
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("[]",),
+        ("{}", "{}"),
+        ("{}", '{"error": "x"}'),
+        ("{}", '{"name": 1}'),
+        ("{}", OPENED, '{"height_px": 1, "width_px": 1}'),
+        ("{}", OPENED, '{"height_px": "1", "width_px": 1}'),
+    ],
+)
+def test_a_decoder_that_writes_nonsense_is_an_error_of_the_source(
+    clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: tuple[str, ...]
+) -> None:
+    taken_over = tmp_path / "decoder"
+    taken_over.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines) + "echo xyz\n")
+    taken_over.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(taken_over))
+    with pytest.raises(SourceError, match="its decoder wrote nonsense"), open_source(clip) as source:
+        list(source.frames())
 
 
 def test_what_the_file_says_is_told_as_without_the_wall(tmp_path: Path) -> None:

@@ -88,6 +88,8 @@ class IgtlinkSink:
             except (OSError, SourceError) as error:
                 if self._ending:
                     break
+                with self._changed:
+                    self._skipped += 1
                 if reachable:
                     log.warning("%s takes no pictures (%s)", self._name, type(error).__name__)
                 reachable = False

@@ -47,6 +47,7 @@ class ReportSink:
         self._first_ns = self._last_ns = 0
         self._pictures: list[tuple[str, Assessment]] = []
         self._points: list[Moment] = []
+        self._outages: list[Moment] = []
         self._stride = 1
 
     def open(self, session: Session) -> None:
@@ -66,9 +67,8 @@ class ReportSink:
         assessment, pts_s, captured_ns = view.assessment, view.frame.pts_s, view.frame.captured_ns
         if self._frames == 0:
             self._first_pts_s, self._first_ns = pts_s, captured_ns
-        elif pts_s - self._last_pts_s > self._session.config.gap_s and assessment.state is State.WARMING_UP:
-            began_s = self._last_pts_s - self._first_pts_s  # of an outage, after which all begins anew
-            self._points.append(Moment(began_s, (), State.NO_SIGNAL))
+        elif pts_s - self._last_pts_s > self._session.config.gap_s:  # an outage, after which all begins anew
+            self._outages.append(Moment(self._last_pts_s - self._first_pts_s, (), State.NO_SIGNAL))
         self._last_pts_s, self._last_ns = pts_s, captured_ns
         self._states[assessment.state.value] += 1
         if assessment.finding is not None:
@@ -99,7 +99,8 @@ class ReportSink:
             return
         summary = self._summary(session, status)
         write_whole(self._summary_path, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-        write_whole(self._report_path, render(summary, self._points, self._pictures))
+        points = sorted(self._points + self._outages, key=lambda point: point.t_s)  # stable: the frame, then the outage
+        write_whole(self._report_path, render(summary, points, self._pictures))
 
     def _summary(self, session: Session, status: Status) -> dict[str, Any]:
         spec, config, counts = session.spec, session.config, status.counts

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -85,11 +85,12 @@ class IsolatedSource(Closing):
         except BaseException:
             self.close()
             raise
-        self.name = printable(facts["name"])
-        self.fps: float | None = facts["fps"]
-        self.synthetic, self.still = bool(facts["synthetic"]), bool(facts["still"])
-        area = facts["scan_area"]
-        self.scan_area = None if area is None else ScanArea(**area | {"corners": ()})  # which no header tells
+        with self._sense():
+            self.name = printable(facts["name"])
+            self.fps: float | None = facts["fps"]
+            self.synthetic, self.still = bool(facts["synthetic"]), bool(facts["still"])
+            area = facts["scan_area"]
+            self.scan_area = None if area is None else ScanArea(**area | {"corners": ()})  # which no header tells
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``. Ends the child with it."""
@@ -99,10 +100,12 @@ class IsolatedSource(Closing):
                 facts, pixels = self._receive()
                 if pixels is None or (self.live and not pace.wait(facts["pts_s"])):
                     return
-                captured_ns = time.monotonic_ns() if self.live else facts["captured_ns"]
-                spacing = None if facts["mm_per_px"] is None else tuple(facts["mm_per_px"])
-                source, still = printable(facts["source"]), bool(facts["still"])
-                yield Frame(facts["index"], captured_ns, facts["pts_s"], pixels, source, spacing, still)
+                with self._sense():
+                    captured_ns = time.monotonic_ns() if self.live else facts["captured_ns"]
+                    spacing = None if facts["mm_per_px"] is None else tuple(facts["mm_per_px"])
+                    source, still = printable(facts["source"]), bool(facts["still"])
+                    frame = Frame(facts["index"], captured_ns, facts["pts_s"], pixels, source, spacing, still)
+                yield frame
 
     def close(self) -> None:
         """End the child, whatever it is doing, and so ``frames``."""
@@ -115,20 +118,24 @@ class IsolatedSource(Closing):
 
     def _receive(self) -> Message:
         """The next message and its picture; an empty one without a picture at the end. Raises SourceError."""
-        with self._reading:
+        with self._reading, self._sense():
             self._asked_s = time.monotonic()
             try:
                 facts, pixels = self._read()
-            except (ValueError, KeyError, TypeError) as error:
-                raise SourceError(
-                    f"{self.name}: its decoder wrote nonsense. The file may be made to do this."
-                ) from error
             finally:
                 self._asked_s = None
-        self.damaged = facts.get("damaged", self.damaged)
-        if "error" in facts:
-            raise (UsageError if facts["usage"] else SourceError)(facts["error"])
+            self.damaged = facts.get("damaged", self.damaged)
+            if "error" in facts:
+                raise (UsageError if facts["usage"] else SourceError)(facts["error"])
         return facts, pixels
+
+    @contextmanager
+    def _sense(self) -> Iterator[None]:
+        """Raise SourceError for what no decoder of ours would have written."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SourceError(f"{self.name}: its decoder wrote nonsense. The file may be made to do this.") from error
 
     def _read(self) -> Message:
         pipe = self._child.stdout

@@ -64,8 +64,9 @@ class PhantomSource(Closing):
         """See ``stream.sources.open_source``; live unless told otherwise."""
         asked = options("phantom", query, target)
         asked.expect("size", "fps", "seed", "frames")
-        size_px = asked.size_px(SIZE_PX, LEAST_PX)
-        return cls(size_px, asked.fps(30.0), asked.count("seed", 1), asked.count("frames"), live=live is not False)
+        size_px, seed = asked.size_px(LEAST_PX) or SIZE_PX, asked.count("seed")
+        fps, frames = asked.fps() or 30.0, asked.count("frames")
+        return cls(size_px, fps, 1 if seed is None else seed, frames, live=live is not False)
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``."""

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 from urllib.parse import parse_qsl
 
 from stream.errors import UsageError
@@ -50,15 +49,11 @@ class Options:
                 accepted = ", ".join(known) or "none"
                 raise UsageError(f"{self.scheme}: unknown option '{printable(key[:40])}'. Accepted: {accepted}.")
 
-    @overload
-    def size_px(self, default: Size, least_px: int = 16) -> Size: ...
-    @overload
-    def size_px(self, default: None = None, least_px: int = 16) -> Size | None: ...
-    def size_px(self, default: Size | None = None, least_px: int = 16) -> Size | None:
+    def size_px(self, least_px: int = 16) -> Size | None:
         """``size=WIDTHxHEIGHT`` in pixels."""
         text = self.values.get("size")
         if text is None:
-            return default
+            return None
         width, by, height = text.lower().partition("x")
         if by and width.isdecimal() and height.isdecimal():
             size = int(width), int(height)
@@ -66,15 +61,11 @@ class Options:
                 return size
         raise self._wrong("size", f"WIDTHxHEIGHT in pixels, {least_px} to {SIZE_LIMIT_PX} each, like 1280x720")
 
-    @overload
-    def fps(self, default: float) -> float: ...
-    @overload
-    def fps(self, default: None = None) -> float | None: ...
-    def fps(self, default: float | None = None) -> float | None:
+    def fps(self) -> float | None:
         """``fps=NUMBER`` of frames a second."""
         text = self.values.get("fps")
         if text is None:
-            return default
+            return None
         try:
             fps = float(text)
         except ValueError:
@@ -83,15 +74,11 @@ class Options:
             return fps
         raise self._wrong("fps", f"a number of frames a second from 0.01 to {FPS_LIMIT:.0f}, like 30")
 
-    @overload
-    def count(self, key: str, default: int) -> int: ...
-    @overload
-    def count(self, key: str, default: None = None) -> int | None: ...
-    def count(self, key: str, default: int | None = None) -> int | None:
+    def count(self, key: str) -> int | None:
         """``key=NUMBER``, a whole number from 0."""
         text = self.values.get(key)
         if text is None:
-            return default
+            return None
         if text.isascii() and text.isdecimal() and len(text) <= 9:
             return int(text)
         raise self._wrong(key, "a whole number from 0 to 999999999")

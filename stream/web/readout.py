@@ -79,7 +79,7 @@ def verdict(assessment: Assessment) -> dict[str, str]:
         "state": assessment.state.value,
         "headline": words,
         "headline_colour": css(colour),
-        "reason": "" if assessment.reason == words else assessment.reason,
+        "reason": assessment.reason,
     }
 
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from threading import Condition, Thread
-from types import TracebackType
 from typing import Self
 
 import cv2
@@ -93,9 +92,7 @@ class Viewer:
         self._broadcast.add(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._broadcast.remove(self)
 
 

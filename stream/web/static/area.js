@@ -33,6 +33,7 @@ export function drawArea(frame, canvas, sizePx) {
   });
   frame.addEventListener("pointerup", (event) => {
     if (from === null) return;
+    if (!sizePx()) return stop(); // the run has ended meanwhile
     const [start, end] = [from, [event.clientX, event.clientY]].map((point) => inPicture(point, canvas, sizePx()));
     const sides = spanned(start, end);
     from = null; // the rectangle stays, to be looked at
