@@ -68,6 +68,14 @@ def clocks() -> dict[str, Any]:
     }
 
 
+def load(foreign_cores: float | None) -> dict[str, Any]:
+    """How many cores others kept busy, as it is written down, and the load now."""
+    return {
+        "foreign_cores_busy": None if foreign_cores is None else round(foreign_cores, 2),
+        "load_1_min": load_1_min(),
+    }
+
+
 def load_1_min() -> float | None:
     """Processes that run or wait to, over the last minute, ours included; None where the system has no such number."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None

@@ -9,22 +9,19 @@ from numpy.typing import NDArray
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
-from engines.errors import WeightsError
-from rcdnet import checkpoint
+from engines.torch_reference import read_checkpoint
 from rcdnet.model import RcdNet
 
 
 class EagerGradCam:
-    """Grad-CAM of the likeliest class on the last maps before the linear layer. Raises WeightsError.
+    """Grad-CAM of the likeliest class on the last maps before the linear layer, with a folder's weights. Raises
+    WeightsError.
 
     A context manager: leaving it removes the hooks.
     """
 
     def __init__(self, weights: Path) -> None:
-        try:
-            self.model = checkpoint.load(weights)
-        except checkpoint.CheckpointError as error:
-            raise WeightsError(str(error)) from error
+        self.model = read_checkpoint(weights)
         self._network = _LogitsAlone(self.model)
         self._cam = GradCAM(self._network, [self.model.attention])
 

@@ -73,7 +73,7 @@ def measure(engine: str, source: str | None, seconds: float, weights: Path = SHI
     if engine not in ("all", *choices()):
         raise UnknownEngine(f"no engine '{engine}'. Expected one of: all, {', '.join(choices())}.")
     before = machine()
-    moments = {"before": surroundings(conditions.idle_check())}
+    moments = {"before": conditions.load(conditions.idle_check()) | conditions.clocks()}
     start = conditions.Moment.now()
     engines: dict[str, EngineRuns | str] = {}
     with tempfile.TemporaryDirectory(prefix="rcdnet-benchmark-") as folder:
@@ -93,7 +93,7 @@ def measure(engine: str, source: str | None, seconds: float, weights: Path = SHI
         raise EngineUnavailable("no engine could be measured: " + "; ".join(map(str, engines.values())))
     best = best_cpu_engine(engines)
     found = ratios(best, engines, seconds, weights)
-    moments["during"] = surroundings(conditions.foreign_cores(start, conditions.Moment.now()))
+    moments["during"] = conditions.load(conditions.foreign_cores(start, conditions.Moment.now()))
     return Report(source, seconds, before, engines, best, found, command(engine, source, seconds, paint), moments)
 
 
@@ -101,12 +101,6 @@ def command(engine: str, source: str | None, seconds: float, paint: bool) -> str
     """What measures the same again."""
     words = ["python", "-m", "benchmarks.latency", "--engine", engine, "--seconds", f"{seconds:g}"]
     return shlex.join(words + (["--source", source] if source else []) + ([] if paint else ["--no-paint"]))
-
-
-def surroundings(foreign_cores: float | None) -> dict[str, object]:
-    """The machine now, beside the cores that others kept busy."""
-    busy = None if foreign_cores is None else round(foreign_cores, 2)
-    return {"foreign_cores_busy": busy, "load_1_min": conditions.load_1_min(), **conditions.clocks()}
 
 
 def to_the_screen(
@@ -147,12 +141,7 @@ def ratios(best: str | None, engines: dict[str, EngineRuns | str], seconds: floa
     runs = None if best is None else engines[best]
     if best is None or not isinstance(runs, EngineRuns):
         none = Ratio(None, f"no engine on the processor was measured. Expected one of: {', '.join(CPU_ENGINES)}.")
-        return {
-            "eager_gradcam_over_best_cpu": none,
-            "class_maps_cost": none,
-            "judging_over_engine": none,
-            "eager_half_over_cuda_graph": of_gpu,
-        }
+        return dict.fromkeys(comparison.GAIN, none) | {"eager_half_over_cuda_graph": of_gpu}
     err.print(f"comparing {best} with PyTorch and Grad-CAM, then graphs with and without class maps")
     return {
         "eager_gradcam_over_best_cpu": in_fresh_process(eager_gradcam_over_engine, best, seconds, weights),

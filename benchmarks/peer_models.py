@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rcdnet import glance
 from rcdnet.glance import Floats
 from rcdnet.spec import SPEC_KEY, ModelSpec
-from rcdnet.weights import CHECKPOINT, ONNX
+from rcdnet.weights import CHECKPOINT, ONNX, SHIPPED
 
 Images = NDArray[np.uint8]
 """One prepared picture, uint8 [1, H, W]."""
@@ -67,7 +67,7 @@ def timm_gradcam(best: bool) -> Network:
     """
     from benchmarks.gradcam import EagerGradCam
 
-    eager = EagerGradCam(CHECKPOINT)
+    eager = EagerGradCam(SHIPPED)
     if best:
         tuned(eager.model)
         eager.model.requires_grad_(False)

@@ -27,7 +27,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import conditions
-from benchmarks.latency import surroundings
 from benchmarks.peer_loops import SLOW_S
 from benchmarks.peer_meter import CAMERA_FPS, WARM_UP_S, Clip
 from benchmarks.report import console, machine, require_folder, write_json
@@ -112,11 +111,11 @@ def main(
     """Measure ours and its peers: frames a second, processor time, age behind a slow consumer, memory."""
     with exit_codes(), tempfile.TemporaryDirectory(prefix="rcdnet-benchmark-") as folder:
         require_folder(json_file)
-        before, moments = machine(), {"before": surroundings(conditions.idle_check())}
+        before, moments = machine(), {"before": conditions.load(conditions.idle_check()) | conditions.clocks()}
         chosen = made(Path(folder)) if clip is None else given(clip)
         start = conditions.Moment.now()
         results = measure(chosen, seconds, rounds, looks)
-        moments["during"] = surroundings(conditions.foreign_cores(start, conditions.Moment.now()))
+        moments["during"] = conditions.load(conditions.foreign_cores(start, conditions.Moment.now()))
         out.print(f"{before['cpu']}, {before['cores_usable']} cores, load {before['load_1_min']}, {before['os']}")
         show(results, out)
         if json_file is not None:

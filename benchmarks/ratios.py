@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from engines.catalog import missing, open_engine
-from engines.errors import EngineError
+from engines.errors import FAULTS, EngineError, one_line
 from engines.openvino_cpu import core
-from rcdnet import glance, onnx_file
-from rcdnet.golden import Golden
+from engines.weights import read_golden, read_onnx
+from rcdnet import glance
 from rcdnet.preprocess import Box, place, to_pixels
 from rcdnet.spec import ModelSpec
 
@@ -85,8 +85,8 @@ def eager_gradcam_over_engine(name: str, seconds: float, weights: Path) -> Ratio
         return Ratio(None, f"PyTorch with Grad-CAM is the other side of it; not installed: {', '.join(absent)}")
     from benchmarks.gradcam import EagerGradCam
 
-    image = Golden.load(weights / "golden.npz").images[:1]
-    with open_engine(name, weights) as engine, EagerGradCam(weights / "rcdnet.safetensors") as eager:
+    image = read_golden(weights).images[:1]
+    with open_engine(name, weights) as engine, EagerGradCam(weights) as eager:
         at = place(Box(0, 0, engine.spec.width_px, engine.spec.height_px), engine.spec)
 
         def ours() -> NDArray[np.float32]:
@@ -118,15 +118,18 @@ def eager_half_over_cuda_graph(seconds: float, weights: Path) -> Ratio:
     from engines.half import HalfNet
     from engines.torch_reference import read_checkpoint
 
-    network = HalfNet(read_checkpoint(weights)).cuda().to(memory_format=torch.channels_last)
-    image = Golden.load(weights / "golden.npz").images[:1].copy()  # PyTorch takes no read-only memory
+    image = read_golden(weights).images[:1].copy()  # PyTorch takes no read-only memory
 
     @torch.inference_mode()
     def eager() -> list[NDArray[np.float32]]:
         return [output.cpu().numpy() for output in network(torch.from_numpy(image).cuda())]  # cpu() waits
 
     with engine, kernels():
-        durations = interleave({"eager_half": eager, "cuda_graph": lambda: engine.run(image)}, seconds)
+        try:
+            network = HalfNet(read_checkpoint(weights)).cuda().to(memory_format=torch.channels_last)
+            durations = interleave({"eager_half": eager, "cuda_graph": lambda: engine.run(image)}, seconds)
+        except (EngineError, *FAULTS) as error:
+            return Ratio(None, f"the GPU failed meanwhile: {one_line(error)}")
         value = median(durations["eager_half"]) / median(durations["cuda_graph"])
         return Ratio(value, "", "medians", engine.info.name, engine.info.precision, summaries(durations))
 
@@ -138,8 +141,8 @@ def class_maps_cost(precision: str, seconds: float, weights: Path) -> Ratio:
     Each call is compared with its neighbour in time, which shares the machine's mood: the median of these ratios within
     a build, then the median over BUILDS. Raises EngineError if OpenVINO cannot compile a graph.
     """
-    data, spec = onnx_file.read(weights / "rcdnet.onnx")
-    image = Golden.load(weights / "golden.npz").images[:1]
+    data, spec = read_onnx(weights)
+    image = read_golden(weights).images[:1]
     bare = logits_alone(onnx.load_model_from_string(data)).SerializeToString()
     costs: list[float] = []
     all_durations: dict[str, list[int]] = {"with_class_maps": [], "logits_alone": []}

@@ -23,7 +23,10 @@ from engines.errors import EngineUnavailable
 from stream.errors import UsageError
 from stream.timing import Summary
 
-PACKAGES = ("rcdnet-live", "numpy", "opencv-python-headless", "av", "openvino", "onnx", "torch", "timm", "grad-cam")
+PACKAGES = (
+    *("rcdnet-live", "numpy", "opencv-python-headless", "av", "openvino", "onnx", "torch", "timm", "grad-cam"),
+    *("torch-tensorrt", "tensorrt-cu13", "nvidia-cudnn-cu13"),
+)
 """Whose versions change the numbers."""
 
 
@@ -39,7 +42,7 @@ class Report:
     """``engines`` by name in the order of the catalogue: what was measured, or why it could not be.
 
     ``best`` names the fastest engine on the processor, or is None; ``ratios`` by name. ``command`` measures it again;
-    ``conditions`` tells the clocks and the foreign load, before and during.
+    ``conditions`` tells the foreign load before and during, and the clocks before: those during are each engine's.
     """
 
     source: str | None
@@ -149,6 +152,7 @@ def show(report: Report, console: Console) -> None:
         info = runs.info
         console.print(f"\n{info.name} {info.precision}, {info.built_for}, {info.device}, ", style="bold", end="")
         console.print(f"peak memory {runs.peak_rss_mb:.0f} MB {'with' if runs.torch_imported else 'without'} torch")
+        console.print("; ".join(f"{fact} {value}" for fact, value in runs.clocks.items() if value is not None))
         for title, run in (("live", runs.live), ("replay of the 720p clip", runs.replay_720p)):
             console.print(stage_table(f"{title}: {run.source}", run))
         console.print(layer_table(runs.layers))

@@ -5,11 +5,13 @@ its own and the base path can be seen to run without torch.
 """
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import av
 
+from benchmarks import conditions
 from benchmarks.layers import Row, measure_layers
 from benchmarks.peer_meter import cpu_s, family, peak_rss_mb
 from engines.base import Engine, EngineInfo
@@ -61,7 +63,8 @@ class Run:
 class EngineRuns:
     """``live`` paces the source in real time, newest frame wins; ``replay_720p`` takes every frame of the clip, as fast
     as it goes. ``peak_rss_mb`` is the larger of theirs.
-    ``layers``: the engine alone and with what stands around it, to a screen.
+    ``layers``: the engine alone and with what stands around it, to a screen. ``clocks``, right after it, as
+    ``conditions.clocks`` tells them.
     """
 
     info: EngineInfo
@@ -70,6 +73,7 @@ class EngineRuns:
     peak_rss_mb: float
     torch_imported: bool
     layers: tuple[Row, ...] = ()
+    clocks: dict[str, Any] = field(default_factory=dict)
 
 
 def make_clip(path: Path, phantom: str = CLIP) -> str:
@@ -106,7 +110,7 @@ def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, secon
     """
     of_clip = StreamConfig(scan_area=scan_area)
     live_config = of_clip if uri is None else StreamConfig()
-    with open_engine(name, weights) as engine:
+    with open_engine(name, weights, batched=True) as engine:
         for run_s in (min(WARM_UP_S, seconds), seconds):
             replay = run(open_source(str(clip), live=False, loop=True), engine, of_clip, run_s)
             live = run(open_source(uri or str(clip), live=True, loop=True), engine, live_config, run_s)
@@ -114,7 +118,8 @@ def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, secon
         runs = EngineRuns(engine.info, live, replay, most_mb, "torch" in sys.modules)
         with open_source(str(clip), live=False) as source:
             frame = next(source.frames())
-        return replace(runs, layers=measure_layers(engine, frame, parse_scan_area(scan_area), seconds))
+        layers = measure_layers(engine, frame, parse_scan_area(scan_area), seconds)
+        return replace(runs, layers=layers, clocks=conditions.clocks())
 
 
 def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) -> Run:

@@ -33,12 +33,14 @@ class Verdict:
     max_abs_dp: float | None = None
     flips: int | None = None
     map_correlation: float | None = None
+    device: str | None = None
+    built_for: str | None = None
 
     def __str__(self) -> str:
         if self.passed:
             return (
-                f"{self.name}: holds in {self.precision}. Largest difference of a probability {self.max_abs_dp:.5f}, "
-                f"{self.flips} flips, map correlation {self.map_correlation:.5f}"
+                f"{self.name}: holds in {self.precision} on {self.device}, {self.built_for}. Largest difference of a "
+                f"probability {self.max_abs_dp:.5f}, {self.flips} flips, map correlation {self.map_correlation:.5f}"
             )
         return f"{self.name}: {'FAILS' if self.available else 'not here'}: {self.reason}"
 
@@ -123,6 +125,8 @@ def judge(name: str, weights: Path) -> Verdict:
                 report.max_abs_dp,
                 report.flips,
                 report.map_correlation,
+                engine.info.device,
+                engine.info.built_for,
             )
     except EngineUnavailable as error:
         return Verdict(name, False, str(error).removeprefix(f"{name}: "))

@@ -50,5 +50,6 @@ class CudaGraph(GpuEngine):
 
 
 def kernels() -> AbstractContextManager[None]:
-    """How cuDNN chooses: by trying, which a graph keeps; and float32 is float32, not TF32 with its 10-bit mantissas."""
-    return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
+    """How cuDNN chooses: the same each time, not by trying, as float16 rounds otherwise with every kernel and a replay
+    must repeat itself; and float32 is float32, not TF32 with its 10-bit mantissas."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

@@ -41,9 +41,8 @@ def successors(name: str) -> list[str]:
 class Failover(Closing):
     """``info`` is of the engine in use, and its ``replaced`` names those that failed before it.
 
-    The call that fails raises EngineError, and the next engine is loaded on a thread of its own. Until it is there
-    calls raise EngineError (a live view goes on and says so) or, with ``wait``, stand still (a replay loses no more
-    frames).
+    When a call fails, the next engine is loaded on a thread of its own. Until it is there calls raise EngineError (a
+    live view goes on and says so) or, with ``wait``, stand still and are then answered by it (a replay loses no frame).
     If no other engine runs either, the one in use stays, and is tried again with the next call.
     """
 
@@ -71,7 +70,9 @@ class Failover(Closing):
             self._failure = one_line(error)
             log.warning("engine %s failed: %s", self.info.name, self._failure)
             self._next = self._loader.submit(catalog.open_first, self._names, self._weights, self._wait)
-            raise EngineError(self._loading()) from error
+            if not self._wait:
+                raise EngineError(self._loading()) from error
+        return self.run(images)
 
     def close(self) -> None:
         """See ``engines.base.Engine``."""

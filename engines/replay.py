@@ -51,22 +51,18 @@ class Replay:
     def run(self, images: NDArray[np.uint8]) -> Iterator[EngineOutput]:
         """One output for each ``batch`` pictures of ``images`` [m * batch, H, W], as copies."""
         batches = len(images) // self.batch
-        try:
-            with torch.cuda.stream(self._stream):
-                for turn in range(batches + 1):
-                    if turn < batches:
-                        slot = self._slots[turn % 2]
-                        slot.send(images[turn * self.batch : (turn + 1) * self.batch], self._images)
-                        self._launch()
-                        slot.fetch(self._outputs, self._stream)
-                    if turn > 0:
-                        yield self._slots[(turn - 1) % 2].result()
-        except FAULTS:
-            self._hold()
-            raise
+        with torch.cuda.stream(self._stream):
+            for turn in range(batches + 1):
+                if turn < batches:
+                    slot = self._slots[turn % 2]
+                    slot.send(images[turn * self.batch : (turn + 1) * self.batch], self._images)
+                    self._launch()
+                    slot.fetch(self._outputs, self._stream)
+                if turn > 0:
+                    yield self._slots[(turn - 1) % 2].result()
 
     def close(self) -> None:
-        """Give back the graph, then what it points into; nothing of one that failed while it ran. Once."""
+        """Give back the graph, then what it points into; nothing of one that is held. Once."""
         if not self._held:
             del self._graph, self._forward
 
@@ -85,8 +81,8 @@ class Replay:
         end.record(self._stream)
         self.timings.append((start, end))
 
-    def _hold(self) -> None:
-        """Keep all of this until the process ends, and past the end of Python."""
+    def hold(self) -> None:
+        """Keep all of this until the process ends, and past the end of Python: the GPU failed."""
         # If the GPU is lost, freeing pinned memory that it used throws in a destructor, which aborts the process
         # (pytorch#178154). A list of ours would be freed as Python ends; a reference that nobody gives back is not.
         if not self._held:
@@ -143,10 +139,15 @@ class GpuEngine(Closing):
 
     def _run(self, images: NDArray[np.uint8]) -> EngineOutput:
         outputs: list[EngineOutput] = []
-        for replay in self.replays:
-            whole = len(images) // replay.batch * replay.batch
-            outputs += replay.run(images[:whole])
-            images = images[whole:]
+        try:
+            for replay in self.replays:
+                whole = len(images) // replay.batch * replay.batch
+                outputs += replay.run(images[:whole])
+                images = images[whole:]
+        except FAULTS:
+            for replay in self.replays:  # a GPU that is lost to one is lost to all
+                replay.hold()
+            raise
         return EngineOutput(
             np.concatenate([output.logits for output in outputs]),
             np.concatenate([output.class_maps for output in outputs]),

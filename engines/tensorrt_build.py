@@ -42,9 +42,9 @@ BUILD_OPTIONS: dict[str, Any] = {
 }
 """Keywords of ``torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine``."""
 
-DEBUGGER_OPTIONS: dict[str, Any] = {"log_level": "warning", "engine_builder_monitor": False}
+DEBUGGER_OPTIONS: dict[str, Any] = {"log_level": "internal_errors", "engine_builder_monitor": False}
 """Keywords of ``torch_tensorrt.dynamo.Debugger``: only under it is an engine built with the layer types that
-``precision_of`` reads."""
+``precision_of`` reads. At "error" it prints the traceback of what is raised as well."""
 
 
 def build(weights: Path) -> Path:

@@ -74,7 +74,11 @@ class _Execution:
 
 def deserialized(data: bytes) -> Any:
     """A built engine, from its bytes. Raises RuntimeError."""
-    engine = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR)).deserialize_cuda_engine(data)
+    try:
+        runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR))
+    except TypeError as error:  # of the binding, for want of an object
+        raise RuntimeError("TensorRT cannot start CUDA here: too little memory, or the driver does not fit") from error
+    engine = runtime.deserialize_cuda_engine(data)
     if engine is None:
         raise RuntimeError("TensorRT cannot read the built engine")
     return engine

@@ -45,6 +45,12 @@ def weights(untrained: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines on the processor alone, wherever this runs."""
+    monkeypatch.setattr(catalog, "ENGINES", {name: each for name, each in catalog.ENGINES.items() if not each.gpu})
+
+
+@pytest.fixture
 def wrong_golden(weights: Path) -> Path:
     """A golden set that claims these weights and expects other logits of them."""
     golden = Golden.load(weights / "golden.npz")
@@ -54,7 +60,7 @@ def wrong_golden(weights: Path) -> Path:
 
 def test_auto_takes_the_first_that_runs_here(untrained: Path) -> None:
     with catalog.open_engine("auto", untrained) as engine:
-        assert engine.info.name == next(name for name in catalog.ENGINES if catalog.missing(name) is None)
+        assert engine.info.name == next(name for name in catalog.ENGINES if catalog.missing(name, untrained) is None)
 
 
 def test_what_an_engine_was_measured_to_be_stays_with_it(untrained: Path) -> None:
@@ -63,6 +69,7 @@ def test_what_an_engine_was_measured_to_be_stays_with_it(untrained: Path) -> Non
         assert engine.info.parity.holds
 
 
+@pytest.mark.usefixtures("no_gpu")
 def test_auto_falls_to_the_next_and_says_why(
     untrained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -165,6 +172,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         catalog.open_engine("warp")
 
 
+@pytest.mark.usefixtures("no_gpu")
 @pytest.mark.parametrize("name", ["rcdnet.onnx", "golden.npz"])
 def test_a_missing_file_is_named_with_the_mend(weights: Path, name: str) -> None:
     (weights / name).unlink()
@@ -172,6 +180,7 @@ def test_a_missing_file_is_named_with_the_mend(weights: Path, name: str) -> None
         catalog.open_engine("auto", weights)
 
 
+@pytest.mark.usefixtures("no_gpu")
 def test_altered_weights_are_refused_and_not_worked_around(weights: Path) -> None:
     model = onnx.load(weights / "rcdnet.onnx")
     model.graph.node[-1].name = "another"
@@ -198,6 +207,7 @@ def test_an_altered_checkpoint_is_refused_by_the_reference(weights: Path) -> Non
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.usefixtures("no_gpu")
 @pytest.mark.parametrize(("key", "value"), [("weights_sha256", "f" * 64), ("temperature", 3.0)])
 def test_a_golden_set_of_another_network_or_calibration_is_refused(weights: Path, key: str, value: object) -> None:
     golden = Golden.load(weights / "golden.npz")

@@ -9,19 +9,34 @@ from numpy.typing import NDArray
 
 from engines import catalog
 from engines.base import Engine
-from engines.errors import EngineError
+from engines.errors import EngineError, EngineUnavailable
 from engines.fake import FakeEngine
 from rcdnet import onnx_file
 from rcdnet.golden import pictures
 
+pytestmark = pytest.mark.timeout(1800)  # where there is a GPU, an engine is built for it
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of its own for engines that must be built."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
 
 @pytest.fixture(scope="module", params=[*catalog.ENGINES, catalog.FAKE])
-def engine(request: pytest.FixtureRequest, untrained: Path) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest, untrained: Path, built: None) -> Iterator[Engine]:
     if request.param == catalog.FAKE:
         yield FakeEngine(onnx_file.read(untrained / "rcdnet.onnx")[1])
         return
     if (reason := catalog.missing(request.param, untrained)) is not None:
-        pytest.skip(reason)
+        if not catalog.ENGINES[request.param].builder:
+            pytest.skip(reason)
+        try:
+            catalog.build_artefact(request.param, untrained)
+        except EngineUnavailable as error:
+            pytest.skip(str(error))
     with catalog.open_engine(request.param, untrained) as opened:
         yield opened
 

@@ -57,15 +57,14 @@ def test_it_is_the_engine_while_that_works(images: NDArray[np.uint8]) -> None:
         assert engine.info == FakeEngine().info
 
 
-def test_the_call_that_fails_says_so_and_the_next_is_answered_by_the_next_engine(
+def test_the_call_that_fails_waits_for_the_next_engine_and_is_answered_by_it(
     images: NDArray[np.uint8], successor: Closed
 ) -> None:
     first, inner = broken(good_pictures=2)
     with Failover(first, ["next"], wait=True) as engine:
         engine.run(images)
         engine.run(images)
-        with pytest.raises(EngineError, match=r"the GPU is lost .* the next engine is being loaded"):
-            engine.run(images)
+        assert engine.info.replaced == ()
         np.testing.assert_array_equal(engine.run(images).logits, FakeEngine().run(images).logits)
         assert engine.info.name == "fake"
         assert engine.info.replaced == ("failing failed: the GPU is lost (made up, to show what happens)",)
@@ -75,9 +74,8 @@ def test_the_call_that_fails_says_so_and_the_next_is_answered_by_the_next_engine
 
 def test_numbers_that_are_not_finite_are_a_failure(images: NDArray[np.uint8], successor: Closed) -> None:
     with Failover(NotFinite(), ["next"], wait=True) as engine:
-        with pytest.raises(EngineError, match="not finite"):
-            engine.run(images)
         assert np.isfinite(engine.run(images).logits).all()
+        assert engine.info.replaced == ("fake failed: it gave numbers that are not finite",)
 
 
 def test_live_calls_do_not_wait_for_the_next_engine(images: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +107,7 @@ def test_without_any_other_the_engine_is_tried_again(
     monkeypatch.setattr(catalog, "open_first", none)
     first, inner = broken()
     with Failover(first, ["next"], wait=True) as engine:
-        for words in ("is being loaded", "no engine runs here", "the GPU is lost"):
+        for words in ("the GPU is lost .* no engine runs here", "the GPU is lost"):
             with pytest.raises(EngineError, match=words):
                 engine.run(images)
         assert not inner.closed
@@ -147,8 +145,7 @@ def test_a_real_engine_takes_over_with_the_same_answers(untrained: Path) -> None
         before = engine.run(images)
         for _ in range(GOOD_PICTURES - 1):
             engine.run(images)
-        with pytest.raises(EngineError, match="made up"):
-            engine.run(images)
+        assert engine.info.name == catalog.FAILING
         after = engine.run(images)
         assert engine.info.name in catalog.ENGINES
         assert engine.info.parity is not None

@@ -226,7 +226,9 @@ def test_batches_cover_every_number_of_pictures() -> None:
 
 def test_a_capture_asks_pytorch_for_keywords_that_it_has() -> None:
     assert {"stream", "capture_error_mode"} <= set(inspect.signature(torch.cuda.graph.__init__).parameters)
-    assert {"enabled", "benchmark", "allow_tf32"} <= set(inspect.signature(torch.backends.cudnn.flags).parameters)
+    assert {"enabled", "benchmark", "deterministic", "allow_tf32"} <= set(
+        inspect.signature(torch.backends.cudnn.flags).parameters
+    )
 
 
 def layers(*outputs: dict[str, str]) -> str:
