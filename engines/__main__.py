@@ -113,7 +113,7 @@ def verify(
 def judge(name: str, weights: Path) -> Verdict:
     """Load one engine and hold it against the golden set, as it runs live and in replay; the worse counts."""
     try:
-        with catalog.build(name, weights) as engine:
+        with catalog.load(name, weights) as engine:
             with faults_of(name):
                 report = parity.worst(engine, read_golden(weights), (1, engine.info.batch))
             return Verdict(

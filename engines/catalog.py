@@ -114,7 +114,7 @@ def open_engine(name: str = "auto", weights: Path = SHIPPED, batched: bool = Fal
         return FailingEngine(open_first(list(ENGINES), weights, batched))
     if name == "auto":
         return open_first(list(ENGINES), weights, batched)
-    engine = build(name, weights)
+    engine = load(name, weights)
     try:
         batches = (1, engine.info.batch) if batched else (1,)
         with faults_of(name):
@@ -138,12 +138,13 @@ def open_first(names: Sequence[str], weights: Path = SHIPPED, batched: bool = Fa
             refusals.append(str(error))
             log.info("engine %s is not used: %s", name, str(error).removeprefix(f"{name}: "))
         else:
-            log.info("engine %s is used, in %s on %s: %s", name, *_shown(engine))
+            info = engine.info
+            log.info("engine %s is used, in %s on %s: %s", name, info.precision, info.device, info.parity)
             return engine
     raise EngineUnavailable("no engine runs here: " + "; ".join(refusals))
 
 
-def build(name: str, weights: Path = SHIPPED) -> Engine:
+def load(name: str, weights: Path = SHIPPED) -> Engine:
     """Load one engine of ENGINES without holding it against anything: ``verify`` does. Raises as ``open_engine``."""
     if name not in ENGINES:
         raise UnknownEngine(f"no engine '{name}'. Expected one of: {', '.join(choices())}.")
@@ -170,10 +171,6 @@ def _runtime(name: str) -> Iterator[None]:
         raise
     except unloadable as error:
         raise EngineUnavailable(f"{name}: its runtime is installed but cannot be loaded: {one_line(error)}") from error
-
-
-def _shown(engine: Engine) -> tuple[str, str, object]:
-    return engine.info.precision, engine.info.device, engine.info.parity
 
 
 def _named(target: str) -> Any:

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.preprocess import Box, Grey, Placement, prepare
+from rcdnet.preprocess import Box, Grey, Placement, cell_centres, prepare, to_input
 from rcdnet.spec import ModelSpec
 
 Floats = NDArray[np.float32]
 Run = Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
-"""uint8 [N, H, W] -> logits [N, K], class maps [N, K, h, w]: an engine's ``run`` or a torch model under no_grad."""
+"""uint8 [N, H, W] -> logits [N, K], class maps [N, K, h, w]: a network, whatever computes it."""
 
 
 ATTENTION_LOGITS = 8.0
@@ -91,8 +91,8 @@ def answer_maps(glance: Floats, at: Placement, look: Floats, look_at: Placement)
     """
     classes, rows, columns = glance.shape
     size = FINER * columns, FINER * rows
-    to_look = np.linalg.inv(_cells(look_at, columns, rows)) @ _input(look_at)
-    matrix = (to_look @ np.linalg.inv(_input(at)) @ _cells(at, *size))[:2]
+    to_look = np.linalg.inv(cell_centres(look_at, columns, rows)) @ to_input(look_at)
+    matrix = (to_look @ np.linalg.inv(to_input(at)) @ cell_centres(at, *size))[:2]
     inside = holds_picture(look_at, columns, rows)
     levels = _level(glance, 0.5, holds_picture(at, columns, rows)), _level(look, BACKGROUND, inside)
     together = np.empty((classes, FINER * rows, FINER * columns), np.float32)
@@ -109,18 +109,6 @@ def _level(class_maps: Floats, share: float, inside: NDArray[np.bool_]) -> Float
     """The value [K] below which ``share`` of each map's ``inside`` cells lie. numpy's quantile is ten times as slow."""
     cells = np.sort(class_maps[:, inside] if inside.any() else class_maps.reshape(len(class_maps), -1), axis=1)
     return cells[:, int(share * cells.shape[1])]
-
-
-def _cells(at: Placement, columns: int, rows: int) -> NDArray[np.float64]:
-    """Index of a cell -> pixel of the model input at its centre, as a 3x3 matrix."""
-    width, height = at.input_width_px / columns, at.input_height_px / rows
-    return np.array([[width, 0, width / 2], [0, height, height / 2], [0, 0, 1]])
-
-
-def _input(at: Placement) -> NDArray[np.float64]:
-    """Pixel of the picture -> pixel of the model input, as a 3x3 matrix."""
-    x, y = at.width_px / at.box.width_px, at.height_px / at.box.height_px
-    return np.array([[x, 0, at.left_px - x * at.box.x_px], [0, y, at.top_px - y * at.box.y_px], [0, 0, 1]])
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:

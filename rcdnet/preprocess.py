@@ -87,20 +87,26 @@ def prepare(grey: Grey, spec: ModelSpec, box: Box | None = None) -> tuple[Grey, 
     return image, at
 
 
+def cell_centres(at: Placement, columns: int, rows: int) -> NDArray[np.float64]:
+    """Index of a map's cell -> pixel of the model input at its centre, as a 3x3 matrix."""
+    width, height = at.input_width_px / columns, at.input_height_px / rows
+    return np.array([[width, 0, width / 2], [0, height, height / 2], [0, 0, 1]])
+
+
+def to_input(at: Placement) -> NDArray[np.float64]:
+    """Pixel of the picture -> pixel of the model input, as a 3x3 matrix."""
+    x, y = at.width_px / at.box.width_px, at.height_px / at.box.height_px
+    return np.array([[x, 0, at.left_px - x * at.box.x_px], [0, y, at.top_px - y * at.box.y_px], [0, 0, 1]])
+
+
 def to_pixels(cells: NDArray[np.float32], at: Placement) -> NDArray[np.float32]:
     """A map over the model input, float32 [h, w], as one over the box it came from, float32 [box height, box width].
 
     Linear interpolation between cell centres, one resample: each box pixel looks up its place in the map.
     """
     rows, columns = cells.shape
-    step_x = at.width_px / at.box.width_px * columns / at.input_width_px
-    step_y = at.height_px / at.box.height_px * rows / at.input_height_px
-    matrix = np.array(
-        [
-            [step_x, 0, (at.left_px * columns / at.input_width_px) + 0.5 * step_x - 0.5],
-            [0, step_y, (at.top_px * rows / at.input_height_px) + 0.5 * step_y - 0.5],
-        ]
-    )
+    of_box = np.array([[1, 0, at.box.x_px + 0.5], [0, 1, at.box.y_px + 0.5], [0, 0, 1]])
+    matrix = (np.linalg.inv(cell_centres(at, columns, rows)) @ to_input(at) @ of_box)[:2]
     return np.asarray(
         cv2.warpAffine(
             np.ascontiguousarray(cells, np.float32),

@@ -25,14 +25,11 @@ from stream.errors import StreamError, UsageError
 from stream.pipeline import Pipeline
 from stream.presets import Presets
 from stream.scan_area import finder
-from stream.sinks import recording, sending
+from stream.sinks import RESULTS, recording, sending
 from stream.sinks.base import Sink
 from stream.sources import ON_DISK, kind, open_source
 from stream.sources.uri import is_path, split
 from stream.status import Recording, Status
-
-RESULTS = ("annotated.mp4", "frames.jsonl", "report.html", "summary.json")
-"""What a replay writes."""
 
 INTERRUPTED = 130
 """What shells say of a command that Ctrl-C ended."""
@@ -181,11 +178,7 @@ def outcome(status: Status, out: Path) -> str:
     """One line for the end of a replay."""
     counts = status.counts
     parts = [f"{counts.analysed} of {counts.captured} frames analysed"]
-    for fate, reasons in (
-        ("not analysed", counts.not_analysed),
-        ("dropped", counts.dropped),
-        ("failed", counts.failed),
-    ):
+    for fate, reasons in counts.lost.items():
         parts += [f"{count} {fate} ({reason})" for reason, count in reasons.items()]
     return f"{out}: {', '.join(parts)}. {RESEARCH_NOTICE}"
 

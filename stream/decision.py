@@ -49,6 +49,11 @@ class Rule:
         return State.CLEAR_FINDING, "malignant" if share >= self.malignant_from else "benign", ""
 
 
+def class_label(class_name: str) -> str:
+    """How a class is called for people: the network knows no lesion, not health."""
+    return "no lesion" if class_name == "normal" else class_name
+
+
 def shifted(probability: float, by: float) -> float:
     """The probability whose log-odds are larger by ``by``; 0 and 1 count as 1e-6 from them."""
     clipped = min(max(probability, 1e-6), 1 - 1e-6)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.config import OverlayStyle
+from stream.decision import class_label
 from stream.types import Assessment, Frame, State
 
 Picture = NDArray[np.uint8]
@@ -97,11 +98,6 @@ def headline(assessment: Assessment) -> tuple[str, Colour]:
     if assessment.finding == "normal":
         return "no lesion flagged", GREY
     return assessment.finding, CLASS_COLOURS.get(assessment.finding, WHITE)
-
-
-def class_label(class_name: str) -> str:
-    """How a class is called beside its bar."""
-    return "no lesion" if class_name == "normal" else class_name
 
 
 def is_stale(assessment: Assessment, style: OverlayStyle) -> bool:

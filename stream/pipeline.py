@@ -22,7 +22,7 @@ from stream.overlay import Labels, draw
 from stream.scan_area import blank_outside, finder, sketch, unfit
 from stream.signal import SignalGate
 from stream.sinks.base import Session, Sink
-from stream.smoothing import NOTHING, Smoother
+from stream.smoothing import Smoother
 from stream.sources.base import Source
 from stream.status import Board, Recording, Status
 from stream.types import Assessment, Frame, NotAnalysed, ScanArea, State, View
@@ -78,7 +78,7 @@ class Pipeline:
         sinks: Sequence[Sink] = (),
         on_view: Callable[[View], None] | None = None,
     ) -> None:
-        patience_s = 2 / source.fps if source.fps else 0.0  # a slow source is not silent, nor elsewhere, before
+        patience_s = 2 / source.fps if source.fps else 0.0  # a slow source is not silent, nor elsewhere, before that
         changes = {key: max(getattr(config, key), patience_s) for key in ("gap_s", "stall_after_s")}
         config = config.model_copy(update=changes)
         self.style = config.overlay
@@ -88,7 +88,13 @@ class Pipeline:
         self._labels = Labels(engine.spec.class_names, source.synthetic, source.live)
         self._find_area = finder(config.scan_area, still=source.still)
         self._smoother = Smoother(engine.spec, config, still=source.still)
-        self._board = Board(live=source.live, timeline_s=config.timeline_s)
+        self._board = Board(
+            source.name,
+            engine.spec.class_names,
+            live=source.live,
+            synthetic=source.synthetic,
+            timeline_s=config.timeline_s,
+        )
         self._gate = SignalGate(still=source.still)
         self._analyzer = Analyzer(engine, self._board.stages)
         self._sinks = list(sinks)
@@ -139,16 +145,7 @@ class Pipeline:
 
     def status(self) -> Status:
         """A snapshot, from any thread."""
-        session = self._session
-        source = self._source
-        return self._board.snapshot(
-            session.source,
-            session.synthetic,
-            self._engine.info,
-            session.spec.class_names,
-            source.reopened,
-            source.trouble,
-        )
+        return self._board.snapshot(self._engine.info, self._source.reopened, self._source.trouble)
 
     def __enter__(self) -> Self:
         self.start()
@@ -275,7 +272,7 @@ class Pipeline:
     def _interrupt(self, frame: Frame, reason: str) -> None:
         """Show the last frame again, as what it is by now."""
         age_ms = (time.monotonic_ns() - frame.captured_ns) / 1e6
-        assessment = Assessment(frame.index, None, State.NO_SIGNAL, reason, NOTHING, NOTHING, None, None, None, age_ms)
+        assessment = Assessment(frame.index, None, State.NO_SIGNAL, reason, age_ms)
         self._board.interrupted(assessment)
         if self._on_view is not None:
             picture = draw(frame, assessment, self.style, self._labels)

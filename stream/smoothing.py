@@ -21,8 +21,6 @@ from stream.types import Assessment, Frame, NotAnalysed, Prediction, ScanArea, S
 LEAST_PROBABILITY = 1e-3
 """Floor before the logarithm: one frame weighs at most 1000:1; without it one certain frame would outvote seconds."""
 
-NOTHING: NDArray[np.float32] = np.empty(0, np.float32)
-
 
 class Smoother:
     """Steadies the predictions of one stream. Another ``Frame.source`` is another recording, and begins anew. Pictures
@@ -51,9 +49,7 @@ class Smoother:
         if isinstance(outcome, NotAnalysed):
             if not outcome.failed:  # what was seen before it was another picture; a fault of ours changes nothing there
                 self._log_probabilities = None
-            return Assessment(
-                frame.index, area, outcome.state, outcome.reason, NOTHING, NOTHING, None, None, None, age_ms
-            )
+            return Assessment(frame.index, area, outcome.state, outcome.reason, age_ms)
         smoothed = self._smooth(outcome.probabilities, frame)
         seen_s = frame.pts_s - self._since_s
         if seen_s < self._config.warm_up_s and not (self._still or frame.still):
@@ -63,7 +59,7 @@ class Smoother:
         shown = attention_class(smoothed, state, finding, self._spec)
         heat = None if shown is None or area is None else attention(outcome.class_maps, shown, area, self._spec)
         return Assessment(
-            frame.index, area, state, reason, outcome.probabilities, smoothed, finding, heat, shown, age_ms
+            frame.index, area, state, reason, age_ms, outcome.probabilities, smoothed, finding, heat, shown
         )
 
     def _smooth(self, probabilities: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:

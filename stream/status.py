@@ -78,7 +78,19 @@ class Status:
 class Board:
     """Where all stages of one pipeline write what happens, and ``snapshot`` reads it. Safe from any thread."""
 
-    def __init__(self, *, live: bool, timeline_s: float, clock_ns: Clock = time.monotonic_ns) -> None:
+    def __init__(
+        self,
+        source: str,
+        class_names: tuple[str, ...],
+        *,
+        live: bool,
+        synthetic: bool,
+        timeline_s: float,
+        clock_ns: Clock = time.monotonic_ns,
+    ) -> None:
+        self._source = source
+        self._class_names = class_names
+        self._synthetic = synthetic
         self.counters = Counters()
         self.stages = StageClock(clock_ns)
         self._live = live
@@ -153,25 +165,17 @@ class Board:
         with self._lock:
             self._phase, self._error = (Phase.ENDED if error is None else Phase.FAILED), error
 
-    def snapshot(
-        self,
-        source: str,
-        synthetic: bool,
-        engine: EngineInfo,
-        class_names: tuple[str, ...],
-        reopened: int,
-        trouble: str | None,
-    ) -> Status:
+    def snapshot(self, engine: EngineInfo, reopened: int, trouble: str | None) -> Status:
         """What holds now."""
         with self._lock:
             return Status(
                 phase=self._phase,
                 error=self._error,
-                source=source,
+                source=self._source,
                 live=self._live,
-                synthetic=synthetic,
+                synthetic=self._synthetic,
                 engine=engine,
-                class_names=class_names,
+                class_names=self._class_names,
                 reopened=reopened,
                 trouble=trouble,
                 size_px=self._size_px,

@@ -129,10 +129,14 @@ class Counts:
     failed: dict[str, int] = field(default_factory=dict)
 
     @property
+    def lost(self) -> dict[str, dict[str, int]]:
+        """What became of those without a prediction: fate, as people call it, -> reason -> frames."""
+        return {"not analysed": self.not_analysed, "dropped": self.dropped, "failed": self.failed}
+
+    @property
     def in_flight(self) -> int:
         """Captured and not yet accounted for; 0 once a pipeline has ended."""
-        lost = sum(sum(reasons.values()) for reasons in (self.not_analysed, self.dropped, self.failed))
-        return self.captured - self.analysed - lost
+        return self.captured - self.analysed - sum(sum(reasons.values()) for reasons in self.lost.values())
 
 
 class Counters:

@@ -110,25 +110,29 @@ class NotAnalysed:
             raise ValueError(f"a frame that is not analysed cannot be {self.state}")
 
 
+def _nothing() -> NDArray[np.float32]:
+    return np.empty(0, np.float32)
+
+
 @dataclass(frozen=True)
 class Assessment:
     """What is said about one frame: ``frame_index == frame.index`` in everything drawn.
 
-    ``raw`` and ``smoothed`` are probabilities [K] (empty where nothing was analysed). ``finding`` is the class that
-    is shown, or None. ``attention`` float32 [h, w] 0..1 is the class map of ``attention_class`` over the scan area.
-    ``age_ms`` is the time from capture to this assessment.
+    ``age_ms`` is the time from capture to this assessment. ``raw`` and ``smoothed`` are probabilities float32 [K], or
+    empty where nothing was analysed. ``finding`` is the class that is shown, or None. ``attention`` float32 [h, w] 0..1
+    is the class map of ``attention_class`` over the scan area.
     """
 
     frame_index: int
     scan_area: ScanArea | None
     state: State
     reason: str
-    raw: NDArray[np.float32]
-    smoothed: NDArray[np.float32]
-    finding: str | None
-    attention: NDArray[np.float32] | None
-    attention_class: str | None
     age_ms: float
+    raw: NDArray[np.float32] = field(default_factory=_nothing)
+    smoothed: NDArray[np.float32] = field(default_factory=_nothing)
+    finding: str | None = None
+    attention: NDArray[np.float32] | None = None
+    attention_class: str | None = None
 
     def __post_init__(self) -> None:
         if self.state in (State.NOT_ANALYSED, State.NO_SIGNAL, State.FROZEN) and not self.reason:

@@ -122,6 +122,6 @@ def test_pictures_of_another_kind_are_refused(engine: Engine, wrong: NDArray[np.
 def test_closing_twice_is_fine(untrained: Path) -> None:
     for name in catalog.ENGINES:
         if catalog.missing(name, untrained) is None:
-            engine = catalog.build(name, untrained)
+            engine = catalog.load(name, untrained)
             engine.close()
             engine.close()

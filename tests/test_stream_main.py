@@ -16,7 +16,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from rcdnet.notice import RESEARCH_NOTICE
-from stream.__main__ import RESULTS, app, dated
+from stream.__main__ import app, dated
+from stream.sinks import RESULTS
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,7 +7,8 @@ import pytest
 
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.config import OverlayStyle
-from stream.overlay import AMBER, GREY, Labels, class_label, draw, headline
+from stream.decision import class_label
+from stream.overlay import AMBER, GREY, Labels, draw, headline
 from stream.types import Assessment, Frame, ScanArea, State
 
 LABELS = Labels(("benign", "malignant", "normal"))

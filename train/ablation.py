@@ -62,7 +62,7 @@ def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
     for file in files:
         model = loop.trained(file.parent)
         found = predictions.read([file])
-        held_out = set(zip(found.datasets.tolist(), found.names.tolist(), strict=True))
+        held_out = found.pictures()
         recipe = loop.recipe_of(file.parent)
         samples = datasets.load_all([data_root / name for name in recipe.data])
         samples = [s for s in samples if (s.dataset, s.name) in held_out and s.label != "normal"]
@@ -89,9 +89,7 @@ def _rows(dataset: str, tested: Sequence[Sample], scores: dict[str, Floats]) -> 
                 "n": str(len(positive)),
                 "answer": name,
                 "AUC": f"{metrics.auc(positive, values[chosen]):.3f}",
-                "difference (95 %)": ""
-                if name == first
-                else f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
+                "difference (95 %)": "" if name == first else difference.signed(),
             }
         )
     return rows

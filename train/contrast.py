@@ -41,7 +41,7 @@ def _rows(first: Path, other: Path) -> list[dict[str, str]]:
                 "question": QUESTIONS[question],
                 "n": str(len(positive)),
                 "AUC": f"{metrics.auc(positive, after):.3f}",
-                "difference (95 %)": f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
+                "difference (95 %)": difference.signed(),
             }
         )
     return rows

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import timm
 import torch
@@ -32,7 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from rcdnet import checkpoint
 from rcdnet.model import Network, RcdNet, fold_batch_norm
-from train import datasets, predictions, splits
+from train import datasets, figures, predictions, splits
 from train.augment import training_view
 from train.datasets import Sample
 from train.duplicates import drawn_together, groups_of
@@ -42,8 +41,6 @@ from train.peers import Peer
 from train.predict import predict
 from train.recipes import Precision, Recipe, RecipeError
 from train.start import Start, check, network, told
-
-mpl.use("Agg")
 
 
 @dataclass(frozen=True)
@@ -222,7 +219,7 @@ def _fit_run(recipe: Recipe, run: Run, folder: Path, start: Start, precision: Pr
         fold_batch_norm(final.eval().backbone)
     spec = checkpoint.save(final, folder / "model.safetensors")
     (folder / "spec.json").write_text(spec.to_json() + "\n")
-    _plot_curves(rows, folder / "curves.png")
+    figures.training_curves([folder], folder / "curves.png")
     _test(final, run.test, folder, "predictions")
     (folder / "state.pt").unlink(missing_ok=True)
 
@@ -350,13 +347,3 @@ def _write_rows(path: Path, rows: list[dict[str, float]]) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _plot_curves(rows: list[dict[str, float]], path: Path) -> None:
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(5, 3), layout="constrained")
-    axes.plot([row["epoch"] for row in rows], [row["loss"] for row in rows], marker=".")
-    axes.set(xlabel="epoch", ylabel="training loss", title=path.parent.name)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)

@@ -24,6 +24,10 @@ class Interval:
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
+    def signed(self) -> str:
+        """As a difference is told."""
+        return f"{self.value:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
+
 
 class Chance(NamedTuple):
     """What chance alone gives: on average, and at most in 95 of 100 cases."""

@@ -55,6 +55,10 @@ class Predictions:
         """With each answer's logits over its temperature [N]."""
         return replace(self, logits=self.logits / temperatures[:, None])
 
+    def pictures(self) -> set[tuple[str, str]]:
+        """Data set and name of each."""
+        return set(zip(self.datasets.tolist(), self.names.tolist(), strict=True))
+
     def is_label(self, name: str) -> NDArray[np.bool_]:
         """Where the truth is this class; nowhere, if the model does not know it."""
         return np.asarray(self.truth == (self.class_names.index(name) if name in self.class_names else -1))

@@ -91,7 +91,7 @@ def _answers_below(folder: Path, kind: Literal["predictions", "external"]) -> It
         if not part.startswith("seed0"):
             continue
         answers = predictions.read(files)
-        answers = answers.tempered(results.cross_fitted(answers))
+        answers = results.cross_fitted(answers)
         for dataset, question, asked in answers.questions():
             if question != "malignant":
                 continue
@@ -139,7 +139,7 @@ def _subgroups(folder: Path, data_root: Path) -> list[dict[str, str]]:
     if not files:
         return []
     answers = predictions.read(files)
-    share = answers.tempered(results.cross_fitted(answers)).malignant_share()
+    share = results.cross_fitted(answers).malignant_share()
     known = datasets.load_all([data_root / name for name in sorted(set(answers.datasets.tolist()))])
     by_name = {(sample.dataset, sample.name): sample for sample in known}
     rows = []

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from train import predictions
 from train.calibrate import temperature
@@ -95,7 +94,7 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
     configs = [json.loads((run / "config.json").read_text()) for run in runs]
     recipe = configs[0]["recipe"]
     answers = predictions.read(files)
-    tempered = answers.tempered(cross_fitted(answers))
+    tempered = cross_fitted(answers)
     title = runs[0].name if len(runs) == 1 else f"{part}, {len(runs)} folds"
     for dataset, question, asked in answers.questions():
         chosen = tempered[asked]
@@ -113,11 +112,11 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
         )
 
 
-def cross_fitted(answers: Predictions) -> NDArray[np.float32]:
-    """For every answer the temperature that the other runs' answers ask for, float32 [N]; 1 for a run on its own."""
+def cross_fitted(answers: Predictions) -> Predictions:
+    """Every answer at the temperature that the other runs' answers ask for; of a run on its own, as they are."""
     values = np.ones(len(answers), np.float32)
     for run in set(answers.runs.tolist()):
         others = answers[answers.runs != run]
         if len(others):
             values[answers.runs == run] = temperature(others)
-    return values
+    return answers.tempered(values)

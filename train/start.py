@@ -54,8 +54,7 @@ def check(start: Start, tested: Sequence[Sample], run: str) -> None:
     seen = _parts(checkpoint.read_spec(start).trained_on)
     held_out: set[tuple[str, str]] = set()
     if predictions.holds_some(answers := start.parent / "predictions.csv"):
-        found = predictions.read([answers])
-        held_out = set(zip(found.datasets.tolist(), found.names.tolist(), strict=True))
+        held_out = predictions.read([answers]).pictures()
     leaked = [s for s in tested if s.dataset in seen and (s.dataset, s.name) not in held_out]
     if leaked:
         raise LeakError(

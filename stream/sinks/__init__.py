@@ -9,6 +9,9 @@ from stream.sinks.journal import JournalSink
 from stream.sinks.report import ReportSink
 from stream.sinks.video import VideoSink
 
+RESULTS = ("annotated.mp4", "frames.jsonl", "report.html", "summary.json")
+"""The files of a recording."""
+
 
 def recording(folder: Path) -> tuple[Sink, ...]:
     """The sinks of one recording in ``folder``, which is made. Raises UsageError if it cannot be."""

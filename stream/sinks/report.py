@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
-from stream.decision import Rule
+from stream.decision import Rule, class_label
 from stream.scan_area import told
 from stream.sinks.base import Session, refused
 from stream.status import Moment, Status
@@ -178,6 +178,7 @@ def render(summary: dict[str, Any], points: list[Moment], pictures: list[tuple[s
         lines=polylines(points, summary["model"]["class_names"]),
         bands=state_bands(points),
         pictures=pictures,
+        class_label=class_label,
     )
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from engines.base import EngineInfo
 from rcdnet.notice import RESEARCH_NOTICE
-from stream.overlay import CLASS_COLOURS, WHITE, Colour, class_label, headline
+from stream.decision import class_label
+from stream.overlay import CLASS_COLOURS, WHITE, Colour, headline
 from stream.scan_area import told
 from stream.status import Status
 from stream.timing import Summary
@@ -90,8 +91,7 @@ def count_rows(status: Status, not_shown: int) -> list[dict[str, Any]]:
         {"label": "captured", "reason": "", "count": counts.captured},
         {"label": "analysed", "reason": "", "count": counts.analysed},
     ]
-    fates = {"not analysed": counts.not_analysed, "dropped": counts.dropped, "failed": counts.failed}
-    for label, reasons in fates.items():
+    for label, reasons in counts.lost.items():
         rows += [{"label": label, "reason": why, "count": count} for why, count in sorted(reasons.items())]
     others = {
         "analysed, not drawn": status.not_drawn,

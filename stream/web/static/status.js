@@ -1,4 +1,4 @@
-// What runs? Asks the server twice a second and tells whoever wants to know; null when there is no answer.
+// What runs? Asks the server twice a second and tells whoever wants to know, also when there is no answer.
 
 const EVERY_MS = 500;
 const listeners = [];
@@ -9,14 +9,14 @@ export function onStatus(listener) {
 }
 
 async function ask() {
-  let status = null;
+  let status = { phase: "unreachable" };
   try {
     const answer = await fetch("/status.json", { signal: AbortSignal.timeout(3000) });
     if (answer.ok) status = await answer.json();
   } catch {
-    // no server, or not in time: null says so
+    // no server, or not in time
   }
-  for (const listener of listeners) listener(status ?? { phase: "unreachable" });
+  for (const listener of listeners) listener(status);
   setTimeout(ask, EVERY_MS);
 }
 

@@ -1,4 +1,4 @@
-// Smoothed probability of each class over the last minute, with a band below for the states that say nothing.
+// Smoothed probability of each class over time, with a band below for the states that say nothing.
 
 const INK = "#969da6";
 const GRID = "#2c3139";
