@@ -7,7 +7,7 @@ from enum import StrEnum
 from threading import Lock
 
 from engines.base import EngineInfo
-from stream.timing import Clock, Counters, Counts, Percentiles, Rate, StageClock, Summary
+from stream.timing import Counters, Counts, Percentiles, Rate, StageClock, Summary
 from stream.types import Assessment, Frame, NotAnalysed, Prediction, State
 
 TIMELINE_STEP_S = 0.2
@@ -86,18 +86,16 @@ class Board:
         live: bool,
         synthetic: bool,
         timeline_s: float,
-        clock_ns: Clock = time.monotonic_ns,
     ) -> None:
         self._source = source
         self._class_names = class_names
         self._synthetic = synthetic
         self.counters = Counters()
-        self.stages = StageClock(clock_ns)
+        self.stages = StageClock()
         self._live = live
         self._timeline_s = timeline_s
-        self._clock_ns = clock_ns
         self._lock = Lock()
-        self._rate = Rate(clock_ns=clock_ns)
+        self._rate = Rate()
         self._latency = Percentiles()
         self._start_s: float | None = None
         self._timeline: deque[Moment] = deque()
@@ -121,7 +119,7 @@ class Board:
     def drawn(self, frame: Frame, assessment: Assessment) -> None:
         """A frame's picture is ready."""
         self._rate.tick()
-        self._latency.add(self._clock_ns() - frame.captured_ns)
+        self._latency.add(time.monotonic_ns() - frame.captured_ns)
         with self._lock:
             self._phase = Phase.RUNNING
             self._assessment = assessment
@@ -143,7 +141,7 @@ class Board:
         """Nothing comes any more, for now or for good; ``assessment`` says so."""
         with self._lock:
             self._assessment = assessment
-            self._plot(self._clock_ns() / 1e9, assessment)
+            self._plot(time.monotonic_ns() / 1e9, assessment)
 
     def not_drawn(self) -> None:
         """A newer assessment overtook one that waited to be drawn."""

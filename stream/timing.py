@@ -57,9 +57,8 @@ class Percentiles:
 class StageClock:
     """Durations by stage, in the order in which the stages were first seen."""
 
-    def __init__(self, clock_ns: Clock = time.monotonic_ns, window: int = WINDOW) -> None:
+    def __init__(self, clock_ns: Clock = time.monotonic_ns) -> None:
         self._clock_ns = clock_ns
-        self._window = window
         self._stages: dict[str, Percentiles] = {}
         self._lock = Lock()
 
@@ -78,7 +77,7 @@ class StageClock:
     def add(self, stage: str, duration_ns: int) -> None:
         """Take a duration that was measured elsewhere."""
         with self._lock:
-            percentiles = self._stages.setdefault(stage, Percentiles(self._window))
+            percentiles = self._stages.setdefault(stage, Percentiles())
         percentiles.add(duration_ns)
 
     def summaries(self) -> dict[str, Summary]:

@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 
 from rcdnet.preprocess import Box, prepare
 from rcdnet.spec import ModelSpec
-from train.augment import NONE, Augmentation, bounding_box, other_machine, paint_markers, training_view
+from train.augment import Augmentation, bounding_box, other_machine, paint_markers, training_view
 
 SPEC = ModelSpec(("normal", "benign", "malignant"), 64, 64, 0.485, 0.229, "tf_efficientnet_lite0")
+
+NONE = Augmentation(0, 0, 1, 0, 0, 0, 0, 0)
+"""The picture as it is."""
 
 
 def picture(height=90, width=120):

@@ -46,10 +46,6 @@ class Augmentation:
     """How often tissue is covered so in any other picture, so that the traces of it mean nothing. 0.3 beside 0.35."""
 
 
-NONE = Augmentation(0, 0, 1, 0, 0, 0, 0, 0)
-"""The picture as it is."""
-
-
 def training_view(
     grey: Grey, lesion: Mask, label: str, spec: ModelSpec, how: Augmentation, rng: np.random.Generator
 ) -> tuple[Grey, NDArray[np.float32], str]:
