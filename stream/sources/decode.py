@@ -12,6 +12,7 @@ import av
 import numpy as np
 from av.buffer import Buffer
 from av.container import InputContainer
+from av.sidedata.sidedata import SideDataContainer
 from numpy.typing import NDArray
 
 from stream.errors import SourceError
@@ -186,7 +187,9 @@ def _to_rgb(picture: av.VideoFrame, aspect: float, name: str) -> NDArray[np.uint
 def _display_matrix(picture: av.VideoFrame) -> Matrix | None:
     """How to turn and mirror the picture; None if it is to be shown as it is."""
     try:
-        carried = cast(Mapping[str, Buffer], picture.side_data)  # PyAV's stub knows of motion vectors alone
+        # Not picture.side_data: picture and side data then keep each other, megabytes until Python looks for cycles.
+        # PyAV's stubs know neither of the one nor of the other.
+        carried = cast(Mapping[str, Buffer], SideDataContainer(picture))  # type: ignore[call-arg]
         a, b, _, c, d, *_ = struct.unpack("9i", carried["DISPLAYMATRIX"])
     except KeyError:
         return None
