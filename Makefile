@@ -13,8 +13,9 @@ PY := .venv/bin/python
 help: ## Print this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
 
+run: export RCDNET_SOURCE := $(or $(SOURCE),$(RCDNET_SOURCE))
 run: .venv/base ## Live page on http://127.0.0.1:7860 (SOURCE=clip.mp4 ENGINE=auto PORT=7860)
-	@exec $(PY) -m stream run $(if $(SOURCE),--source '$(SOURCE)') --engine '$(ENGINE)' --port $(PORT)
+	@exec $(PY) -m stream run --engine '$(ENGINE)' --port $(PORT)
 
 test: .venv/dev ## Run all tests (needs Chromium and tesseract)
 	$(PY) -m pytest --numprocesses 2 --dist worksteal $(ARGS)

@@ -105,6 +105,7 @@ def refuse_rows(stills: dict[str, list[Picture]]) -> Iterator[Row]:
     for share in (0.02, 0.04):
         yield count(f"two stills, gap {share:.0%}", True, (verdict(side_by_side(*pair, share)) for pair in pairs))
     yield count("two stills, no gap", True, (verdict(side_by_side(*pair, 0.0)) for pair in pairs))
+    yield count("turned by a quarter", True, (verdict(np.ascontiguousarray(np.rot90(each))) for each in pictures))
     yield count("probe in air", True, (verdict(in_air(each, chance)) for each in pictures))
 
 

@@ -27,11 +27,12 @@ class Rule:
     @classmethod
     def of(cls, spec: ModelSpec, point: OperatingPoint, lesion_margin: float) -> Self:
         """``lesion_margin`` is in log-odds: thresholds may lie near 1. The band of ``spec.indeterminate`` is widened to
-        the operating point where that lies outside.
+        the operating point where that lies outside. What is more likely a lesion than none is never called no lesion.
         """
         low, high = spec.indeterminate
         band = (min(low, point.malignant), max(high, point.malignant)) if low < high else (point.malignant,) * 2
-        return cls(shifted(point.lesion, -lesion_margin), shifted(point.lesion, lesion_margin), *band)
+        no_lesion_below = min(shifted(point.lesion, -lesion_margin), 0.5)
+        return cls(no_lesion_below, shifted(point.lesion, lesion_margin), *band)
 
     def decide(self, probabilities: NDArray[np.float32], spec: ModelSpec) -> tuple[State, str | None, str]:
         """State, finding and reason for probabilities [K]."""

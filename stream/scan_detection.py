@@ -23,6 +23,10 @@ UNIFORM_SHARE = 0.6
 LETTER_SHARE = 0.01
 """Of the longer side: what is thinner than this is letters, scales and callipers, and no scan."""
 
+TWIN_SHARE = 0.6
+"""Of the largest part's area: what lies beside it, as high, and is larger is a second picture, for ``stream.signal`` to
+refuse: which of the two is meant nobody knows."""
+
 PART_SHARE = 0.02
 """Of the largest part's area: what lies above or below it and is larger belongs to it, beyond a part without echoes."""
 
@@ -81,7 +85,9 @@ def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     for part in order[1:]:
         left, top, across, down, area = found[part].tolist()
         beside = across - max(0, min(right, left + across) - max(x, left))
-        if area >= PART_SHARE * largest and beside <= 0.2 * across:
+        level = min(bottom, top + down) - max(y, top)
+        twin = area >= TWIN_SHARE * largest and level >= 0.8 * min(down, bottom - y)
+        if twin or (area >= PART_SHARE * largest and beside <= 0.2 * across):
             x, y, right, bottom = min(x, left), min(y, top), max(right, left + across), max(bottom, top + down)
             own[part] = 1
     edge = min(BLUR_PX, right - x - 1, bottom - y - 1) // 2  # by which the blur let the scan spill into the background

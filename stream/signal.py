@@ -5,6 +5,7 @@ measures on real B-mode stills and clips, and on what must be refused.
 """
 
 from collections import deque
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +24,10 @@ SMOOTH = 2.2
 
 LIT = 16
 """Brightness above which a sample counts as lit."""
+
+UPRIGHT = 0.9
+"""Mean step to the next lit sample below over that to the next one beside, below which the picture lies on its side:
+layers and speckle lie across the beam. Least of 2,818 real stills: 1.21; most of them turned by a quarter: 0.81."""
 
 COLOURED = 48
 """Difference between the largest and the least of R, G and B from which a sample is coloured; a tinted grey is less."""
@@ -61,6 +66,7 @@ NO_PICTURE = NotAnalysed("no signal: the picture is empty", state=State.NO_SIGNA
 NO_TEXTURE = NotAnalysed("no signal: a test pattern or a menu, without the texture of a scan", state=State.NO_SIGNAL)
 COLOUR = NotAnalysed("colour mode: only B-mode is judged")
 TWO_PICTURES = NotAnalysed("two pictures side by side: choose one as scan area")
+ON_ITS_SIDE = NotAnalysed("the picture lies on its side: it must be turned by a quarter")
 AIR = NotAnalysed("nothing below the surface: is the probe in contact?")
 FROZEN = NotAnalysed("the picture does not move: the scanner is frozen or the feed is dead", state=State.FROZEN)
 RECYCLED = NotAnalysed("the same few pictures again and again: the grabber has no input", state=State.FROZEN)
@@ -95,18 +101,25 @@ def refusal_of_picture(rgb: NDArray[np.uint8]) -> NotAnalysed | None:
     if cv2.meanStdDev(green)[1].item() < FLAT:
         return NO_PICTURE
     lit = (green > LIT).view(np.uint8)
-    steps, pairs = cv2.absdiff(green[:, 1:], green[:, :-1]), cv2.bitwise_and(lit[:, 1:], lit[:, :-1])
-    if cv2.mean(steps, pairs)[0] < SMOOTH:
+    across = _mean_step(green[:, 1:], green[:, :-1], lit[:, 1:], lit[:, :-1])
+    if across < SMOOTH:
         return NO_TEXTURE
     colour = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
     if np.count_nonzero(colour >= COLOURED) >= COLOUR_SHARE * colour.size:
         return COLOUR
     if has_gap(lit > 0) or has_seam(np.asarray(green, np.uint8)):
         return TWO_PICTURES
+    if _mean_step(green[1:], green[:-1], lit[1:], lit[:-1]) < UPRIGHT * across:
+        return ON_ITS_SIDE
     deep = green[len(green) // 4 :]
     if np.count_nonzero(deep > DEEP) < DEEP_SHARE * deep.size:
         return AIR
     return None
+
+
+def _mean_step(one: Any, other: Any, lit: NDArray[np.uint8], other_lit: NDArray[np.uint8]) -> float:
+    """From a sample of ``one`` to its neighbour in ``other``, all [H, W], where both are lit."""
+    return float(cv2.mean(cv2.absdiff(one, other), cv2.bitwise_and(lit, other_lit))[0])
 
 
 def has_gap(lit: NDArray[np.bool_]) -> bool:

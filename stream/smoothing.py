@@ -23,8 +23,8 @@ LEAST_PROBABILITY = 1e-3
 
 
 class Smoother:
-    """Steadies the predictions of one stream. Another ``Frame.source`` is another recording, and begins anew. Pictures
-    that are ``still`` have nothing to do with one another: each is judged by itself.
+    """Steadies the predictions of one stream. Another ``Frame.source`` is another recording, and begins anew, as does a
+    scan area elsewhere. Pictures that are ``still`` have nothing to do with one another: each is judged by itself.
 
     Raises UsageError if the weights do not know the operating point, or not the classes that it speaks of.
     """
@@ -42,6 +42,7 @@ class Smoother:
         self._log_probabilities: NDArray[np.float64] | None = None
         self._since_s = self._last_s = 0.0
         self._source = ""
+        self._area: ScanArea | None = None
 
     def update(self, frame: Frame, area: ScanArea | None, outcome: Prediction | NotAnalysed, now_ns: int) -> Assessment:
         """Take one frame's outcome in and say what holds now; ``now_ns`` is monotonic, only for the age."""
@@ -50,7 +51,7 @@ class Smoother:
             if not outcome.failed:  # what was seen before it was another picture; a fault of ours changes nothing there
                 self._log_probabilities = None
             return Assessment(frame.index, area, outcome.state, outcome.reason, age_ms)
-        smoothed = self._smooth(outcome.probabilities, frame)
+        smoothed = self._smooth(outcome.probabilities, frame, area)
         seen_s = frame.pts_s - self._since_s
         if seen_s < self._config.warm_up_s and not (self._still or frame.still):
             state, finding, reason = State.WARMING_UP, None, f"{seen_s:.2f} of {self._config.warm_up_s:.2f} s seen"
@@ -62,17 +63,31 @@ class Smoother:
             frame.index, area, state, reason, age_ms, outcome.probabilities, smoothed, finding, heat, shown
         )
 
-    def _smooth(self, probabilities: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
+    def _smooth(self, probabilities: NDArray[np.float32], frame: Frame, area: ScanArea | None) -> NDArray[np.float32]:
         new = np.log(np.maximum(probabilities.astype(np.float64), LEAST_PROBABILITY))
         step_s = frame.pts_s - self._last_s
-        follows = frame.source == self._source and 0 <= step_s <= self._config.gap_s
+        follows = frame.source == self._source and 0 <= step_s <= self._config.gap_s and not moved(self._area, area)
         if self._still or self._log_probabilities is None or not follows:
             self._log_probabilities, self._since_s = new, frame.pts_s
         else:
             weight = 1 - exp(-step_s / self._config.smoothing_s)
             self._log_probabilities = self._log_probabilities + weight * (new - self._log_probabilities)
-        self._last_s, self._source = frame.pts_s, frame.source
+        self._last_s, self._source, self._area = frame.pts_s, frame.source, area
         return softmax(np.asarray(self._log_probabilities, np.float32))
+
+
+def moved(before: ScanArea | None, now: ScanArea | None) -> bool:
+    """Whether the scan lies elsewhere: less than half of the smaller area is in the other."""
+    if before is None or now is None or before == now:
+        return False
+    across, down = (
+        max(0, min(a + a_long, b + b_long) - max(a, b))
+        for a, a_long, b, b_long in (
+            (before.x_px, before.width_px, now.x_px, now.width_px),
+            (before.y_px, before.height_px, now.y_px, now.height_px),
+        )
+    )
+    return across * down < 0.5 * min(before.width_px * before.height_px, now.width_px * now.height_px)
 
 
 def attention_class(smoothed: NDArray[np.float32], state: State, finding: str | None, spec: ModelSpec) -> str | None:

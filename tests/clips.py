@@ -12,9 +12,9 @@ PIXELS = {"mjpeg": "yuvj420p", "rawvideo": "bgr24"}
 
 
 def picture(number: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
-    """Grey blocks of 4x4 pixels at random, uint8 [H, W, 3]: no frame can be told from another one."""
-    blocks = np.random.default_rng(number).integers(40, 216, (-(-height // 4), -(-width // 4), 1), np.uint8)
-    return np.ascontiguousarray(blocks.repeat(4, 0).repeat(4, 1).repeat(3, 2)[:height, :width])
+    """Grey blocks at random, uint8 [H, W, 3]: no frame is like another one. They are wider than high, as speckle is."""
+    blocks = np.random.default_rng(number).integers(40, 216, (-(-height // 4), -(-width // 8), 1), np.uint8)
+    return np.ascontiguousarray(blocks.repeat(4, 0).repeat(8, 1).repeat(3, 2)[:height, :width])
 
 
 def write_clip(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.workload import make_clip
 from stream.scan_area import blank_outside, finder, sketch
 from stream.scan_detection import propose
+from stream.signal import TWO_PICTURES, SignalGate
 from stream.sources import open_here
 from stream.types import Frame, NotAnalysed, ScanArea
 from tests.screens import RINGING_PX, SCREEN, Picture, first, read, replayed
@@ -48,6 +49,20 @@ def test_the_scan_is_found_in_a_scanner_s_screen(shared_data: Path, clip: str) -
     assert overlap(found, DRAWN[clip]) >= 0.9
     assert found is not None
     assert not found.corners  # both are of linear probes
+
+
+@pytest.mark.parametrize("gap_px", [16, 60])
+def test_of_two_scans_side_by_side_none_is_chosen(shared_data: Path, gap_px: int) -> None:
+    """Nobody knows which is meant: the area holds both, and the signal gate says that there are two."""
+    scan = first(str(shared_data / "clips" / "breast_linear_BR001.mp4"))[0].rgb
+    pane = np.asarray(cv2.resize(scan, (500, 460)), np.uint8)
+    screen = np.zeros((720, 1280, 3), np.uint8)
+    for left in (100, 600 + gap_px):
+        screen[120:580, left : left + 500] = pane
+    found = propose(screen)
+    assert overlap(found, (100, 120, 1000 + gap_px, 460)) >= 0.95
+    assert found is not None
+    assert SignalGate(still=True).refusal(Frame(0, 0, 0.0, screen, "made"), found) == TWO_PICTURES
 
 
 @pytest.mark.parametrize("clip", DRAWN)

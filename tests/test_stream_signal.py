@@ -69,6 +69,13 @@ def test_two_pictures_that_touch_are_refused(shared_data: Path, divider_px: int)
     assert verdicts([pair]) == [signal.TWO_PICTURES]
 
 
+def test_a_picture_on_its_side_is_refused(shared_data: Path) -> None:
+    upright = scan_of(str(shared_data / "clips" / "breast_linear_BR001.mp4"))
+    assert verdicts([upright], still=True) == [None]
+    for turns in (1, 3):
+        assert verdicts([np.ascontiguousarray(np.rot90(upright, turns))], still=True) == [signal.ON_ITS_SIDE]
+
+
 def test_a_calliper_s_line_down_the_middle_is_no_second_picture(shared_data: Path) -> None:
     scan = scan_of(str(shared_data / "clips" / "breast_linear_BR001.mp4")).copy()
     scan[:, scan.shape[1] // 2 : scan.shape[1] // 2 + 2] = 220

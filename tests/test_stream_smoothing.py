@@ -99,6 +99,15 @@ def test_another_recording_forgets_what_was_seen() -> None:
     np.testing.assert_allclose(found[0].smoothed, NORMAL, atol=1e-6)
 
 
+@pytest.mark.parametrize(("x_px", "state"), [(310, State.WARMING_UP), (30, State.CLEAR_FINDING)])
+def test_a_scan_elsewhere_forgets_what_was_seen_and_one_that_grew_does_not(x_px: int, state: State) -> None:
+    smoother = Smoother(SPEC, StreamConfig())
+    for index in range(50):
+        smoother.update(frame(index / 25), ScanArea(0, 0, 300, 200, "detected"), prediction((0.1, 0.8, 0.1)), 0)
+    now = smoother.update(frame(2.0), ScanArea(x_px, 0, 300, 220, "detected"), prediction((0.1, 0.1, 0.8)), 0)
+    assert now.state is state
+
+
 def test_a_frame_that_is_not_analysed_says_why_and_shows_no_old_value() -> None:
     smoother = Smoother(SPEC, StreamConfig())
     feed(smoother, 0.0, MALIGNANT)
@@ -142,6 +151,13 @@ def test_attention_is_of_the_finding_even_where_the_other_lesion_class_is_likeli
     spec = ModelSpec(SPEC.class_names, 32, 32, 0.5, 0.25, "none")
     state, finding, _ = Rule.of(spec, point, 0.05).decide(smoothed, spec)
     assert attention_class(smoothed, state, finding, spec) == finding == "malignant"
+
+
+def test_what_is_more_likely_a_lesion_than_none_is_never_called_none() -> None:
+    rule = Rule.of(SPEC, OperatingPoint(lesion=0.9, malignant=0.5), 0.5)
+    probabilities = {"normal": 0.4, "benign": 0.5, "malignant": 0.1}
+    smoothed = np.array([probabilities[name] for name in SPEC.class_names], np.float32)
+    assert rule.decide(smoothed, SPEC)[:2] == (State.INDETERMINATE, None)
 
 
 def test_a_two_class_model_always_speaks_of_a_lesion() -> None:

@@ -170,7 +170,7 @@ def test_jpeg_frames_are_converted_once(tmp_path: Path, kind: str) -> None:
         ({"RecommendedDisplayFrameRate": 10}, [0, 0.1, 0.2]),
         ({"FrameTime": 0, "CineRate": 20}, [0, 0.05, 0.1]),
         ({"FrameTimeVector": [0, 30], "FrameTime": 40}, [0, 0.04, 0.08]),
-        ({}, [0, 0.5, 1]),
+        ({}, [0, 0.04, 0.08]),
     ],
 )
 def test_frames_come_at_the_times_of_the_header(tmp_path: Path, told: dict, starts_s: list[float]) -> None:
@@ -200,6 +200,12 @@ def test_a_region_that_cannot_be_is_no_scan_area(tmp_path: Path) -> None:
 def test_only_single_pictures_need_not_move(tmp_path: Path, frames: int) -> None:
     with open_source(str(write_dicom(tmp_path / "a.dcm", noise(frames, 8, 8)))) as source:
         assert source.still == (frames == 1)
+
+
+@pytest.mark.parametrize(("frames", "query", "fps"), [(2, "", 25), (1, "", 2), (2, "?fps=10", 10), (1, "?fps=10", 10)])
+def test_what_tells_no_times_is_a_cine_of_25_or_a_picture(tmp_path: Path, frames: int, query: str, fps: float) -> None:
+    with open_source(f"{write_dicom(tmp_path / 'a.dcm', noise(frames, 8, 8))}{query}") as source:
+        assert source.fps == pytest.approx(fps)
 
 
 def test_a_spacing_without_regions(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pydicom.pixels import iter_pixels
 from stream.errors import SourceError
 from stream.sources.base import Closing
 from stream.sources.dicom_header import Header, read_header
-from stream.sources.uri import STILLS_FPS, is_dicom, options, printable
+from stream.sources.uri import is_dicom, options, printable
 from stream.types import Frame
 
 
@@ -26,7 +26,7 @@ class DicomSource(Closing):
     live = False
     synthetic = False
 
-    def __init__(self, path: Path, *, fps: float = STILLS_FPS, loop: bool = False) -> None:
+    def __init__(self, path: Path, *, fps: float | None = None, loop: bool = False) -> None:
         super().__init__()
         self.name, self.damaged = printable(path.name), 0
         self._loop = loop
@@ -49,7 +49,7 @@ class DicomSource(Closing):
         """See ``stream.sources.open_source``."""
         asked = options("dicom", query)
         asked.expect("fps")
-        return cls(Path(target), fps=asked.fps() or STILLS_FPS, loop=loop)
+        return cls(Path(target), fps=asked.fps(), loop=loop)
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""

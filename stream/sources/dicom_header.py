@@ -18,7 +18,7 @@ from pydicom.pixels import apply_color_lut, get_decoder
 
 from stream.errors import SourceError
 from stream.sources.decode import check_size
-from stream.sources.uri import FPS_LIMIT, FRAMES_LIMIT, printable
+from stream.sources.uri import FPS_LIMIT, FRAMES_LIMIT, STILLS_FPS, printable
 from stream.types import ScanArea
 
 TAGS: Sequence[str] = (
@@ -72,7 +72,11 @@ class Header:
     table: NDArray[np.uint8] | None
 
 
-def read_header(path: Path, stills_fps: float) -> Header | None:
+CINE_FPS = 25.0
+"""Frames a second of a cine that tells no times."""
+
+
+def read_header(path: Path, fps: float | None = None) -> Header | None:
     """None for what holds no picture, as a DICOMDIR, a report or a presentation state.
 
     Raises SourceError for what is no DICOM, contradicts itself, or is compressed as nothing here reads.
@@ -89,7 +93,7 @@ def read_header(path: Path, stills_fps: float) -> Header | None:
         if "Rows" not in found and "Image" not in meta.MediaStorageSOPClassUID.name:  # an image has them, or is damaged
             return None
         check_decoder(name, syntax)
-        return understood(path, found, syntax.is_compressed, stills_fps)
+        return understood(path, found, syntax.is_compressed, fps)
     except SourceError:
         raise
     except InvalidDicomError:
@@ -108,7 +112,7 @@ def check_decoder(name: str, syntax: Any) -> None:
         raise SourceError(f"{name} is compressed as {syntax.name}. To read it: pip install python-gdcm")
 
 
-def understood(path: Path, found: Any, compressed: bool, stills_fps: float) -> Header:
+def understood(path: Path, found: Any, compressed: bool, fps: float | None) -> Header:
     """What a header means. Raises SourceError, or anything that a wrong type leads to."""
     name = printable(path.name)
     width_px, height_px = int(found.Columns), int(found.Rows)
@@ -122,7 +126,7 @@ def understood(path: Path, found: Any, compressed: bool, stills_fps: float) -> H
         raise SourceError(
             f"{name} says that it holds {count} frames of {width_px}x{height_px}, which cannot be. Copy it again."
         )
-    starts_s, step_s = times_s(found, count, 1 / stills_fps)
+    starts_s, step_s = times_s(found, count, 1 / (fps or (CINE_FPS if count > 1 else STILLS_FPS)))
     area, mm_per_px = geometry(found, width_px, height_px)
     stored_bits = int(found.get("BitsStored") or bits)
     if not 1 <= stored_bits <= bits:

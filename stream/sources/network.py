@@ -125,4 +125,6 @@ def silent(name: str) -> str:
 
 def said(error: BaseException) -> str:
     """What FFmpeg says went wrong, in its fixed words alone."""
+    if isinstance(error, av.ExitError):  # "Immediate exit requested": by us, when its time was up
+        return "no answer in time"
     return str(error.strerror) if isinstance(error, av.FFmpegError) else type(error).__name__

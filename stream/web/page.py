@@ -24,6 +24,9 @@ SIDES = ("left", "top"), ("width", "height")
 HOW_TO_DRAW = """<p class="rcd-hint">Draw it on the picture, or give it in pixels; then keep it. What lies around it is
 shown here alone, too coarse to be read.</p>"""
 
+READ_S = 20.0
+"""How long an error stands on the page: to be read twice, and gone before it is taken for the next one's."""
+
 FONT = ["system-ui", "Segoe UI", "Noto Sans", "DejaVu Sans", "sans-serif"]
 """What the machine has: a font from elsewhere would be fetched, and would tell that the page is in use."""
 
@@ -125,7 +128,7 @@ def as_message() -> Iterator[None]:
     try:
         yield
     except (StreamError, EngineError) as error:
-        raise gr.Error(str(error), duration=None, print_exception=False) from error
+        raise gr.Error(str(error), duration=READ_S, print_exception=False) from error
 
 
 def loads(module: str, function: str) -> str:
