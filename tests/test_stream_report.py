@@ -89,7 +89,7 @@ def test_what_is_called_at_which_probability_is_what_was_applied(tmp_path: Path)
     called = summary["model"]["called"]
     assert called["no_lesion_below"] < spec.operating_points["balanced"].lesion < called["lesion_from"]
     assert (called["benign_below"], called["malignant_from"]) == (0.3, 0.6)
-    assert "malignant from 0.60, benign below" in page
+    assert "60%, benign below 30%" in page
 
 
 def test_where_was_looked_stands_in_summary_and_report(tmp_path: Path) -> None:

@@ -319,3 +319,8 @@ def test_a_name_that_looks_like_a_uri_is_a_file_if_it_is_there(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     with open_source("phantom:1?a=b.mp4") as source:
         assert len(list(source.frames())) == 3
+
+
+def test_the_path_of_a_device_is_told_how_a_card_is_named() -> None:
+    with pytest.raises(SourceError, match=r"/dev/null is a device and no clip.*v4l2:/dev/null"):
+        open_source("/dev/null")

@@ -122,6 +122,9 @@ class FileSource(Closing):
             )
 
     def _open(self) -> InputContainer:
+        if self._path.is_char_device():
+            device = printable(str(self._path))
+            raise SourceError(f"{device} is a device and no clip. If it is a capture card: v4l2:{device}")
         if not self._path.is_file():
             raise SourceError(f"{printable(str(self._path))} is not there, or is no file. Expected a video.")
         try:
