@@ -1,8 +1,8 @@
 """python -m benchmarks.gates: how often do the gates refuse a real scan, and how often do they let pass what is none?
 
 Real B-mode stills must pass, as they are and enlarged to a screen of 1080 rows. What must be refused is made: test
-patterns, frozen and recycled feeds, colour painted into real stills, two stills side by side, a scan faded out below
-its surface. The thresholds of stream/signal.py were set on BUSI and BUS-BRA; UDIAT was only counted.
+patterns, frozen and recycled feeds, colour painted into real stills, two stills side by side, one on its side, a scan
+faded out below its surface. The thresholds of stream/signal.py were set on BUSI and BUS-BRA; UDIAT was only counted.
 """
 
 import time

@@ -152,7 +152,8 @@ def show(report: Report, console: Console) -> None:
         info = runs.info
         console.print(f"\n{info.name} {info.precision}, {info.built_for}, {info.device}, ", style="bold", end="")
         console.print(f"peak memory {runs.peak_rss_mb:.0f} MB {'with' if runs.torch_imported else 'without'} torch")
-        console.print("; ".join(f"{fact} {value}" for fact, value in runs.clocks.items() if value is not None))
+        if clocks := [f"{fact} {value}" for fact, value in runs.clocks.items() if value is not None]:
+            console.print(", ".join(clocks))
         for title, run in (("live", runs.live), ("replay of the 720p clip", runs.replay_720p)):
             console.print(stage_table(f"{title}: {run.source}", run))
         console.print(layer_table(runs.layers))

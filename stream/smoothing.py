@@ -16,6 +16,7 @@ from stream.attention import attention
 from stream.config import StreamConfig
 from stream.decision import Rule
 from stream.errors import UsageError
+from stream.scan_area import STRAY_SHARE, outside
 from stream.types import Assessment, Frame, NotAnalysed, Prediction, ScanArea, State
 
 LEAST_PROBABILITY = 1e-3
@@ -77,17 +78,8 @@ class Smoother:
 
 
 def moved(before: ScanArea | None, now: ScanArea | None) -> bool:
-    """Whether the scan lies elsewhere: less than half of the smaller area is in the other."""
-    if before is None or now is None or before == now:
-        return False
-    across, down = (
-        max(0, min(a + a_long, b + b_long) - max(a, b))
-        for a, a_long, b, b_long in (
-            (before.x_px, before.width_px, now.x_px, now.width_px),
-            (before.y_px, before.height_px, now.y_px, now.height_px),
-        )
-    )
-    return across * down < 0.5 * min(before.width_px * before.height_px, now.width_px * now.height_px)
+    """Whether the scan lies elsewhere: of each area more than STRAY_SHARE is outside the other."""
+    return before is not None and now is not None and min(outside(before, now), outside(now, before)) > STRAY_SHARE
 
 
 def attention_class(smoothed: NDArray[np.float32], state: State, finding: str | None, spec: ModelSpec) -> str | None:

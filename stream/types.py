@@ -137,6 +137,8 @@ class Assessment:
     def __post_init__(self) -> None:
         if self.state in (State.NOT_ANALYSED, State.NO_SIGNAL, State.FROZEN) and not self.reason:
             raise ValueError(f"{self.state} needs a reason")
+        if (self.finding is None) is (self.state is State.CLEAR_FINDING):
+            raise ValueError(f"{self.state} does not go with the finding {self.finding}")
         for array in (self.raw, self.smoothed, self.attention):
             if array is not None:
                 array.setflags(write=False)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engines import catalog
 from engines.base import Engine
-from engines.errors import EngineError, EngineUnavailable
+from engines.errors import EngineError
 from engines.fake import FakeEngine
 from rcdnet import onnx_file
 from rcdnet.golden import pictures
@@ -31,12 +31,11 @@ def engine(request: pytest.FixtureRequest, untrained: Path, built: None) -> Iter
         yield FakeEngine(onnx_file.read(untrained / "rcdnet.onnx")[1])
         return
     if (reason := catalog.missing(request.param, untrained)) is not None:
-        if not catalog.ENGINES[request.param].builder:
-            pytest.skip(reason)
-        try:
-            catalog.build_artefact(request.param, untrained)
-        except EngineUnavailable as error:
-            pytest.skip(str(error))
+        candidate = catalog.ENGINES[request.param]
+        lacks = catalog._lacks(candidate, candidate.builder_packages) if candidate.builder else reason
+        if lacks is not None:
+            pytest.skip(lacks)
+        catalog.build_artefact(request.param, untrained)
     with catalog.open_engine(request.param, untrained) as opened:
         yield opened
 

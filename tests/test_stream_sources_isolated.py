@@ -81,10 +81,13 @@ def test_a_decoder_that_crashes_is_an_error_of_the_source(clip: str) -> None:
 OPENED = '{"name": "x", "fps": 25, "synthetic": false, "still": false, "scan_area": null}'
 
 
+@pytest.mark.parametrize("live", [False, True])
 @pytest.mark.parametrize(
     "lines",
     [
         ("[]",),
+        ("{}", OPENED.replace("25", '"fast"')),
+        ("{}", OPENED, '{"damaged": "few"}'),
         ("{}", "{}"),
         ("{}", '{"error": "x"}'),
         ("{}", '{"name": 1}'),
@@ -93,13 +96,13 @@ OPENED = '{"name": "x", "fps": 25, "synthetic": false, "still": false, "scan_are
     ],
 )
 def test_a_decoder_that_writes_nonsense_is_an_error_of_the_source(
-    clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: tuple[str, ...]
+    clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: tuple[str, ...], live: bool
 ) -> None:
     taken_over = tmp_path / "decoder"
     taken_over.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines) + "echo xyz\n")
     taken_over.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(taken_over))
-    with pytest.raises(SourceError, match="its decoder wrote nonsense"), open_source(clip) as source:
+    with pytest.raises(SourceError, match="its decoder wrote nonsense"), open_source(clip, live=live) as source:
         list(source.frames())
 
 

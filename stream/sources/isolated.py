@@ -87,7 +87,7 @@ class IsolatedSource(Closing):
             raise
         with self._sense():
             self.name = printable(facts["name"])
-            self.fps: float | None = facts["fps"]
+            self.fps: float | None = None if facts["fps"] is None else float(facts["fps"])
             self.synthetic, self.still = bool(facts["synthetic"]), bool(facts["still"])
             area = facts["scan_area"]
             self.scan_area = None if area is None else ScanArea(**area | {"corners": ()})  # which no header tells
@@ -98,9 +98,11 @@ class IsolatedSource(Closing):
         with self:
             while not self._closed.is_set():
                 facts, pixels = self._receive()
-                if pixels is None or (self.live and not pace.wait(facts["pts_s"])):
+                if pixels is None:
                     return
                 with self._sense():
+                    if self.live and not pace.wait(facts["pts_s"]):
+                        return
                     captured_ns = time.monotonic_ns() if self.live else facts["captured_ns"]
                     spacing = None if facts["mm_per_px"] is None else tuple(facts["mm_per_px"])
                     source, still = printable(facts["source"]), bool(facts["still"])
@@ -124,7 +126,7 @@ class IsolatedSource(Closing):
                 facts, pixels = self._read()
             finally:
                 self._asked_s = None
-            self.damaged = facts.get("damaged", self.damaged)
+            self.damaged = int(facts.get("damaged", self.damaged))
             if "error" in facts:
                 raise (UsageError if facts["usage"] else SourceError)(facts["error"])
         return facts, pixels
@@ -134,7 +136,7 @@ class IsolatedSource(Closing):
         """Raise SourceError for what no decoder of ours would have written."""
         try:
             yield
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             raise SourceError(f"{self.name}: its decoder wrote nonsense. The file may be made to do this.") from error
 
     def _read(self) -> Message:
