@@ -43,7 +43,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         pooled = model.forward_features(torch.from_numpy(pictures(spec))).mean(dim=(2, 3))
         scores = pooled @ model.classifier.weight.T
-        gain = 2 / scores.std(dim=0)
+        gain = 0.5 / scores.std(dim=0)  # what float16 rounds off grows with it, and a GPU engine must hold
         model.classifier.weight.mul_(gain[:, None])
         model.classifier.bias.copy_(-gain * scores.mean(dim=0))
     checkpoint.save(model, folder / "rcdnet.safetensors")
