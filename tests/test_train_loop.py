@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from rcdnet import checkpoint
 from rcdnet.checkpoint import CheckpointError
@@ -156,3 +156,28 @@ def test_a_folder_of_another_recipe_or_start_is_left_alone(data, start, tmp_path
     loop.fit(recipe(), data, tmp_path, start=start, only="random")
     with pytest.raises(RecipeError, match=f"another {what}"):
         loop.fit(recipe(**changes), data, tmp_path, start=start if changes else "scratch", only="random")
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one.keys() | other.keys())
+
+
+def test_networks_trained_side_by_side_are_those_trained_alone(data, tmp_path):
+    plain = {"frozen_stages": 0, "frozen_large_filters": False, "epochs": 2}
+    ours, peer = recipe(**plain), recipe(architecture="peer", backbone="mobilenetv2_100", **plain)
+    together = {tmp_path / "ours": ours, tmp_path / "peer": peer}
+    folders = loop.fit_together(together, data, start="scratch", only="random")
+    assert [folder.parent.name for folder in folders] == ["ours", "peer"]
+    for folder, alone in zip(folders, (ours, peer), strict=True):
+        (other,) = loop.fit(alone, data, tmp_path / f"{folder.parent.name} alone", start="scratch", only="random")
+        assert same(weights(folder), weights(other))
+
+
+def test_how_many_processes_draw_views_changes_nothing(data, start, tmp_path):
+    (one,) = loop.fit(recipe(), data, tmp_path / "one", start=start, only="random")
+    (two,) = loop.fit(recipe(), data, tmp_path / "two", start=start, only="random", workers=2)
+    assert same(weights(one), weights(two))

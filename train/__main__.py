@@ -91,6 +91,7 @@ FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Start from ra
 Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")]
 Only = Annotated[str, typer.Option(help="Train only runs whose name contains this.")]
 Precision = Annotated[recipes.Precision, typer.Option(help="Of Lightning Fabric.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that draw views; a GPU needs several.")]
 
 
 @app.command()
@@ -106,6 +107,7 @@ def fit(
     ] = None,
     only: Only = "",
     precision: Precision = "32-true",
+    workers: Workers = 1,
 ) -> None:
     """Train every run of a recipe, resumably: weights, curves, held-out predictions, provenance; then print results."""
     from train import loop
@@ -115,7 +117,7 @@ def fit(
         if epochs is not None:
             chosen = chosen.model_copy(update={"epochs": epochs})
         start: Start = pretrained or ("scratch" if from_scratch else "hub")
-        folders = loop.fit(chosen, data, out_dir, start=start, precision=precision, only=only)
+        folders = loop.fit(chosen, data, out_dir, start=start, precision=precision, only=only, workers=workers)
         if not folders:
             raise failed(f"{chosen.name} has no run whose name contains {only!r}", 2)
         for folder in folders:
@@ -135,6 +137,7 @@ def compare(
     size_px: Annotated[int | None, typer.Option(min=32, help="Instead of the recipe's.")] = None,
     only: Only = "",
     precision: Precision = "32-true",
+    workers: Workers = 1,
 ) -> None:
     """RcdNet beside ResNet50, MobileNetV2, RegNet, ViT and ResNeXt: same data, recipe, epochs and kind of start."""
     from train import compare as comparison
@@ -148,7 +151,9 @@ def compare(
         names = network or comparison.NETWORKS
         if unknown := set(names) - set(comparison.NETWORKS):
             raise failed(f"no network {', '.join(unknown)}: name some of {', '.join(comparison.NETWORKS)}", 2)
-        rows = comparison.compare(chosen, data, out_dir, start=start, precision=precision, networks=names, only=only)
+        rows = comparison.compare(
+            chosen, data, out_dir, start=start, precision=precision, networks=names, only=only, workers=workers
+        )
         print_rows(rows)
 
 

@@ -32,12 +32,13 @@ def compare(
     precision: Precision,
     networks: Sequence[str] = NETWORKS,
     only: str = "",
+    workers: int = 1,
 ) -> list[dict[str, str]]:
-    """Train each network by each recipe into OUT/NETWORK/RECIPE, resumably; the table of what is finished."""
-    for network in networks:
-        for recipe in recipes:
-            inside = recipe_for(network, recipe)
-            loop.fit(inside, data_root, out / network / recipe.name, start=start, precision=precision, only=only)
+    """Train the networks side by side, by each recipe, into OUT/NETWORK/RECIPE, resumably; the table of what is
+    finished."""
+    for recipe in recipes:
+        inside = {out / network / recipe.name: recipe_for(network, recipe) for network in networks}
+        loop.fit_together(inside, data_root, start=start, precision=precision, only=only, workers=workers)
     return table(out)
 
 

@@ -12,11 +12,12 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import timm
 import torch
@@ -41,6 +42,9 @@ from train.peers import Peer
 from train.predict import predict
 from train.recipes import Precision, Recipe, RecipeError
 from train.start import Start, check, network, told
+
+SAVING_PAUSE = 10
+"""Between two saves, as a multiple of what the last one took: an epoch of seconds must not wait for the disk."""
 
 
 @dataclass(frozen=True)
@@ -119,26 +123,46 @@ def fit(
     start: Start,
     precision: Precision = "32-true",
     only: str = "",
+    workers: int = 1,
 ) -> list[Path]:
     """Train every run of ``recipe`` whose name contains ``only``; finished runs are kept, broken ones resumed.
 
-    Returns the folders of these runs. Raises RecipeError if one of them was begun by another recipe or start, LeakError
-    if ``start`` has seen what a run tests on.
+    ``workers`` processes draw the views; how many changes nothing that is learnt. Returns the folders of these runs.
+    Raises RecipeError if one of them was begun by another recipe or start, LeakError if ``start`` has seen what a run
+    tests on.
     """
-    folders = []
-    for run in plan(recipe, data_root):
+    return fit_together({out: recipe}, data_root, start=start, precision=precision, only=only, workers=workers)
+
+
+def fit_together(
+    recipes: Mapping[Path, Recipe],
+    data_root: Path,
+    *,
+    start: Start,
+    precision: Precision = "32-true",
+    only: str = "",
+    workers: int = 1,
+) -> list[Path]:
+    """``fit`` for several networks at a time, each into its own folder. But for the network, its start and what is
+    frozen their recipes are one: they learn from the same views, drawn once, in the same order."""
+    folders: list[Path] = []
+    one = next(iter(recipes.values()))
+    for run in plan(one, data_root):
         if only not in run.name:
             continue
-        folder = out / run.name
-        folders.append(folder)
-        if (folder / "config.json").exists():
-            _check_same(folder, recipe, start)
-        if not (folder / "predictions.csv").exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            _fit_run(recipe, run, folder, start, precision)
-        if recipe.external and not (folder / "external.csv").exists():
-            external = select(datasets.load_all([data_root / name for name in recipe.external]), "binary")
-            _test(trained(folder), external, folder, "external")
+        its = {out / run.name: recipe for out, recipe in recipes.items()}
+        folders += its
+        for folder, recipe in its.items():
+            if (folder / "config.json").exists():
+                _check_same(folder, recipe, start)
+        if unfinished := [folder for folder in its if not (folder / "predictions.csv").exists()]:
+            views = _Views(run.train, one, run.seed)
+            trainings = [_Training(its[folder], run, folder, start, precision, len(views)) for folder in unfinished]
+            _train(trainings, views, workers)
+        for folder, recipe in its.items():
+            if recipe.external and not (folder / "external.csv").exists():
+                external = select(datasets.load_all([data_root / name for name in recipe.external]), "binary")
+                _test(trained(folder), external, folder, "external")
     return folders
 
 
@@ -166,62 +190,95 @@ def trained(folder: Path) -> Network:
     return peer.eval()
 
 
-def _fit_run(recipe: Recipe, run: Run, folder: Path, start: Start, precision: Precision) -> None:
-    check(start, run.test, run.name)
-    fabric = Fabric(accelerator="auto", devices=1, precision=precision)
-    fabric.seed_everything(run.seed, verbose=False)
-    (folder / "config.json").write_text(
-        json.dumps(_provenance(recipe, run, fabric, start) | {"precision": precision}, indent=1)
-    )
-    model = network(recipe, start).to(fabric.device)
-    body = _trainable_body(model, recipe)
-    views = _Views(run.train, recipe, run.seed)
-    steps = math.ceil(len(views) / recipe.batch)
-    optimizer = _optimizer(recipe, model, body)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _cosine(recipe, steps))
-    average = ModelEmaV3(model, decay=recipe.ema_decay, use_warmup=True) if recipe.ema_decay else None
-    rows = _resume(folder, model, optimizer, schedule, average)
-    model.to(memory_format=torch.channels_last)
-    if fabric.device.type == "cpu":
-        _spare_half_precision(model)
-    wrapped, optimizer = fabric.setup(model, optimizer)
+class _Training:
+    """One network that learns: what it needs for a step, and what its folder keeps."""
 
+    def __init__(self, recipe: Recipe, run: Run, folder: Path, start: Start, precision: Precision, views: int) -> None:
+        check(start, run.test, run.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.recipe, self.run, self.folder, self.start = recipe, run, folder, start
+        self.fabric = Fabric(accelerator="auto", devices=1, precision=precision)
+        self.fabric.seed_everything(run.seed, verbose=False)
+        provenance = _provenance(recipe, run, self.fabric, start) | {"precision": precision}
+        (folder / "config.json").write_text(json.dumps(provenance, indent=1))
+        self.model = network(recipe, start).to(self.fabric.device)
+        self.optimizer = _optimizer(recipe, self.model, _trainable_body(self.model, recipe))
+        schedule = _cosine(recipe, steps=math.ceil(views / recipe.batch))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, schedule)
+        decay = recipe.ema_decay
+        self.average = ModelEmaV3(self.model, decay=decay, use_warmup=True) if decay else None
+        self.rows = _resume(folder, self.model, self.optimizer, self.schedule, self.average)
+        self._saved_s, self._saving_s = -math.inf, 0.0
+        self.model.to(memory_format=torch.channels_last)
+        if self.fabric.device.type == "cpu":
+            _spare_half_precision(self.model)
+        self._wrapped, self._stepper = self.fabric.setup(self.model, self.optimizer)
+
+    def begin(self, epoch: int) -> None:
+        """An epoch: its own random numbers, whatever else is trained beside it."""
+        self._rng = np.random.default_rng([self.run.seed, epoch])
+        self._losses: list[Tensor] = []
+        self.model.train()
+
+    def step(self, views: Sequence[Tensor]) -> None:
+        """One step down the gradient for images, lesion shares and labels of ``_Views``."""
+        images, lesion, labels = (self.fabric.to_device(tensor) for tensor in views)
+        loss = _loss(self._wrapped, images, lesion, labels, self.recipe, self._rng)
+        self._stepper.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        self._stepper.step()
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update(self.model, step=self.schedule.last_epoch)
+        self._losses.append(loss.detach())  # a number would wait for the GPU
+
+    def end(self, epoch: int, seconds: float) -> None:
+        """Write down the epoch, which took ``seconds``, and what it left, to resume from."""
+        rate, loss = float(self.schedule.get_last_lr()[0]), float(torch.stack(self._losses).mean())
+        self.rows.append({"epoch": epoch + 1, "loss": loss, "lr_head": rate, "seconds": seconds})
+        _write_rows(self.folder / "metrics.csv", self.rows)
+        began = time.monotonic()
+        if began - self._saved_s >= SAVING_PAUSE * self._saving_s:
+            _save_state(self.folder, self.model, self.optimizer, self.schedule, self.average, self.rows)
+            self._saved_s, self._saving_s = time.monotonic(), time.monotonic() - began
+        self.fabric.print(f"{self.folder} epoch {epoch + 1}/{self.recipe.epochs}: loss {loss:.4f}, {seconds:.0f} s")
+
+    def finish(self) -> None:
+        """Weights, curves and what the network says of the pictures that it has not seen."""
+        final: Network = self.average.module if self.average is not None else self.model
+        if self.start == "scratch" and isinstance(final, RcdNet):
+            fold_batch_norm(final.eval().backbone)
+        spec = checkpoint.save(final, self.folder / "model.safetensors")
+        (self.folder / "spec.json").write_text(spec.to_json() + "\n")
+        figures.training_curves([self.folder], self.folder / "curves.png")
+        _test(final, self.run.test, self.folder, "predictions")
+        (self.folder / "state.pt").unlink(missing_ok=True)
+
+
+def _train(trainings: Sequence[_Training], views: _Views, workers: int) -> None:
+    """All epochs of networks that learn from the same views; those that are further on wait for the others."""
+    recipe = views.recipe
+    cv2.setNumThreads(1)  # before the workers are forked, each of which would start one a core
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:
-        for epoch in range(len(rows), recipe.epochs):
+        for epoch in range(min(len(training.rows) for training in trainings), recipe.epochs):
+            learning = [training for training in trainings if len(training.rows) == epoch]
             views.epoch = epoch
-            order = torch.Generator().manual_seed(run.seed * 1000 + epoch)
-            loader = DataLoader(views, recipe.batch, shuffle=True, generator=order, num_workers=1)
-            rng = np.random.default_rng([run.seed, epoch])
-            losses, started = [], time.monotonic()
-            task = progress.add_task(f"{run.name} epoch {epoch + 1}/{recipe.epochs}", total=steps)
-            model.train()
-            for images, lesion, labels in loader:
-                images, lesion, labels = (fabric.to_device(t) for t in (images, lesion, labels))
-                loss = _loss(wrapped, images, lesion, labels, recipe, rng)
-                optimizer.zero_grad(set_to_none=True)
-                fabric.backward(loss)
-                optimizer.step()
-                schedule.step()
-                if average is not None:
-                    average.update(model, step=schedule.last_epoch)
-                losses.append(loss.item())
+            order = torch.Generator().manual_seed(views.seed * 1000 + epoch)
+            loader = DataLoader(views, recipe.batch, shuffle=True, generator=order, num_workers=workers)
+            task = progress.add_task(f"epoch {epoch + 1}/{recipe.epochs}", total=len(loader))
+            started = time.monotonic()
+            for training in learning:
+                training.begin(epoch)
+            for batch in loader:
+                for training in learning:
+                    training.step(batch)
                 progress.advance(task)
             progress.remove_task(task)
-            rate, seconds = float(schedule.get_last_lr()[0]), time.monotonic() - started
-            rows.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "lr_head": rate, "seconds": seconds})
-            _write_rows(folder / "metrics.csv", rows)
-            _save_state(folder, model, optimizer, schedule, average, rows)
-            fabric.print(f"{run.name} epoch {epoch + 1}/{recipe.epochs}: loss {rows[-1]['loss']:.4f}, {seconds:.0f} s")
-
-    final: Network = average.module if average is not None else model
-    if start == "scratch" and isinstance(final, RcdNet):
-        fold_batch_norm(final.eval().backbone)
-    spec = checkpoint.save(final, folder / "model.safetensors")
-    (folder / "spec.json").write_text(spec.to_json() + "\n")
-    figures.training_curves([folder], folder / "curves.png")
-    _test(final, run.test, folder, "predictions")
-    (folder / "state.pt").unlink(missing_ok=True)
+            for training in learning:
+                training.end(epoch, time.monotonic() - started)
+    for training in trainings:
+        training.finish()
 
 
 def _test(model: Network, samples: list[Sample], folder: Path, name: str) -> None:
