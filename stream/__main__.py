@@ -13,6 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+if __name__ == "__main__":  # until the rest is imported, Ctrl-C just ends it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -91,6 +94,9 @@ def run(
             control.start()
             address = page_address(host, listener)
             serve(control, listener, lambda: typer.echo(f"{address}  {RESEARCH_NOTICE} Ctrl-C ends it.", err=True))
+            control.stop()
+            if (pipeline := control.now().pipeline) is not None:
+                raise_unrecorded(pipeline.status())
 
 
 @app.command()
@@ -187,10 +193,15 @@ def raise_failures(pipeline: Pipeline, status: Status) -> None:
     """Raise what went wrong in a run that is over: the source, the disk or the engine."""
     if pipeline.error is not None:
         raise pipeline.error
-    if status.recording is Recording.FAILED:
-        raise UsageError(status.recording_error)
+    raise_unrecorded(status)
     if status.counts.failed:
         raise EngineError(f"{sum(status.counts.failed.values())} frames failed: {next(iter(status.counts.failed))}")
+
+
+def raise_unrecorded(status: Status) -> None:
+    """Raises UsageError if what was seen could not be written."""
+    if status.recording is Recording.FAILED:
+        raise UsageError(status.recording_error)
 
 
 @contextmanager

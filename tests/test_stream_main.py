@@ -163,6 +163,32 @@ def test_run_serves_records_and_ends_cleanly_on_ctrl_c(clip: Path, tmp_path: Pat
     assert (recorded / "summary.json").exists()
 
 
+def test_a_live_recording_that_could_not_be_written_is_told_at_the_end_as_well(tmp_path: Path) -> None:
+    small = ("sh", "-c", 'ulimit -f 16; exec "$@"', "sh")  # of each file, in blocks
+    arguments = ["run", "--source", "phantom:", "--engine", "fake", "--port", "0", "--record", str(tmp_path)]
+    with subprocess.Popen(
+        [*small, sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        while "File too large" not in (said := process.stderr.readline()):
+            assert said, "it ended before the disk was full"
+        os.kill(process.pid, signal.SIGINT)
+        *_, last = process.stderr.read().splitlines()
+    assert process.returncode == 2
+    assert last.startswith("error: cannot write ")
+
+
+def test_ctrl_c_while_it_loads_leaves_no_traceback() -> None:
+    loading = [sys.executable, "-X", "importtime", "-m", "stream", "replay", "none.mp4", "--out", "none"]
+    with subprocess.Popen(loading, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while not (line := process.stderr.readline()).rstrip().endswith("| typer"):
+            assert line, "it never imported typer"
+        os.kill(process.pid, signal.SIGINT)
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == -signal.SIGINT
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_replay_that_is_stopped_says_so(tmp_path: Path, number: signal.Signals) -> None:
     journal = tmp_path / "frames.jsonl"
