@@ -91,7 +91,10 @@ FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Start from ra
 Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")]
 Only = Annotated[str, typer.Option(help="Train only runs whose name contains this.")]
 Precision = Annotated[recipes.Precision, typer.Option(help="Of Lightning Fabric.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that draw views; a GPU needs several.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that draw views; by default one, or beside a GPU one for each core."),
+]
 
 
 @app.command()
@@ -107,7 +110,7 @@ def fit(
     ] = None,
     only: Only = "",
     precision: Precision = "32-true",
-    workers: Workers = 1,
+    workers: Workers = None,
 ) -> None:
     """Train every run of a recipe, resumably: weights, curves, held-out predictions, provenance; then print results."""
     from train import loop
@@ -137,7 +140,7 @@ def compare(
     size_px: Annotated[int | None, typer.Option(min=32, help="Instead of the recipe's.")] = None,
     only: Only = "",
     precision: Precision = "32-true",
-    workers: Workers = 1,
+    workers: Workers = None,
 ) -> None:
     """RcdNet beside ResNet50, MobileNetV2, RegNet, ViT and ResNeXt: same data, recipe, epochs and kind of start."""
     from train import compare as comparison

@@ -32,7 +32,7 @@ def compare(
     precision: Precision,
     networks: Sequence[str] = NETWORKS,
     only: str = "",
-    workers: int = 1,
+    workers: int | None = None,
 ) -> list[dict[str, str]]:
     """Train the networks side by side, by each recipe, into OUT/NETWORK/RECIPE, resumably; the table of what is
     finished."""

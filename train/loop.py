@@ -10,6 +10,7 @@ run; RUN/external.csv and its heat maps are there if the recipe names an externa
 import csv
 import json
 import math
+import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -123,13 +124,13 @@ def fit(
     start: Start,
     precision: Precision = "32-true",
     only: str = "",
-    workers: int = 1,
+    workers: int | None = None,
 ) -> list[Path]:
     """Train every run of ``recipe`` whose name contains ``only``; finished runs are kept, broken ones resumed.
 
-    ``workers`` processes draw the views; how many changes nothing that is learnt. Returns the folders of these runs.
-    Raises RecipeError if one of them was begun by another recipe or start, LeakError if ``start`` has seen what a run
-    tests on.
+    ``workers`` processes draw the views, by default one, or beside a GPU one for each core; how many changes nothing
+    that is learnt. Returns the folders of these runs. Raises RecipeError if one of them was begun by another recipe or
+    start, LeakError if ``start`` has seen what a run tests on.
     """
     return fit_together({out: recipe}, data_root, start=start, precision=precision, only=only, workers=workers)
 
@@ -141,7 +142,7 @@ def fit_together(
     start: Start,
     precision: Precision = "32-true",
     only: str = "",
-    workers: int = 1,
+    workers: int | None = None,
 ) -> list[Path]:
     """``fit`` for several networks at a time, each into its own folder. But for the network, its start and what is
     frozen their recipes are one: they learn from the same views, drawn once, in the same order."""
@@ -255,9 +256,11 @@ class _Training:
         (self.folder / "state.pt").unlink(missing_ok=True)
 
 
-def _train(trainings: Sequence[_Training], views: _Views, workers: int) -> None:
+def _train(trainings: Sequence[_Training], views: _Views, workers: int | None) -> None:
     """All epochs of networks that learn from the same views; those that are further on wait for the others."""
     recipe = views.recipe
+    on_gpu = trainings[0].fabric.device.type == "cuda"
+    workers = workers or (os.cpu_count() if on_gpu else None) or 1
     cv2.setNumThreads(1)  # before the workers are forked, each of which would start one a core
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:
