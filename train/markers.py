@@ -33,7 +33,7 @@ def marker_mask(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
     narrow = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, np.ones((1, 13), np.uint8)) >= RISE
     ink = (thin & (grey >= BRIGHTEST)).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
-    seeds = np.bincount(labels.ravel(), weights=(narrow & (ink > 0)).ravel(), minlength=count)
+    seeds = np.bincount(np.asarray(labels, np.intp).ravel(), weights=(narrow & (ink > 0)).ravel(), minlength=count)
     area = stats[:, cv2.CC_STAT_AREA]
     upright = stats[:, cv2.CC_STAT_HEIGHT] >= 0.5 * stats[:, cv2.CC_STAT_WIDTH]
     keep = np.flatnonzero((area >= LEAST_PX) & (area <= MOST_PX) & (seeds >= 0.5 * area) & (upright | (area > 60)))
