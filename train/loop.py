@@ -2,7 +2,7 @@
 
 RUN/config.json      the recipe, the data, the versions and the machine
 RUN/metrics.csv      a row an epoch; curves.png is drawn from it
-RUN/state.pt         the last whole epoch, to resume from; removed when the run is done
+RUN/state.pt         one of the last whole epochs, to resume from; removed when the run is done
 RUN/model.safetensors, RUN/spec.json, RUN/predictions.csv (held out) and RUN/predictions_heat_maps.json mark a finished
 run; RUN/external.csv and its heat maps are there if the recipe names an external set
 """
@@ -46,6 +46,9 @@ from train.start import Start, check, network, told
 
 SAVING_PAUSE = 10
 """Between two saves, as a multiple of what the last one took: an epoch of seconds must not wait for the disk."""
+
+MOST_WORKERS = 16
+"""By default: they draw some 3,000 views a second, more than one network learns from."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +131,9 @@ def fit(
 ) -> list[Path]:
     """Train every run of ``recipe`` whose name contains ``only``; finished runs are kept, broken ones resumed.
 
-    ``workers`` processes draw the views, by default one, or beside a GPU one for each core; how many changes nothing
-    that is learnt. Returns the folders of these runs. Raises RecipeError if one of them was begun by another recipe or
-    start, LeakError if ``start`` has seen what a run tests on.
+    ``workers`` processes draw the views, by default one, or beside a GPU one for each core up to MOST_WORKERS; how many
+    changes nothing that is learnt. Returns the folders of these runs. Raises RecipeError if one of them was begun by
+    another recipe or start, LeakError if ``start`` has seen what a run tests on.
     """
     return fit_together({out: recipe}, data_root, start=start, precision=precision, only=only, workers=workers)
 
@@ -260,7 +263,7 @@ def _train(trainings: Sequence[_Training], views: _Views, workers: int | None) -
     """All epochs of networks that learn from the same views; those that are further on wait for the others."""
     recipe = views.recipe
     on_gpu = trainings[0].fabric.device.type == "cuda"
-    workers = workers or (os.cpu_count() if on_gpu else None) or 1
+    workers = workers or (min(MOST_WORKERS, os.cpu_count() or 1) if on_gpu else 1)
     cv2.setNumThreads(1)  # before the workers are forked, each of which would start one a core
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:
@@ -396,7 +399,7 @@ def _provenance(recipe: Recipe, run: Run, fabric: Fabric, start: Start) -> dict[
         "n_test": len(run.test),
         "n_test_leaked": run.leaked,
         "start": told(start),
-        "device": str(fabric.device),
+        "device": torch.cuda.get_device_name() if fabric.device.type == "cuda" else str(fabric.device),
         "processor": platform.processor() or platform.machine(),
         "versions": {"torch": torch.__version__, "timm": timm.__version__, "python": platform.python_version()},
     }
