@@ -48,7 +48,7 @@ SAVING_PAUSE = 10
 """Between two saves, as a multiple of what the last one took: an epoch of seconds must not wait for the disk."""
 
 MOST_WORKERS = 16
-"""By default: they draw some 3,000 views a second, more than one network learns from."""
+"""By default: no network learns faster than so many draw."""
 
 
 @dataclass(frozen=True)
