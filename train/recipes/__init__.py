@@ -55,7 +55,8 @@ class Recipe(BaseModel):
     weight_decay: float = 1e-4
     warmup_epochs: float = 0.5
     frozen_stages: int = 2
-    """The stem and this many stages keep their ImageNet filters: half of a step's time, no measured accuracy."""
+    """The stem and this many stages keep their ImageNet filters: half of a step's time on a CPU, no measured accuracy
+    (model card: "every layer learns")."""
     frozen_large_filters: bool = True
     """The 5x5 depthwise filters keep their ImageNet values: their gradient is a sixth of a step's time on a CPU."""
     label_smoothing: Share = 0.1
