@@ -77,10 +77,10 @@ def run(
     send: Receiver = None,
 ) -> None:
     """Annotate a live source, or a clip in a loop, on a web page until Ctrl-C."""
-    from stream.web.app import listen, page_address, serve  # the web part is not needed to replay
-    from stream.web.control import Control
-
     with exit_codes():
+        from stream.web.app import listen, page_address, serve  # the web part is not needed to replay
+        from stream.web.control import Control
+
         settings = settings_of(config, scan_area)
         listener = listen(host, port)
         sending(send)  # a wrong address is told before anything runs
@@ -91,12 +91,15 @@ def run(
 
         presets = Presets(Path(typer.get_app_dir("rcdnet-live")) / "scan_areas.json")
         with listener, Control(settings, source, engine, make_sinks, presets) as control:
-            control.start()
             address = page_address(host, listener)
-            serve(control, listener, lambda: typer.echo(f"{address}  {RESEARCH_NOTICE} Ctrl-C ends it.", err=True))
+            try:
+                control.start()
+                serve(control, listener, lambda: typer.echo(f"{address}  {RESEARCH_NOTICE} Ctrl-C ends it.", err=True))
+            except KeyboardInterrupt:
+                typer.echo("stopped", err=True)
             control.stop()
-            if (pipeline := control.now().pipeline) is not None:
-                raise_unrecorded(pipeline.status())
+            if control.unrecorded is not None:
+                raise UsageError(control.unrecorded)
 
 
 @app.command()
@@ -193,15 +196,10 @@ def raise_failures(pipeline: Pipeline, status: Status) -> None:
     """Raise what went wrong in a run that is over: the source, the disk or the engine."""
     if pipeline.error is not None:
         raise pipeline.error
-    raise_unrecorded(status)
-    if status.counts.failed:
-        raise EngineError(f"{sum(status.counts.failed.values())} frames failed: {next(iter(status.counts.failed))}")
-
-
-def raise_unrecorded(status: Status) -> None:
-    """Raises UsageError if what was seen could not be written."""
     if status.recording is Recording.FAILED:
         raise UsageError(status.recording_error)
+    if status.counts.failed:
+        raise EngineError(f"{sum(status.counts.failed.values())} frames failed: {next(iter(status.counts.failed))}")
 
 
 @contextmanager

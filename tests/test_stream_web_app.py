@@ -20,6 +20,7 @@ from stream.config import StreamConfig
 from stream.errors import StreamError, UsageError
 from stream.presets import Presets
 from stream.scan_area import parse_scan_area
+from stream.sinks.journal import JournalSink
 from stream.sources import open_source
 from stream.web.app import create_app, listen, page_address
 from stream.web.control import Control, label
@@ -277,6 +278,16 @@ def test_the_opacity_that_is_set_while_a_source_opens_holds(control: Control, mo
 def test_an_opacity_beyond_one_is_refused(control: Control) -> None:
     with pytest.raises(UsageError, match="0 to 1"):
         control.set_opacity(1.5)
+
+
+def test_a_recording_that_failed_is_remembered_after_the_next_start(tmp_path: Path) -> None:
+    sinks = iter([(JournalSink(Path("/dev/full")),), (JournalSink(tmp_path / "frames.jsonl"),)])
+    with Control(StreamConfig(), PHANTOM, "fake", lambda: next(sinks)) as control:
+        control.start()
+        control.start()
+        control.stop()
+        assert control.unrecorded is not None
+        assert control.unrecorded.startswith("cannot write /dev/full")
 
 
 def test_the_page_offers_the_given_source_without_its_folder_and_the_phantom() -> None:

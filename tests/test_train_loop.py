@@ -5,7 +5,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader
 
 from rcdnet import checkpoint
 from rcdnet.checkpoint import CheckpointError
@@ -166,18 +168,57 @@ def same(one, other):
     return all(torch.equal(one[name], other[name]) for name in one.keys() | other.keys())
 
 
-def test_networks_trained_side_by_side_are_those_trained_alone(data, tmp_path):
-    plain = {"frozen_stages": 0, "frozen_large_filters": False, "epochs": 2}
-    ours, peer = recipe(**plain), recipe(architecture="peer", backbone="mobilenetv2_100", **plain)
-    together = {tmp_path / "ours": ours, tmp_path / "peer": peer}
+@pytest.fixture
+def on_the_processor(monkeypatch):
+    """Where the same training gives the same bits."""
+    monkeypatch.setattr(loop, "Fabric", lambda accelerator, **how: Fabric(accelerator="cpu", **how))
+
+
+PLAIN = {"frozen_stages": 0, "frozen_large_filters": False, "epochs": 3}
+OURS, PEER = recipe(**PLAIN), recipe(architecture="peer", backbone="mobilenetv2_100", **PLAIN)
+
+
+@pytest.mark.usefixtures("on_the_processor")
+def test_networks_trained_side_by_side_are_those_trained_alone_also_where_one_was_interrupted(
+    data, tmp_path, monkeypatch
+):
+    def stop_after_two(path, rows):
+        write(path, rows)
+        if path.is_relative_to(tmp_path / "peer") and len(rows) == 2:  # the other has saved its second epoch
+            raise KeyboardInterrupt
+
+    write = loop._write_rows
+    monkeypatch.setattr(loop, "_write_rows", stop_after_two)
+    monkeypatch.setattr(loop, "SAVING_PAUSE", 0)
+    together = {tmp_path / "ours": OURS, tmp_path / "peer": PEER}
+    with pytest.raises(KeyboardInterrupt):
+        loop.fit_together(together, data, start="scratch", only="random")
+    monkeypatch.setattr(loop, "_write_rows", write)
     folders = loop.fit_together(together, data, start="scratch", only="random")
     assert [folder.parent.name for folder in folders] == ["ours", "peer"]
-    for folder, alone in zip(folders, (ours, peer), strict=True):
+    for folder, alone in zip(folders, (OURS, PEER), strict=True):
         (other,) = loop.fit(alone, data, tmp_path / f"{folder.parent.name} alone", start="scratch", only="random")
         assert same(weights(folder), weights(other))
 
 
-def test_how_many_processes_draw_views_changes_nothing(data, start, tmp_path):
+@pytest.mark.usefixtures("on_the_processor")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
+def test_how_many_processes_draw_views_changes_nothing(data, start, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        loop,
+        "DataLoader",
+        lambda *args, num_workers, **how: (
+            asked.append(num_workers) or DataLoader(*args, num_workers=num_workers, **how)
+        ),
+    )
     (one,) = loop.fit(recipe(), data, tmp_path / "one", start=start, only="random")
     (two,) = loop.fit(recipe(), data, tmp_path / "two", start=start, only="random", workers=2)
+    assert asked == [1, 2]
     assert same(weights(one), weights(two))
+
+
+def test_networks_of_different_recipes_are_not_trained_side_by_side(data, tmp_path):
+    together = {tmp_path / "ours": OURS, tmp_path / "peer": PEER.model_copy(update={"batch": 4})}
+    with pytest.raises(RecipeError, match="share their recipe, but for batch"):
+        loop.fit_together(together, data, start="scratch")

@@ -93,7 +93,7 @@ Only = Annotated[str, typer.Option(help="Train only runs whose name contains thi
 Precision = Annotated[recipes.Precision, typer.Option(help="Of Lightning Fabric.")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes that draw views; by default one, or beside a GPU one for each core."),
+    typer.Option(min=1, help="Processes that draw views; by default one, or beside a GPU one a core, to 16."),
 ]
 
 

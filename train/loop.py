@@ -12,6 +12,7 @@ import json
 import math
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,8 +48,14 @@ from train.start import Start, check, network, told
 SAVING_PAUSE = 10
 """Between two saves, as a multiple of what the last one took: an epoch of seconds must not wait for the disk."""
 
+OWN = ("about", "architecture", "backbone", "frozen_stages", "frozen_large_filters", "external")
+"""Keys of a recipe in which networks that learn side by side may differ."""
+
+FORK = "fork" if sys.platform == "linux" else None
+"""Else every worker is sent a copy of all pictures, each epoch."""
+
 MOST_WORKERS = 16
-"""By default: no network learns faster than so many draw."""
+"""By default, at most."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +154,13 @@ def fit_together(
     only: str = "",
     workers: int | None = None,
 ) -> list[Path]:
-    """``fit`` for several networks at a time, each into its own folder. But for the network, its start and what is
-    frozen their recipes are one: they learn from the same views, drawn once, in the same order."""
+    """``fit`` for several networks at a time, each into its own folder. They learn from the same views, drawn once, in
+    the same order. Returns and raises as ``fit``; RecipeError also if the recipes differ in more than OWN."""
     folders: list[Path] = []
     one = next(iter(recipes.values()))
+    for recipe in recipes.values():
+        if differ := [key for key, value in recipe if key not in OWN and value != getattr(one, key)]:
+            raise RecipeError(f"networks that learn side by side share their recipe, but for {', '.join(differ)}")
     for run in plan(one, data_root):
         if only not in run.name:
             continue
@@ -168,6 +178,11 @@ def fit_together(
                 external = select(datasets.load_all([data_root / name for name in recipe.external]), "binary")
                 _test(trained(folder), external, folder, "external")
     return folders
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def recipe_of(folder: Path) -> Recipe:
@@ -236,9 +251,14 @@ class _Training:
             self.average.update(self.model, step=self.schedule.last_epoch)
         self._losses.append(loss.detach())  # a number would wait for the GPU
 
-    def end(self, epoch: int, seconds: float) -> None:
-        """Write down the epoch, which took ``seconds``, and what it left, to resume from."""
-        rate, loss = float(self.schedule.get_last_lr()[0]), float(torch.stack(self._losses).mean())
+    def loss(self) -> float:
+        """Mean over the steps of this epoch."""
+        return float(torch.stack(self._losses).mean())
+
+    def end(self, epoch: int, loss: float, seconds: float) -> None:
+        """Write down the epoch, which took ``seconds`` for all networks together, and now and then all it takes to
+        resume."""
+        rate = float(self.schedule.get_last_lr()[0])
         self.rows.append({"epoch": epoch + 1, "loss": loss, "lr_head": rate, "seconds": seconds})
         _write_rows(self.folder / "metrics.csv", self.rows)
         began = time.monotonic()
@@ -263,7 +283,7 @@ def _train(trainings: Sequence[_Training], views: _Views, workers: int | None) -
     """All epochs of networks that learn from the same views; those that are further on wait for the others."""
     recipe = views.recipe
     on_gpu = trainings[0].fabric.device.type == "cuda"
-    workers = workers or (min(MOST_WORKERS, os.cpu_count() or 1) if on_gpu else 1)
+    workers = workers or (min(MOST_WORKERS, cores()) if on_gpu else 1)
     cv2.setNumThreads(1)  # before the workers are forked, each of which would start one a core
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:
@@ -271,7 +291,9 @@ def _train(trainings: Sequence[_Training], views: _Views, workers: int | None) -
             learning = [training for training in trainings if len(training.rows) == epoch]
             views.epoch = epoch
             order = torch.Generator().manual_seed(views.seed * 1000 + epoch)
-            loader = DataLoader(views, recipe.batch, shuffle=True, generator=order, num_workers=workers)
+            loader = DataLoader(
+                views, recipe.batch, shuffle=True, generator=order, num_workers=workers, multiprocessing_context=FORK
+            )
             task = progress.add_task(f"epoch {epoch + 1}/{recipe.epochs}", total=len(loader))
             started = time.monotonic()
             for training in learning:
@@ -281,8 +303,10 @@ def _train(trainings: Sequence[_Training], views: _Views, workers: int | None) -
                     training.step(batch)
                 progress.advance(task)
             progress.remove_task(task)
-            for training in learning:
-                training.end(epoch, time.monotonic() - started)
+            losses = [training.loss() for training in learning]  # which waits for the GPU
+            seconds = time.monotonic() - started
+            for training, loss in zip(learning, losses, strict=True):
+                training.end(epoch, loss, seconds)
     for training in trainings:
         training.finish()
 
@@ -374,7 +398,7 @@ def _save_state(folder, model, optimizer, schedule, average, rows) -> None:  # t
     }
     part = folder / "state.part"
     torch.save(state, part)
-    part.replace(folder / "state.pt")  # a kill while writing leaves the last whole epoch
+    part.replace(folder / "state.pt")  # a kill while writing leaves the one saved before
 
 
 def _resume(folder, model, optimizer, schedule, average) -> list[dict[str, float]]:  # type: ignore[no-untyped-def]

@@ -71,6 +71,8 @@ class Control:
         self._engine: Engine | None = None
         self._style = config.overlay
         self.timeline_s = config.timeline_s
+        self.unrecorded: str | None = None
+        """Why the first recording that failed did."""
         self._now = Now(source_uri, engine_name, stopped=True)
         self.broadcast = Broadcast(config.jpeg_quality)
 
@@ -201,6 +203,7 @@ class Control:
     def _end(self) -> None:
         if self._now.pipeline is not None and not self._now.stopped:
             self._now.pipeline.stop()
+            self.unrecorded = self.unrecorded or self._now.pipeline.status().recording_error
             self._now = replace(self._now, stopped=True)
 
     def _close_engine(self) -> None:
