@@ -195,7 +195,11 @@ def test_ctrl_c_while_it_loads_leaves_no_traceback() -> None:
 def test_a_replay_that_is_stopped_says_so(tmp_path: Path, number: signal.Signals) -> None:
     journal = tmp_path / "frames.jsonl"
     arguments = ["replay", "phantom:?size=320x240", "--engine", "fake", "--out", str(tmp_path)]
-    with subprocess.Popen([sys.executable, "-m", "stream", *arguments], cwd=ROOT) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "stream", *arguments],
+        cwd=ROOT,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # under nohup, SIGHUP is ignored
+    ) as process:
         while not (journal.exists() and journal.stat().st_size):
             assert process.poll() is None
         os.kill(process.pid, number)
