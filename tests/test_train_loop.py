@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader
 from rcdnet import checkpoint
 from rcdnet.checkpoint import CheckpointError
 from rcdnet.model import RcdNet
-from train import loop, splits
+from train import loop, splits, training
 from train.datasets import load
+from train.plan import plan
 from train.recipes import Recipe, RecipeError
 
 
@@ -77,12 +78,14 @@ def test_an_interrupted_run_goes_on_where_it_stopped(data, start, tmp_path, monk
         if path.name == "metrics.csv" and len(rows) == 2:
             raise KeyboardInterrupt
 
-    write = loop._write_rows
-    monkeypatch.setattr(loop, "_write_rows", stop_after_one)
+    write = training._write_rows
+    monkeypatch.setattr(training, "_write_rows", stop_after_one)
     with pytest.raises(KeyboardInterrupt):
         loop.fit(recipe(epochs=3), data, tmp_path, start=start)
-    monkeypatch.setattr(loop, "_write_rows", write)
+    written = []
+    monkeypatch.setattr(training, "_write_rows", lambda path, rows: written.append(len(rows)) or write(path, rows))
     folder, _ = loop.fit(recipe(epochs=3), data, tmp_path, start=start)
+    assert written[:2] == [2, 3]  # the first epoch had been saved; then comes the other run
     with (folder / "metrics.csv").open(newline="") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
 
@@ -100,7 +103,7 @@ def test_training_on_the_external_set_is_refused(data, tmp_path):
     (root / "labels.csv").write_text("\n".join(lines))
     external = Recipe(name="x", about="", data=("udiat",), protocol="all", class_names=("benign", "malignant"))
     with pytest.raises(splits.LeakError, match="external"):
-        loop.plan(external, tmp_path)
+        plan(external, tmp_path)
 
 
 def test_a_peer_trains_under_the_same_recipe(data, tmp_path):
@@ -171,7 +174,7 @@ def same(one, other):
 @pytest.fixture
 def on_the_processor(monkeypatch):
     """Where the same training gives the same bits."""
-    monkeypatch.setattr(loop, "Fabric", lambda accelerator, **how: Fabric(accelerator="cpu", **how))
+    monkeypatch.setattr(training, "Fabric", lambda accelerator, **how: Fabric(accelerator="cpu", **how))
 
 
 PLAIN = {"frozen_stages": 0, "frozen_large_filters": False, "epochs": 3}
@@ -187,13 +190,13 @@ def test_networks_trained_side_by_side_are_those_trained_alone_also_where_one_wa
         if path.is_relative_to(tmp_path / "peer") and len(rows) == 2:  # the other has saved its second epoch
             raise KeyboardInterrupt
 
-    write = loop._write_rows
-    monkeypatch.setattr(loop, "_write_rows", stop_after_two)
-    monkeypatch.setattr(loop, "SAVING_PAUSE", 0)
+    write = training._write_rows
+    monkeypatch.setattr(training, "_write_rows", stop_after_two)
+    monkeypatch.setattr(training, "SAVING_PAUSE", 0)
     together = {tmp_path / "ours": OURS, tmp_path / "peer": PEER}
     with pytest.raises(KeyboardInterrupt):
         loop.fit_together(together, data, start="scratch", only="random")
-    monkeypatch.setattr(loop, "_write_rows", write)
+    monkeypatch.setattr(training, "_write_rows", write)
     folders = loop.fit_together(together, data, start="scratch", only="random")
     assert [folder.parent.name for folder in folders] == ["ours", "peer"]
     for folder, alone in zip(folders, (OURS, PEER), strict=True):

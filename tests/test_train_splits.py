@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train import datasets, loop, recipes, splits
+from train import datasets, recipes, splits
 from train.datasets import DataError, Sample
 from train.duplicates import groups_of
+from train.plan import plan
 from train.splits import LeakError
 
 
@@ -143,7 +144,7 @@ def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("path", sorted(recipes.FOLDER.glob("*.toml")), ids=lambda path: path.stem)
 def test_no_recipe_plans_a_run_that_sees_the_external_set(small_root, path):
-    runs = loop.plan(recipes.load(str(path)), small_root)
+    runs = plan(recipes.load(str(path)), small_root)
     assert runs
     for run in runs:
         assert run.train
@@ -154,11 +155,11 @@ def test_no_recipe_plans_a_run_that_sees_the_external_set(small_root, path):
 def test_a_recipe_that_would_train_on_the_external_set_is_refused(small_root, name):
     recipe = recipes.load(name).model_copy(update={"data": ("busi", "udiat")})
     with pytest.raises(LeakError, match="external"):
-        loop.plan(recipe, small_root)
+        plan(recipe, small_root)
 
 
 def test_the_folds_of_a_recipe_keep_the_copies_together(small_root):
-    for run in loop.plan(recipes.load("grouped"), small_root):
+    for run in plan(recipes.load("grouped"), small_root):
         sides = {"benign (0)" in {s.name for s in side} for side in (run.train, run.test)}
         twins = {"benign (11)" in {s.name for s in side} for side in (run.train, run.test)}
         assert sides == twins == {True, False}

@@ -1,0 +1,60 @@
+"""Which networks does a recipe train, and on which pictures is each of them tested?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from train import datasets, splits
+from train.datasets import Sample
+from train.duplicates import groups_of
+from train.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network to train: its name, its seed, what it sees and what it is held out from.
+
+    ``leaked`` counts test pictures with a near copy or their patient in training: 0 but for the paper's random split.
+    """
+
+    name: str
+    seed: int
+    train: list[Sample]
+    test: list[Sample]
+    leaked: int
+
+
+def plan(recipe: Recipe, data_root: Path) -> list[Run]:
+    """All runs of a recipe, each checked for leaks. Raises splits.LeakError, datasets.DataError."""
+    samples = datasets.load_all([data_root / name for name in recipe.data])
+    samples = [s for s in samples if s.label in recipe.class_names]
+    test_samples = datasets.load_all([data_root / name for name in recipe.test_data])
+    test_samples = [s for s in test_samples if s.label in recipe.class_names]
+    groups = groups_of([*samples, *test_samples])
+    runs = []
+    for seed in recipe.seeds:
+        for name, train, test in _parts(recipe, samples, test_samples, groups, seed):
+            leaked = len(splits.leaked(train, test, groups))
+            runs.append(Run(f"seed{seed}-{name}", seed, train, test, leaked))
+    return runs
+
+
+def _parts(
+    recipe: Recipe, samples: list[Sample], test_samples: list[Sample], groups: splits.Groups, seed: int
+) -> Iterator[tuple[str, list[Sample], list[Sample]]]:
+    if recipe.protocol == "random":  # the paper's split; it leaks, and its runs say by how much
+        train, test = splits.random_split(samples, 0.7, seed)
+        splits.check(train, [], groups)
+        yield "random", train, test
+    samples = splits.without_conflicts(samples, groups)
+    if recipe.protocol == "folds":
+        parts = [(f"fold{i}", *part) for i, part in enumerate(splits.folds(samples, groups, seed=seed), 1)]
+    elif recipe.protocol == "random":
+        parts = [("by_group", *splits.group_split(samples, groups, 0.7, seed))]
+    elif recipe.protocol == "transfer":
+        parts = [("transfer", samples, test_samples)]
+    else:
+        parts = [("all", samples, [])]
+    for name, train, test in parts:
+        splits.check(train, test, groups)
+        yield name, train, test

@@ -1,0 +1,229 @@
+"""One network that learns, and the folder that keeps what comes of it. What each file is: ``train.loop``."""
+
+import csv
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from lightning_fabric import Fabric
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rcdnet import checkpoint
+from rcdnet.model import Network, RcdNet, fold_batch_norm
+from train import figures, predictions
+from train.datasets import Sample
+from train.duplicates import drawn_together
+from train.evaluate import heat_map_quality
+from train.losses import pointing_loss, soft_cross_entropy
+from train.plan import Run
+from train.predict import predict
+from train.recipes import Precision, Recipe
+from train.start import Start, check, network, told
+
+SAVING_PAUSE = 10
+"""Between two saves, as a multiple of what the last one took: an epoch of seconds must not wait for the disk."""
+
+STATE = "state.pt"
+
+
+class Training:
+    """One network that learns: what it needs for a step, and what its folder keeps."""
+
+    def __init__(self, recipe: Recipe, run: Run, folder: Path, start: Start, precision: Precision, views: int) -> None:
+        check(start, run.test, run.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.recipe, self.run, self.folder, self.start = recipe, run, folder, start
+        self.fabric = Fabric(accelerator="auto", devices=1, precision=precision)
+        self.fabric.seed_everything(run.seed, verbose=False)
+        provenance = _provenance(recipe, run, self.fabric, start) | {"precision": precision}
+        (folder / "config.json").write_text(json.dumps(provenance, indent=1))
+        self.model = network(recipe, start).to(self.fabric.device)
+        self.optimizer = _optimizer(recipe, self.model, _trainable_body(self.model, recipe))
+        schedule = _cosine(recipe, steps=math.ceil(views / recipe.batch))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, schedule)
+        decay = recipe.ema_decay
+        self.average = ModelEmaV3(self.model, decay=decay, use_warmup=True) if decay else None
+        self.rows: list[dict[str, float]] = []
+        self._resume()
+        self._saved_s, self._saving_s = -math.inf, 0.0
+        self.model.to(memory_format=torch.channels_last)
+        if self.fabric.device.type == "cpu":
+            _spare_half_precision(self.model)
+        self._wrapped, self._stepper = self.fabric.setup(self.model, self.optimizer)
+
+    def begin(self, epoch: int) -> None:
+        """An epoch: its own random numbers, whatever else is trained beside it."""
+        self._rng = np.random.default_rng([self.run.seed, epoch])
+        self._losses: list[Tensor] = []
+        self.model.train()
+
+    def step(self, views: Sequence[Tensor]) -> None:
+        """One step down the gradient for images, lesion shares and labels of ``_Views``."""
+        images, lesion, labels = (self.fabric.to_device(tensor) for tensor in views)
+        loss = _loss(self._wrapped, images, lesion, labels, self.recipe, self._rng)
+        self._stepper.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        self._stepper.step()
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update(self.model, step=self.schedule.last_epoch)
+        self._losses.append(loss.detach())  # a number would wait for the GPU
+
+    def loss(self) -> float:
+        """Mean over the steps of this epoch."""
+        return float(torch.stack(self._losses).mean())
+
+    def end(self, epoch: int, loss: float, seconds: float) -> None:
+        """Write down the epoch, which took ``seconds`` for all networks together, and now and then all it takes to
+        resume."""
+        rate = float(self.schedule.get_last_lr()[0])
+        self.rows.append({"epoch": epoch + 1, "loss": loss, "lr_head": rate, "seconds": seconds})
+        _write_rows(self.folder / "metrics.csv", self.rows)
+        began = time.monotonic()
+        if began - self._saved_s >= SAVING_PAUSE * self._saving_s:
+            self._save()
+            self._saved_s, self._saving_s = time.monotonic(), time.monotonic() - began
+        self.fabric.print(f"{self.folder} epoch {epoch + 1}/{self.recipe.epochs}: loss {loss:.4f}, {seconds:.0f} s")
+
+    def finish(self) -> None:
+        """Weights, curves and what the network says of the pictures that it has not seen."""
+        final: Network = self.average.module if self.average is not None else self.model
+        if self.start == "scratch" and isinstance(final, RcdNet):
+            fold_batch_norm(final.eval().backbone)
+        spec = checkpoint.save(final, self.folder / "model.safetensors")
+        (self.folder / "spec.json").write_text(spec.to_json() + "\n")
+        figures.training_curves([self.folder], self.folder / "curves.png")
+        examine(final, self.run.test, self.folder, "predictions")
+        (self.folder / STATE).unlink(missing_ok=True)
+
+    def _save(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": self.average.module.state_dict() if self.average is not None else None,
+            "rows": self.rows,
+        }
+        part = self.folder / "state.part"
+        torch.save(state, part)
+        part.replace(self.folder / STATE)  # a kill while writing leaves the one saved before
+
+    def _resume(self) -> None:
+        """Fill everything from what was saved, if anything was."""
+        if not (self.folder / STATE).exists():
+            return
+        state = torch.load(self.folder / STATE, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.average is not None:
+            self.average.module.load_state_dict(state["average"])
+        self.rows = state["rows"]
+
+
+def examine(model: Network, samples: list[Sample], folder: Path, name: str) -> None:
+    """Write what a network says of pictures that it has not seen, and how its heat maps lie, as FOLDER/NAME*."""
+    judgements = predict(model, [sample.grey() for sample in samples])
+    quality = heat_map_quality(samples, judgements, model.spec)
+    (folder / f"{name}_heat_maps.json").write_text(json.dumps(quality, indent=1) + "\n")
+    patients = drawn_together(samples)
+    predictions.write(folder / f"{name}.csv", model.spec.class_names, samples, judgements, patients)
+
+
+def _loss(
+    network: nn.Module, images: Tensor, lesion: Tensor, labels: Tensor, recipe: Recipe, rng: np.random.Generator
+) -> Tensor:
+    """Classification on mixed pictures, plus pointing for both pictures of each mixture."""
+    share = float(rng.beta(recipe.mixup_alpha, recipe.mixup_alpha)) if recipe.mixup_alpha else 1.0
+    other = torch.from_numpy(rng.permutation(len(images))).to(images.device)
+    mixed = (share * images.float() + (1 - share) * images[other].float()).round().to(torch.uint8)
+    logits, maps = network(mixed)
+    classes = F.one_hot(labels, len(recipe.class_names)).float()
+    loss = soft_cross_entropy(logits, share * classes + (1 - share) * classes[other], recipe.label_smoothing)
+    if recipe.pointing_weight:
+        cells = F.adaptive_avg_pool2d(lesion, maps.shape[-2:])
+        pointing = share * pointing_loss(maps, labels, cells)
+        pointing = pointing + (1 - share) * pointing_loss(maps, labels[other], cells[other])
+        loss = loss + recipe.pointing_weight * pointing
+    return loss
+
+
+def _trainable_body(model: Network, recipe: Recipe) -> list[nn.Parameter]:
+    """The backbone's parameters that learn; what the recipe freezes is switched off."""
+    if recipe.frozen_stages:
+        frozen = [model.backbone.conv_stem, *model.backbone.blocks[: recipe.frozen_stages]]
+        for parameter in (p for module in frozen for p in module.parameters()):
+            parameter.requires_grad_(False)
+    if recipe.frozen_large_filters:
+        for convolution in _depthwise(model.backbone):
+            convolution.weight.requires_grad_(convolution.kernel_size == (3, 3) and convolution.weight.requires_grad)
+    return [parameter for parameter in model.backbone.parameters() if parameter.requires_grad]
+
+
+def _depthwise(model: nn.Module) -> Iterator[nn.Conv2d]:
+    return (m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1)
+
+
+def _spare_half_precision(model: nn.Module) -> None:
+    """Under autocast, let those depthwise convolutions compute in FP32 whose bfloat16 backward is slow on CPUs.
+
+    Measured with torch 2.15: the weight gradient 3 times, the input gradient of a strided one 7 to 80 times.
+    """
+    for convolution in _depthwise(model):
+        if convolution.weight.requires_grad or convolution.stride != (1, 1):
+            convolution.forward = partial(_in_float32, convolution.forward)  # type: ignore[method-assign]
+
+
+def _in_float32(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        return forward(x.float())
+
+
+def _optimizer(recipe: Recipe, model: Network, body: list[nn.Parameter]) -> torch.optim.Optimizer:
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    inside = {id(parameter) for parameter in model.backbone.parameters()}
+    head = [parameter for parameter in model.parameters() if id(parameter) not in inside]
+    parts = [{"params": head, "lr": recipe.lr_head}, {"params": body, "lr": recipe.lr_body}]
+    return kind(parts, weight_decay=recipe.weight_decay)
+
+
+def _cosine(recipe: Recipe, steps: int) -> Callable[[int], float]:
+    """Linear warm-up, then half a cosine to zero (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts)."""
+    warm, total = recipe.warmup_epochs * steps, recipe.epochs * steps
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1.0, total - warm))))
+
+    return factor
+
+
+def _provenance(recipe: Recipe, run: Run, fabric: Fabric, start: Start) -> dict[str, object]:
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "run": run.name,
+        "n_train": len(run.train),
+        "n_test": len(run.test),
+        "n_test_leaked": run.leaked,
+        "start": told(start),
+        "device": torch.cuda.get_device_name() if fabric.device.type == "cuda" else str(fabric.device),
+        "processor": platform.processor() or platform.machine(),
+        "versions": {"torch": torch.__version__, "timm": timm.__version__, "python": platform.python_version()},
+    }
+
+
+def _write_rows(path: Path, rows: list[dict[str, float]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
