@@ -109,9 +109,9 @@ def judging_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Ca
 def gpu_durations_ns(engine: Engine, call: Callable[[], object], count: int) -> list[int]:
     """``count`` calls of ``engine`` by the GPU's clock, or nothing from an engine that replays no CUDA graph.
 
-    From an event before each replay of a graph to one after it, on the graph's stream, added up over a call: the
-    network's kernels and the gaps between them, and the wait for the launch where the GPU was idle. The copies to the
-    GPU and back, the hand-over to the engine's thread and its waking are in the row of the host's clock alone.
+    From an event before each replay of a graph to one after it, on the graph's stream, added up over a call: the copies
+    to the GPU and back, the network's kernels, the gaps between them, and the wait for the launch of an idle GPU.
+    Launching and what the host does before and after are in the row of its own clock alone.
     """
     replays = getattr(engine, "replays", ())  # engines.replay.Replay, which brings PyTorch: not named here
     durations = []

@@ -6,6 +6,7 @@ Who computes it turns TF32 off. Batch norms are folded first, in float32.
 """
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ class HalfNet(Network):
         fold_batch_norm(own.separable)
         self.backbone = own.backbone.half()
         self.separable = own.separable.half()
-        _replace_relu6(self)
+        replace(self, lambda child: Relu6() if isinstance(child, nn.ReLU6) else None)
         self.attention = own.attention
         self.classifier = own.classifier
 
@@ -43,12 +44,13 @@ class HalfNet(Network):
         return self.forward_head(self.attention(self.separable(torch.cat([fine, coarse], 1)).float()))
 
 
-def _replace_relu6(module: nn.Module) -> None:
+def replace(module: nn.Module, by: Callable[[nn.Module], nn.Module | None]) -> None:
+    """Put ``by(child)`` in the place of every module inside, in place, where it gives one."""
     for name, child in module.named_children():
-        if isinstance(child, nn.ReLU6):
-            setattr(module, name, Relu6())
+        if (new := by(child)) is not None:
+            setattr(module, name, new)
         else:
-            _replace_relu6(child)
+            replace(child, by)
 
 
 def precision(module: nn.Module) -> str:

@@ -1,4 +1,4 @@
-"""A network captured once as a CUDA graph, then replayed: one launch a call, nothing allocated, on one thread.
+"""A network captured once as a CUDA graph, then replayed: one launch a call, nothing allocated, one caller at a time.
 
 The recipe is PyTorch's ("CUDA semantics: CUDA Graphs"): warm up on a side stream, capture there, keep every tensor of
 the graph alive. ``capture_error_mode="thread_local"`` lets other threads of the process call CUDA meanwhile.
@@ -6,7 +6,7 @@ the graph alive. ``capture_error_mode="thread_local"`` lets other threads of the
 
 import ctypes
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 import numpy as np
 import torch
@@ -25,28 +25,21 @@ WARM_UPS = 3
 
 
 class Replay:
-    """``forward`` for pictures of one ``shape`` (N, H, W). Belongs to the thread that makes it.
+    """``forward`` for pictures of one ``shape`` (N, H, W). For one caller at a time.
 
-    Two sets of pinned host buffers: while the GPU works on one batch, the next is written into the other.
-    ``timings``, where somebody sets a list, is given the events before and after each replay of the graph.
+    Two graphs, each with buffers of its own: while the GPU works on one batch, the next is written for the other.
+    ``timings``, where somebody sets a list, is given the events before and after each replay of a graph.
     """
 
     def __init__(self, forward: Forward, shape: tuple[int, int, int]) -> None:
-        self._forward = forward  # the graph points into what it owns
+        self._forward = forward  # the graphs point into what it owns
         self._held = False
         self.batch = shape[0]
         self.timings: list[tuple[torch.cuda.Event, torch.cuda.Event]] | None = None
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        self._images = torch.zeros(shape, dtype=torch.uint8, device="cuda")
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.inference_mode(), torch.cuda.stream(self._stream):
-            for _ in range(WARM_UPS):
-                self._compute()
-            self._stream.synchronize()
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
-                self._outputs = self._compute()
-        self._slots = [_Slot(self._images, self._outputs) for _ in range(2)]
+            self._slots = [_Slot(forward, shape, self._stream) for _ in range(2)]
 
     def run(self, images: NDArray[np.uint8]) -> Iterator[EngineOutput]:
         """One output for each ``batch`` pictures of ``images`` [m * batch, H, W], as copies."""
@@ -54,32 +47,26 @@ class Replay:
         with torch.cuda.stream(self._stream):
             for turn in range(batches + 1):
                 if turn < batches:
-                    slot = self._slots[turn % 2]
-                    slot.send(images[turn * self.batch : (turn + 1) * self.batch], self._images)
-                    self._launch()
-                    slot.fetch(self._outputs, self._stream)
+                    self._start(self._slots[turn % 2], images[turn * self.batch : (turn + 1) * self.batch])
                 if turn > 0:
                     yield self._slots[(turn - 1) % 2].result()
 
     def close(self) -> None:
-        """Give back the graph, then what it points into; nothing of one that is held. Once."""
+        """Give back the graphs, then what they point into; nothing of one that is held. Once."""
         if not self._held:
-            del self._graph, self._forward
+            del self._slots, self._forward
 
-    def _compute(self) -> tuple[Tensor, Tensor]:
-        """Contiguous, because copying a channels-last map to the host would first make one that is, in each call."""
-        logits, class_maps = self._forward(self._images)
-        return logits.contiguous(), class_maps.contiguous()
-
-    def _launch(self) -> None:
+    def _start(self, slot: "_Slot", images: NDArray[np.uint8]) -> None:
+        np.copyto(slot.images.numpy(), images)
         if self.timings is None:
-            self._graph.replay()
-            return
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-        start.record(self._stream)
-        self._graph.replay()
-        end.record(self._stream)
-        self.timings.append((start, end))
+            slot.graph.replay()
+        else:
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+            start.record(self._stream)
+            slot.graph.replay()
+            end.record(self._stream)
+            self.timings.append((start, end))
+        slot.done.record(self._stream)
 
     def hold(self) -> None:
         """Keep all of this until the process ends, and past the end of Python: the GPU failed."""
@@ -91,51 +78,56 @@ class Replay:
 
 
 class _Slot:
-    """Pinned host memory for one batch on its way in and out, and the event that says that it is out."""
+    """A graph from pinned host memory over the GPU to pinned host memory, and the event that says that it is done."""
 
-    def __init__(self, images: Tensor, outputs: tuple[Tensor, Tensor]) -> None:
-        self._images = torch.empty(images.shape, dtype=images.dtype, pin_memory=True)
+    def __init__(self, forward: Forward, shape: tuple[int, int, int], stream: torch.cuda.Stream) -> None:
+        self.images = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+        self._on_gpu = torch.zeros(shape, dtype=torch.uint8, device="cuda")
+        for _ in range(WARM_UPS):
+            outputs = forward(self._on_gpu)
         self._outputs = [torch.empty(output.shape, dtype=output.dtype, pin_memory=True) for output in outputs]
-        self._done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # waits asleep: others need the processor
-
-    def send(self, images: NDArray[np.uint8], to: Tensor) -> None:
-        np.copyto(self._images.numpy(), images)
-        to.copy_(self._images, non_blocking=True)
-
-    def fetch(self, outputs: tuple[Tensor, Tensor], stream: torch.cuda.Stream) -> None:
-        for mine, output in zip(self._outputs, outputs, strict=True):
-            mine.copy_(output, non_blocking=True)
-        self._done.record(stream)
+        stream.synchronize()
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, stream=stream, capture_error_mode="thread_local"):
+            self._on_gpu.copy_(self.images, non_blocking=True)
+            for mine, output in zip(self._outputs, forward(self._on_gpu), strict=True):
+                mine.copy_(output.contiguous(), non_blocking=True)  # channels-last maps cannot be copied as they are
+        # A wait for it is spent awake: it lasts half a millisecond, and being woken a third of one.
+        self.done = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def result(self) -> EngineOutput:
-        self._done.synchronize()
+        self.done.synchronize()
         logits, class_maps = (output.numpy().copy() for output in self._outputs)
         return EngineOutput(logits, class_maps)
 
 
 class GpuEngine(Closing):
-    """What engines on a GPU share: ``replays``, the largest batch first, and one thread that owns the GPU."""
+    """What engines on a GPU share: ``replays``, the largest batch first, and a lock, for one caller at a time.
+
+    A lock, not a thread of its own: handing a call over and its answer back took a sixth of a call.
+    """
 
     info: EngineInfo
     spec: ModelSpec
 
     def __init__(self) -> None:
-        self._owner = ThreadPoolExecutor(1, "gpu")
+        self._one_caller = Lock()
         self.replays: list[Replay] = []
 
     def run(self, images: NDArray[np.uint8]) -> EngineOutput:
         """See ``engines.base.Engine``."""
         require_images(images, self.spec)
-        if not self.replays:
-            raise EngineError(f"{self.info.name} is closed")
-        with faults_of("the GPU failed on a picture"):
-            return self._owner.submit(self._run, images).result()
+        with self._one_caller:
+            if not self.replays:
+                raise EngineError(f"{self.info.name} is closed")
+            with faults_of("the GPU failed on a picture"):
+                return self._run(images)
 
     def close(self) -> None:
         """See ``engines.base.Engine``."""
-        self._owner.shutdown()
-        while self.replays:
-            self.replays.pop().close()
+        with self._one_caller:
+            while self.replays:
+                self.replays.pop().close()
 
     def _run(self, images: NDArray[np.uint8]) -> EngineOutput:
         outputs: list[EngineOutput] = []

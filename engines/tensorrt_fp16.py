@@ -19,8 +19,8 @@ from engines.weights import read_onnx
 
 
 class TensorrtFp16(GpuEngine):
-    """Loads what ``build`` kept. One thread of its own owns the GPU. Raises WeightsError, EngineUnavailable if nothing
-    fits this machine and these weights, EngineError if the GPU refuses."""
+    """Loads what ``build`` kept. Raises WeightsError, EngineUnavailable if nothing fits this machine and these weights,
+    EngineError if the GPU refuses."""
 
     def __init__(self, weights: Path) -> None:
         _, self.spec = read_onnx(weights)
@@ -28,7 +28,7 @@ class TensorrtFp16(GpuEngine):
         artefact = cache.read(key)
         super().__init__()
         try:
-            precision = self._owner.submit(self._load, artefact).result()
+            precision = self._load(artefact)
         except (*FAULTS, KeyError) as error:
             self.close()
             raise EngineError(f"{NAME} cannot be loaded: {one_line(error)}; {cache.mend(key)}") from error

@@ -3,16 +3,18 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from engines import replay
 from engines.base import EngineInfo
-from engines.cuda_graph import CudaGraph, kernels
+from engines.cuda_graph import CudaGraph, Pointwise, kernels
 from engines.errors import EngineError
 from engines.half import HalfNet
 from engines.replay import GpuEngine, Replay
@@ -59,7 +61,10 @@ def test_each_batch_is_answered_by_its_own_pictures(batch: int) -> None:
 def test_what_leaves_the_gpu_lies_in_one_piece() -> None:
     made = Replay(Forward(), (1, 4, 6))
     assert not Forward()(torch.zeros(1, 4, 6))[1].is_contiguous()
-    assert all(output.is_contiguous() for output in made._outputs)
+    steps = [step for slot in made._slots for step in slot.graph.steps]  # type: ignore[attr-defined]  # the stand-in's
+    copied = [args[1] for operator, args, *_ in steps if operator is torch.ops.aten.copy_.default]
+    assert len(copied) == 6  # in, and two out, of both graphs
+    assert all(tensor.is_contiguous() for tensor in copied)
 
 
 @pytest.mark.usefixtures("gpu")
@@ -80,11 +85,12 @@ def test_the_graph_goes_before_what_it_points_into(gpu: Gpu) -> None:
     forward = Forward()
     made = Replay(forward, (1, 4, 6))
     weakref.finalize(forward, gone.append, "forward")
-    weakref.finalize(made._graph, gone.append, "graph")
-    del forward
+    for slot in made._slots:
+        weakref.finalize(slot.graph, gone.append, "graph")
+    del forward, slot
     made.close()
     gc.collect()
-    assert gone == ["graph", "forward"]
+    assert gone == ["graph", "graph", "forward"]
 
 
 def test_once_the_gpu_failed_nothing_that_it_used_is_freed(gpu: Gpu) -> None:
@@ -155,6 +161,25 @@ def test_the_engine_replays_what_its_network_computes(cuda_graph: Callable[[], C
         found = engine.run(images)
         for logits, maps, image in zip(found.logits, found.class_maps, torch.from_numpy(images.copy()), strict=True):
             torch.testing.assert_close(network(image[None]), (torch.tensor(logits[None]), torch.tensor(maps[None])))
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float32])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_pointwise_convolution_is_a_matrix_product(kind: torch.dtype, bias: bool) -> None:
+    layer = nn.Conv2d(6, 8, 1, bias=bias, dtype=kind)
+    x = torch.rand(2, 6, 5, 7, dtype=kind).to(memory_format=torch.channels_last)
+    found = Pointwise(layer)(x)
+    torch.testing.assert_close(found, layer(x))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_who_calls_meanwhile_waits_for_an_answer_of_its_own() -> None:
+    images = pictures(8)
+    expected = Forward()(torch.from_numpy(images))[0].numpy()
+    with TwoBatches() as engine, ThreadPoolExecutor(4) as callers:
+        found = list(callers.map(lambda image: engine.run(image[None]).logits[0], [*images] * 20))
+    np.testing.assert_array_equal(found, np.tile(expected, (20, 1)))
 
 
 def test_a_closed_engine_holds_nothing_and_says_so(cuda_graph: Callable[[], CudaGraph]) -> None:
