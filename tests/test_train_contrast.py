@@ -24,6 +24,13 @@ def test_a_variant_that_lost_something_is_worse_beyond_its_interval(recipe):
         assert row["difference (95 %)"].split(" to ")[1].startswith("-")
 
 
+def test_folders_of_the_same_name_are_told_apart(recipe, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "recipe").symlink_to(tmp_path / "worse")
+    found = {row["runs"] for row in contrast(recipe, [recipe, tmp_path / "other" / "recipe"])}
+    assert found == {str(recipe), str(tmp_path / "other" / "recipe")}
+
+
 def test_only_runs_that_both_have_count(recipe):
     (recipe.parent / "worse" / "seed0-fold2" / "predictions.csv").unlink()
     rows = contrast(recipe, [recipe.parent / "worse"])

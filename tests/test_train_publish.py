@@ -68,6 +68,12 @@ def test_a_comparison_stopped_before_the_external_set_is_told_as_far_as_it_came(
     assert [(row["network"], row["data"]) for row in compare.table(tmp_path)] == [("RcdNet", "busi")]
 
 
+def test_the_table_needs_no_weights(runs, tmp_path):
+    """They stay behind on the machine that trained."""
+    shutil.copytree(runs / "compare", tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
+    assert compare.table(tmp_path) == compare.table(runs / "compare")
+
+
 def test_every_network_is_trained_by_the_same_recipe():
     recipe = load("paper")
     changed = [compare.recipe_for(name, recipe).model_dump() for name in ("RcdNet", "ViT")]

@@ -4,8 +4,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from rcdnet.model import RcdNet
 from train import loop, results
-from train.peers import PEERS, macs
+from train.peers import PEERS, Peer, macs
 from train.recipes import Precision, Recipe
 from train.start import Start
 
@@ -62,9 +63,11 @@ def _heat_map(quality: Path) -> dict[str, str]:
 
 
 def _size(folder: Path) -> dict[str, str]:
+    """Of the network that a recipe trains; its weights need not be there."""
     finished = next(folder.glob("*/predictions.csv"), None)
     if finished is None:
         return {}
-    network = loop.trained(finished.parent)
+    recipe = loop.recipe_of(finished.parent)
+    network = Peer(recipe.spec()) if recipe.architecture == "peer" else RcdNet(recipe.spec())
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"M parameters": f"{parameters / 1e6:.2f}", "GMAC": f"{macs(network, network.spec) / 1e9:.2f}"}

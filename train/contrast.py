@@ -35,7 +35,7 @@ def _rows(first: Path, other: Path) -> list[dict[str, str]]:
         difference = paired(positive, after, before, one.patients[asked].tolist())
         rows.append(
             {
-                "runs": other.name,
+                "runs": str(other),
                 "of": f"{len(names)} runs",
                 "data": dataset,
                 "question": QUESTIONS[question],
