@@ -12,8 +12,9 @@ import numpy as np
 Clock = Callable[[], int]
 """Monotonic nanoseconds."""
 
-WINDOW = 1000
-"""Samples that percentiles look back on: about half a minute at 30 frames a second, and ten behind the p99."""
+WINDOW_S = 30.0
+"""How far percentiles look back, all of them alike so that they can be compared: nine samples behind the p99 at 30
+frames a second."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +37,26 @@ def summarise(samples_ns: list[int]) -> Summary | None:
 
 
 class Percentiles:
-    """The last ``window`` durations of one thing."""
+    """Durations of one thing: those of the ``window_s`` seconds before the newest."""
 
-    def __init__(self, window: int = WINDOW) -> None:
-        self._samples_ns: deque[int] = deque(maxlen=window)
+    def __init__(self, window_s: float = WINDOW_S, clock_ns: Clock = time.monotonic_ns) -> None:
+        self._window_ns = window_s * 1e9
+        self._clock_ns = clock_ns
+        self._samples_ns: deque[tuple[int, int]] = deque()  # when it came, how long it was
         self._lock = Lock()
 
     def add(self, duration_ns: int) -> None:
         """Take one more duration."""
         with self._lock:
-            self._samples_ns.append(duration_ns)
+            now_ns = self._clock_ns()
+            self._samples_ns.append((now_ns, duration_ns))
+            while now_ns - self._samples_ns[0][0] > self._window_ns:
+                self._samples_ns.popleft()
 
     def summary(self) -> Summary | None:
         """Percentiles of the window, or None before the first sample."""
         with self._lock:
-            samples_ns = list(self._samples_ns)
+            samples_ns = [duration_ns for _, duration_ns in self._samples_ns]
         return summarise(samples_ns)
 
 
@@ -77,7 +83,7 @@ class StageClock:
     def add(self, stage: str, duration_ns: int) -> None:
         """Take a duration that was measured elsewhere."""
         with self._lock:
-            percentiles = self._stages.setdefault(stage, Percentiles())
+            percentiles = self._stages.setdefault(stage, Percentiles(clock_ns=self._clock_ns))
         percentiles.add(duration_ns)
 
     def summaries(self) -> dict[str, Summary]:
