@@ -76,6 +76,13 @@ def test_frames_keep_the_times_of_a_variable_frame_rate(tmp_path: Path) -> None:
     assert told == pytest.approx([ticks / 25 for ticks in pts], abs=1e-3)
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg"])
+def test_pictures_of_avi_which_keeps_no_times_are_evenly_spaced(tmp_path: Path, codec: str) -> None:
+    clip = write_clip(tmp_path / "clip.avi", 30, codec=codec)
+    told = [frame.pts_s for frame in FileSource(clip).frames()]
+    assert told == pytest.approx([index / 25 for index in range(30)])
+
+
 @pytest.mark.parametrize("second", [0, 30_000], ids=["back to the start", "far ahead"])
 @pytest.mark.parametrize("name", ["clip.ts", "clip.mpg"])
 def test_times_go_on_where_two_recordings_were_put_in_one_file(tmp_path: Path, name: str, second: int) -> None:

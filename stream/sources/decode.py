@@ -94,6 +94,7 @@ def pictures(
     inherit from a damaged one, up to the next key frame, FFmpeg does not tell.
     """
     aspect = float(stream.sample_aspect_ratio or 1)
+    in_order = container.format.name == "avi"
     for packet in _packets(container, stream, closed):
         arrived_ns = time.monotonic_ns()
         if tally is not None and packet.size:
@@ -108,7 +109,14 @@ def pictures(
             continue
         for picture in found:
             rgb = None if picture.is_corrupt else _to_rgb(picture, aspect, name)
-            yield Arrival(arrived_ns) if rgb is None else Arrival(arrived_ns, picture.time, rgb)
+            time_s = _decoded_s(picture) if in_order else picture.time
+            yield Arrival(arrived_ns) if rgb is None else Arrival(arrived_ns, time_s, rgb)
+
+
+def _decoded_s(picture: av.VideoFrame) -> float | None:
+    """The time of a picture in AVI, which keeps decoding times alone: the others FFmpeg guesses, wrongly for H.264 with
+    B-frames. Pictures come out one a packet and in order, so they are late by the same. None for the last few."""
+    return None if picture.dts is None or picture.time_base is None else float(picture.dts * picture.time_base)
 
 
 class Receiver(Closing):
