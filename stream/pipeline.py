@@ -290,7 +290,10 @@ class Pipeline:
                     self._recorded += 1
         self.error = stage.error
         unwhole = CUT_SHORT if self._cut_short else None
-        self._board.ended(unwhole if stage.error is None else explain(stage.error))
+        fault = None if stage.error is None else explain(stage.error)
+        if fault is not None and self._session.live:  # a replay ends with it
+            log.error("the run broke off: %s", fault)
+        self._board.ended(fault or unwhole)
         status = self.status()
         for sink in self._sinks:
             self._written(sink.close, status)

@@ -59,14 +59,16 @@ def of_patient(kind: UID) -> Dataset:
     return found
 
 
-def region(left: int, top: int, right: int, bottom: int, *, delta_cm: float = 0.02, kind: int = 1) -> Dataset:
-    """A tissue region, both corners inclusive; ``kind`` 1 is two-dimensional."""
+def region(
+    left: int, top: int, right: int, bottom: int, *, delta_cm: float = 0.02, higher: float = 1.0, kind: int = 1
+) -> Dataset:
+    """A tissue region, both corners inclusive; ``kind`` 1 is two-dimensional. Its pixels are ``higher`` than wide."""
     found = Dataset()
     found.RegionSpatialFormat, found.RegionDataType = kind, 1
     found.RegionLocationMinX0, found.RegionLocationMinY0 = left, top
     found.RegionLocationMaxX1, found.RegionLocationMaxY1 = right, bottom
     found.PhysicalUnitsXDirection = found.PhysicalUnitsYDirection = 3
-    found.PhysicalDeltaX, found.PhysicalDeltaY = delta_cm, -2 * delta_cm
+    found.PhysicalDeltaX, found.PhysicalDeltaY = delta_cm, -higher * delta_cm
     return found
 
 

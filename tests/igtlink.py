@@ -12,10 +12,10 @@ from pyigtl.messages import MessageBase
 
 
 def grey(number: int) -> ImageMessage:
-    """A grey picture of 48x64 pixels, 0.2 mm wide and 0.1 mm high; its first pixel is ``number``."""
+    """A grey picture of 48x64 pixels, 0.2 mm wide and high; its first pixel is ``number``."""
     voxels = np.random.default_rng(number).integers(0, 256, (1, 48, 64), np.uint8)
     voxels[0, 0, 0] = number % 256
-    return ImageMessage(voxels, np.diag((0.2, 0.1, 1, 1)), device_name="Image")
+    return ImageMessage(voxels, np.diag((0.2, 0.2, 1, 1)), device_name="Image")
 
 
 class ImageServer:

@@ -24,7 +24,7 @@ def write_metaimage(
         "BinaryDataByteOrderMSB": "False",
         "CompressedData": str(packed),
         **({"CompressedDataSize": str(len(pixels))} if packed else {}),
-        "ElementSpacing": "0.1 0.2 1",
+        "ElementSpacing": "0.2 0.2 1",
         "DimSize": " ".join(map(str, (values.shape[2], values.shape[1], values.shape[0]))),
         "ElementNumberOfChannels": str(values.shape[3] if values.ndim == 4 else 1),
         "ElementType": KINDS[np.dtype(values.dtype).name],

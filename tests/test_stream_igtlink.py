@@ -31,7 +31,7 @@ def test_pictures_of_a_server_are_judged_and_go_back_to_it_over_one_connection()
         status = pipeline.status()
     assert picture.image.shape[0] == 1
     assert picture.image.shape[3] == 3
-    assert np.diag(picture.ijk_to_world_matrix) == pytest.approx([0.2, 0.1, 1, 1])
+    assert np.diag(picture.ijk_to_world_matrix) == pytest.approx([0.2, 0.2, 1, 1])
     said = json.loads(finding.string)
     assert said["notice"] == RESEARCH_NOTICE
     assert set(said["raw"]) == set(engine.spec.class_names)

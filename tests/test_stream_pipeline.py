@@ -123,6 +123,11 @@ def test_a_live_source_that_breaks_off_leaves_no_finding_on_the_screen() -> None
     assert (last.state, last.reason, last.finding) == (State.NO_SIGNAL, "the cable was pulled", None)
 
 
+def test_a_live_source_that_breaks_off_is_said_on_the_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    ran(Clip(8, live=True, error=SourceError("the cable was pulled")))
+    assert "the cable was pulled" in caplog.text
+
+
 def test_a_live_source_that_falls_silent_is_shown_as_such() -> None:
     silence, seen = threading.Event(), Seen()
 

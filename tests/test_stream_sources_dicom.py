@@ -185,7 +185,7 @@ def test_a_region_is_the_scan_area_and_its_corners_belong_to_it(tmp_path: Path) 
     path = write_dicom(tmp_path / "a.dcm", noise(1, 60, 60), **header)
     with open_here(str(path)) as source:
         assert source.scan_area == ScanArea(10, 20, 20, 30, "header")
-        assert next(source.frames()).mm_per_px == pytest.approx((0.4, 0.2))
+        assert next(source.frames()).mm_per_px == pytest.approx((0.2, 0.2))
 
 
 def test_a_region_that_cannot_be_is_no_scan_area(tmp_path: Path) -> None:
@@ -209,7 +209,32 @@ def test_what_tells_no_times_is_a_cine_of_25_or_a_picture(tmp_path: Path, frames
 
 
 def test_a_spacing_without_regions(tmp_path: Path) -> None:
-    assert read(write_dicom(tmp_path / "a.dcm", noise(1, 8, 8), PixelSpacing=[0.3, 0.1]))[0].mm_per_px == (0.3, 0.1)
+    assert read(write_dicom(tmp_path / "a.dcm", noise(1, 8, 8), PixelSpacing=[0.3, 0.3]))[0].mm_per_px == (0.3, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("told", "mm_per_px"),
+    [({"PixelSpacing": [0.2, 0.1]}, (0.1, 0.1)), ({"PixelAspectRatio": [2, 1]}, None)],
+    ids=["spacing", "aspect"],
+)
+def test_oblong_pixels_become_square(tmp_path: Path, told: dict, mm_per_px: tuple[float, float] | None) -> None:
+    (frame,) = read(write_dicom(tmp_path / "a.dcm", noise(1, 20, 30), **told))
+    assert frame.rgb.shape == (40, 30, 3)
+    assert frame.mm_per_px == (None if mm_per_px is None else pytest.approx(mm_per_px))
+
+
+def test_a_region_goes_with_pixels_that_become_square(tmp_path: Path) -> None:
+    header = {"SequenceOfUltrasoundRegions": regions(region(10, 20, 29, 49, higher=2.0))}
+    with open_here(str(write_dicom(tmp_path / "a.dcm", noise(1, 60, 60), **header))) as source:
+        assert source.scan_area == ScanArea(10, 40, 20, 60, "header")
+        frame = next(source.frames())
+    assert frame.rgb.shape == (120, 60, 3)
+    assert frame.mm_per_px == pytest.approx((0.2, 0.2))
+
+
+def test_pixels_too_oblong_to_be_shown_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="Expected at most"):
+        read(write_dicom(tmp_path / "a.dcm", noise(1, 20, 30), PixelSpacing=[1e-9, 1e9]))
 
 
 def test_a_folder_comes_in_order_of_its_instances(tmp_path: Path) -> None:

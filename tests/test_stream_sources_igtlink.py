@@ -21,7 +21,7 @@ def test_pictures_arrive_as_they_were_sent() -> None:
     for frame in frames:
         sent = grey(int(frame.rgb[0, 0, 0])).image[0]
         assert np.array_equal(frame.rgb, sent[..., None].repeat(3, 2))
-        assert frame.mm_per_px == pytest.approx((0.1, 0.2))
+        assert frame.mm_per_px == pytest.approx((0.2, 0.2))
 
 
 def one_of(*messages: ImageMessage | StringMessage):
@@ -54,6 +54,13 @@ def test_what_is_no_picture_is_told(voxels: np.ndarray) -> None:
         pytest.raises(SourceError, match="Expected one 8 or 16 bit picture"),
     ):
         next(source.frames())
+
+
+def test_oblong_pixels_become_square() -> None:
+    sent = ImageMessage(np.zeros((1, 30, 40), np.uint8), np.diag((0.2, 0.1, 1, 1)), device_name="Image")
+    with ImageServer(one_of(sent)) as server, open_here(server.uri) as source:
+        frame = next(source.frames())
+    assert (frame.rgb.shape, frame.mm_per_px) == ((30, 80, 3), pytest.approx((0.1, 0.1)))
 
 
 def test_a_spacing_of_one_says_nothing() -> None:

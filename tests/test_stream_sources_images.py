@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from stream.errors import SourceError, UsageError
 from stream.sources import open_here, open_source
@@ -31,6 +32,15 @@ def test_colours_are_red_green_blue(tmp_path: Path) -> None:
 def test_alpha_is_dropped(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", np.dstack([COLOUR[..., ::-1], GREY]))
     assert np.array_equal(read_rgb(path), COLOUR)
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(3, 2), (6, 1), (8, 3)])
+def test_pictures_are_turned_as_exif_says(tmp_path: Path, orientation: int, turns: int) -> None:
+    upright = np.repeat(np.repeat(GREY, 8, 0), 8, 1)
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(np.rot90(upright, turns)).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    assert np.abs(read_rgb(tmp_path / "a.jpg")[..., 0].astype(int) - upright).mean() < 2
 
 
 def test_every_page_of_a_stack_is_a_picture(tmp_path: Path) -> None:

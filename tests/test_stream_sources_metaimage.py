@@ -31,7 +31,13 @@ def test_a_sequence_plays_with_its_own_times(tmp_path: Path, packed: bool) -> No
     assert [frame.pts_s for frame in frames] == pytest.approx(np.array(TIMES_S) - 100)
     for frame, expected in zip(frames, VALUES, strict=True):
         np.testing.assert_array_equal(frame.rgb, expected[:, :, None].repeat(3, axis=2))
-    assert frames[0].mm_per_px == pytest.approx((0.2, 0.1))
+    assert frames[0].mm_per_px == pytest.approx((0.2, 0.2))
+
+
+def test_oblong_pixels_become_square(tmp_path: Path) -> None:
+    frames = read(write_metaimage(tmp_path / "a.mha", VALUES, ElementSpacing="0.2 0.1 1"))
+    assert {frame.rgb.shape for frame in frames} == {(40, 120, 3)}
+    assert frames[0].mm_per_px == pytest.approx((0.1, 0.1))
 
 
 def test_colour_stays_colour(tmp_path: Path) -> None:

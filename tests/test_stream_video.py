@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -18,9 +19,11 @@ def decoded(path: Path) -> list[av.VideoFrame]:
         return list(container.decode(video=0))
 
 
-def recorded(path: Path, pts_s: list[float], size_px: tuple[int, int] = (48, 64)) -> list[av.VideoFrame]:
+def recorded(
+    path: Path, pts_s: list[float], size_px: tuple[int, int] = (48, 64), *, live: bool = False
+) -> list[av.VideoFrame]:
     sink = VideoSink(path)
-    sink.open(SESSION)
+    sink.open(replace(SESSION, live=live))
     for index, at_s in enumerate(pts_s):
         sink.write(view(index, at_s, size_px=size_px))
     sink.close(ending())
@@ -38,9 +41,14 @@ def test_every_picture_comes_back_in_order_and_at_its_time(tmp_path: Path) -> No
         assert container.streams.video[0].codec_context.name == "h264"
 
 
-def test_time_that_jumps_or_loops_goes_on_with_the_usual_step(tmp_path: Path) -> None:
-    frames = recorded(tmp_path / "a.mp4", [0.0, 0.5, 1.0, 0.0, 0.5, 90.0, 90.0])
+def test_live_time_that_jumps_or_loops_goes_on_with_the_usual_step(tmp_path: Path) -> None:
+    frames = recorded(tmp_path / "a.mp4", [0.0, 0.5, 1.0, 0.0, 0.5, 90.0, 90.0], live=True)
     np.testing.assert_allclose([frame.time for frame in frames], [0, 0.5, 1, 1.5, 2, 2.5, 3], atol=1e-4)
+
+
+def test_a_clip_s_own_pauses_are_kept(tmp_path: Path) -> None:
+    frames = recorded(tmp_path / "a.mp4", [0.0, 2.0, 4.0, 9.0])
+    np.testing.assert_allclose([frame.time for frame in frames], [0, 2, 4, 9], atol=1e-4)
 
 
 @pytest.mark.parametrize("size_px", [(47, 65), (1, 1), (31, 300)])

@@ -1,5 +1,6 @@
 """The annotated pictures as H.264 in fragmented MP4: playable up to the last half second if the process is killed."""
 
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,9 +20,6 @@ TIME_BASE = Fraction(1, 90_000)
 
 KEYFRAME_EVERY = 15
 """A fragment ends at each key frame, so this is what a killed process can lose: half a second at 30 frames a second."""
-
-LONGEST_STEP_S = 1.0
-"""A longer step in the source's time, as after an outage, is recorded as the usual step."""
 
 OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "crf": "20"}
 """A third of the work of "veryfast" for half as many bytes again: the engine needs the processor more. No frames are
@@ -43,9 +41,12 @@ class VideoSink:
         self._last_pts_s: float | None = None
         self._at_s = 0.0
         self._step_s = 1 / 30
+        self._longest_step_s = math.inf
 
     def open(self, session: Session) -> None:
-        """Create the file, in place of an earlier one."""
+        """Create the file, in place of an earlier one. Live, what is an outage lasts no longer than the usual step."""
+        if session.live:
+            self._longest_step_s = session.config.gap_s
         movflags = "frag_keyframe+empty_moov+default_base_moof"
         try:
             self._path.open("wb").close()  # PyAV itself opens the file only with the first picture
@@ -92,7 +93,7 @@ class VideoSink:
         """Ticks of ``TIME_BASE``, always rising, whatever the source's time does."""
         if self._last_pts_s is not None:
             step_s = pts_s - self._last_pts_s
-            if 1e-3 <= step_s <= LONGEST_STEP_S:
+            if 1e-3 <= step_s <= self._longest_step_s:
                 self._step_s = step_s
             self._at_s += self._step_s
         self._last_pts_s = pts_s

@@ -9,6 +9,7 @@ from threading import Event, Lock
 from typing import cast
 
 import av
+import cv2
 import numpy as np
 from av.buffer import Buffer
 from av.container import InputContainer
@@ -160,7 +161,26 @@ def square_px(width_px: int, height_px: int, aspect: float) -> tuple[int, int]:
     """Width and height at which pixels that are ``aspect`` times as wide as high become square, none of them lost."""
     if abs(aspect - 1) < SQUARE_WITHIN:
         return width_px, height_px
+    aspect = min(max(aspect, 1 / SIZE_LIMIT_PX), float(SIZE_LIMIT_PX))  # what is beyond is no number of pixels
     return round(width_px * max(1.0, aspect)), round(height_px * max(1.0, 1 / aspect))
+
+
+def squared(
+    rgb: NDArray[np.uint8], mm_per_px: tuple[float, float] | None, name: str
+) -> tuple[NDArray[np.uint8], tuple[float, float] | None]:
+    """A picture [H, W, 3] and mm per pixel (row, column), both as of square pixels; as they are without a spacing.
+
+    Raises SourceError if the spacing would make it larger than any scanner's.
+    """
+    if mm_per_px is None:
+        return rgb, None
+    (height, width), (row, column) = rgb.shape[:2], mm_per_px
+    size_px = square_px(width, height, column / row)
+    if size_px == (width, height):
+        return rgb, mm_per_px
+    check_size(*size_px, name)
+    stretched = np.asarray(cv2.resize(rgb, size_px, interpolation=cv2.INTER_LINEAR), np.uint8)
+    return stretched, (row * height / size_px[1], column * width / size_px[0])
 
 
 def upright(rgb: NDArray[np.uint8], matrix: Matrix) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.pixels import iter_pixels
@@ -20,7 +21,7 @@ class DicomSource(Closing):
     """Raises SourceError if a header is damaged or makes no sense, before any memory is taken for what it declares.
 
     ``fps`` is for what tells no times. The scan area and mm_per_px are those of the largest two-dimensional tissue
-    region in the header.
+    region in the header. Oblong pixels are made square.
     """
 
     live = False
@@ -35,7 +36,7 @@ class DicomSource(Closing):
         if not headers:
             raise SourceError(f"{self.name} holds no DICOM picture. Expected one, or a folder with some right in it.")
         self._headers = sorted(headers, key=lambda header: (header.instance, header.path.name))
-        places = {(header.size_px, header.area) for header in headers}
+        places = {(header.shown_px, header.area) for header in headers}
         if len(places) > 1 and any(area is not None for _, area in places):
             raise SourceError(
                 f"{self.name} holds pictures of different sizes or regions. Expected one series a folder."
@@ -61,6 +62,8 @@ class DicomSource(Closing):
                         pts_s = start_s + float(at_s)
                         if self._closed.is_set():
                             return
+                        if header.shown_px != header.size_px:
+                            rgb = np.asarray(cv2.resize(rgb, header.shown_px, interpolation=cv2.INTER_LINEAR), np.uint8)
                         name, still = printable(header.path.name), len(header.starts_s) == 1
                         yield Frame(index, time.monotonic_ns(), pts_s, rgb, name, header.mm_per_px, still)
                         index += 1

@@ -17,14 +17,15 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import apply_color_lut, get_decoder
 
 from stream.errors import SourceError
-from stream.sources.decode import check_size
+from stream.sources.decode import check_size, square_px
 from stream.sources.uri import FPS_LIMIT, FRAMES_LIMIT, STILLS_FPS, printable
 from stream.types import ScanArea
 
 TAGS: Sequence[str] = (
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "InstanceNumber"),
     *("BitsAllocated", "BitsStored", "PixelRepresentation", "RescaleSlope", "RescaleIntercept"),
-    *("WindowCenter", "WindowWidth", "VOILUTFunction", "PixelSpacing", "SequenceOfUltrasoundRegions"),
+    *("WindowCenter", "WindowWidth", "VOILUTFunction"),
+    *("PixelSpacing", "PixelAspectRatio", "SequenceOfUltrasoundRegions"),
     *("FrameTime", "FrameTimeVector", "CineRate", "RecommendedDisplayFrameRate"),
     *(
         f"{colour}PaletteColorLookupTable{part}"
@@ -55,7 +56,8 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # its w
 
 @dataclass(frozen=True)
 class Header:
-    """What matters of one file. ``starts_s`` is when each frame begins, ``step_s`` what follows the last one.
+    """What matters of one file. ``size_px`` is what is stored, ``shown_px`` with square pixels, as ``area`` and
+    ``mm_per_px`` have it. ``starts_s`` is when each frame begins, ``step_s`` what follows the last one.
 
     ``table`` is uint8 [stored values, 3], the colour of each stored value, or None where pixels are colours already.
     """
@@ -63,6 +65,7 @@ class Header:
     path: Path
     instance: int
     size_px: tuple[int, int]
+    shown_px: tuple[int, int]
     bits: int
     compressed: bool
     starts_s: NDArray[np.float64]
@@ -128,14 +131,20 @@ def understood(path: Path, found: Any, compressed: bool, fps: float | None) -> H
         )
     starts_s, step_s = times_s(found, count, 1 / (fps or (CINE_FPS if count > 1 else STILLS_FPS)))
     area, mm_per_px = geometry(found, width_px, height_px)
+    shown_px = square_px(width_px, height_px, aspect(found, mm_per_px))
+    check_size(*shown_px, name)
+    wider, higher = shown_px[0] / width_px, shown_px[1] / height_px
+    if area is not None:
+        area = scaled(area, wider, higher)
+    if mm_per_px is not None:
+        mm_per_px = mm_per_px[0] / higher, mm_per_px[1] / wider
     stored_bits = int(found.get("BitsStored") or bits)
     if not 1 <= stored_bits <= bits:
         raise SourceError(f"{name} stores {stored_bits} of {bits} bits, which cannot be. Copy it again.")
     table = colours(found, kind, stored_bits) if kind in TABLES else None
     instance = int(found.get("InstanceNumber") or 0)
-    return Header(
-        path, instance, (width_px, height_px), stored_bits, compressed, starts_s, step_s, area, mm_per_px, table
-    )
+    size_px = width_px, height_px
+    return Header(path, instance, size_px, shown_px, stored_bits, compressed, starts_s, step_s, area, mm_per_px, table)
 
 
 def times_s(found: Any, count: int, fallback_step_s: float) -> tuple[NDArray[np.float64], float]:
@@ -193,6 +202,20 @@ def geometry(found: Any, width_px: int, height_px: int) -> tuple[ScanArea | None
         )
         mm_per_px = positive(row, column)
     return best, mm_per_px
+
+
+def aspect(found: Any, mm_per_px: tuple[float, float] | None) -> float:
+    """How many times as wide as high a pixel is: by its spacing, else by Pixel Aspect Ratio (PS3.3 C.7.6.3.1.7)."""
+    told = found.get("PixelAspectRatio") if mm_per_px is None else mm_per_px
+    sides = None if told is None else positive(float(told[0]), float(told[1]))
+    return 1.0 if sides is None else sides[1] / sides[0]
+
+
+def scaled(area: ScanArea, wider: float, higher: float) -> ScanArea:
+    """The same place in a picture that is as many times as wide and high, rounded inwards."""
+    left, top = math.ceil(area.x_px * wider), math.ceil(area.y_px * higher)
+    right, bottom = int((area.x_px + area.width_px) * wider), int((area.y_px + area.height_px) * higher)
+    return ScanArea(left, top, right - left, bottom - top, area.origin)
 
 
 def positive(row: float, column: float) -> tuple[float, float] | None:

@@ -115,10 +115,9 @@ class FileSource(Closing):
             return
         self.damaged += max(0, tally.shown - read)  # packets that the decoder passed over in silence
         if tally.packets < promised.exactly or tally.end_s + SHORT_S < promised.end_s:
-            all_frames = f"{promised.frames}" if promised.frames else f"about {round(promised.end_s / self._step_s)}"
+            share = f"of {promised.frames} frames" if promised.frames else f"frames of {promised.end_s:.1f} s"
             raise SourceError(
-                f"{self.name} is cut short or damaged: {whole} of {all_frames} frames could be read. "
-                "Copy it again from its origin."
+                f"{self.name} is cut short or damaged: {whole} {share} could be read. Copy it again from its origin."
             )
 
     def _open(self) -> InputContainer:

@@ -20,7 +20,7 @@ from pyigtl.messages import ImageMessage, MessageBase
 
 from stream.errors import SourceError, UsageError
 from stream.sources.base import Closing
-from stream.sources.decode import check_size
+from stream.sources.decode import check_size, squared
 from stream.sources.uri import SIZE_LIMIT_PX, shown
 from stream.types import Frame, ScanArea
 
@@ -146,7 +146,8 @@ class IgtlinkSource(Closing):
                     ) from error
                 first_ns = arrived_ns if first_ns is None else first_ns
                 pts_s = max((arrived_ns - first_ns) / 1e9, pts_s + 1e-6)
-                yield Frame(index, arrived_ns, pts_s, rgb, self.name, mm_per_px(message))
+                rgb, spacing = squared(rgb, mm_per_px(message), self.name)
+                yield Frame(index, arrived_ns, pts_s, rgb, self.name, spacing)
                 index += 1
 
     def close(self) -> None:

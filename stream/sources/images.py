@@ -1,5 +1,6 @@
 """A picture, or a folder of pictures in natural order, as a stream of frames."""
 
+import math
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,9 @@ from stream.types import Frame, ScanArea
 
 STACKS = frozenset({".tif", ".tiff"})
 """May hold several pictures each."""
+
+UPRIGHT = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
+"""Turned as EXIF says, which ``IMREAD_UNCHANGED`` does not; without alpha; 8 or 16 bits as they are."""
 
 MASK = re.compile(r"_mask(_\d+)?$")
 """Lesion masks, as BUSI names them beside their pictures: no pictures to judge."""
@@ -89,7 +93,7 @@ def pages(path: Path) -> int:
 
 
 def read_rgb(path: Path, page: int = 0) -> NDArray[np.uint8]:
-    """One picture of an image file as uint8 [H, W, 3]: grey is repeated, alpha dropped, 16 bits divided by 256.
+    """One picture of an image file as uint8 [H, W, 3]: upright, grey repeated, no alpha, 16 bits divided by 256.
 
     Never by the picture's own brightest pixel: that would brighten one frame of a series and darken the next. Raises
     SourceError naming the file.
@@ -109,18 +113,20 @@ def read_rgb(path: Path, page: int = 0) -> NDArray[np.uint8]:
         image = np.right_shift(image, 8).astype(np.uint8)
     elif image.dtype != np.uint8:
         raise SourceError(f"{name} has {image.dtype} pixels. Expected 8 or 16 bits.")
-    channels = 1 if image.ndim == 2 else image.shape[2]
-    convert = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}.get(channels)
-    if convert is None:
-        raise SourceError(f"{name} has {channels} channels. Expected grey, colour or colour with alpha.")
-    return np.asarray(cv2.cvtColor(image, convert), np.uint8)
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise SourceError(f"{name} has {image.size // math.prod(image.shape[:2])} channels. Expected grey or colour.")
+    return np.asarray(image, np.uint8)
 
 
 def _decoded(path: Path, page: int) -> NDArray[Any] | None:
+    """Also what OpenCV cannot show as colours, so that the caller can say what it is."""
     if page:
-        return np.asarray(cv2.imreadmulti(str(path), page, 1, flags=cv2.IMREAD_UNCHANGED)[1][0])
+        return np.asarray(cv2.imreadmulti(str(path), page, 1, flags=UPRIGHT)[1][0])
     data = np.fromfile(path, np.uint8)  # not imread, which cannot open every name on Windows
-    return cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if not data.size:
+        return None
+    image = cv2.imdecode(data, UPRIGHT)
+    return cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if image is None else image
 
 
 def list_pictures(folder: Path) -> list[Path]:

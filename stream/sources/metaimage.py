@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stream.errors import SourceError
 from stream.sources.base import Closing
-from stream.sources.decode import check_size
+from stream.sources.decode import check_size, squared
 from stream.sources.uri import FPS_LIMIT, FRAMES_LIMIT, options, printable
 from stream.types import Frame
 
@@ -60,7 +60,7 @@ class MetaImageSource(Closing):
     """Raises SourceError if the header is damaged or makes no sense, before any memory is taken for what it declares.
 
     ``fps`` is for frames without times, or with times that do not grow. Pictures that PLUS stored with another
-    orientation than the screen's (MF) are turned.
+    orientation than the screen's (MF) are turned, and oblong pixels made square.
     """
 
     live = False
@@ -99,7 +99,8 @@ class MetaImageSource(Closing):
                         return
                     if slot.valid:
                         rgb = np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3))[self._turn])
-                        yield Frame(index, time.monotonic_ns(), start_s + slot.at_s, rgb, self.name, self._mm_per_px)
+                        rgb, mm_per_px = squared(rgb, self._mm_per_px, self.name)
+                        yield Frame(index, time.monotonic_ns(), start_s + slot.at_s, rgb, self.name, mm_per_px)
                     else:
                         self.damaged += 1
                     index += 1
