@@ -62,7 +62,7 @@ def of_patient(kind: UID) -> Dataset:
 def region(
     left: int, top: int, right: int, bottom: int, *, delta_cm: float = 0.02, higher: float = 1.0, kind: int = 1
 ) -> Dataset:
-    """A tissue region, both corners inclusive; ``kind`` 1 is two-dimensional. Its pixels are ``higher`` than wide."""
+    """A tissue region, both corners inclusive; ``kind`` 1 is two-dimensional. A pixel is ``higher`` times its width."""
     found = Dataset()
     found.RegionSpatialFormat, found.RegionDataType = kind, 1
     found.RegionLocationMinX0, found.RegionLocationMinY0 = left, top

@@ -51,6 +51,11 @@ def test_a_clip_s_own_pauses_are_kept(tmp_path: Path) -> None:
     np.testing.assert_allclose([frame.time for frame in frames], [0, 2, 4, 9], atol=1e-4)
 
 
+def test_a_pause_is_no_usual_step(tmp_path: Path) -> None:
+    frames = recorded(tmp_path / "a.mp4", [0.0, 0.5, 5.5, 5.5, 6.0])
+    np.testing.assert_allclose([frame.time for frame in frames], [0, 0.5, 5.5, 6, 6.5], atol=1e-4)
+
+
 @pytest.mark.parametrize("size_px", [(47, 65), (1, 1), (31, 300)])
 def test_odd_sizes_are_padded_to_even(tmp_path: Path, size_px: tuple[int, int]) -> None:
     frames = recorded(tmp_path / "a.mp4", [0.0, 0.04], size_px)

@@ -41,12 +41,11 @@ class VideoSink:
         self._last_pts_s: float | None = None
         self._at_s = 0.0
         self._step_s = 1 / 30
-        self._longest_step_s = math.inf
+        self._gap_s, self._live = math.inf, False
 
     def open(self, session: Session) -> None:
-        """Create the file, in place of an earlier one. Live, what is an outage lasts no longer than the usual step."""
-        if session.live:
-            self._longest_step_s = session.config.gap_s
+        """Create the file, in place of an earlier one."""
+        self._gap_s, self._live = session.config.gap_s, session.live
         movflags = "frag_keyframe+empty_moov+default_base_moof"
         try:
             self._path.open("wb").close()  # PyAV itself opens the file only with the first picture
@@ -90,12 +89,13 @@ class VideoSink:
             raise refused(self._path, error) from error
 
     def _next_pts(self, pts_s: float) -> int:
-        """Ticks of ``TIME_BASE``, always rising, whatever the source's time does."""
+        """Ticks of ``TIME_BASE``, always rising, whatever the source's time does. Live, an outage is cut out."""
         if self._last_pts_s is not None:
             step_s = pts_s - self._last_pts_s
-            if 1e-3 <= step_s <= self._longest_step_s:
+            if 1e-3 <= step_s <= self._gap_s:
                 self._step_s = step_s
-            self._at_s += self._step_s
+            paused = step_s > self._gap_s and not self._live
+            self._at_s += step_s if paused else self._step_s
         self._last_pts_s = pts_s
         return round(self._at_s / TIME_BASE)
 

@@ -179,8 +179,14 @@ def squared(
     if size_px == (width, height):
         return rgb, mm_per_px
     check_size(*size_px, name)
-    stretched = np.asarray(cv2.resize(rgb, size_px, interpolation=cv2.INTER_LINEAR), np.uint8)
-    return stretched, (row * height / size_px[1], column * width / size_px[0])
+    return stretched(rgb, size_px), (row * height / size_px[1], column * width / size_px[0])
+
+
+def stretched(rgb: NDArray[np.uint8], size_px: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture [H, W, 3] at this width and height; the same object if it has them."""
+    if rgb.shape[1::-1] == size_px:
+        return rgb
+    return np.asarray(cv2.resize(rgb, size_px, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def upright(rgb: NDArray[np.uint8], matrix: Matrix) -> NDArray[np.uint8]:

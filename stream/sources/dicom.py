@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.pixels import iter_pixels
 
 from stream.errors import SourceError
 from stream.sources.base import Closing
+from stream.sources.decode import stretched
 from stream.sources.dicom_header import Header, read_header
 from stream.sources.uri import is_dicom, options, printable
 from stream.types import Frame
@@ -62,8 +62,7 @@ class DicomSource(Closing):
                         pts_s = start_s + float(at_s)
                         if self._closed.is_set():
                             return
-                        if header.shown_px != header.size_px:
-                            rgb = np.asarray(cv2.resize(rgb, header.shown_px, interpolation=cv2.INTER_LINEAR), np.uint8)
+                        rgb = stretched(rgb, header.shown_px)
                         name, still = printable(header.path.name), len(header.starts_s) == 1
                         yield Frame(index, time.monotonic_ns(), pts_s, rgb, name, header.mm_per_px, still)
                         index += 1
