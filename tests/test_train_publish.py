@@ -1,5 +1,6 @@
 """Train, compare and publish on a small set laid out like the real ones."""
 
+import json
 import shutil
 
 import cv2
@@ -48,6 +49,17 @@ def runs(data, tmp_path_factory):
     return out
 
 
+@pytest.fixture
+def folds(runs, tmp_path):
+    """The same as two folds, by another recipe."""
+    out = tmp_path / "folds"
+    for network in ("RcdNet", "MobileNetV2"):
+        for fold in (1, 2):
+            here = out / network / f"grouped/seed0-fold{fold}"
+            shutil.copytree(runs / "compare" / network / "paper/seed0-random", here)
+    return out
+
+
 def test_the_table_says_size_split_and_start_of_every_network(runs):
     rows = compare.table(runs / "compare")
     assert [(row["network"], row["data"], row["n (leaked)"]) for row in rows] == [
@@ -86,11 +98,38 @@ def test_figures_and_tables_come_from_the_run_folders(runs, data, tmp_path):
     arguments = ["figures", str(runs), "--data", str(data), "--weights", str(weights), "--out", str(tmp_path)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    for name in ("training_curves", "roc_internal", "roc_external", "reliability", "selective", "heat_maps"):
-        assert cv2.imread(str(tmp_path / f"{name}.png")) is not None
+    names = ("training_curves", "roc_internal", "roc_compared", "roc_external", "reliability", "selective", "heat_maps")
+    assert {file.stem for file in tmp_path.glob("*.png")} == set(names)
+    assert all(cv2.imread(str(tmp_path / f"{name}.png")) is not None for name in names)
     text = (tmp_path / "tables.md").read_text()
     assert "Research use only" in text
     assert "| MobileNetV2 |" in text
+
+
+def test_a_comparison_alone_is_published_without_what_it_does_not_tell(runs, data, tmp_path):
+    shutil.copytree(runs / "compare", tmp_path / "compare", ignore=shutil.ignore_patterns("*.safetensors"))
+    weights = runs / "paper" / "seed0-random" / "model.safetensors"
+    written = publish.publish(tmp_path, data, weights, tmp_path / "out")
+    assert {file.name for file in written} == {"tables.md", "roc_compared.png", "roc_external.png"}
+    assert "## Protocols" not in (tmp_path / "out/tables.md").read_text()
+
+
+def test_networks_are_drawn_beside_each_other_where_all_answered_the_same(folds):
+    """MobileNetV2 lacks a fold of ``grouped``, so that pooled folds are not the same pictures."""
+    assert [one.name.split(" (")[0] for one in publish._compared(folds, "predictions")] == ["RcdNet", "MobileNetV2"]
+    assert all("(grouped, scratch, " in one.name for one in publish._compared(folds, "predictions"))
+    shutil.rmtree(folds / "MobileNetV2/grouped/seed0-fold2")
+    assert publish._compared(folds, "predictions") == []
+    assert all("(grouped, fold1, " in one.name for one in publish._compared(folds, "external"))
+
+
+def test_folds_that_each_answered_the_external_set_are_told_by_their_mean(folds):
+    of_fold = {
+        f: json.loads((folds / f"RcdNet/grouped/seed0-fold{f}/external_heat_maps.json").read_text()) for f in "12"
+    }
+    row = next(row for row in compare.table(folds) if row["data"] == "udiat")
+    assert row["part"] == "mean of 2 folds"
+    assert row["pointing game"] == f"{(of_fold['1']['pointing_game'] + of_fold['2']['pointing_game']) / 2:.3f}"
 
 
 def test_a_folder_without_runs_is_an_error_that_says_so(data, tmp_path):

@@ -3,15 +3,20 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
+
+import numpy as np
 
 from rcdnet.model import RcdNet
 from train import loop, results
 from train.peers import PEERS, Peer, macs
 from train.recipes import Precision, Recipe
+from train.results import Kind
 from train.start import Start
 
 NETWORKS = ("RcdNet", *PEERS)
 EXTERNAL = "udiat"
+KINDS = get_args(Kind)
 
 
 def recipe_for(network: str, recipe: Recipe) -> Recipe:
@@ -44,22 +49,31 @@ def compare(
 
 
 def table(out: Path) -> list[dict[str, str]]:
-    """One row for each network, recipe, part and data set that is finished below OUT."""
+    """One row for each network, recipe, part and data set that is finished below OUT; the networks of several folds
+    answer the external set each by itself, and one row has their mean."""
     rows = []
     for network in NETWORKS:
         for folder in sorted((out / network).glob("*")):
             size = _size(folder)
-            for kind in ("predictions", "external"):
-                for result in (r for r in results.of_recipe(folder, kind) if r.question == "malignant"):
-                    heat = _heat_map(folder / result.part / f"{kind}_heat_maps.json")
-                    rows.append({"network": network, **size, **result.row(), **heat})
+            for kind in KINDS:
+                found = [result for result in results.of_recipe(folder, kind) if result.question == "malignant"]
+                folds = [result for result in found if kind == "external" and "-fold" in result.part]
+                lines = [(result.row(), result.runs) for result in found if len(folds) < 2 or result not in folds]
+                if len(folds) > 1:
+                    lines.append((results.mean(folds, "folds"), tuple(run for fold in folds for run in fold.runs)))
+                rows += [{"network": network, **size, **line, **_heat_map(runs, kind)} for line, runs in lines]
     return rows
 
 
-def _heat_map(quality: Path) -> dict[str, str]:
-    """Pointing game and energy ratio of one run; of pooled folds there is no one file, and nothing is told."""
-    found = json.loads(quality.read_text()) if quality.exists() else {}
-    return {key.replace("_", " "): f"{found[key]:.3f}" if found else "" for key in ("pointing_game", "energy_ratio")}
+def _heat_map(runs: Sequence[Path], kind: Kind) -> dict[str, str]:
+    """Pointing game and energy ratio, the mean over the pictures with a mask that the runs were asked about."""
+    told = [json.loads((run / f"{kind}_heat_maps.json").read_text()) for run in runs]
+    told = [quality for quality in told if quality["n_masks"]]
+    counts = [quality["n_masks"] for quality in told]
+    return {
+        key.replace("_", " "): f"{np.average([quality[key] for quality in told], weights=counts):.3f}" if told else ""
+        for key in ("pointing_game", "energy_ratio")
+    }
 
 
 def _size(folder: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ import cv2
 import joblib
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import load_file
@@ -112,7 +113,8 @@ def fit_together(
         for folder, recipe in its.items():
             if recipe.external and not (folder / "external.csv").exists():
                 external = select(datasets.load_all([data_root / name for name in recipe.external]), "binary")
-                examine(trained(folder), external, folder, "external")
+                model = trained(folder).to(Fabric(accelerator="auto", devices=1).device)
+                examine(model, external, folder, "external")
     return folders
 
 

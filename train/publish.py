@@ -1,10 +1,10 @@
 """``figures``: what docs/results holds, made from run folders, the shipped weights and the data."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from train.duplicates import drawn_together
 from train.evaluate import by_subgroup, malignant_share, select, yes_or_no
 from train.figures import Answers, Judge
 from train.predict import predict
+from train.results import Kind
 
 RECIPES = ("joint", "twin", "grouped", "patient", "transfer", "paper", "shipped")
 
@@ -26,28 +27,32 @@ RECIPES = ("joint", "twin", "grouped", "patient", "transfer", "paper", "shipped"
 def publish(runs: Path, data_root: Path, weights: Path, out: Path, *, pictures: bool = False) -> list[Path]:
     """Write tables.md and the figures of what is finished below RUNS; the files written.
 
-    RUNS holds a folder for each recipe and ``compare``. Raises DataError if it holds no finished run.
+    RUNS holds a folder for each recipe, or ``compare``, or both. Raises DataError if it holds no finished run.
     """
+    compared, peers = (_compared(runs / "compare", kind) for kind in compare.KINDS)
     curves = sorted(path.parent for path in runs.glob("*/*/metrics.csv") if path.parent.parent.name in RECIPES)
-    if not curves:
+    if not curves and not compared:
         raise DataError(f"{runs} holds no run of {', '.join(RECIPES)}: point at the folder above the recipes' folders")
     model = checkpoint.load(weights)
     external = select(datasets.load(data_root / compare.EXTERNAL), "binary")
     judgements = predict(model, [sample.grey() for sample in external])
     shipped = _answers("shipped, UDIAT", external, judgements, model.spec)
-    inside = [one for name in RECIPES for one in _answers_below(runs / name, "predictions")]
-    peers = [one for name in compare.NETWORKS for one in _answers_below(runs / "compare" / name / "paper", "external")]
 
-    write = {
-        "training_curves.png": partial(figures.training_curves, curves),
-        "roc_internal.png": partial(figures.roc, inside, title="held out, benign / malignant"),
-        "roc_external.png": partial(figures.roc, [shipped, *peers], title="UDIAT, benign / malignant"),
-        "reliability.png": partial(figures.reliability, [*inside[:1], shipped]),
-        "selective.png": partial(
-            figures.selective, [*inside[:1], shipped], model.spec.operating_points["balanced"].malignant
-        ),
-        "heat_maps.png": partial(figures.heat_maps, _examples(external), _networks(runs, model), pictures=pictures),
+    write: dict[str, Callable[..., None]] = {
+        "roc_external.png": partial(figures.roc, [*peers, shipped], title="UDIAT, benign / malignant"),
     }
+    if compared:
+        write["roc_compared.png"] = partial(figures.roc, compared, title="held out, benign / malignant")
+    if curves:
+        inside = [one for name in RECIPES for one in _answers_below(runs / name)]
+        calibrated = [*inside[:1], shipped]
+        write |= {
+            "training_curves.png": partial(figures.training_curves, curves),
+            "roc_internal.png": partial(figures.roc, inside, title="held out, benign / malignant"),
+            "reliability.png": partial(figures.reliability, calibrated),
+            "selective.png": partial(figures.selective, calibrated, model.spec.operating_points["balanced"].malignant),
+            "heat_maps.png": partial(figures.heat_maps, _examples(external), _networks(runs, model), pictures=pictures),
+        }
     for name, draw in write.items():
         draw(path=out / name)
     (out / "tables.md").write_text(tables(runs, data_root))
@@ -68,38 +73,62 @@ def tables(runs: Path, data_root: Path) -> str:
         "Intervals are 95 % bootstrap over patients (where none is named, over near copies). ECE out of fold: each "
         "fold's temperature comes from the other folds; by chance: what a perfectly calibrated network would show on "
         "as many pictures. Yes-or-no numbers are at 0.5.",
-        "## Protocols",
-        _markdown(protocols),
     ]
+    if protocols:
+        parts += ["## Protocols", _markdown(protocols)]
     if held_out := _subgroups(runs / "joint", data_root):
         parts += ["## Subgroups of `joint`, held out, benign / malignant", _markdown(held_out)]
     compared = compare.table(runs / "compare")
     if compared:
         parts += [
             "## RcdNet beside other networks",
-            "Same data, recipe, epochs, input and kind of start in every row, but not those of the protocols above: "
-            "read `start`, `epochs` and `px` first. From random weights and a few epochs the rows rank nothing.",
+            "Same data, recipe, epochs, input and kind of start in every row, but not those of the protocols: read "
+            "`start`, `epochs` and `px` first.",
             _markdown(compared),
         ]
     return "\n\n".join(parts) + "\n"
 
 
-def _answers_below(folder: Path, kind: Literal["predictions", "external"]) -> Iterator[Answers]:
-    """Benign against malignant, for each part of the first seed and each data set."""
-    title = folder.parent.name if kind == "external" else folder.name
-    for part, files in results.parts(folder, kind).items():
-        if not part.startswith("seed0"):
-            continue
-        answers = predictions.read(files)
-        answers = results.cross_fitted(answers)
-        for dataset, question, asked in answers.questions():
-            if question != "malignant":
-                continue
-            name = f"{title}, {part.removeprefix('seed0-')}, {dataset}".replace(", seed0", "")
-            if kind == "external":
-                name = f"{title} ({_how(files[0].parent)})"
-            chosen = answers[asked]
-            yield Answers(name, chosen.positive(question), chosen.probability(question), chosen.patients.tolist())
+def _answers_below(folder: Path) -> Iterator[Answers]:
+    """Held-out answers, benign against malignant, for each part of the first seed and each data set."""
+    for part, files in results.parts(folder).items():
+        if part.startswith("seed0"):
+            for dataset, answers in _malignant(files):
+                name = f"{folder.name}, {part.removeprefix('seed0-')}, {dataset}".replace(", seed0", "")
+                yield replace(answers, name=name)
+
+
+def _compared(folder: Path, kind: Kind) -> list[Answers]:
+    """Every network's answers to the same pictures: of the first recipe and part that all of them have finished."""
+    networks = [network for name in compare.NETWORKS if (network := folder / name).is_dir()]
+    finished = [_finished(network, kind) for network in networks]
+    if not (common := set.intersection(*map(set, finished)) if finished else None):
+        return []
+    recipe, part, _ = first = min(common)
+    title = f"{recipe}, {part.removeprefix('seed0-')}".removesuffix(", seed0")
+    return [
+        replace(answers, name=f"{network.name} ({title}, {_how(its[first][0].parent)})")
+        for network, its in zip(networks, finished, strict=True)
+        for _, answers in _malignant(its[first])
+    ]
+
+
+def _finished(network: Path, kind: Kind) -> dict[tuple[str, str, int], list[Path]]:
+    """The files of each recipe and part, and how many they are: folds may still be missing."""
+    return {
+        (recipe.name, part, len(files)): files
+        for recipe in network.iterdir()
+        for part, files in results.parts(recipe, kind).items()
+    }
+
+
+def _malignant(files: Sequence[Path]) -> Iterator[tuple[str, Answers]]:
+    """Data set and answers to benign or malignant, at cross-fitted temperatures; without a name."""
+    answers = results.cross_fitted(predictions.read(files))
+    for dataset, question, asked in answers.questions():
+        if question == "malignant":
+            its = answers[asked]
+            yield dataset, Answers("", its.positive(question), its.probability(question), its.patients.tolist())
 
 
 def _how(run: Path) -> str:
@@ -128,7 +157,7 @@ def _networks(runs: Path, model: RcdNet) -> list[tuple[str, Judge, ModelSpec]]:
     found: list[tuple[str, Network]] = [("shipped", model)]
     for name in compare.NETWORKS:
         folder = runs / "compare" / name / "paper" / "seed0-random"
-        if (folder / "external.csv").exists():
+        if (folder / "model.safetensors").exists():
             found.append((f"{name} ({_how(folder)})", loop.trained(folder)))
     return [(name, partial(predict, network), network.spec) for name, network in found]
 
@@ -168,7 +197,5 @@ def _subgroups(folder: Path, data_root: Path) -> list[dict[str, str]]:
 
 
 def _markdown(rows: Sequence[dict[str, str]]) -> str:
-    if not rows:
-        return "Nothing finished yet."
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -13,12 +13,16 @@ from train.calibrate import temperature
 from train.evaluate import yes_or_no
 from train.predictions import QUESTIONS, Predictions, Question
 
+Kind = Literal["predictions", "external"]
+"""Answers to held-out pictures, or to the external set."""
+
 
 @dataclass(frozen=True)
 class Result:
     """One question put to one part of a recipe's runs: all folds of a seed, or one split.
 
-    ``numbers`` are those of ``evaluate.yes_or_no`` at 0.5. ``start`` is the file that the training began from.
+    ``numbers`` are those of ``evaluate.yes_or_no`` at 0.5. ``start`` is the file that the training began from, ``runs``
+    are the folders that answered.
     """
 
     recipe: str
@@ -30,6 +34,7 @@ class Result:
     start: str
     leaked: int
     numbers: dict[str, Any]
+    runs: tuple[Path, ...]
 
     def row(self) -> dict[str, str]:
         """As a line of a table."""
@@ -49,7 +54,7 @@ class Result:
         }
 
 
-def of_recipe(folder: Path, answers: Literal["predictions", "external"] = "predictions") -> list[Result]:
+def of_recipe(folder: Path, answers: Kind = "predictions") -> list[Result]:
     """The results of all finished runs below a recipe's folder, as ``train fit --out`` left them.
 
     Held-out answers of the folds of one seed are pooled; answers to the external set stay with their network.
@@ -63,21 +68,23 @@ def rows(found: Sequence[Result]) -> list[dict[str, str]]:
     for dataset, question in sorted({(r.dataset, r.question) for r in found}):
         seeds = [r for r in found if (r.dataset, r.question) == (dataset, question) and "folds" in r.part]
         if len(seeds) > 1:
-            aucs, accuracies, errors = (np.array([r.numbers[key] for r in seeds]) for key in ("auc", "accuracy", "ece"))
-            by_chance = np.mean([r.numbers["ece_by_chance"].mean for r in seeds])
-            lines.append(
-                seeds[0].row()
-                | {
-                    "part": f"mean of {len(seeds)} seeds",
-                    "AUC (95 %)": f"{aucs.mean():.3f} (seeds {aucs.min():.3f}-{aucs.max():.3f})",
-                    "accuracy": f"{accuracies.mean():.3f}",
-                    "ECE (by chance)": f"{errors.mean():.3f} ({by_chance:.3f})",
-                }
-            )
+            lines.append(mean(seeds, "seeds"))
     return lines
 
 
-def parts(folder: Path, answers: Literal["predictions", "external"] = "predictions") -> dict[str, list[Path]]:
+def mean(found: Sequence[Result], of: str) -> dict[str, str]:
+    """One line for several networks that answered the same question: what they have on average, and the AUC's range."""
+    aucs, accuracies, errors = (np.array([r.numbers[key] for r in found]) for key in ("auc", "accuracy", "ece"))
+    by_chance = np.mean([r.numbers["ece_by_chance"].mean for r in found])
+    return found[0].row() | {
+        "part": f"mean of {len(found)} {of}",
+        "AUC (95 %)": f"{aucs.mean():.3f} ({of} {aucs.min():.3f}-{aucs.max():.3f})",
+        "accuracy": f"{accuracies.mean():.3f}",
+        "ECE (by chance)": f"{errors.mean():.3f} ({by_chance:.3f})",
+    }
+
+
+def parts(folder: Path, answers: Kind = "predictions") -> dict[str, list[Path]]:
     """The answers that belong together, by seed (the folds) or by run (anything else); none of a run on everything."""
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.glob(f"*/{answers}.csv")):
@@ -109,6 +116,7 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
             configs[0]["start"],
             0 if dataset in recipe["external"] else sum(config["n_test_leaked"] for config in configs),
             numbers,
+            tuple(runs),
         )
 
 
