@@ -134,20 +134,23 @@ class OpenvinoCpu(Closing):
         require_images(images, self.spec)
         if self._request is None:
             raise EngineError("openvino_cpu is closed")
-        requests = [self._request] if len(images) == 1 else self._several()
-        outputs: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        outputs: list[EngineOutput] = []
         with faults_of("OpenVINO failed on a picture"):
+            if len(images) == 1:  # on this thread, which saves a twenty-fifth beside waking another
+                self._request.infer({0: images}, share_outputs=True)
+                return _output(self._request)
+            requests = self._several()
             for start in range(0, len(images), len(requests)):
                 busy = list(zip(requests, images[start : start + len(requests)], strict=False))
                 for request, image in busy:
                     request.start_async({0: image[None]})
                 for request, _ in busy:
                     request.wait()
-                outputs += [
-                    (request.get_tensor("logits").data.copy(), request.get_tensor("class_maps").data.copy())
-                    for request, _ in busy
-                ]
-        return EngineOutput(np.concatenate([z for z, _ in outputs]), np.concatenate([maps for _, maps in outputs]))
+                outputs += [_output(request) for request, _ in busy]
+        return EngineOutput(
+            np.concatenate([output.logits for output in outputs]),
+            np.concatenate([output.class_maps for output in outputs]),
+        )
 
     def close(self) -> None:
         """See ``engines.base.Engine``."""
@@ -163,6 +166,11 @@ class OpenvinoCpu(Closing):
     def _compiled(self, **hints: str) -> Any:
         with faults_of("OpenVINO cannot compile the network"):
             return core().compile_model(self._network, "CPU", self._asked | hints)
+
+
+def _output(request: Any) -> EngineOutput:
+    """A copy of what was computed last."""
+    return EngineOutput(request.get_tensor("logits").data.copy(), request.get_tensor("class_maps").data.copy())
 
 
 def _convolution_precision(compiled: Any) -> str:

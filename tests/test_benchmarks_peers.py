@@ -182,6 +182,18 @@ def test_a_contestant_that_breaks_is_told_with_its_reason(clip: peers.Clip) -> N
         peers.one_round(Path(sys.executable), "nobody", "default", SHORT_S, 2, clip)
 
 
+@pytest.mark.parametrize(
+    ("name", "setting", "told"), [("ours", "default", True), ("nobody", "default", False), ("nobody", "best", True)]
+)
+def test_peers_are_told_how_opencv_waits_at_their_best_alone(
+    name: str, setting: str, told: bool, clip: peers.Clip, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nenv | grep -c OPENCV_THREAD_POOL_ACTIVE_WAIT || true\n")
+    python.chmod(0o755)
+    assert bool(peers.one_round(python, name, setting, SHORT_S, 2, clip)) is told
+
+
 def test_a_clip_that_is_not_there_ends_with_3(tmp_path: Path) -> None:
     result = CliRunner().invoke(peers.app, ["--clip", str(tmp_path / "absent.mp4")])
     assert result.exit_code == 3

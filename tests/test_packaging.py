@@ -1,10 +1,14 @@
+import os
 import subprocess
 import sys
 from importlib.metadata import requires
 from importlib.util import find_spec
 from pathlib import Path
 
+import cv2
 import pytest
+
+import stream
 
 ROOT = Path(__file__).parents[1]
 LIVE = [
@@ -34,6 +38,22 @@ def test_the_live_path_leaves_torch_alone(module: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("environment", "waits"), [({}, "0"), (dict.fromkeys(stream.ASLEEP, "7"), "7")])
+def test_opencv_is_told_how_to_wait_before_it_is_loaded(environment: dict[str, str], waits: str) -> None:
+    """What the user says of it stands."""
+    program = "import os, sys, stream; print('cv2' in sys.modules, *(os.environ[name] for name in stream.ASLEEP))"
+    inherited = {key: value for key, value in os.environ.items() if key not in stream.ASLEEP}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, env=inherited | environment, capture_output=True, text=True, check=False)
+    assert done.stdout == f"False {waits} {waits}\n", done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="OpenCV has threads of its own on Linux alone")
+def test_opencv_knows_these_names() -> None:
+    library = next(Path(cv2.__file__).parent.glob("cv2*.so")).read_bytes()
+    assert all(name.encode() in library for name in stream.ASLEEP)
 
 
 def test_the_base_install_asks_for_no_torch() -> None:
