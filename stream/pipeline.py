@@ -100,8 +100,8 @@ class Pipeline:
         self._sinks = list(sinks)
         self._on_view = on_view
         self._batch = 1 if source.live else engine.info.batch
-        self._captured: Handover[Frame] = LatestFrame() if source.live else EveryFrame(max(4, self._batch))
         period_s = 1 / source.fps if source.fps else None
+        self._captured: Handover[Frame] = LatestFrame(period_s) if source.live else EveryFrame(max(4, self._batch))
         self._judged: Handover[Judged] = LatestFrame(period_s) if source.live else EveryFrame()
         self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD + 1) if source.live else EveryFrame()
         self._damaged = self._handed_on = self._recorded = 0
