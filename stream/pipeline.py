@@ -78,7 +78,7 @@ class Pipeline:
         sinks: Sequence[Sink] = (),
         on_view: Callable[[View], None] | None = None,
     ) -> None:
-        patience_s = 2 / source.fps if source.fps else 0.0  # a slow source is not silent, nor elsewhere, before that
+        patience_s = 3 / source.fps if source.fps else 0.0  # a slow source is not silent, nor elsewhere, before that
         changes = {key: max(getattr(config, key), patience_s) for key in ("gap_s", "stall_after_s")}
         config = config.model_copy(update=changes)
         self.style = config.overlay

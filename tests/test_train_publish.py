@@ -124,12 +124,21 @@ def test_networks_are_drawn_beside_each_other_where_all_answered_the_same(folds)
 
 
 def test_folds_that_each_answered_the_external_set_are_told_by_their_mean(folds):
-    of_fold = {
-        f: json.loads((folds / f"RcdNet/grouped/seed0-fold{f}/external_heat_maps.json").read_text()) for f in "12"
-    }
+    """Of the AUC by network, of the heat maps by picture. The second network says the opposite of the first."""
+    for fold, (n_masks, pointing) in {"1": (8, 0.75), "2": (24, 0.25)}.items():
+        quality = {"n_masks": n_masks, "pointing_game": pointing, "energy_ratio": 2.0, "pointing_chance": 0.1}
+        (folds / f"RcdNet/grouped/seed0-fold{fold}/external_heat_maps.json").write_text(json.dumps(quality))
+    answers = folds / "RcdNet/grouped/seed0-fold2/external.csv"
+    head, *lines = answers.read_text().splitlines()
+    opposite = {"benign": "malignant", "malignant": "benign"}
+    cells = [line.split(",") for line in lines]
+    at = head.split(",").index("label")
+    swapped = [",".join([*row[:at], opposite[row[at]], *row[at + 1 :]]) for row in cells]
+    answers.write_text("\n".join([head, *swapped]) + "\n")
     row = next(row for row in compare.table(folds) if row["data"] == "udiat")
     assert row["part"] == "mean of 2 folds"
-    assert row["pointing game"] == f"{(of_fold['1']['pointing_game'] + of_fold['2']['pointing_game']) / 2:.3f}"
+    assert row["AUC (95 %)"].startswith("0.500 (folds ")
+    assert row["pointing game"] == "0.375"
 
 
 def test_a_folder_without_runs_is_an_error_that_says_so(data, tmp_path):

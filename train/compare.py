@@ -1,6 +1,7 @@
 """RcdNet beside the networks of the paper's tables: same data, same recipe, same epochs, same kind of start."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -56,12 +57,15 @@ def table(out: Path) -> list[dict[str, str]]:
         for folder in sorted((out / network).glob("*")):
             size = _size(folder)
             for kind in KINDS:
-                found = [result for result in results.of_recipe(folder, kind) if result.question == "malignant"]
-                folds = [result for result in found if kind == "external" and "-fold" in result.part]
-                lines = [(result.row(), result.runs) for result in found if len(folds) < 2 or result not in folds]
-                if len(folds) > 1:
-                    lines.append((results.mean(folds, "folds"), tuple(run for fold in folds for run in fold.runs)))
-                rows += [{"network": network, **size, **line, **_heat_map(runs, kind)} for line, runs in lines]
+                groups: dict[tuple[str, str], list[results.Result]] = {}
+                for result in results.of_recipe(folder, kind):
+                    if result.question == "malignant":
+                        part = re.sub("-fold.*", "", result.part) if kind == "external" else result.part
+                        groups.setdefault((result.dataset, part), []).append(result)
+                for group in groups.values():
+                    line = results.mean(group, "folds") if len(group) > 1 else group[0].row()
+                    runs = [run for result in group for run in result.runs]
+                    rows.append({"network": network, **size, **line, **_heat_map(runs, kind)})
     return rows
 
 

@@ -31,8 +31,9 @@ def publish(runs: Path, data_root: Path, weights: Path, out: Path, *, pictures: 
     """
     compared, peers = (_compared(runs / "compare", kind) for kind in compare.KINDS)
     curves = sorted(path.parent for path in runs.glob("*/*/metrics.csv") if path.parent.parent.name in RECIPES)
-    if not curves and not compared:
-        raise DataError(f"{runs} holds no run of {', '.join(RECIPES)}: point at the folder above the recipes' folders")
+    if not curves and not any((runs / "compare").glob("*/*/*/predictions.csv")):
+        known = ", ".join((*RECIPES, "compare"))
+        raise DataError(f"{runs} holds no run of {known}: point at the folder above these folders")
     model = checkpoint.load(weights)
     external = select(datasets.load(data_root / compare.EXTERNAL), "binary")
     judgements = predict(model, [sample.grey() for sample in external])
@@ -113,10 +114,10 @@ def _compared(folder: Path, kind: Kind) -> list[Answers]:
     ]
 
 
-def _finished(network: Path, kind: Kind) -> dict[tuple[str, str, int], list[Path]]:
-    """The files of each recipe and part, and how many they are: folds may still be missing."""
+def _finished(network: Path, kind: Kind) -> dict[tuple[str, str, tuple[str, ...]], list[Path]]:
+    """The files of each recipe, part and runs: folds may still be missing."""
     return {
-        (recipe.name, part, len(files)): files
+        (recipe.name, part, tuple(file.parent.name for file in files)): files
         for recipe in network.iterdir()
         for part, files in results.parts(recipe, kind).items()
     }
