@@ -51,6 +51,7 @@ from stream.sinks import recording
 from stream.sinks.journal import JournalSink
 from stream.sources import open_source
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
 ending = threading.Event()
 
 class Slow(JournalSink):
