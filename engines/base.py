@@ -1,5 +1,6 @@
 """The protocol that every runtime fulfils, and the two values it speaks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -27,6 +28,16 @@ class EngineOutput:
             raise EngineError("it gave numbers that are not finite")
         self.logits.setflags(write=False)
         self.class_maps.setflags(write=False)
+
+    @staticmethod
+    def joined(outputs: Sequence["EngineOutput"]) -> "EngineOutput":
+        """Of several batches, one or more, in their order; of one, the same object."""
+        if len(outputs) == 1:
+            return outputs[0]
+        return EngineOutput(
+            np.concatenate([output.logits for output in outputs]),
+            np.concatenate([output.class_maps for output in outputs]),
+        )
 
 
 @dataclass(frozen=True)

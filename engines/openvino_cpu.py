@@ -147,10 +147,7 @@ class OpenvinoCpu(Closing):
                 for request, _ in busy:
                     request.wait()
                 outputs += [_output(request) for request, _ in busy]
-        return EngineOutput(
-            np.concatenate([output.logits for output in outputs]),
-            np.concatenate([output.class_maps for output in outputs]),
-        )
+        return EngineOutput.joined(outputs)
 
     def close(self) -> None:
         """See ``engines.base.Engine``."""

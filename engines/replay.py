@@ -140,7 +140,4 @@ class GpuEngine(Closing):
             for replay in self.replays:  # a GPU that is lost to one is lost to all
                 replay.hold()
             raise
-        return EngineOutput(
-            np.concatenate([output.logits for output in outputs]),
-            np.concatenate([output.class_maps for output in outputs]),
-        )
+        return EngineOutput.joined(outputs)
