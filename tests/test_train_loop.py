@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -154,6 +155,58 @@ def test_a_network_remembers_what_its_start_has_seen(data, start, tmp_path):
     other = recipe().model_copy(update={"data": ("other",)})
     (second,) = loop.fit(other, data, tmp_path / "second", start=first / "model.safetensors", only="random")
     assert checkpoint.read_spec(second / "model.safetensors").trained_on == "tiny + other"
+
+
+def teacher_that_says_malignant(folder, **changes):
+    """Of whatever it is shown; its spec says that it was trained on nothing."""
+    torch.manual_seed(0)
+    model = RcdNet(replace(recipe(**changes).spec(), trained_on=""))
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+        model.classifier.bias.copy_(torch.tensor([-3.0, 3.0]))
+    checkpoint.save(model, folder / "teacher.safetensors")
+    return folder / "teacher.safetensors"
+
+
+def test_a_network_learns_to_answer_as_its_teacher_does_whatever_the_labels_say(data, start, tmp_path):
+    teacher = teacher_that_says_malignant(tmp_path)
+    learning = recipe(teacher_weight=1.0, pointing_weight=0.0, epochs=2, lr_head=0.1, lr_body=0.0, ema_decay=0.0)
+    (folder,) = loop.fit(learning, data, tmp_path / "runs", start=start, teachers=[teacher], only="random")
+    with (folder / "predictions.csv").open(newline="") as file:
+        answers = [float(row["malignant"]) > float(row["benign"]) for row in csv.DictReader(file)]
+    assert all(answers)
+    assert json.loads((folder / "config.json").read_text())["teachers"][0].startswith("tf_efficientnet_lite0 by tiny, ")
+
+
+def test_a_teacher_that_has_seen_the_test_pictures_is_refused(data, start, tmp_path):
+    random, by_group = loop.fit(recipe(), data, tmp_path / "first", start=start)
+    with pytest.raises(splits.LeakError, match="pictures that seed0-by_group tests on"):
+        loop.fit(
+            recipe(), data, tmp_path / "second", start=start, teachers=[random / "model.safetensors"], only="by_group"
+        )
+    assert loop.fit(
+        recipe(), data, tmp_path / "third", start=start, teachers=[by_group / "model.safetensors"], only="by_group"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"size_px": 96}, "its height_px is 96, not 64"),
+        ({"class_names": ("malignant", "benign")}, "its class_names is"),
+    ],
+)
+def test_a_teacher_of_another_question_or_size_is_refused(data, start, tmp_path, changes, said):
+    teacher = teacher_that_says_malignant(tmp_path, **changes)
+    with pytest.raises(CheckpointError, match=f"cannot teach this network: {said}"):
+        loop.fit(recipe(), data, tmp_path / "runs", start=start, teachers=[teacher], only="random")
+
+
+def test_a_folder_of_other_teachers_is_left_alone(data, start, tmp_path):
+    loop.fit(recipe(), data, tmp_path / "runs", start=start, only="random")
+    teacher = teacher_that_says_malignant(tmp_path)
+    with pytest.raises(RecipeError, match="another teacher"):
+        loop.fit(recipe(), data, tmp_path / "runs", start=start, teachers=[teacher], only="random")
 
 
 @pytest.mark.parametrize(("changes", "what"), [({"label_smoothing": 0.0}, "label_smoothing"), ({}, "start")])

@@ -104,6 +104,12 @@ def fit(
     out_dir: Annotated[Path, typer.Option("--out", help="Run folders go here; finished runs are kept.")],
     pretrained: Pretrained = None,
     from_scratch: FromScratch = False,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="A checkpoint whose answers it learns to give too; may be repeated."
+        ),
+    ] = None,
     epochs: Epochs = None,
     changed: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Instead of the recipe's; may be repeated.")
@@ -120,7 +126,9 @@ def fit(
         if epochs is not None:
             chosen = chosen.model_copy(update={"epochs": epochs})
         start: Start = pretrained or ("scratch" if from_scratch else "hub")
-        folders = loop.fit(chosen, data, out_dir, start=start, precision=precision, only=only, workers=workers)
+        folders = loop.fit(
+            chosen, data, out_dir, start=start, teachers=teacher or (), precision=precision, only=only, workers=workers
+        )
         if not folders:
             raise failed(f"{chosen.name} has no run whose name contains {only!r}", 2)
         for folder in folders:

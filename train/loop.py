@@ -33,9 +33,10 @@ from train.peers import Peer
 from train.plan import plan
 from train.recipes import Precision, Recipe, RecipeError
 from train.start import Start, told
+from train.teachers import taught_by
 from train.training import Training, examine
 
-OWN = ("about", "architecture", "backbone", "frozen_stages", "frozen_large_filters", "external")
+OWN = ("about", "architecture", "backbone", "frozen_stages", "frozen_large_filters", "external", "teacher_weight")
 """Keys of a recipe in which networks that learn side by side may differ."""
 
 FORK = "fork" if sys.platform == "linux" else None
@@ -69,6 +70,7 @@ def fit(
     out: Path,
     *,
     start: Start,
+    teachers: Sequence[Path] = (),
     precision: Precision = "32-true",
     only: str = "",
     workers: int | None = None,
@@ -77,9 +79,11 @@ def fit(
 
     ``workers`` processes draw the views, by default one, or beside a GPU one for each core up to MOST_WORKERS; how many
     changes nothing that is learnt. Returns the folders of these runs. Raises RecipeError if one of them was begun by
-    another recipe or start, LeakError if ``start`` has seen what a run tests on.
+    another recipe, start or teachers, LeakError if ``start`` or a teacher has seen what a run tests on.
     """
-    return fit_together({out: recipe}, data_root, start=start, precision=precision, only=only, workers=workers)
+    return fit_together(
+        {out: recipe}, data_root, start=start, teachers=teachers, precision=precision, only=only, workers=workers
+    )
 
 
 def fit_together(
@@ -87,6 +91,7 @@ def fit_together(
     data_root: Path,
     *,
     start: Start,
+    teachers: Sequence[Path] = (),
     precision: Precision = "32-true",
     only: str = "",
     workers: int | None = None,
@@ -105,10 +110,12 @@ def fit_together(
         folders += its
         for folder, recipe in its.items():
             if (folder / "config.json").exists():
-                _check_same(folder, recipe, start)
+                _check_same(folder, recipe, start, teachers)
         if unfinished := [folder for folder in its if not (folder / "predictions.csv").exists()]:
             views = _Views(run.train, one, run.seed)
-            trainings = [Training(its[folder], run, folder, start, precision, len(views)) for folder in unfinished]
+            trainings = [
+                Training(its[folder], run, folder, start, precision, len(views), teachers) for folder in unfinished
+            ]
             _train(trainings, views, workers)
         for folder, recipe in its.items():
             if recipe.external and not (folder / "external.csv").exists():
@@ -123,12 +130,14 @@ def recipe_of(folder: Path) -> Recipe:
     return Recipe.model_validate(json.loads((folder / "config.json").read_text())["recipe"])
 
 
-def _check_same(folder: Path, recipe: Recipe, start: Start) -> None:
-    """Raises RecipeError if the folder holds a run of another recipe or from another start."""
-    before, began = recipe_of(folder), json.loads((folder / "config.json").read_text())["start"]
+def _check_same(folder: Path, recipe: Recipe, start: Start, teachers: Sequence[Path]) -> None:
+    """Raises RecipeError if the folder holds a run of another recipe, from another start or of other teachers."""
+    before, config = recipe_of(folder), json.loads((folder / "config.json").read_text())
     differ = [key for key, value in recipe if key != "about" and value != getattr(before, key)]
-    if told(start) != began:
+    if told(start) != config["start"]:
         differ.append("start")
+    if [taught_by(path) for path in teachers] != config.get("teachers", []):
+        differ.append("teacher")
     if differ:
         raise RecipeError(f"{folder} holds a run with another {', '.join(differ)}. Choose another --out, or delete it.")
 

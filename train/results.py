@@ -21,8 +21,8 @@ Kind = Literal["predictions", "external"]
 class Result:
     """One question put to one part of a recipe's runs: all folds of a seed, or one split.
 
-    ``numbers`` are those of ``evaluate.yes_or_no`` at 0.5. ``start`` is the file that the training began from, ``runs``
-    are the folders that answered.
+    ``numbers`` are those of ``evaluate.yes_or_no`` at 0.5. ``start`` is the file that the training began from and how
+    many teachers it had, ``runs`` are the folders that answered.
     """
 
     recipe: str
@@ -113,11 +113,16 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
             question,
             recipe["epochs"],
             recipe["size_px"],
-            configs[0]["start"],
+            _began(configs[0]),
             0 if dataset in recipe["external"] else sum(config["n_test_leaked"] for config in configs),
             numbers,
             tuple(runs),
         )
+
+
+def _began(config: dict[str, Any]) -> str:
+    teachers = config.get("teachers", [])  # which no run had before 2026-11-26
+    return f"{config['start']}, {len(teachers)} teachers" if teachers else str(config["start"])
 
 
 def cross_fitted(answers: Predictions) -> Predictions:

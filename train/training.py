@@ -28,6 +28,7 @@ from train.plan import Run
 from train.predict import predict
 from train.recipes import Precision, Recipe
 from train.start import Start, check, network, told
+from train.teachers import Teachers, taught_by
 
 SAVING_PAUSE = 10
 """Between two saves, as a multiple of what the last one took: an epoch of seconds must not wait for the disk."""
@@ -38,13 +39,23 @@ STATE = "state.pt"
 class Training:
     """One network that learns: what it needs for a step, and what its folder keeps."""
 
-    def __init__(self, recipe: Recipe, run: Run, folder: Path, start: Start, precision: Precision, views: int) -> None:
-        check(start, run.test, run.name)
+    def __init__(
+        self,
+        recipe: Recipe,
+        run: Run,
+        folder: Path,
+        start: Start,
+        precision: Precision,
+        views: int,
+        teachers: Sequence[Path] = (),
+    ) -> None:
+        for weights in (start, *teachers):
+            check(weights, run.test, run.name)
         folder.mkdir(parents=True, exist_ok=True)
         self.recipe, self.run, self.folder, self.start = recipe, run, folder, start
         self.fabric = Fabric(accelerator="auto", devices=1, precision=precision)
         self.fabric.seed_everything(run.seed, verbose=False)
-        provenance = _provenance(recipe, run, self.fabric, start) | {"precision": precision}
+        provenance = _provenance(recipe, run, self.fabric, start, teachers) | {"precision": precision}
         (folder / "config.json").write_text(json.dumps(provenance, indent=1))
         self.model = network(recipe, start).to(self.fabric.device)
         self.optimizer = _optimizer(recipe, self.model, _trainable_body(self.model, recipe))
@@ -59,6 +70,7 @@ class Training:
         if self.fabric.device.type == "cpu":
             _spare_half_precision(self.model)
         self._wrapped, self._stepper = self.fabric.setup(self.model, self.optimizer)
+        self._teachers = self.fabric.setup(Teachers(teachers, self.model.spec)) if teachers else None
 
     def begin(self, epoch: int) -> None:
         """An epoch: its own random numbers, whatever else is trained beside it."""
@@ -69,7 +81,7 @@ class Training:
     def step(self, views: Sequence[Tensor]) -> None:
         """One step down the gradient for images, lesion shares and labels of ``_Views``."""
         images, lesion, labels = (self.fabric.to_device(tensor) for tensor in views)
-        loss = _loss(self._wrapped, images, lesion, labels, self.recipe, self._rng)
+        loss = _loss(self._wrapped, self._teachers, images, lesion, labels, self.recipe, self._rng)
         self._stepper.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         self._stepper.step()
@@ -140,15 +152,25 @@ def examine(model: Network, samples: list[Sample], folder: Path, name: str) -> N
 
 
 def _loss(
-    network: nn.Module, images: Tensor, lesion: Tensor, labels: Tensor, recipe: Recipe, rng: np.random.Generator
+    network: nn.Module,
+    teachers: nn.Module | None,
+    images: Tensor,
+    lesion: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    rng: np.random.Generator,
 ) -> Tensor:
-    """Classification on mixed pictures, plus pointing for both pictures of each mixture."""
+    """Classification of mixed pictures, by label and by what the teachers say, plus pointing for both pictures of each
+    mixture."""
     share = float(rng.beta(recipe.mixup_alpha, recipe.mixup_alpha)) if recipe.mixup_alpha else 1.0
     other = torch.from_numpy(rng.permutation(len(images))).to(images.device)
     mixed = (share * images.float() + (1 - share) * images[other].float()).round().to(torch.uint8)
     logits, maps = network(mixed)
     classes = F.one_hot(labels, len(recipe.class_names)).float()
     loss = soft_cross_entropy(logits, share * classes + (1 - share) * classes[other], recipe.label_smoothing)
+    if teachers is not None:
+        taught = soft_cross_entropy(logits, teachers(mixed), smoothing=0)
+        loss = (1 - recipe.teacher_weight) * loss + recipe.teacher_weight * taught
     if recipe.pointing_weight:
         cells = F.adaptive_avg_pool2d(lesion, maps.shape[-2:])
         pointing = share * pointing_loss(maps, labels, cells)
@@ -208,7 +230,7 @@ def _cosine(recipe: Recipe, steps: int) -> Callable[[int], float]:
     return factor
 
 
-def _provenance(recipe: Recipe, run: Run, fabric: Fabric, start: Start) -> dict[str, object]:
+def _provenance(recipe: Recipe, run: Run, fabric: Fabric, start: Start, teachers: Sequence[Path]) -> dict[str, object]:
     return {
         "recipe": recipe.model_dump(mode="json"),
         "run": run.name,
@@ -216,6 +238,7 @@ def _provenance(recipe: Recipe, run: Run, fabric: Fabric, start: Start) -> dict[
         "n_test": len(run.test),
         "n_test_leaked": run.leaked,
         "start": told(start),
+        "teachers": [taught_by(path) for path in teachers],
         "device": torch.cuda.get_device_name() if fabric.device.type == "cuda" else str(fabric.device),
         "processor": platform.processor() or platform.machine(),
         "versions": {"torch": torch.__version__, "timm": timm.__version__, "python": platform.python_version()},

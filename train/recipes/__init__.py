@@ -64,6 +64,8 @@ class Recipe(BaseModel):
     """Beta(alpha, alpha) of mixup (Zhang et al. 2018, arXiv:1710.09412); 0 turns it off."""
     pointing_weight: float = 0.2
     """Weight of ``losses.pointing_loss``; 0 turns the masks off."""
+    teacher_weight: Share = 0.7
+    """Of what the teachers say, beside the labels, if ``train fit --teacher`` names any."""
     ema_decay: Share = 0.998
     """Of the averaged weights that are kept; 0 keeps the last ones."""
 
