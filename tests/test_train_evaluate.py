@@ -143,7 +143,20 @@ def test_painting_markers_away_counts_moves_and_flips(tmp_path):
 
 
 KEYS = {
-    *("n", "auc", "auc_ci", "accuracy", "sensitivity", "specificity", "precision", "recall", "f1", "ece", "brier"),
+    *(
+        "n",
+        "auc",
+        "auc_ci",
+        "auc_each_once",
+        "accuracy",
+        "sensitivity",
+        "specificity",
+        "precision",
+        "recall",
+        "f1",
+        "ece",
+        "brier",
+    ),
     *("confusion_matrix", "pointing_game", "energy_ratio", "faithfulness", "in_paint"),
     *("weights_sha256", "data", "task", "operating_point", "notice"),
 }

@@ -51,6 +51,16 @@ def test_drawing_patients_widens_the_interval_of_repeated_pictures():
     assert by_patient.high - by_patient.low > 1.5 * (by_picture.high - by_picture.low)
 
 
+@given(st.integers(0, 99), st.integers(1, 5))
+def test_copies_of_a_picture_change_nothing_where_each_counts_once(seed, copies):
+    random = np.random.default_rng(seed)
+    positive, score = np.arange(20) % 3 == 0, random.random(20)
+    names = [str(index) for index in range(20)]
+    again = np.r_[np.arange(20), np.repeat(random.integers(20, size=3), copies)]
+    value = metrics.auc_each_once(positive[again], score[again], np.array(names)[again].tolist())
+    assert value == pytest.approx(metrics.auc(positive, score))
+
+
 def test_the_same_seed_gives_the_same_interval():
     positive, score = scored(4)
     one, two = (metrics.bootstrap(lambda i: float(score[i].mean()), positive, rounds=50, seed=9) for _ in range(2))

@@ -313,6 +313,8 @@ def print_result(result: dict[str, Any], task: str) -> None:
         if key == "auc":
             low, high = result["auc_ci"]
             table.add_row("AUC (95 % bootstrap)", f"{value:.3f} ({low:.3f} to {high:.3f})")
+        elif key == "auc_each_once":
+            table.add_row("AUC, each patient once", f"{value:.3f}")
         elif key == "ece":
             chance = result["ece_by_chance"]
             by_chance = f"{chance.mean:.3f} if perfectly calibrated, up to {chance.most:.3f}"

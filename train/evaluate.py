@@ -61,7 +61,9 @@ def evaluate(
 def yes_or_no(
     score: NDArray[np.floating], positive: NDArray[np.bool_], patients: Sequence[str], threshold: float = 0.5
 ) -> dict[str, Any]:
-    """The numbers of one question: ``score`` [N] 0..1; ``positive`` [N], of which there must be some of each."""
+    """The numbers of one question: ``score`` [N] 0..1; ``positive`` [N], of which there must be some of each;
+    ``patients`` [N] as of ``duplicates.drawn_together``.
+    """
     interval = metrics.bootstrap(lambda index: metrics.auc(positive[index], score[index]), positive, patients)
     called = score >= threshold
     return {
@@ -69,6 +71,7 @@ def yes_or_no(
         "n_positive": int(positive.sum()),
         "auc": interval.value,
         "auc_ci": [interval.low, interval.high],
+        "auc_each_once": metrics.auc_each_once(positive, score, patients),
         "sensitivity": float(called[positive].mean()),
         "specificity": float((~called[~positive]).mean()),
         **metrics.classification(positive.astype(int), called.astype(int), 2),

@@ -49,6 +49,7 @@ class Result:
             "question": QUESTIONS[self.question],
             "n (leaked)": f"{self.numbers['n']} ({self.leaked})",
             "AUC (95 %)": f"{self.numbers['auc']:.3f} ({low:.3f}-{high:.3f})",
+            "AUC, each patient once": f"{self.numbers['auc_each_once']:.3f}",
             "accuracy": f"{self.numbers['accuracy']:.3f}",
             "ECE (by chance)": f"{self.numbers['ece']:.3f} ({self.numbers['ece_by_chance'].mean:.3f})",
         }
@@ -74,11 +75,13 @@ def rows(found: Sequence[Result]) -> list[dict[str, str]]:
 
 def mean(found: Sequence[Result], of: str) -> dict[str, str]:
     """One line for several networks that answered the same question: what they have on average, and the AUC's range."""
-    aucs, accuracies, errors = (np.array([r.numbers[key] for r in found]) for key in ("auc", "accuracy", "ece"))
+    keys = ("auc", "auc_each_once", "accuracy", "ece")
+    aucs, each_once, accuracies, errors = (np.array([r.numbers[key] for r in found]) for key in keys)
     by_chance = np.mean([r.numbers["ece_by_chance"].mean for r in found])
     return found[0].row() | {
         "part": f"mean of {len(found)} {of}",
         "AUC (95 %)": f"{aucs.mean():.3f} ({of} {aucs.min():.3f}-{aucs.max():.3f})",
+        "AUC, each patient once": f"{each_once.mean():.3f}",
         "accuracy": f"{accuracies.mean():.3f}",
         "ECE (by chance)": f"{errors.mean():.3f} ({by_chance:.3f})",
     }
