@@ -41,7 +41,7 @@ class Augmentation:
     """How often the burnt-in markers are painted away, so that their absence means nothing either."""
     covered: float = 0.0
     """How often a lesion is covered by the tissue beside it, if there is enough, and the picture labelled normal. 0.35
-    tells normal pictures of another hospital better; the shipped weights have none of it (model card: why)."""
+    tells normal pictures of another hospital better; the shipped weights have none (docs/results/tried.md: why)."""
     patched: float = 0.0
     """How often tissue is covered so in any other picture, so that the traces of it mean nothing. 0.3 beside 0.35."""
 

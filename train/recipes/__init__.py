@@ -56,7 +56,7 @@ class Recipe(BaseModel):
     warmup_epochs: float = 0.5
     frozen_stages: int = 2
     """The stem and this many stages keep their ImageNet filters: half of a step's time on a CPU, no measured accuracy
-    (model card: "every layer learns")."""
+    (docs/results/tried.md: "every layer learns")."""
     frozen_large_filters: bool = True
     """The 5x5 depthwise filters keep their ImageNet values: their gradient is a sixth of a step's time on a CPU."""
     label_smoothing: Share = 0.1
