@@ -34,8 +34,16 @@ def test_folders_of_the_same_name_are_told_apart(recipe, tmp_path):
 def test_only_runs_that_both_have_count(recipe):
     (recipe.parent / "worse" / "seed0-fold2" / "predictions.csv").unlink()
     rows = contrast(recipe, [recipe.parent / "worse"])
-    assert {row["of"] for row in rows} == {"1 runs"}
+    assert {row["of"] for row in rows} == {"seed0-fold1"}
     assert [row["n"] for row in rows if row["question"] == "normal / lesion"] == ["90"]
+
+
+def test_the_leaking_split_and_its_twin_are_not_pooled(recipe):
+    for folder in ("recipe", "worse"):
+        for name in ("seed0-random", "seed0-by_group"):
+            (recipe.parent / folder / name).symlink_to(recipe.parent / folder / "seed0-fold1")
+    rows = contrast(recipe, [recipe.parent / "worse"])
+    assert {row["of"] for row in rows} == {"2 runs", "seed0-random", "seed0-by_group"}
 
 
 def test_folders_without_a_run_in_common_say_so(recipe, tmp_path):

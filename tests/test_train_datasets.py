@@ -35,6 +35,13 @@ def test_class_folders_with_several_masks_and_any_suffix(tmp_path):
     assert not any(s.external for s in samples)
 
 
+def test_one_name_for_two_pictures_is_refused(tmp_path):
+    for label in ("benign", "malignant"):
+        write(tmp_path / label / "001.png", np.full((60, 80), 90, np.uint8))
+    with pytest.raises(datasets.DataError, match="1 names for more than one picture, such as 001"):
+        datasets.load(tmp_path)
+
+
 def bus_bra(root: Path) -> None:
     for name in ("bus_0001-l", "bus_0001-r"):
         write(root / "Images" / f"{name}.png", np.full((50, 70), 60, np.uint8))

@@ -184,8 +184,9 @@ def test_the_command_prints_and_writes_every_number(tmp_path, untrained):
         (["--operating-point", "bold"], 2, "name one of balanced"),
         (["--task", "four-class"], 2, "four-class"),
         (["--json", "/dev/null/told.json"], 2, "/dev/null"),
+        (["--by", "sise"], 3, "no picture tells its sise. Expected one of size."),
     ],
-    ids=["data", "weights", "operating point", "task", "json"],
+    ids=["data", "weights", "operating point", "task", "json", "by"],
 )
 def test_wrong_use_is_one_line_and_a_code(tmp_path, untrained, change, code, message):
     data_set(tmp_path / "busi", 1)

@@ -122,6 +122,29 @@ def test_a_start_that_has_seen_the_test_pictures_is_refused(data, start, tmp_pat
         loop.fit(recipe(), data, tmp_path / "second", start=random / "model.safetensors")
 
 
+def test_a_network_that_only_lies_beside_held_out_answers_may_have_seen_them(data, start, tmp_path):
+    random, by_group = loop.fit(recipe(), data, tmp_path / "first", start=start)
+    mixed = random / "mixed.safetensors"
+    checkpoint.save(checkpoint.load(by_group / "model.safetensors"), mixed)
+    with pytest.raises(splits.LeakError, match="pictures that seed0-random tests on"):
+        loop.fit(recipe(), data, tmp_path / "second", start=mixed, only="random")
+
+
+def test_a_run_in_another_precision_or_from_other_weights_of_the_same_data_is_left_alone(data, start, tmp_path):
+    (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only="random")
+    (second,) = loop.fit(recipe(lr_head=0.01), data, tmp_path / "second", start=start, only="random")
+    loop.fit(recipe(), data, tmp_path / "third", start=first / "model.safetensors", only="random")
+    with pytest.raises(RecipeError, match="another start"):
+        loop.fit(recipe(), data, tmp_path / "third", start=second / "model.safetensors", only="random")
+    with pytest.raises(RecipeError, match="another precision"):
+        loop.fit(recipe(), data, tmp_path / "first", start=start, precision="bf16-mixed", only="random")
+
+
+def test_random_filters_are_not_kept_as_they_are(data, tmp_path):
+    with pytest.raises(RecipeError, match="--set frozen_stages=0"):
+        loop.fit(recipe(), data, tmp_path, start="scratch", only="random")
+
+
 def test_a_start_that_held_out_the_same_pictures_is_taken_on(data, start, tmp_path):
     (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only="random")
     (second,) = loop.fit(recipe(), data, tmp_path / "second", start=first / "model.safetensors", only="random")
@@ -140,6 +163,11 @@ def test_a_run_on_everything_is_trained_on_by_itself_and_held_to_nothing(data, s
     ("changes", "error", "message"),
     [
         ({"backbone": "tf_efficientnet_lite1"}, CheckpointError, "which does not fit tf_efficientnet_lite1"),
+        (
+            {"backbone": "tf_efficientnet_lite1", "class_names": ("malignant", "benign")},
+            CheckpointError,
+            "which does not fit tf_efficientnet_lite1",
+        ),
         ({"architecture": "peer"}, RecipeError, "not a file"),
     ],
 )
@@ -157,25 +185,27 @@ def test_a_network_remembers_what_its_start_has_seen(data, start, tmp_path):
     assert checkpoint.read_spec(second / "model.safetensors").trained_on == "tiny + other"
 
 
-def teacher_that_says_malignant(folder, **changes):
-    """Of whatever it is shown; its spec says that it was trained on nothing."""
+def teacher_that_says(label, folder, **changes):
+    """Of whatever it is shown; its spec says that it was trained on pictures of ``elsewhere``."""
     torch.manual_seed(0)
-    model = RcdNet(replace(recipe(**changes).spec(), trained_on=""))
+    spec = replace(recipe(**changes).spec(), trained_on="elsewhere")
+    model = RcdNet(spec)
     with torch.no_grad():
         model.classifier.weight.zero_()
-        model.classifier.bias.copy_(torch.tensor([-3.0, 3.0]))
+        model.classifier.bias.fill_(-3.0)[spec.index(label)] = 3.0
     checkpoint.save(model, folder / "teacher.safetensors")
     return folder / "teacher.safetensors"
 
 
-def test_a_network_learns_to_answer_as_its_teacher_does_whatever_the_labels_say(data, start, tmp_path):
-    teacher = teacher_that_says_malignant(tmp_path)
+@pytest.mark.parametrize(("label", "other"), [("benign", "malignant"), ("malignant", "benign")])
+def test_a_network_learns_to_answer_as_its_teacher_does_whatever_the_labels_say(data, start, tmp_path, label, other):
+    teacher = teacher_that_says(label, tmp_path)
     learning = recipe(teacher_weight=1.0, pointing_weight=0.0, epochs=2, lr_head=0.1, lr_body=0.0, ema_decay=0.0)
     (folder,) = loop.fit(learning, data, tmp_path / "runs", start=start, teachers=[teacher], only="random")
     with (folder / "predictions.csv").open(newline="") as file:
-        answers = [float(row["malignant"]) > float(row["benign"]) for row in csv.DictReader(file)]
-    assert all(answers)
+        assert all(float(row[label]) > float(row[other]) for row in csv.DictReader(file))
     assert json.loads((folder / "config.json").read_text())["teachers"][0].startswith("tf_efficientnet_lite0 by tiny, ")
+    assert checkpoint.read_spec(folder / "model.safetensors").trained_on == "elsewhere + tiny"
 
 
 def test_a_teacher_that_has_seen_the_test_pictures_is_refused(data, start, tmp_path):
@@ -197,14 +227,15 @@ def test_a_teacher_that_has_seen_the_test_pictures_is_refused(data, start, tmp_p
     ],
 )
 def test_a_teacher_of_another_question_or_size_is_refused(data, start, tmp_path, changes, said):
-    teacher = teacher_that_says_malignant(tmp_path, **changes)
+    teacher = teacher_that_says("malignant", tmp_path, **changes)
     with pytest.raises(CheckpointError, match=f"cannot teach this network: {said}"):
         loop.fit(recipe(), data, tmp_path / "runs", start=start, teachers=[teacher], only="random")
+    assert loop.fit(recipe(), data, tmp_path / "runs", start=start, only="random")  # the folder is still free
 
 
 def test_a_folder_of_other_teachers_is_left_alone(data, start, tmp_path):
     loop.fit(recipe(), data, tmp_path / "runs", start=start, only="random")
-    teacher = teacher_that_says_malignant(tmp_path)
+    teacher = teacher_that_says("malignant", tmp_path)
     with pytest.raises(RecipeError, match="another teacher"):
         loop.fit(recipe(), data, tmp_path / "runs", start=start, teachers=[teacher], only="random")
 

@@ -43,3 +43,6 @@ def test_perfect_pointing_costs_nothing():
 def test_pictures_without_a_lesion_do_not_count():
     maps, lesion = maps_and_lesion()
     assert float(pointing_loss(maps, torch.tensor([0]), torch.zeros_like(lesion))) == 0
+    maps[0, 0, 0, 0] = 3.0
+    twice = pointing_loss(maps.repeat(2, 1, 1, 1), torch.tensor([0, 0]), torch.cat([lesion, torch.zeros_like(lesion)]))
+    torch.testing.assert_close(twice, pointing_loss(maps, torch.tensor([0]), lesion))

@@ -125,6 +125,8 @@ def fit(
         chosen = recipes.load(recipe, changed or ())
         if epochs is not None:
             chosen = chosen.model_copy(update={"epochs": epochs})
+        if pretrained and from_scratch:
+            raise failed("--pretrained and --from-scratch exclude each other", 2)
         start: Start = pretrained or ("scratch" if from_scratch else "hub")
         folders = loop.fit(
             chosen, data, out_dir, start=start, teachers=teacher or (), precision=precision, only=only, workers=workers
@@ -238,11 +240,12 @@ def evaluate(
         if operating_point not in spec.operating_points:
             raise failed(f"no operating point {operating_point!r}: name one of {', '.join(spec.operating_points)}", 2)
         samples = evaluation.select(datasets.load(data), task)
+        subgroups = evaluation.by_subgroup(samples, by) if by else {}
         judgements = predict(model, [sample.grey() for sample in samples])
         result = evaluation.evaluate(samples, judgements, spec, task, operating_point=operating_point)
-        if by is not None:
+        if by:
             result["by"] = {by: {}}
-            for value, indices in evaluation.by_subgroup(samples, by).items():
+            for value, indices in subgroups.items():
                 part = [samples[i] for i in indices], [judgements[i] for i in indices]
                 try:
                     result["by"][by][value] = evaluation.evaluate(*part, spec, task, operating_point=operating_point)

@@ -2,10 +2,12 @@
 of it. Geometry happens on the source pixels; ``rcdnet.preprocess.prepare`` then does what it does everywhere."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from rcdnet.glance import square_around
 from rcdnet.preprocess import Box, prepare
@@ -17,6 +19,8 @@ Grey = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
 DRAWN_PX = 320
 """Longest side of the pictures for which lines of one pixel and the sigmas below are meant."""
 
@@ -25,24 +29,25 @@ DRAWN_PX = 320
 class Augmentation:
     """How often and how much. Probabilities are per picture; no vertical flips: depth has a meaning."""
 
-    flip: float = 0.5
+    flip: Share = 0.5
     rotation_deg: float = 12.0
-    smallest_crop: float = 0.7
+    smallest_crop: Share = 0.7
     """Least share of each side that a glance keeps."""
-    look: float = 0.4
-    """How often a lesion is shown as the second look will see it: a crop around it."""
-    lesion_free: float = 0.12
+    look: Share = 0.4
+    """How often a lesion is shown as the second look will see it: a crop around it. Where no lesion can be left out (no
+    class for it, or none there), ``lesion_free`` comes on top."""
+    lesion_free: Share = 0.12
     """How often a lesion picture gives a crop without its lesion, labelled normal."""
-    machine: float = 0.7
+    machine: Share = 0.7
     """Gain, gamma, depth attenuation, speckle, blur and JPEG, as other scanners would have it."""
-    markers: float = 0.3
+    markers: Share = 0.3
     """Callipers, dotted lines and text painted in, so that they mean nothing."""
-    cleaned: float = 0.3
+    cleaned: Share = 0.3
     """How often the burnt-in markers are painted away, so that their absence means nothing either."""
-    covered: float = 0.0
+    covered: Share = 0.0
     """How often a lesion is covered by the tissue beside it, if there is enough, and the picture labelled normal. 0.35
     tells normal pictures of another hospital better; the shipped weights have none (docs/results/tried.md: why)."""
-    patched: float = 0.0
+    patched: Share = 0.0
     """How often tissue is covered so in any other picture, so that the traces of it mean nothing. 0.3 beside 0.35."""
 
 

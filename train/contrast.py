@@ -1,5 +1,6 @@
 """What did a training choice change? Two recipes' held-out answers to the same pictures, paired picture by picture."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,19 +13,27 @@ from train.predictions import QUESTIONS, Predictions
 
 
 def contrast(first: Path, others: Sequence[Path]) -> list[dict[str, str]]:
-    """One row for each of ``others``, data set and question: AUC there, and its difference to ``first`` (95 %).
+    """One row for each of ``others``, split, data set and question: AUC there, and its difference to ``first`` (95 %).
 
-    Folders of run folders, as ``train fit --out`` leaves them; only the runs that both have count. Raises DataError if
-    they have none in common, or held out other pictures.
+    Folders of run folders, as ``train fit --out`` leaves them; only the runs that both have count, folds and seeds
+    pooled. Raises DataError if they have none in common, or held out other pictures.
     """
-    return [row for other in others for row in _rows(first, other)]
+    return [row for other in others for names in _common(first, other) for row in _rows(first, other, names)]
 
 
-def _rows(first: Path, other: Path) -> list[dict[str, str]]:
+def _common(first: Path, other: Path) -> list[list[str]]:
+    """The runs that both have, by split: all folds are one, and the leaking split is not its twin."""
     names = sorted({file.parent.name for file in first.glob("*/predictions.csv")})
-    names = [name for name in names if (other / name / "predictions.csv").is_file()]
-    if not names:
+    splits: dict[str, list[str]] = {}
+    for name in names:
+        if (other / name / "predictions.csv").is_file():
+            splits.setdefault(re.sub(r"\d+$", "", name.partition("-")[2]), []).append(name)
+    if not splits:
         raise DataError(f"{first} and {other} have no finished run in common")
+    return list(splits.values())
+
+
+def _rows(first: Path, other: Path, names: Sequence[str]) -> list[dict[str, str]]:
     one, two = (_ordered(predictions.read([f / name / "predictions.csv" for name in names])) for f in (first, other))
     if len(one) != len(two) or (one.names != two.names).any() or (one.datasets != two.datasets).any():
         raise DataError(f"{first} and {other} did not hold out the same pictures")
@@ -36,7 +45,7 @@ def _rows(first: Path, other: Path) -> list[dict[str, str]]:
         rows.append(
             {
                 "runs": str(other),
-                "of": f"{len(names)} runs",
+                "of": names[0] if len(names) == 1 else f"{len(names)} runs",
                 "data": dataset,
                 "question": QUESTIONS[question],
                 "n": str(len(positive)),

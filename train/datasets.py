@@ -7,6 +7,7 @@ UDIAT      original/, GT/, labels.csv                                           
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +81,8 @@ def load(root: Path) -> list[Sample]:
             f"{root} holds no data set: expected class folders ({', '.join(CLASS_NAMES)}) like BUSI, "
             "bus_data.csv like BUS-BRA, or labels.csv with original/ like UDIAT"
         )
+    if twice := [name for name, count in Counter(sample.name for sample in samples).items() if count > 1]:
+        raise DataError(f"{root} has {len(twice)} names for more than one picture, such as {twice[0]}: rename one.")
     if unknown := {sample.label for sample in samples} - set(CLASS_NAMES):
         raise DataError(
             f"{root} has pictures labelled {', '.join(sorted(unknown))}. Expected {', '.join(CLASS_NAMES)}."

@@ -114,6 +114,9 @@ def by_subgroup(samples: Sequence[Sample], attribute: str) -> dict[str, list[int
         low, high = np.quantile(areas, [1 / 3, 2 / 3])
         values = ["small" if area <= low else "medium" if area <= high else "large" for area in areas]
     else:
+        if not any(attribute in sample.attributes for sample in samples):
+            known = ", ".join(["size", *sorted({name for sample in samples for name in sample.attributes})])
+            raise DataError(f"no picture tells its {attribute}. Expected one of {known}.")
         values = [sample.attributes.get(attribute, "unknown") for sample in samples]
     return {value: [i for i, v in enumerate(values) if v == value] for value in sorted(set(values))}
 

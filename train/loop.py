@@ -32,11 +32,11 @@ from train.evaluate import select
 from train.peers import Peer
 from train.plan import plan
 from train.recipes import Precision, Recipe, RecipeError
-from train.start import Start, told
+from train.start import Start, sha256, told
 from train.teachers import taught_by
 from train.training import Training, examine
 
-OWN = ("about", "architecture", "backbone", "frozen_stages", "frozen_large_filters", "external", "teacher_weight")
+OWN = ("about", "architecture", "backbone", "frozen_stages", "frozen_large_filters", "external")
 """Keys of a recipe in which networks that learn side by side may differ."""
 
 FORK = "fork" if sys.platform == "linux" else None
@@ -110,7 +110,7 @@ def fit_together(
         folders += its
         for folder, recipe in its.items():
             if (folder / "config.json").exists():
-                _check_same(folder, recipe, start, teachers)
+                _check_same(folder, recipe, start, teachers, precision)
         if unfinished := [folder for folder in its if not (folder / "predictions.csv").exists()]:
             views = _Views(run.train, one, run.seed)
             trainings = [
@@ -130,14 +130,17 @@ def recipe_of(folder: Path) -> Recipe:
     return Recipe.model_validate(json.loads((folder / "config.json").read_text())["recipe"])
 
 
-def _check_same(folder: Path, recipe: Recipe, start: Start, teachers: Sequence[Path]) -> None:
-    """Raises RecipeError if the folder holds a run of another recipe, from another start or of other teachers."""
+def _check_same(folder: Path, recipe: Recipe, start: Start, teachers: Sequence[Path], precision: Precision) -> None:
+    """Raises RecipeError if the folder holds a run of another recipe, from another start, of other teachers or in
+    another precision. Folders of before 2026-11-26 do not tell all of it."""
     before, config = recipe_of(folder), json.loads((folder / "config.json").read_text())
     differ = [key for key, value in recipe if key != "about" and value != getattr(before, key)]
-    if told(start) != config["start"]:
+    if told(start) != config["start"] or sha256(start) != config.get("start_sha256", sha256(start)):
         differ.append("start")
-    if [taught_by(path) for path in teachers] != config.get("teachers", []):
+    if sorted(taught_by(path) for path in teachers) != sorted(config.get("teachers", [])):
         differ.append("teacher")
+    if precision != config.get("precision", precision):
+        differ.append("precision")
     if differ:
         raise RecipeError(f"{folder} holds a run with another {', '.join(differ)}. Choose another --out, or delete it.")
 

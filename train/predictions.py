@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -40,16 +40,7 @@ class Predictions:
         return len(self.truth)
 
     def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> "Predictions":
-        return Predictions(
-            self.class_names,
-            self.logits[chosen],
-            self.truth[chosen],
-            self.datasets[chosen],
-            self.names[chosen],
-            self.patients[chosen],
-            self.runs[chosen],
-            self.external[chosen],
-        )
+        return replace(self, **{f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "class_names"})
 
     def tempered(self, temperatures: NDArray[np.float32]) -> "Predictions":
         """With each answer's logits over its temperature [N]."""

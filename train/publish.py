@@ -71,9 +71,10 @@ def tables(runs: Path, data_root: Path) -> str:
     parts = [
         "# Results",
         f"**{RESEARCH_NOTICE}** Made by `python -m train figures` from what `train fit` and `train compare` left.",
-        "Intervals are 95 % bootstrap over patients (where none is named, over near copies). ECE out of fold: each "
-        "fold's temperature comes from the other folds; by chance: what a perfectly calibrated network would show on "
-        "as many pictures. Yes-or-no numbers are at 0.5.",
+        "Intervals are 95 % bootstrap over patients (where none is named, over near copies); each patient once: "
+        "however many pictures or near copies there are. ECE out of fold: each fold's temperature comes from the other "
+        "folds, that of a single run is 1; by chance: what a perfectly calibrated network would show on as "
+        "many pictures. Yes-or-no numbers are at 0.5.",
     ]
     if protocols:
         parts += ["## Protocols", _markdown(protocols)]
@@ -133,9 +134,9 @@ def _malignant(files: Sequence[Path]) -> Iterator[tuple[str, Answers]]:
 
 
 def _how(run: Path) -> str:
-    """What a reader must know before comparing: start, epochs and input of a run."""
+    """What a reader must know before comparing: start, teachers, epochs and input of a run."""
     recipe = loop.recipe_of(run)
-    start = json.loads((run / "config.json").read_text())["start"]
+    start = results.began(json.loads((run / "config.json").read_text()))
     return f"{start}, {recipe.epochs} epochs, {recipe.size_px} px"
 
 

@@ -21,8 +21,8 @@ Kind = Literal["predictions", "external"]
 class Result:
     """One question put to one part of a recipe's runs: all folds of a seed, or one split.
 
-    ``numbers`` are those of ``evaluate.yes_or_no`` at 0.5. ``start`` is the file that the training began from and how
-    many teachers it had, ``runs`` are the folders that answered.
+    ``numbers`` are those of ``evaluate.yes_or_no`` at 0.5. ``start`` says in a few words where the training began and
+    how many teachers it had, ``runs`` are the folders that answered.
     """
 
     recipe: str
@@ -116,16 +116,17 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
             question,
             recipe["epochs"],
             recipe["size_px"],
-            _began(configs[0]),
+            " / ".join(sorted({began(config) for config in configs})),
             0 if dataset in recipe["external"] else sum(config["n_test_leaked"] for config in configs),
             numbers,
             tuple(runs),
         )
 
 
-def _began(config: dict[str, Any]) -> str:
-    teachers = config.get("teachers", [])  # which no run had before 2026-11-26
-    return f"{config['start']}, {len(teachers)} teachers" if teachers else str(config["start"])
+def began(config: dict[str, Any]) -> str:
+    """Where a run began, and how many teachers it had, from its config.json."""
+    count = len(config.get("teachers", []))  # which no run had before 2026-11-26
+    return str(config["start"]) + (f", {count} teacher{'s' if count > 1 else ''}" if count else "")
 
 
 def cross_fitted(answers: Predictions) -> Predictions:

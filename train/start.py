@@ -1,5 +1,6 @@
 """Where do the weights of a network begin, and which pictures have they seen before?"""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Literal
 from rcdnet import checkpoint
 from rcdnet.checkpoint import CheckpointError
 from rcdnet.model import Network, RcdNet
+from rcdnet.spec import ModelSpec
 from train import backbone, predictions
 from train.datasets import Sample
 from train.peers import Peer
@@ -21,8 +23,14 @@ Start = Path | Literal["hub", "scratch"]
 def network(recipe: Recipe, start: Start = "scratch") -> Network:
     """The network of a recipe before training. Its spec names the data that its start was trained on as well.
 
-    Raises CheckpointError if the file is of neither kind or does not fit, RecipeError for a peer, which takes none.
+    A start that knows other classes gives all but the last layer. Raises CheckpointError if the file is of neither kind
+    or does not fit; RecipeError for a peer, which takes none, and if the recipe would keep random filters as they are.
     """
+    if start == "scratch" and (recipe.frozen_stages or recipe.frozen_large_filters):
+        raise RecipeError(
+            f"{recipe.name} keeps filters of its start, and from scratch these are random: "
+            "--set frozen_stages=0 --set frozen_large_filters=false"
+        )
     if recipe.architecture == "peer":
         if isinstance(start, Path):
             raise RecipeError(f"{start}: a network to compare with begins from timm's hub or from scratch, not a file")
@@ -30,37 +38,43 @@ def network(recipe: Recipe, start: Start = "scratch") -> Network:
     model = RcdNet(recipe.spec(), pretrained=start == "hub", fold=start != "scratch")
     if isinstance(start, Path) and checkpoint.is_checkpoint(start):
         before = checkpoint.load(start)
-        fits = before.spec.class_names == recipe.class_names
-        layers = {name: x for name, x in before.state_dict().items() if fits or not name.startswith("classifier.")}
+        layers = before.state_dict()
+        if before.spec.class_names != recipe.class_names:
+            layers |= {name: x for name, x in model.state_dict().items() if name.startswith("classifier.")}
         try:
-            model.load_state_dict(layers, strict=fits)
+            model.load_state_dict(layers)
         except RuntimeError as error:
             raise CheckpointError(
                 f"{start} is of a {before.spec.backbone}, which does not fit {recipe.backbone}"
             ) from error
-        model.spec = replace(model.spec, trained_on=_joined(before.spec.trained_on, model.spec.trained_on))
+        model.spec = having_seen(model.spec, start)
     elif isinstance(start, Path):
         backbone.load_folded(model, start)
     return model
 
 
-def check(start: Start, tested: Sequence[Sample], run: str) -> None:
-    """Raises LeakError if ``start`` was trained on pictures that ``run`` tests on.
+def check(weights: Start, tested: Sequence[Sample], run: str) -> None:
+    """Raises LeakError if a start or a teacher was trained on pictures that ``run`` tests on.
 
-    It was on all of its data sets but what its run folder says was held out.
+    It was on all of its data sets but what was held out, if it lies in the run folder that made it.
     """
-    if not tested or not isinstance(start, Path) or not checkpoint.is_checkpoint(start):
+    if not tested or not isinstance(weights, Path) or not checkpoint.is_checkpoint(weights):
         return
-    seen = _parts(checkpoint.read_spec(start).trained_on)
+    seen = _parts(checkpoint.read_spec(weights).trained_on)
     held_out: set[tuple[str, str]] = set()
-    if predictions.holds_some(answers := start.parent / "predictions.csv"):
+    if _made_here(weights) and predictions.holds_some(answers := weights.parent / "predictions.csv"):
         held_out = predictions.read([answers]).pictures()
     leaked = [s for s in tested if s.dataset in seen and (s.dataset, s.name) not in held_out]
     if leaked:
         raise LeakError(
-            f"{start} was trained on {len(leaked)} pictures that {run} tests on, such as "
+            f"{weights} was trained on {len(leaked)} pictures that {run} tests on, such as "
             f"{leaked[0].dataset}/{leaked[0].name}"
         )
+
+
+def having_seen(spec: ModelSpec, weights: Path) -> ModelSpec:
+    """``spec``, trained on what a start or a teacher was trained on as well."""
+    return replace(spec, trained_on=_joined(checkpoint.read_spec(weights).trained_on, spec.trained_on))
 
 
 def told(start: Start) -> str:
@@ -68,6 +82,20 @@ def told(start: Start) -> str:
     if not isinstance(start, Path):
         return start
     return f"trained on {checkpoint.read_spec(start).trained_on}" if checkpoint.is_checkpoint(start) else start.stem
+
+
+def sha256(start: Start) -> str:
+    """Of a checkpoint's weights; else empty."""
+    if isinstance(start, Path) and checkpoint.is_checkpoint(start):
+        return checkpoint.read_spec(start).weights_sha256
+    return ""
+
+
+def _made_here(weights: Path) -> bool:
+    """Whether the run folder in which a checkpoint lies is that of its training."""
+    of_the_run = weights.parent / "spec.json"
+    made = json.loads(of_the_run.read_text())["weights_sha256"] if of_the_run.is_file() else ""
+    return bool(made == checkpoint.read_spec(weights).weights_sha256)
 
 
 def _parts(trained_on: str) -> list[str]:

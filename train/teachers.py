@@ -16,7 +16,8 @@ from rcdnet.spec import ModelSpec
 
 
 class Teachers(nn.Module):
-    """Frozen checkpoints that answer for the same classes and picture size as ``spec``. Raises CheckpointError."""
+    """Frozen checkpoints that answer for the classes of ``spec``, on pictures prepared as it says. Raises
+    CheckpointError."""
 
     def __init__(self, paths: Sequence[Path], spec: ModelSpec) -> None:
         super().__init__()
@@ -30,7 +31,7 @@ class Teachers(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """uint8 [N, H, W] grey -> the mean of their probabilities, float [N, K]."""
-        return torch.stack([network.eval()(images)[0].float().softmax(dim=1) for network in self.networks]).mean(0)
+        return torch.stack([network(images)[0].float().softmax(dim=1) for network in self.networks]).mean(0)
 
 
 def taught_by(path: Path) -> str:

@@ -27,7 +27,7 @@ from train.losses import pointing_loss, soft_cross_entropy
 from train.plan import Run
 from train.predict import predict
 from train.recipes import Precision, Recipe
-from train.start import Start, check, network, told
+from train.start import Start, check, having_seen, network, sha256, told
 from train.teachers import Teachers, taught_by
 
 SAVING_PAUSE = 10
@@ -47,7 +47,7 @@ class Training:
         start: Start,
         precision: Precision,
         views: int,
-        teachers: Sequence[Path] = (),
+        teachers: Sequence[Path],
     ) -> None:
         for weights in (start, *teachers):
             check(weights, run.test, run.name)
@@ -55,9 +55,9 @@ class Training:
         self.recipe, self.run, self.folder, self.start = recipe, run, folder, start
         self.fabric = Fabric(accelerator="auto", devices=1, precision=precision)
         self.fabric.seed_everything(run.seed, verbose=False)
-        provenance = _provenance(recipe, run, self.fabric, start, teachers) | {"precision": precision}
-        (folder / "config.json").write_text(json.dumps(provenance, indent=1))
         self.model = network(recipe, start).to(self.fabric.device)
+        for path in teachers:
+            self.model.spec = having_seen(self.model.spec, path)
         self.optimizer = _optimizer(recipe, self.model, _trainable_body(self.model, recipe))
         schedule = _cosine(recipe, steps=math.ceil(views / recipe.batch))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, schedule)
@@ -71,6 +71,8 @@ class Training:
             _spare_half_precision(self.model)
         self._wrapped, self._stepper = self.fabric.setup(self.model, self.optimizer)
         self._teachers = self.fabric.setup(Teachers(teachers, self.model.spec)) if teachers else None
+        provenance = _provenance(recipe, run, self.fabric, start, teachers) | {"precision": precision}
+        (folder / "config.json").write_text(json.dumps(provenance, indent=1))
 
     def begin(self, epoch: int) -> None:
         """An epoch: its own random numbers, whatever else is trained beside it."""
@@ -133,7 +135,7 @@ class Training:
         """Fill everything from what was saved, if anything was."""
         if not (self.folder / STATE).exists():
             return
-        state = torch.load(self.folder / STATE, weights_only=True)
+        state = torch.load(self.folder / STATE, map_location="cpu", weights_only=True)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
@@ -238,6 +240,7 @@ def _provenance(recipe: Recipe, run: Run, fabric: Fabric, start: Start, teachers
         "n_test": len(run.test),
         "n_test_leaked": run.leaked,
         "start": told(start),
+        "start_sha256": sha256(start),
         "teachers": [taught_by(path) for path in teachers],
         "device": torch.cuda.get_device_name() if fabric.device.type == "cuda" else str(fabric.device),
         "processor": platform.processor() or platform.machine(),

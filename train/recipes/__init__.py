@@ -8,18 +8,16 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rcdnet.spec import ModelSpec, Preprocessing
-from train.augment import Augmentation
+from train.augment import Augmentation, Share
 from train.datasets import CLASS_NAMES
 
 FOLDER = Path(__file__).parent
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Precision = Literal["32-true", "bf16-mixed"]
 """Of Lightning Fabric. It is the machine's, so no recipe names it; a run folder does."""
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Recipe(BaseModel):
-    """See ``shipped.toml`` for a commented example."""
+    """See ``shipped.toml`` for an example."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,11 +32,11 @@ class Recipe(BaseModel):
     external: tuple[str, ...] = ()
     """Sets that the finished, frozen network is put to as well; what comes of it chooses nothing."""
     class_names: tuple[str, ...] = CLASS_NAMES
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
 
     backbone: str = "tf_efficientnet_lite0"
-    size_px: int = 224
-    second_look: float | Literal["off"] = 1.3
+    size_px: int = Field(default=224, ge=32)
+    second_look: Annotated[float, Field(ge=1)] | Literal["off"] = 1.3
     """Margin of the crop that is judged again. Of 1.3, 1.7 and 2.4 the tightest was best on held-out folds."""
     preprocessing: Preprocessing = Preprocessing()
     augmentation: Augmentation = Augmentation()
@@ -47,8 +45,8 @@ class Recipe(BaseModel):
     """peer: the plain backbone of ``train.peers``, for comparison."""
     normal_repeat: int = Field(default=1, ge=1)
     """How often an epoch shows each normal picture: few in the data sets, they are most of what a live probe sees."""
-    epochs: int = 20
-    batch: int = 32
+    epochs: int = Field(default=20, ge=1)
+    batch: int = Field(default=32, ge=1)
     optimizer: Literal["adam", "adamw"] = "adamw"
     lr_head: float = 1e-3
     lr_body: float = 3e-4
