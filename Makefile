@@ -1,4 +1,4 @@
-# Every target makes what it needs: .venv comes from uv, and uv from pip, if it is not there yet.
+# Every target makes what it needs: .venv comes from python3 -m venv and is filled by uv, which pip brings if it is not there.
 SHELL := /bin/bash
 PYTHON ?= python3
 ENGINE ?= auto
