@@ -45,11 +45,11 @@ bench: .venv/dev ## Latency of every engine that runs here
 	@touch $@
 
 .venv/base: .venv/python pyproject.toml
-	$(UV) pip install --quiet --python $(PY) --editable .
+	$(UV) pip install --quiet --compile-bytecode --python $(PY) --editable .
 	@touch $@
 
 .venv/dev: .venv/python pyproject.toml
-	$(UV) pip install --quiet --python $(PY) --editable '.[train,dev]'
+	$(UV) pip install --quiet --compile-bytecode --python $(PY) --editable '.[train,dev]'
 	$(UV) pip install --quiet --python $(PY) --no-deps --target .venv/torch_tensorrt \
 		--python-platform x86_64-manylinux_2_34 torch-tensorrt # its source is read by tests, never imported
 	@touch .venv/base $@

@@ -43,10 +43,11 @@ def test_a_fold_that_would_never_be_tested_is_refused(fold):
         list(splits.folds(strange, dict(zip(strange, groups.values(), strict=True))))
 
 
-def test_folds_keep_the_mix_of_labels():
+@pytest.mark.parametrize("seed", range(6))
+def test_folds_keep_the_mix_of_labels(seed):
     samples, groups = hundred()
     share = sum(s.label == "malignant" for s in samples) / len(samples)
-    for _, test in splits.folds(samples, groups):
+    for _, test in splits.folds(samples, groups, seed=seed):
         assert sum(s.label == "malignant" for s in test) / len(test) == pytest.approx(share, abs=0.16)
 
 

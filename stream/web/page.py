@@ -6,7 +6,6 @@ No pixels and no numbers pass through Gradio: its HTML blocks only hold the elem
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import gradio as gr
 from fastapi import FastAPI
 
 from engines.errors import EngineError
@@ -14,6 +13,10 @@ from stream.errors import StreamError, UsageError
 from stream.scan_area import parse_scan_area
 from stream.web.control import Control
 from stream.web.routes import fragment
+from stream.web.stubs import no_stubs
+
+with no_stubs():
+    import gradio as gr
 
 HEAD = '<link rel="stylesheet" href="/viewer/live.css"><meta name="color-scheme" content="dark">'
 DARK = "() => document.body.classList.add('dark')"
