@@ -116,6 +116,13 @@ def test_chance_gives_less_the_more_pictures_there_are():
     assert many < few / 5
 
 
+def test_the_risk_falls_where_the_sure_calls_are_right():
+    share, malignant = np.array([0.99, 0.01, 0.4, 0.3]), np.array([True, False, True, False])
+    distance, risk = metrics.selective_risk(share, malignant, 0.5)
+    np.testing.assert_allclose(distance, np.log([99, 99, 7 / 3, 3 / 2]))
+    np.testing.assert_allclose(risk, [0, 0, 0, 0.25])
+
+
 def test_brier_of_the_know_nothing():
     assert metrics.brier(np.full(4, 0.5), np.array([True, False, True, False])) == pytest.approx(0.25)
 

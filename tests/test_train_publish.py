@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from train import compare, figures, publish
+from train import compare, publish
 from train.__main__ import app, print_rows
-from train.figures import Answers
 from train.recipes import FOLDER, load
 
 
@@ -145,13 +144,6 @@ def test_a_folder_without_runs_is_an_error_that_says_so(data, tmp_path):
     result = CliRunner().invoke(app, ["figures", str(tmp_path), "--data", str(data), "--weights", "none"])
     assert result.exit_code == 3
     assert "holds no run" in result.output.replace("\n", " ")
-
-
-def test_the_risk_falls_where_the_sure_calls_are_right():
-    answers = Answers("x", np.array([True, False, True, False]), np.array([0.99, 0.01, 0.4, 0.3]), list("abcd"))
-    coverage, risk = figures.risk_coverage(answers, 0.5)
-    np.testing.assert_allclose(coverage, [0.25, 0.5, 0.75, 1.0])
-    np.testing.assert_allclose(risk, [0, 0, 0, 0.25])
 
 
 def test_the_recipes_that_are_published_exist():

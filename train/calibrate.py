@@ -13,6 +13,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_curve
 
 from rcdnet.spec import ModelSpec, OperatingPoint
+from train import metrics
 from train.datasets import DataError
 from train.predictions import Predictions
 from train.splits import LeakError
@@ -72,20 +73,16 @@ def threshold(
 def indeterminate_band(share: NDArray[np.floating], malignant: NDArray[np.bool_], at: float) -> tuple[float, float]:
     """The narrowest band of malignant shares around ``at`` outside which at most LARGEST_RISK of the calls are wrong.
 
-    Selective prediction (Geifman and El-Yaniv 2017, arXiv:1705.08500), by distance from ``at`` in log-odds; no wider
-    than LARGEST_ABSTENTION of the lesions.
+    By ``metrics.selective_risk``; no wider than LARGEST_ABSTENTION of the lesions.
     """
-    odds = _logit(share) - _logit(np.array(at))
-    order = np.argsort(-np.abs(odds))
-    wrong = ((share >= at) != malignant)[order]
-    risk = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
+    distance, risk = metrics.selective_risk(share, malignant, at)
     kept = np.flatnonzero(risk <= LARGEST_RISK)
-    least = int((1 - LARGEST_ABSTENTION) * len(wrong))
+    least = int((1 - LARGEST_ABSTENTION) * len(risk))
     covered = max(int(kept[-1]) + 1 if kept.size else 0, least)
-    if covered >= len(wrong):
+    if covered >= len(risk):
         return at, at
-    half = float(np.abs(odds)[order][covered])
-    middle = float(_logit(np.array(at)))
+    half = float(distance[covered])
+    middle = float(metrics.log_odds(np.array(at)))
     return float(1 / (1 + np.exp(half - middle))), float(1 / (1 + np.exp(-half - middle)))
 
 
@@ -133,8 +130,3 @@ def calibrated(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
 def rounded(value: float, to: Callable[[float], int]) -> float:
     """To DECIMALS, up or down: so that a threshold still keeps what was asked of it."""
     return float(to(value * 10**DECIMALS) / 10**DECIMALS)
-
-
-def _logit(p: NDArray[np.floating]) -> NDArray[np.floating]:
-    clipped = np.clip(p, 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(clipped / (1 - clipped)))

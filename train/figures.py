@@ -93,23 +93,11 @@ def selective(answers: Sequence[Answers], threshold: float, path: Path) -> None:
     """Share of wrong calls over the share of lesions that are called at all, the least certain left out first."""
     figure, axes = plt.subplots(figsize=(5, 3.6), layout="constrained")
     for one in answers:
-        coverage, risk = risk_coverage(one, threshold)
-        axes.plot(coverage, risk, linewidth=1.2, label=f"{one.name}, n {len(one.share)}")
+        _, risk = metrics.selective_risk(one.share, one.malignant, threshold)
+        axes.plot(np.arange(1, len(risk) + 1) / len(risk), risk, linewidth=1.2, label=f"{one.name}, n {len(one.share)}")
     axes.set(xlabel="share of lesions that are called", ylabel="share of calls that are wrong", ylim=(0, None))
     axes.legend(fontsize=8)
     _save(figure, path)
-
-
-def risk_coverage(answers: Answers, threshold: float) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Coverage [N] and risk [N], from the surest call to all of them (Geifman and El-Yaniv 2017, arXiv:1705.08500).
-
-    Certainty is the distance from ``threshold`` in log-odds.
-    """
-    share = np.clip(answers.share, 1e-6, 1 - 1e-6)
-    odds = np.log(share / (1 - share)) - np.log(threshold / (1 - threshold))
-    wrong = ((odds >= 0) != answers.malignant)[np.argsort(-np.abs(odds), kind="stable")]
-    called = np.arange(1, len(wrong) + 1)
-    return called / len(wrong), np.cumsum(wrong) / called
 
 
 def heat_maps(

@@ -102,6 +102,24 @@ def calibration_error_by_chance(probability: Floats, bins: int = 15, rounds: int
     return Chance(float(np.mean(errors)), float(np.quantile(errors, 0.95)))
 
 
+def log_odds(p: Floats) -> Floats:
+    """Of probabilities 0..1, kept finite at both ends."""
+    clipped = np.clip(p, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def selective_risk(share: Floats, malignant: NDArray[np.bool_], at: float) -> tuple[Floats, Floats]:
+    """From the surest call to all of them: how sure the last is [N], and how many of them are wrong, 0..1 [N].
+
+    Selective prediction (Geifman and El-Yaniv 2017, arXiv:1705.08500); certainty is the distance of ``share`` [N] from
+    ``at`` in log-odds.
+    """
+    distance = np.abs(log_odds(share) - log_odds(np.array(at)))
+    order = np.argsort(-distance, kind="stable")
+    wrong = ((share >= at) != malignant)[order]
+    return distance[order], np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
+
+
 def _in_bins(probability: Floats, bins: int) -> tuple[Floats, Labels]:
     """The confidence of each answer, and the number of its bin between 0.5 and 1."""
     confidence = np.maximum(probability, 1 - probability)
