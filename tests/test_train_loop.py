@@ -289,6 +289,25 @@ def test_networks_trained_side_by_side_are_those_trained_alone_also_where_one_wa
 
 
 @pytest.mark.usefixtures("on_the_processor")
+def test_a_taught_network_that_was_interrupted_is_the_one_that_was_not(data, start, tmp_path, monkeypatch):
+    def stop_after_one(path, rows):
+        write(path, rows)
+        if len(rows) == 1:
+            raise KeyboardInterrupt
+
+    write = training._write_rows
+    learning = {"teachers": [teacher_that_says("benign", tmp_path)], "start": start, "only": "random"}
+    (whole,) = loop.fit(recipe(epochs=2), data, tmp_path / "whole", **learning)
+    monkeypatch.setattr(training, "_write_rows", stop_after_one)
+    monkeypatch.setattr(training, "SAVING_PAUSE", 0)
+    with pytest.raises(KeyboardInterrupt):
+        loop.fit(recipe(epochs=2), data, tmp_path / "parts", **learning)
+    monkeypatch.setattr(training, "_write_rows", write)
+    (parts,) = loop.fit(recipe(epochs=2), data, tmp_path / "parts", **learning)
+    assert same(weights(whole), weights(parts))
+
+
+@pytest.mark.usefixtures("on_the_processor")
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
 def test_how_many_processes_draw_views_changes_nothing(data, start, tmp_path, monkeypatch):
     asked = []
