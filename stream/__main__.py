@@ -126,7 +126,7 @@ def replay(
             follow(pipeline)
         status = pipeline.status()
         typer.echo(outcome(status, out))
-        raise_failures(pipeline, status)
+        raise_failures(pipeline, status, settings.scan_area)
 
 
 @app.command()
@@ -192,14 +192,17 @@ def outcome(status: Status, out: Path) -> str:
     return f"{out}: {', '.join(parts)}. {RESEARCH_NOTICE}"
 
 
-def raise_failures(pipeline: Pipeline, status: Status) -> None:
-    """Raise what went wrong in a run that is over: the source, the disk or the engine."""
+def raise_failures(pipeline: Pipeline, status: Status, scan_area: str | None) -> None:
+    """Raise what went wrong in a run that is over: the source, the disk, the engine, or the scan area asked for."""
     if pipeline.error is not None:
         raise pipeline.error
     if status.recording is Recording.FAILED:
         raise UsageError(status.recording_error)
     if status.counts.failed:
         raise EngineError(f"{sum(status.counts.failed.values())} frames failed: {next(iter(status.counts.failed))}")
+    if scan_area not in (None, "full") and status.counts.not_analysed and not status.counts.analysed:
+        reason = next(iter(status.counts.not_analysed))
+        raise UsageError(f"with the scan area {scan_area} no frame was analysed: {reason}")
 
 
 @contextmanager

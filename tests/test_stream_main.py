@@ -94,6 +94,7 @@ def test_the_command_line_s_scan_area_wins_over_the_file_s(clip: Path, tmp_path:
     [
         (["--engine", "none_such"], 2, "none_such"),
         (["--engine", "fake", "--scan-area", "1,2,3"], 2, "1,2,3"),
+        (["--engine", "fake", "--scan-area", "90,0,64,64"], 2, "scan area 90,0,64,64 leaves the 96x64 picture"),
         (["--engine", "fake", "--config", "none.toml"], 2, "none.toml"),
         (["--engine", "fake", "--out", "/dev/null/out"], 2, "cannot write /dev/null/out"),
         (["--engine", "fake", "--out", "/proc/sys"], 2, "cannot write /proc/sys/"),
