@@ -43,7 +43,9 @@ class ImageSource(Closing):
         paths = [path] if path.is_file() else list_pictures(path)
         self._pictures = [(path, page) for path in paths for page in range(pages(path))]
         if not self._pictures:
-            raise SourceError(f"{printable(str(path))} holds no picture. Expected files such as PNG, JPEG or TIFF.")
+            raise SourceError(
+                f"{printable(str(path))} holds no picture. Expected PNG, JPEG or TIFF; a clip is given by its own path."
+            )
 
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
