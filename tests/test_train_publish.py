@@ -150,6 +150,17 @@ def test_the_recipes_that_are_published_exist():
     assert set(publish.RECIPES) == {file.stem for file in FOLDER.glob("*.toml")}
 
 
+def test_two_starts_at_once_are_wrong_use(data, tmp_path):
+    (tmp_path / "start.safetensors").touch()
+    arguments = ["fit", "grouped", "--data", str(data), "--out", str(tmp_path / "runs")]
+    result = CliRunner().invoke(
+        app, [*arguments, "--from-scratch", "--pretrained", str(tmp_path / "start.safetensors")]
+    )
+    assert result.exit_code == 2
+    assert "exclude each other" in result.output
+    assert not (tmp_path / "runs").exists()
+
+
 def test_an_unknown_network_is_wrong_use(data, tmp_path):
     arguments = ["compare", "--data", str(data), "--out", str(tmp_path), "--network", "AlexNet"]
     result = CliRunner().invoke(app, arguments)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import expit
 from sklearn.metrics import roc_curve
 
 from rcdnet.spec import ModelSpec, OperatingPoint
@@ -83,7 +84,7 @@ def indeterminate_band(share: NDArray[np.floating], malignant: NDArray[np.bool_]
         return at, at
     half = float(distance[covered])
     middle = float(metrics.log_odds(np.array(at)))
-    return float(1 / (1 + np.exp(half - middle))), float(1 / (1 + np.exp(-half - middle)))
+    return float(expit(middle - half)), float(expit(middle + half))
 
 
 def calibrated(spec: ModelSpec, held_out: Predictions) -> ModelSpec:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 from scipy.stats import rankdata
 from sklearn import metrics
 
@@ -104,8 +105,7 @@ def calibration_error_by_chance(probability: Floats, bins: int = 15, rounds: int
 
 def log_odds(p: Floats) -> Floats:
     """Of probabilities 0..1, kept finite at both ends."""
-    clipped = np.clip(p, 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(clipped / (1 - clipped)))
+    return np.asarray(logit(np.clip(p, 1e-6, 1 - 1e-6)))
 
 
 def selective_risk(share: Floats, malignant: NDArray[np.bool_], at: float) -> tuple[Floats, Floats]:

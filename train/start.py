@@ -1,6 +1,5 @@
 """Where do the weights of a network begin, and which pictures have they seen before?"""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -93,9 +92,8 @@ def sha256(start: Start) -> str:
 
 def _made_here(weights: Path) -> bool:
     """Whether the run folder in which a checkpoint lies is that of its training."""
-    of_the_run = weights.parent / "spec.json"
-    made = json.loads(of_the_run.read_text())["weights_sha256"] if of_the_run.is_file() else ""
-    return bool(made == checkpoint.read_spec(weights).weights_sha256)
+    made = weights.parent / "spec.json"
+    return made.is_file() and ModelSpec.from_json(made.read_text()).weights_sha256 == sha256(weights)
 
 
 def _parts(trained_on: str) -> list[str]:
