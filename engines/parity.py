@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import ParityError, WeightsError
-from rcdnet.glance import Floats, softmax
+from rcdnet.glance import Floats, calibrated
 from rcdnet.golden import Golden
 from rcdnet.spec import ModelSpec
 
@@ -69,7 +69,7 @@ def measure(engine: "Engine", golden: Golden, batch: int = 1) -> ParityReport:
 
 
 def require_same(spec: ModelSpec, of_golden: ModelSpec, name: str) -> None:
-    """Raise WeightsError, saying in what they differ: thresholds and temperature decide as much as the tensors do."""
+    """Raise WeightsError, saying in what they differ: thresholds and calibration decide as much as the tensors do."""
     ours, theirs = asdict(spec), asdict(of_golden)
     differing = [f"{key} {theirs[key]!r} and not {ours[key]!r}" for key in ours if ours[key] != theirs[key]]
     if differing:
@@ -82,7 +82,9 @@ def require_same(spec: ModelSpec, of_golden: ModelSpec, name: str) -> None:
 def compare(logits: Floats, class_maps: Floats, golden: Golden) -> ParityReport:
     """``logits`` [N, K] and ``class_maps`` [N, K, h, w] of the golden pictures against what the set holds of them."""
     spec = golden.spec
-    reference, found = (softmax(z, spec.temperature) for z in (golden.logits, logits))
+    reference, found = (
+        np.exp(calibrated(z, spec.class_names, spec.temperature, spec.cubic)) for z in (golden.logits, logits)
+    )
     return ParityReport(
         pictures=len(logits),
         max_abs_dp=float(np.abs(found - reference).max()),

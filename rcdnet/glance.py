@@ -36,8 +36,8 @@ BACKGROUND = 0.2
 class Judgement:
     """What the network made of one picture.
 
-    ``probabilities`` [K] are calibrated; ``logits`` [K] are the log-probabilities they come from, before the
-    temperature (the weighted mean of glance and look). ``class_maps`` [K, h, w] are what led to them (``answer_maps``),
+    ``probabilities`` [K] are ``calibrated``; ``logits`` [K] are the log-probabilities they come from, the weighted
+    mean of glance and look. ``class_maps`` [K, h, w] are what led to them (``answer_maps``),
     laid over the picture by ``placement``. ``look`` is the crop that was judged again, or None.
     """
 
@@ -75,7 +75,7 @@ def judge_batch(
             [answer_maps(*each) for each in zip(maps, placements, closer_maps, [at for _, at in closer], strict=True)]
         )
         looks = list(crops)
-    probabilities = softmax(total, spec.temperature)
+    probabilities = np.exp(calibrated(total, spec.class_names, spec.temperature, spec.cubic))
     return [
         Judgement(p, z, m, at, look)
         for p, z, m, at, look in zip(probabilities, total, maps, placements, looks, strict=True)
@@ -111,9 +111,34 @@ def _level(class_maps: Floats, share: float, inside: NDArray[np.bool_]) -> Float
     return cells[:, int(share * cells.shape[1])]
 
 
-def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
-    """Probabilities over the last axis, float32, of logits divided by ``temperature`` (Guo et al. 2017, equation 9)."""
-    return np.asarray(np.exp(log_softmax(np.asarray(logits / temperature, np.float32))), np.float32)
+def calibrated(logits: Floats, class_names: Sequence[str], temperature: float = 1.0, cubic: float = 0.0) -> Floats:
+    """Calibrated log-probabilities over the last axis, float32, of logits [..., K] of these classes.
+
+    Two questions, each by itself: is there a lesion, and of which class is it? The log-odds z of two answers become
+    z / temperature + cubic z^3. The first term is Guo et al. 2017 (arXiv:1706.04599), equation 9; the second is ours,
+    the next one of an odd function: label smoothing and mixup pull in what is certain more than what is not. Of several
+    classes, z is twice the distance to their mean, which for two is their log-odds.
+    """
+    lesions = [index for index, name in enumerate(class_names) if name != "normal"]
+    found = np.zeros(logits.shape, np.float32)
+    found[..., lesions] = _sharpened(logits[..., lesions], temperature, cubic)
+    if "normal" in class_names:
+        normal = class_names.index("normal")
+        any_lesion = np.logaddexp.reduce(logits[..., lesions], axis=-1)
+        sides = _sharpened(np.stack([logits[..., normal], any_lesion], axis=-1), temperature, cubic)
+        found[..., normal] = sides[..., 0]
+        found[..., lesions] += sides[..., 1:]
+    return found
+
+
+def _sharpened(logits: Floats, temperature: float, cubic: float) -> Floats:
+    half = logits - logits.mean(axis=-1, keepdims=True)  # of the log-odds, if they are two
+    return log_softmax(np.asarray(half / temperature + 4 * cubic * half**3, np.float32))
+
+
+def softmax(logits: Floats) -> Floats:
+    """Probabilities over the last axis, float32."""
+    return np.asarray(np.exp(log_softmax(logits)), np.float32)
 
 
 def log_softmax(logits: Floats) -> Floats:

@@ -59,9 +59,10 @@ class OperatingPoint:
 class ModelSpec:
     """What the weights mean.
 
-    ``mean`` and ``std`` are of grey values scaled to 0..1. ``temperature`` divides the logits before the softmax
-    (Guo et al. 2017). ``indeterminate`` is the half-open band of malignant shares that is not called either way.
-    ``second_look`` is the margin of the crop that is judged again (``rcdnet.glance``), or None for the glance alone.
+    ``mean`` and ``std`` are of grey values scaled to 0..1. ``temperature`` and ``cubic`` calibrate what the network
+    says (``rcdnet.glance.calibrated``). ``indeterminate`` is the half-open band of malignant shares that is not called
+    either way. ``second_look`` is the margin of the crop that is judged again (``rcdnet.glance``), or None for the
+    glance alone.
     ``weights_sha256`` is of the tensors (``checkpoint.tensors_sha256``), so every export of one network shares it.
     """
 
@@ -73,6 +74,7 @@ class ModelSpec:
     backbone: str
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     temperature: float = 1.0
+    cubic: float = 0.0
     operating_points: dict[str, OperatingPoint] = field(
         default_factory=lambda: {"balanced": OperatingPoint(lesion=0.5, malignant=0.5)}
     )
@@ -90,6 +92,8 @@ class ModelSpec:
             raise ValueError(f"input size must be positive, not {self.height_px}x{self.width_px}")
         if self.std <= 0 or self.temperature <= 0:
             raise ValueError("std and temperature must be positive")
+        if self.cubic < 0:
+            raise ValueError(f"cubic must be 0 or more, not {self.cubic}: who is surer must stay surer")
         low, high = self.indeterminate
         if not 0 <= low <= high <= 1:
             raise ValueError(f"indeterminate must be a band within 0..1, not {self.indeterminate}")

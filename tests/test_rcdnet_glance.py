@@ -4,7 +4,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rcdnet.glance import answer_maps, attention, judge, judge_batch, lesion_class, locate, softmax, square_around
+from rcdnet.glance import (
+    answer_maps,
+    attention,
+    calibrated,
+    judge,
+    judge_batch,
+    lesion_class,
+    locate,
+    softmax,
+    square_around,
+)
 from rcdnet.preprocess import Box, place, to_pixels
 from rcdnet.spec import ModelSpec, Preprocessing
 
@@ -133,12 +143,39 @@ def test_the_glance_alone_is_one_call() -> None:
     assert calls == [1, 1, 1]
 
 
-@given(st.lists(st.floats(-80, 80, width=32), min_size=2, max_size=5), st.floats(0.2, 5))
-def test_softmax_is_the_textbooks(values: list[float], temperature: float) -> None:
-    found = softmax(np.array(values, np.float32), temperature)
-    z = np.array(values, np.float64) / temperature
+logits = st.lists(st.floats(-80, 80, width=32), min_size=3, max_size=3)
+
+
+@given(logits)
+def test_softmax_is_the_textbooks(values: list[float]) -> None:
+    found = softmax(np.array(values, np.float32))
+    z = np.array(values, np.float64)
     expected = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@given(logits)
+def test_without_calibration_the_answer_is_the_softmax(values: list[float]) -> None:
+    found = np.exp(calibrated(np.array(values, np.float32), GLANCE.class_names))
+    np.testing.assert_allclose(found, softmax(np.array(values, np.float32)), atol=1e-5)
+
+
+@given(logits, st.floats(0.2, 5), st.floats(0, 0.25))
+def test_each_question_is_calibrated_by_itself(values: list[float], temperature: float, cubic: float) -> None:
+    normal, benign, malignant = np.exp(calibrated(np.array(values, np.float32), GLANCE.class_names, temperature, cubic))
+    z = np.array(values, np.float64)
+    for found, odds in (
+        (1 - normal, np.logaddexp(z[1], z[2]) - z[0]),
+        (malignant / (benign + malignant) if benign + malignant > 1e-30 else None, z[2] - z[1]),
+    ):
+        if found is not None:
+            expected = 1 / (1 + np.exp(-np.clip(odds / temperature + cubic * odds**3, -700, 700)))
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_network_that_knows_no_normal_tissue_is_calibrated_too() -> None:
+    found = np.exp(calibrated(np.array([[1.0, 3.0]], np.float32), ("benign", "malignant"), 2.0, 0.1))
+    np.testing.assert_allclose(found[0, 1], 1 / (1 + np.exp(-(2 / 2 + 0.1 * 2**3))), rtol=1e-5)
 
 
 def test_a_flat_map_stays_dark_and_a_peak_shines() -> None:

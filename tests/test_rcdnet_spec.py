@@ -12,14 +12,20 @@ probability = st.floats(0, 1)
     st.lists(st.text(min_size=1), min_size=2, max_size=5, unique=True),
     st.builds(OperatingPoint, probability, probability),
     st.floats(0.01, 10),
+    st.floats(0, 1),
     st.none() | st.floats(1, 5),
     st.builds(Preprocessing, st.integers(0, 5).map(lambda n: 2 * n + 1), st.floats(0, 10), st.integers(1, 16)),
 )
 def test_json_holds_everything(
-    names: list[str], point: OperatingPoint, temperature: float, second_look: float | None, settings: Preprocessing
+    names: list[str],
+    point: OperatingPoint,
+    temperature: float,
+    cubic: float,
+    second_look: float | None,
+    settings: Preprocessing,
 ) -> None:
     spec = ModelSpec(
-        tuple(names), 1, 2, 0.5, 0.25, "b", settings, temperature, {"balanced": point}, second_look=second_look
+        tuple(names), 1, 2, 0.5, 0.25, "b", settings, temperature, cubic, {"balanced": point}, second_look=second_look
     )
     assert ModelSpec.from_json(spec.to_json()) == spec
 
@@ -32,6 +38,7 @@ def test_json_holds_everything(
         ("height_px", 0),
         ("std", 0.0),
         ("temperature", -1.0),
+        ("cubic", -0.1),
         ("indeterminate", (0.6, 0.4)),
         ("operating_points", {"screening": OperatingPoint(0.5, 0.5)}),
         ("second_look", 0.5),

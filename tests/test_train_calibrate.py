@@ -28,15 +28,27 @@ def held_out(sharpness: float, count: int = 3000) -> Predictions:
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
-def test_the_temperature_undoes_a_known_sharpness(sharpness):
-    assert calibrate.temperature(held_out(sharpness)) == pytest.approx(sharpness, rel=0.08)
+def test_a_known_sharpness_is_undone(sharpness):
+    calm = held_out(1.0)
+    found = held_out(sharpness).calibrated(*calibrate.fitted(held_out(sharpness)))
+    np.testing.assert_allclose(found.malignant_share(), calm.malignant_share(), atol=0.02)
 
 
-def test_the_temperature_stays_in_its_bounds():
+def test_what_holds_back_the_certain_more_than_the_others_is_undone():
+    random = np.random.default_rng(0)
+    said = random.uniform(-3, 3, 20_000)
+    truth = 1 + (random.random(len(said)) < 1 / (1 + np.exp(-(said / 1.6 + 0.08 * said**3))))
+    logits = np.stack([np.full(len(said), -5.0), -said / 2, said / 2], axis=1).astype(np.float32)
+    temperature, cubic = calibrate.fitted(answers_of(SPEC.class_names, logits, truth))
+    assert temperature == pytest.approx(1.6, rel=0.06)
+    assert cubic == pytest.approx(0.08, rel=0.12)
+
+
+def test_answers_that_are_all_right_or_all_wrong_are_sharpened_or_flattened_within_bounds():
     logits = np.array([[0, 0.3, 0], [0, 0, 0.3]], np.float32)
     right, wrong = (answers_of(SPEC.class_names, logits, np.array(truth)) for truth in ([1, 2], [2, 1]))
-    assert 0.2 <= calibrate.temperature(right) <= 0.21
-    assert calibrate.temperature(wrong) == pytest.approx(5, abs=0.01)
+    assert calibrate.fitted(right) == pytest.approx((0.2, calibrate.MOST_CUBIC))
+    assert calibrate.fitted(wrong) == pytest.approx((5, 0))
 
 
 def test_how_surely_normal_pictures_are_told_apart_does_not_sharpen_what_is_said_of_lesions():
@@ -44,24 +56,25 @@ def test_how_surely_normal_pictures_are_told_apart_does_not_sharpen_what_is_said
     sure = answers.logits.copy()
     sure[:, 0] = np.where(answers.is_label("normal"), 20, -20)
     changed = answers_of(SPEC.class_names, sure, answers.truth)
-    assert calibrate.temperature(changed) == pytest.approx(calibrate.temperature(answers))
+    assert calibrate.fitted(changed) == pytest.approx(calibrate.fitted(answers))
 
 
 def test_calibration_lowers_the_calibration_error():
     answers = held_out(2.5)
     spec = calibrate.calibrated(SPEC, answers)
-    lesion = answers.truth > 0
-    before, after = (
-        expected_calibration_error(1 - softmax(answers.logits, t)[:, 0], lesion) for t in (1.0, spec.temperature)
-    )
-    assert after < 0.03 < before
+    after = answers.calibrated(spec.temperature, spec.cubic)
+    for question, asked in (("lesion", answers.truth >= 0), ("malignant", answers.truth > 0)):
+        before, now = (
+            expected_calibration_error(a[asked].probability(question), a[asked].positive(question))
+            for a in (answers, after)
+        )
+        assert now < 0.04 < before
 
 
 def test_operating_points_keep_what_their_names_promise():
     answers = held_out(1.0)
     spec = calibrate.calibrated(SPEC, answers)
-    _, benign, malignant = softmax(answers.logits, spec.temperature).T
-    share, truth = malignant / (benign + malignant), answers.truth
+    share, truth = answers.calibrated(spec.temperature, spec.cubic).malignant_share(), answers.truth
     points = spec.operating_points
     assert (share >= points["sensitive"].malignant)[truth == 2].mean() >= 0.95
     assert (share < points["specific"].malignant)[truth == 1].mean() >= 0.95

@@ -49,7 +49,8 @@ def test_the_share_and_the_lesion_probability_are_those_of_the_softmax(two_runs)
 
 def test_a_temperature_flattens_the_share(two_runs):
     answers = predictions.read(two_runs)
-    assert (np.abs(answers.malignant_share(3.0) - 0.5) < np.abs(answers.malignant_share() - 0.5)).all()
+    calm = answers.calibrated(3.0, 0.0)
+    assert (np.abs(calm.malignant_share() - 0.5) < np.abs(answers.malignant_share() - 0.5)).all()
 
 
 def test_runs_of_other_classes_are_refused(two_runs, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from rcdnet.glance import Judgement
 from rcdnet.preprocess import Box, Placement
-from train import predictions, results
+from train import calibrate, predictions, results
 from train.datasets import Sample
 
 CLASSES = ("normal", "benign", "malignant")
@@ -55,6 +55,17 @@ def test_the_mean_over_the_seeds_is_told(folds):
     assert last["AUC (95 %)"].startswith(f"{mean:.3f} ")
 
 
+def test_each_split_of_several_seeds_has_a_mean_of_its_own(tmp_path):
+    for seed, leaked in enumerate((5, 7)):
+        for split, leaks in (("random", leaked), ("by_group", 0)):
+            run(tmp_path / f"seed{seed}-{split}", ["benign", "malignant"], np.eye(3)[1:], leaked=leaks)
+    means = [line for line in results.rows(results.of_recipe(tmp_path)) if "mean" in line["part"]]
+    assert [(line["part"], line["n (leaked)"]) for line in means] == [
+        ("mean of 2 seeds, by_group", "2 (0)"),
+        ("mean of 2 seeds, random", "2 (5-7)"),
+    ]
+
+
 def test_a_question_that_the_data_do_not_ask_is_left_out(tmp_path):
     run(tmp_path / "seed0-fold1", ["benign", "malignant"], np.eye(3)[1:])
     assert [r.question for r in results.of_recipe(tmp_path)] == ["malignant"]
@@ -85,13 +96,21 @@ def test_answers_to_the_external_set_stay_with_their_network(tmp_path):
     assert [(r.part, r.leaked) for r in found] == [("seed0-fold1", 0), ("seed0-fold2", 0)]
 
 
-def test_no_answer_helps_to_choose_its_own_temperature(tmp_path):
+def test_no_answer_helps_to_choose_its_own_calibration(tmp_path):
     random = np.random.default_rng(1)
     labels = list(random.choice(CLASSES, 400))
     calm = logits_of(labels, random, signal=1.0)
     run(tmp_path / "seed0-fold1", labels, calm)
     run(tmp_path / "seed0-fold2", labels, 4 * calm)
     answers = predictions.read(sorted(tmp_path.glob("*/predictions.csv")))
-    values = np.abs(answers.logits / results.cross_fitted(answers).logits)[:, 0]
-    first, second = (values[answers.runs == name] for name in ("seed0-fold1", "seed0-fold2"))
-    np.testing.assert_allclose(first / second, 4, rtol=0.05)  # each from the other one
+    found = results.cross_fitted(answers)
+    ours, other = (answers[answers.runs == f"seed0-fold{fold}"] for fold in (1, 2))
+    expected = ours.calibrated(*calibrate.fitted(other))
+    np.testing.assert_allclose(found[answers.runs == "seed0-fold1"].logits, expected.logits)
+    assert not np.allclose(expected.logits, ours.calibrated(*calibrate.fitted(ours)).logits)
+
+
+def test_a_run_on_its_own_is_told_as_it_answered(tmp_path):
+    run(tmp_path / "seed0-random", ["benign", "malignant"], np.eye(3)[1:])
+    answers = predictions.read([tmp_path / "seed0-random" / "predictions.csv"])
+    np.testing.assert_array_equal(results.cross_fitted(answers).logits, answers.logits)

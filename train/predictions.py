@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.glance import Judgement, softmax
+from rcdnet.glance import Judgement, calibrated, softmax
 from train.datasets import DataError, Sample
 
 _KEYS = ("dataset", "name", "label", "patient", "external")
@@ -20,7 +20,7 @@ QUESTIONS: dict[Question, str] = {"malignant": "benign / malignant", "lesion": "
 
 @dataclass(frozen=True)
 class Predictions:
-    """N answers: ``logits`` float32 [N, K] before any temperature, ``truth`` int [N] into ``class_names``.
+    """N answers: ``logits`` float32 [N, K] before any calibration, ``truth`` int [N] into ``class_names``.
 
     ``names`` are those of the pictures; ``patients`` are the first of the near copies where a data set names no
     patients; ``runs`` are the run folders that answered; ``external`` bool [N] marks pictures that nothing may be tuned
@@ -42,9 +42,9 @@ class Predictions:
     def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> "Predictions":
         return replace(self, **{f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "class_names"})
 
-    def tempered(self, temperatures: NDArray[np.float32]) -> "Predictions":
-        """With each answer's logits over its temperature [N]."""
-        return replace(self, logits=self.logits / temperatures[:, None])
+    def calibrated(self, temperature: float, cubic: float) -> "Predictions":
+        """With calibrated log-probabilities for logits (``rcdnet.glance.calibrated``)."""
+        return replace(self, logits=calibrated(self.logits, self.class_names, temperature, cubic))
 
     def pictures(self) -> set[tuple[str, str]]:
         """Data set and name of each."""
@@ -76,14 +76,14 @@ class Predictions:
         """Of yes, float32 [N]: p(malignant | lesion) or p(lesion)."""
         return self.malignant_share() if question == "malignant" else self.lesion_probability()
 
-    def malignant_share(self, temperature: float = 1.0) -> NDArray[np.float32]:
+    def malignant_share(self) -> NDArray[np.float32]:
         """p(malignant) over p(benign) + p(malignant), float32 [N]."""
         pair = [self.class_names.index(name) for name in ("benign", "malignant")]
-        return softmax(self.logits[:, pair], temperature)[:, 1]
+        return softmax(self.logits[:, pair])[:, 1]
 
-    def lesion_probability(self, temperature: float = 1.0) -> NDArray[np.float32]:
+    def lesion_probability(self) -> NDArray[np.float32]:
         """1 - p(normal), float32 [N]. Raises ValueError if the model knows no normal."""
-        return np.asarray(1 - softmax(self.logits, temperature)[:, self.class_names.index("normal")], np.float32)
+        return np.asarray(1 - softmax(self.logits)[:, self.class_names.index("normal")], np.float32)
 
 
 def write(

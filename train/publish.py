@@ -72,8 +72,8 @@ def tables(runs: Path, data_root: Path) -> str:
         "# Results",
         f"**{RESEARCH_NOTICE}** Made by `python -m train figures` from what `train fit` and `train compare` left.",
         "Intervals are 95 % bootstrap over patients (where none is named, over near copies); each patient once: "
-        "however many pictures or near copies there are. ECE out of fold: each fold's temperature comes from the other "
-        "folds, that of a single run is 1; by chance: what a perfectly calibrated network would show on as "
+        "however many pictures or near copies there are. ECE out of fold: each fold's calibration comes from the other "
+        "folds, a single run has none; by chance: what a perfectly calibrated network would show on as "
         "many pictures. Yes-or-no numbers are at 0.5.",
     ]
     if protocols:
@@ -125,7 +125,7 @@ def _finished(network: Path, kind: Kind) -> dict[tuple[str, str, tuple[str, ...]
 
 
 def _malignant(files: Sequence[Path]) -> Iterator[tuple[str, Answers]]:
-    """Data set and answers to benign or malignant, at cross-fitted temperatures; without a name."""
+    """Data set and answers to benign or malignant, calibrated by cross-fitting; without a name."""
     answers = results.cross_fitted(predictions.read(files))
     for dataset, question, asked in answers.questions():
         if question == "malignant":

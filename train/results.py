@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from train import predictions
-from train.calibrate import temperature
+from train.calibrate import fitted
 from train.evaluate import yes_or_no
 from train.predictions import QUESTIONS, Predictions, Question
 
@@ -66,10 +66,13 @@ def of_recipe(folder: Path, answers: Kind = "predictions") -> list[Result]:
 def rows(found: Sequence[Result]) -> list[dict[str, str]]:
     """A line for each result, and one more for the mean over the seeds where there are several."""
     lines = [result.row() for result in found]
-    for dataset, question in sorted({(r.dataset, r.question) for r in found}):
-        seeds = [r for r in found if (r.dataset, r.question) == (dataset, question) and "folds" in r.part]
+    alike: dict[tuple[str, Question, str], list[Result]] = {}
+    for result in found:
+        split = "folds" if "folds" in result.part else result.part.partition("-")[2]
+        alike.setdefault((result.dataset, result.question, split), []).append(result)
+    for (_, _, split), seeds in sorted(alike.items()):
         if len(seeds) > 1:
-            lines.append(mean(seeds, "seeds"))
+            lines.append(mean(seeds, "seeds" if split == "folds" else f"seeds, {split}"))
     return lines
 
 
@@ -80,11 +83,16 @@ def mean(found: Sequence[Result], of: str) -> dict[str, str]:
     by_chance = np.mean([r.numbers["ece_by_chance"].mean for r in found])
     return found[0].row() | {
         "part": f"mean of {len(found)} {of}",
-        "AUC (95 %)": f"{aucs.mean():.3f} ({of} {aucs.min():.3f}-{aucs.max():.3f})",
+        "n (leaked)": f"{_span([r.numbers['n'] for r in found])} ({_span([r.leaked for r in found])})",
+        "AUC (95 %)": f"{aucs.mean():.3f} ({of.partition(',')[0]} {aucs.min():.3f}-{aucs.max():.3f})",
         "AUC, each patient once": f"{each_once.mean():.3f}",
         "accuracy": f"{accuracies.mean():.3f}",
         "ECE (by chance)": f"{errors.mean():.3f} ({by_chance:.3f})",
     }
+
+
+def _span(counts: Sequence[int]) -> str:
+    return "-".join(str(count) for count in sorted({min(counts), max(counts)}))
 
 
 def parts(folder: Path, answers: Kind = "predictions") -> dict[str, list[Path]]:
@@ -104,10 +112,10 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
     configs = [json.loads((run / "config.json").read_text()) for run in runs]
     recipe = configs[0]["recipe"]
     answers = predictions.read(files)
-    tempered = cross_fitted(answers)
+    calibrated = cross_fitted(answers)
     title = runs[0].name if len(runs) == 1 else f"{part}, {len(runs)} folds"
     for dataset, question, asked in answers.questions():
-        chosen = tempered[asked]
+        chosen = calibrated[asked]
         numbers = yes_or_no(chosen.probability(question), chosen.positive(question), chosen.patients.tolist())
         yield Result(
             recipe["name"],
@@ -130,10 +138,10 @@ def began(config: dict[str, Any]) -> str:
 
 
 def cross_fitted(answers: Predictions) -> Predictions:
-    """Every answer at the temperature that the other runs' answers ask for; of a run on its own, as they are."""
-    values = np.ones(len(answers), np.float32)
+    """Every answer calibrated as the other runs' answers ask for; of a run on its own, as they are."""
+    logits = answers.logits.copy()
     for run in set(answers.runs.tolist()):
-        others = answers[answers.runs != run]
-        if len(others):
-            values[answers.runs == run] = temperature(others)
-    return answers.tempered(values)
+        its = answers.runs == run
+        if not its.all():
+            logits[its] = answers[its].calibrated(*fitted(answers[~its])).logits
+    return replace(answers, logits=logits)
