@@ -64,6 +64,14 @@ def test_a_page_that_cannot_be_shown_costs_a_stack_that_page_alone(tmp_path: Pat
         list(source.frames())
 
 
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_moving_pictures_are_not_taken_for_their_first(tmp_path: Path, suffix: str) -> None:
+    first, *others = (Image.fromarray(np.full((5, 7, 3), 20 * number, np.uint8)) for number in range(4))
+    first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=others, duration=50)
+    with pytest.raises(SourceError, match=f"a.{suffix} is an animation of 4 pictures"):
+        read_rgb(tmp_path / f"a.{suffix}")
+
+
 def test_sixteen_bits_keep_their_scale(tmp_path: Path) -> None:
     dark = GREY.astype(np.uint16) * 256 + 255
     assert np.array_equal(read_rgb(write(tmp_path / "a.tiff", dark)), np.dstack([GREY] * 3))

@@ -19,6 +19,8 @@ from stream.types import Frame, ScanArea
 
 STACKS = frozenset({".tif", ".tiff"})
 """May hold several pictures each."""
+ANIMATED = frozenset({".png", ".webp"})
+"""May hold moving pictures, of which OpenCV gives the first alone."""
 
 UPRIGHT = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
 """Turned as EXIF says, which ``IMREAD_UNCHANGED`` does not; without alpha; 8 or 16 bits as they are."""
@@ -86,8 +88,10 @@ class ImageSource(Closing):
 
 def pages(path: Path) -> int:
     """How many pictures a file holds: of a TIFF, which may be a stack, all of them; of any other, also broken, 1."""
-    if path.suffix.lower() not in STACKS:
-        return 1
+    return _count(path) if path.suffix.lower() in STACKS else 1
+
+
+def _count(path: Path) -> int:
     try:
         return max(1, cv2.imcount(str(path), cv2.IMREAD_UNCHANGED))
     except cv2.error:
@@ -101,6 +105,8 @@ def read_rgb(path: Path, page: int = 0) -> NDArray[np.uint8]:
     SourceError naming the file.
     """
     name = printable(path.name)
+    if path.suffix.lower() in ANIMATED and (moving := _count(path)) > 1:
+        raise SourceError(f"{name} is an animation of {moving} pictures. Expected a still, or a clip such as MP4.")
     try:
         image = _decoded(path, page)
     except OSError as error:
