@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import ParityError, WeightsError
-from rcdnet.glance import Floats, calibrated
+from rcdnet.glance import Floats, probabilities
 from rcdnet.golden import Golden
 from rcdnet.spec import ModelSpec
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engines.base import Engine  # whose EngineInfo carries a ParityReport
 
 MOST_DP = 0.005
-"""Largest difference of a calibrated probability. Float16 stays within a third of it, BF16 does not (CHANGELOG.md)."""
+"""Largest difference of a calibrated probability. Float16 stays within half of it, BF16 does not (CHANGELOG.md)."""
 
 CLOSE_CALL = 0.01
 """Decisions this near to a threshold may fall either way."""
@@ -82,9 +82,7 @@ def require_same(spec: ModelSpec, of_golden: ModelSpec, name: str) -> None:
 def compare(logits: Floats, class_maps: Floats, golden: Golden) -> ParityReport:
     """``logits`` [N, K] and ``class_maps`` [N, K, h, w] of the golden pictures against what the set holds of them."""
     spec = golden.spec
-    reference, found = (
-        np.exp(calibrated(z, spec.class_names, spec.temperature, spec.cubic)) for z in (golden.logits, logits)
-    )
+    reference, found = (probabilities(z, spec) for z in (golden.logits, logits))
     return ParityReport(
         pictures=len(logits),
         max_abs_dp=float(np.abs(found - reference).max()),

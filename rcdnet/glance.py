@@ -36,9 +36,9 @@ BACKGROUND = 0.2
 class Judgement:
     """What the network made of one picture.
 
-    ``probabilities`` [K] are ``calibrated``; ``logits`` [K] are the log-probabilities they come from, the weighted
-    mean of glance and look. ``class_maps`` [K, h, w] are what led to them (``answer_maps``),
-    laid over the picture by ``placement``. ``look`` is the crop that was judged again, or None.
+    ``probabilities`` [K] are calibrated; ``logits`` [K] are the log-probabilities they come from, the weighted mean of
+    glance and look. ``class_maps`` [K, h, w] are what led to them (``answer_maps``), laid over the picture by
+    ``placement``. ``look`` is the crop that was judged again, or None.
     """
 
     probabilities: Floats
@@ -75,10 +75,9 @@ def judge_batch(
             [answer_maps(*each) for each in zip(maps, placements, closer_maps, [at for _, at in closer], strict=True)]
         )
         looks = list(crops)
-    probabilities = np.exp(calibrated(total, spec.class_names, spec.temperature, spec.cubic))
     return [
         Judgement(p, z, m, at, look)
-        for p, z, m, at, look in zip(probabilities, total, maps, placements, looks, strict=True)
+        for p, z, m, at, look in zip(probabilities(total, spec), total, maps, placements, looks, strict=True)
     ]
 
 
@@ -111,12 +110,17 @@ def _level(class_maps: Floats, share: float, inside: NDArray[np.bool_]) -> Float
     return cells[:, int(share * cells.shape[1])]
 
 
+def probabilities(logits: Floats, spec: ModelSpec) -> Floats:
+    """Calibrated probabilities over the last axis, float32, of a network's logits [..., K]."""
+    return np.asarray(np.exp(calibrated(logits, spec.class_names, spec.temperature, spec.cubic)), np.float32)
+
+
 def calibrated(logits: Floats, class_names: Sequence[str], temperature: float = 1.0, cubic: float = 0.0) -> Floats:
     """Calibrated log-probabilities over the last axis, float32, of logits [..., K] of these classes.
 
     Two questions, each by itself: is there a lesion, and of which class is it? The log-odds z of two answers become
     z / temperature + cubic z^3. The first term is Guo et al. 2017 (arXiv:1706.04599), equation 9; the second is ours,
-    the next one of an odd function: label smoothing and mixup pull in what is certain more than what is not. Of several
+    the next one of an odd function, for networks that hold back what is certain more than what is not. Of several
     classes, z is twice the distance to their mean, which for two is their log-odds.
     """
     lesions = [index for index, name in enumerate(class_names) if name != "normal"]

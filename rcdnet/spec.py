@@ -1,6 +1,7 @@
 """ModelSpec: everything that a set of weights assumes, so that it can travel inside the weights file."""
 
 from dataclasses import field
+from math import inf
 from typing import Self
 
 from pydantic import ConfigDict, TypeAdapter, model_validator
@@ -90,10 +91,10 @@ class ModelSpec:
             raise ValueError(f"class_names must be at least two different names, not {self.class_names}")
         if self.height_px < 1 or self.width_px < 1:
             raise ValueError(f"input size must be positive, not {self.height_px}x{self.width_px}")
-        if self.std <= 0 or self.temperature <= 0:
+        if self.std <= 0 or not 0 < self.temperature < inf:
             raise ValueError("std and temperature must be positive")
-        if self.cubic < 0:
-            raise ValueError(f"cubic must be 0 or more, not {self.cubic}: who is surer must stay surer")
+        if not 0 <= self.cubic < inf:
+            raise ValueError(f"cubic must be 0 or more, not {self.cubic}: what is surer must stay surer")
         low, high = self.indeterminate
         if not 0 <= low <= high <= 1:
             raise ValueError(f"indeterminate must be a band within 0..1, not {self.indeterminate}")

@@ -9,7 +9,7 @@ from engines import parity
 from engines.base import EngineInfo, EngineOutput
 from engines.errors import EngineError, ParityError, WeightsError
 from engines.fake import FakeEngine
-from rcdnet.glance import softmax
+from rcdnet.glance import probabilities, softmax
 from rcdnet.golden import Golden
 from rcdnet.spec import ModelSpec, OperatingPoint
 
@@ -64,6 +64,13 @@ def test_probabilities_that_differ_too_much_are_refused_with_the_number(golden: 
     expected = float(np.abs(softmax(shifted) - softmax(golden.logits)).max())
     with pytest.raises(ParityError, match=f"{expected:.5f}"):
         parity.require(Altered(precision, shift), golden)
+
+
+def test_differences_are_of_calibrated_probabilities(golden: Golden) -> None:
+    sharp = replace(golden, spec=replace(golden.spec, cubic=0.1))
+    shifted = golden.logits + np.array([0.03, 0, 0], np.float32)
+    expected = np.abs(probabilities(shifted, sharp.spec) - probabilities(golden.logits, sharp.spec)).max()
+    assert parity.compare(shifted, golden.class_maps, sharp).max_abs_dp == pytest.approx(float(expected))
 
 
 def test_maps_in_the_wrong_place_are_refused_though_the_logits_agree(golden: Golden) -> None:

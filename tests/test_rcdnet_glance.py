@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -160,17 +162,29 @@ def test_without_calibration_the_answer_is_the_softmax(values: list[float]) -> N
     np.testing.assert_allclose(found, softmax(np.array(values, np.float32)), atol=1e-5)
 
 
+def sharpened(z: float, temperature: float, cubic: float) -> float:
+    return float(1 / (1 + np.exp(-np.clip(z / temperature + cubic * z**3, -700, 700))))
+
+
 @given(logits, st.floats(0.2, 5), st.floats(0, 0.25))
-def test_each_question_is_calibrated_by_itself(values: list[float], temperature: float, cubic: float) -> None:
-    normal, benign, malignant = np.exp(calibrated(np.array(values, np.float32), GLANCE.class_names, temperature, cubic))
+def test_lesion_or_none_is_calibrated_by_itself(values: list[float], temperature: float, cubic: float) -> None:
+    normal = np.exp(calibrated(np.array(values, np.float32), GLANCE.class_names, temperature, cubic))[0]
     z = np.array(values, np.float64)
-    for found, odds in (
-        (1 - normal, np.logaddexp(z[1], z[2]) - z[0]),
-        (malignant / (benign + malignant) if benign + malignant > 1e-30 else None, z[2] - z[1]),
-    ):
-        if found is not None:
-            expected = 1 / (1 + np.exp(-np.clip(odds / temperature + cubic * odds**3, -700, 700)))
-            np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert 1 - normal == pytest.approx(sharpened(np.logaddexp(z[1], z[2]) - z[0], temperature, cubic), abs=1e-4)
+
+
+@given(logits, st.floats(0.2, 5), st.floats(0, 0.25))
+def test_benign_or_malignant_is_calibrated_by_itself(values: list[float], temperature: float, cubic: float) -> None:
+    _, benign, malignant = calibrated(np.array(values, np.float32), GLANCE.class_names, temperature, cubic)
+    share = 1 / (1 + np.exp(np.clip(float(benign) - float(malignant), -700, 700)))
+    assert share == pytest.approx(sharpened(values[2] - values[1], temperature, cubic), abs=1e-3)
+
+
+def test_what_is_judged_is_calibrated_as_the_spec_says() -> None:
+    spec = replace(LOOK, temperature=2.0, cubic=0.1)
+    found = judge(with_spot(60, 60, 30, 30, 9), spec, brightness)
+    expected = np.exp(calibrated(found.logits, spec.class_names, 2.0, 0.1))
+    np.testing.assert_allclose(found.probabilities, expected, rtol=1e-6)
 
 
 def test_a_network_that_knows_no_normal_tissue_is_calibrated_too() -> None:

@@ -211,7 +211,7 @@ def calibrate(
     predictions: Annotated[list[Path], typer.Argument(help="predictions.csv of held-out folds.")],
     weights: Annotated[Path, typer.Option(help="The checkpoint whose spec is filled in, in place.")],
 ) -> None:
-    """Temperature, operating points and indeterminate band from held-out predictions, into a checkpoint's spec."""
+    """Calibration, operating points and indeterminate band from held-out predictions, into a checkpoint's spec."""
     with exit_codes():
         model = checkpoint.load(weights)
         model.spec = calibration.calibrated(model.spec, held_out.read(predictions))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.glance import Run, calibrated, holds_picture, lesion_class
+from rcdnet.glance import Run, holds_picture, lesion_class, probabilities
 from rcdnet.preprocess import prepare
 from rcdnet.spec import ModelSpec
 
@@ -45,8 +45,7 @@ def deletion_curve(greys: Sequence[NDArray[np.uint8]], spec: ModelSpec, run: Run
         hottest = picture[np.argsort(-class_map.ravel()[picture])]
         anywhere = random.permutation(picture)
         batch = np.concatenate([without_cells(image, order, class_map.shape) for order in (hottest, anywhere)])
-        said = calibrated(run(batch)[0], spec.class_names, spec.temperature, spec.cubic)
-        scores = np.exp(said[:, called])
+        scores = probabilities(run(batch)[0], spec)[:, called]
         curves.append(scores.reshape(2, len(SHARES)))
     hottest_mean, random_mean = np.mean(curves, axis=0)
     return DeletionCurve(SHARES, hottest_mean, random_mean)

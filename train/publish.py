@@ -72,9 +72,9 @@ def tables(runs: Path, data_root: Path) -> str:
         "# Results",
         f"**{RESEARCH_NOTICE}** Made by `python -m train figures` from what `train fit` and `train compare` left.",
         "Intervals are 95 % bootstrap over patients (where none is named, over near copies); each patient once: "
-        "however many pictures or near copies there are. ECE out of fold: each fold's calibration comes from the other "
-        "folds, a single run has none; by chance: what a perfectly calibrated network would show on as "
-        "many pictures. Yes-or-no numbers are at 0.5.",
+        "however many pictures or near copies there are. Each fold's answers are calibrated by those of the other "
+        "folds, before any number here; a single run's are not. ECE by chance: what a perfectly calibrated network "
+        "would show on as many pictures. Yes-or-no numbers are at 0.5.",
     ]
     if protocols:
         parts += ["## Protocols", _markdown(protocols)]

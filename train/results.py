@@ -72,19 +72,19 @@ def rows(found: Sequence[Result]) -> list[dict[str, str]]:
         alike.setdefault((result.dataset, result.question, split), []).append(result)
     for (_, _, split), seeds in sorted(alike.items()):
         if len(seeds) > 1:
-            lines.append(mean(seeds, "seeds" if split == "folds" else f"seeds, {split}"))
+            lines.append(mean(seeds, "seeds", "" if split == "folds" else f", {split}"))
     return lines
 
 
-def mean(found: Sequence[Result], of: str) -> dict[str, str]:
+def mean(found: Sequence[Result], of: str, split: str = "") -> dict[str, str]:
     """One line for several networks that answered the same question: what they have on average, and the AUC's range."""
     keys = ("auc", "auc_each_once", "accuracy", "ece")
     aucs, each_once, accuracies, errors = (np.array([r.numbers[key] for r in found]) for key in keys)
     by_chance = np.mean([r.numbers["ece_by_chance"].mean for r in found])
     return found[0].row() | {
-        "part": f"mean of {len(found)} {of}",
+        "part": f"mean of {len(found)} {of}{split}",
         "n (leaked)": f"{_span([r.numbers['n'] for r in found])} ({_span([r.leaked for r in found])})",
-        "AUC (95 %)": f"{aucs.mean():.3f} ({of.partition(',')[0]} {aucs.min():.3f}-{aucs.max():.3f})",
+        "AUC (95 %)": f"{aucs.mean():.3f} ({of} {aucs.min():.3f}-{aucs.max():.3f})",
         "AUC, each patient once": f"{each_once.mean():.3f}",
         "accuracy": f"{accuracies.mean():.3f}",
         "ECE (by chance)": f"{errors.mean():.3f} ({by_chance:.3f})",
