@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from rcdnet import checkpoint
 from rcdnet.glance import softmax
 from rcdnet.spec import ModelSpec
-from train import calibrate
+from rcdnet.weights import SHIPPED
+from train import calibrate, predictions
 from train.datasets import DataError
 from train.metrics import expected_calibration_error
 from train.predictions import Predictions
@@ -59,6 +63,10 @@ def test_answers_that_are_all_right_are_sharpened_within_bounds():
 def test_answers_that_are_all_wrong_are_flattened_within_bounds():
     answers = answers_of(SPEC.class_names, np.array([[0, 0.3, 0], [0, 0, 0.3]], np.float32), np.array([2, 1]))
     assert calibrate.fitted(answers) == pytest.approx((calibrate.MOST_TEMPERATURE, 0))
+
+
+def test_without_a_lesion_nothing_is_calibrated():
+    assert calibrate.fitted(answers_of(SPEC.class_names, np.eye(3, dtype=np.float32), np.zeros(3, int))) == (1, 0)
 
 
 def test_how_surely_normal_pictures_are_told_apart_does_not_sharpen_what_is_said_of_lesions():
@@ -166,3 +174,9 @@ def test_answers_that_miss_a_class_are_refused():
     answers = answers_of(SPEC.class_names, np.zeros((4, 3), np.float32), np.array([1, 2, 1, 2]))
     with pytest.raises(DataError, match="nothing was held out that is normal"):
         calibrate.calibrated(SPEC, answers)
+
+
+def test_the_shipped_calibration_is_what_the_kept_answers_ask_for():
+    kept = sorted((Path(__file__).parents[1] / "docs/results/protocols/twin").glob("*/predictions.csv"))
+    shipped = checkpoint.read_spec(SHIPPED / "rcdnet.safetensors")
+    assert calibrate.calibrated(shipped, predictions.read(kept)) == shipped

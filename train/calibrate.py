@@ -43,10 +43,13 @@ LEAST_TEMPERATURE, MOST_TEMPERATURE, MOST_CUBIC = 0.2, 5.0, 0.25
 def fitted(answers: Predictions) -> tuple[float, float]:
     """The temperature and the cubic term of ``rcdnet.glance.calibrated`` under which the answers to benign or
     malignant, on lesions, are likeliest: the probability that is shown. The cubic term is held back by CUBIC_SPREAD.
+    Without a lesion nothing is calibrated: 1 and 0.
 
     Fitted to normal against lesion it would be sharper: that is the easier question.
     """
     lesions = answers[~answers.is_label("normal")]
+    if not len(lesions):
+        return 1.0, 0.0
     z = np.subtract(*(lesions.logits[:, answers.class_names.index(name)] for name in ("malignant", "benign")))
     side = np.where(lesions.is_label("malignant"), 1.0, -1.0)
     terms = np.stack([z, z**3]).astype(np.float64)
