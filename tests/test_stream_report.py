@@ -83,6 +83,13 @@ def test_of_very_many_stills_the_first_are_in_the_table_and_it_says_so(tmp_path:
     assert page.count("<tr><td>clip.mp4</td>") == MOST_PICTURES
 
 
+def test_one_networks_calibrations_are_told_apart(tmp_path: Path) -> None:
+    spec = replace(SPEC, temperature=1.5, cubic=0.07)
+    summary, page = written(tmp_path, replace(SESSION, spec=spec))
+    assert summary["model"]["calibration"] == {"temperature": 1.5, "cubic": 0.07}
+    assert "temperature 1.5, cubic term 0.07" in page
+
+
 def test_what_is_called_at_which_probability_is_what_was_applied(tmp_path: Path) -> None:
     spec = replace(SPEC, indeterminate=(0.3, 0.6))
     summary, page = written(tmp_path, replace(SESSION, spec=spec))

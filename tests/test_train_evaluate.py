@@ -158,7 +158,7 @@ KEYS = {
         "brier",
     ),
     *("confusion_matrix", "pointing_game", "energy_ratio", "faithfulness", "in_paint"),
-    *("weights_sha256", "data", "task", "operating_point", "notice"),
+    *("weights_sha256", "calibration", "data", "task", "operating_point", "notice"),
 }
 
 

@@ -264,7 +264,8 @@ def evaluate(
                 "random": curve.random.tolist(),
                 "advantage": curve.advantage,
             }
-        result |= {"task": task, "data": data.name, "weights_sha256": spec.weights_sha256, "notice": RESEARCH_NOTICE}
+        result |= {"task": task, "data": data.name, "weights_sha256": spec.weights_sha256}
+        result |= {"calibration": {"temperature": spec.temperature, "cubic": spec.cubic}, "notice": RESEARCH_NOTICE}
         print_result(result, task)
         write_json(json_file, result)
 
