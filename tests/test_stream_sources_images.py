@@ -64,6 +64,15 @@ def test_a_page_that_cannot_be_shown_costs_a_stack_that_page_alone(tmp_path: Pat
         list(source.frames())
 
 
+def test_clips_beside_pictures_are_not_passed_over_in_silence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path / "a.png", GREY)
+    for name in ("b.mp4", "c.AVI", "._b.mp4", "notes.txt"):
+        (tmp_path / name).touch()
+    with open_here(str(tmp_path)) as source:
+        assert len(list(source.frames())) == 1
+    assert "b.mp4 and 1 more left out; a clip is given by its own path" in caplog.text
+
+
 @pytest.mark.parametrize("suffix", ["png", "webp"])
 def test_moving_pictures_are_not_taken_for_their_first(tmp_path: Path, suffix: str) -> None:
     first, *others = (Image.fromarray(np.full((5, 7, 3), 20 * number, np.uint8)) for number in range(4))

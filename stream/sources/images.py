@@ -1,6 +1,8 @@
 """A picture, or a folder of pictures in natural order, as a stream of frames."""
 
+import logging
 import math
+import mimetypes
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +18,8 @@ from stream.errors import SourceError
 from stream.sources.base import Closing
 from stream.sources.uri import IMAGE_SUFFIXES, SIZE_LIMIT_PX, STILLS_FPS, options, printable
 from stream.types import Frame, ScanArea
+
+log = logging.getLogger(__name__)
 
 STACKS = frozenset({".tif", ".tiff"})
 """May hold several pictures each."""
@@ -48,6 +52,9 @@ class ImageSource(Closing):
             raise SourceError(
                 f"{printable(str(path))} holds no picture. Expected PNG, JPEG or TIFF; a clip is given by its own path."
             )
+        if path.is_dir() and (clips := sorted(printable(beside.name) for beside in path.iterdir() if is_clip(beside))):
+            others = f" and {len(clips) - 1} more" if len(clips) > 1 else ""
+            log.warning("%s: %s%s left out; a clip is given by its own path", self.name, clips[0], others)
 
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
@@ -84,6 +91,11 @@ class ImageSource(Closing):
         return (
             f"{len(errors)} of {len(self._pictures)} pictures of {self.name} could not be read, the first: {errors[0]}"
         )
+
+
+def is_clip(path: Path) -> bool:
+    """By its name; a hidden file is none."""
+    return not path.name.startswith(".") and (mimetypes.guess_type(path.name)[0] or "").startswith("video/")
 
 
 def pages(path: Path) -> int:
