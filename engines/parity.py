@@ -99,7 +99,7 @@ def count_flips(found: Floats, reference: Floats, spec: ModelSpec) -> int:
     Thresholds are those of every operating point and both ends of the undecided band. The malignant share decides only
     where the reference flags a lesion.
     """
-    (lesion, share), (true_lesion, true_share) = (_decisive(p, spec) for p in (found, reference))
+    (lesion, share), (true_lesion, true_share) = (decisive(p, spec) for p in (found, reference))
     points = spec.operating_points.values()
     flagged = true_lesion >= min(point.lesion for point in points)
     flipped = np.zeros(len(found), bool)
@@ -110,7 +110,7 @@ def count_flips(found: Floats, reference: Floats, spec: ModelSpec) -> int:
     return int(flipped.sum())
 
 
-def _decisive(probabilities: Floats, spec: ModelSpec) -> tuple[Floats, Floats]:
+def decisive(probabilities: Floats, spec: ModelSpec) -> tuple[Floats, Floats]:
     """What thresholds are held against, [N] each: 1 - p(normal) and the malignant share, 1 where there is no such."""
     of = {name: probabilities[:, index] for index, name in enumerate(spec.class_names)}
     ones = np.ones(len(probabilities), np.float32)

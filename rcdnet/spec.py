@@ -92,7 +92,7 @@ class ModelSpec:
         if self.height_px < 1 or self.width_px < 1:
             raise ValueError(f"input size must be positive, not {self.height_px}x{self.width_px}")
         if self.std <= 0 or not 0 < self.temperature < inf:
-            raise ValueError("std and temperature must be positive")
+            raise ValueError("std must be positive, temperature too and finite")
         if not 0 <= self.cubic < inf:
             raise ValueError(f"cubic must be 0 or more, not {self.cubic}: what is surer must stay surer")
         low, high = self.indeterminate

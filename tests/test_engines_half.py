@@ -42,10 +42,10 @@ def test_float16_holds_on_a_small_network(model: RcdNet, untrained: Path) -> Non
 def test_float16_holds_on_the_shipped_weights() -> None:
     """On the golden picture that lies nearest to a decision; all sixteen take a minute and a half."""
     model, golden = checkpoint.load(SHIPPED / "rcdnet.safetensors"), Golden.load(SHIPPED / "golden.npz")
-    normal, benign, malignant = probabilities(golden.logits, golden.spec).T
+    lesion, share = parity.decisive(probabilities(golden.logits, golden.spec), golden.spec)
     points = golden.spec.operating_points.values()
-    to_lesion = np.subtract.outer(1 - normal, [point.lesion for point in points])
-    to_malignant = np.subtract.outer(malignant / (benign + malignant), [point.malignant for point in points])
+    to_lesion = np.subtract.outer(lesion, [point.lesion for point in points])
+    to_malignant = np.subtract.outer(share, [point.malignant for point in points])
     nearest = int(np.abs(np.concatenate([to_lesion, to_malignant], axis=1)).min(axis=1).argmin())
     found = report(half.HalfNet(model), some(golden, slice(nearest, nearest + 1)))
     assert found.holds, str(found)

@@ -68,11 +68,11 @@ def rows(found: Sequence[Result]) -> list[dict[str, str]]:
     lines = [result.row() for result in found]
     alike: dict[tuple[str, Question, str], list[Result]] = {}
     for result in found:
-        split = "folds" if "folds" in result.part else result.part.partition("-")[2]
+        split = "" if "folds" in result.part else f", {result.part.partition('-')[2]}"
         alike.setdefault((result.dataset, result.question, split), []).append(result)
     for (_, _, split), seeds in sorted(alike.items()):
         if len(seeds) > 1:
-            lines.append(mean(seeds, "seeds", "" if split == "folds" else f", {split}"))
+            lines.append(mean(seeds, "seeds", split))
     return lines
 
 
