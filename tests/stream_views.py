@@ -23,10 +23,11 @@ def view(
     size_px: tuple[int, int] = (48, 64),
     times: dict[str, int] | None = None,
     captured_ns: int = 1000,
+    malignant: float = 0.7,
 ) -> View:
     """One view; its picture is of one grey that rises with ``index``."""
     analysed = state not in (State.NOT_ANALYSED, State.NO_SIGNAL, State.FROZEN)
-    probabilities = np.array((0.2, 0.7, 0.1) if analysed else (), np.float32)
+    probabilities = np.array((0.9 - malignant, malignant, 0.1) if analysed else (), np.float32)
     heat = np.zeros((24, 32), np.float32)
     heat[6, 8] = 0.75
     assessment = Assessment(

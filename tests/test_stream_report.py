@@ -1,14 +1,19 @@
+import base64
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import cv2
+import numpy as np
 import pytest
 
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.errors import UsageError
 from stream.sinks.base import Session
-from stream.sinks.report import MOST_PICTURES, MOST_POINTS, ReportSink, polylines, state_bands
+from stream.sinks.report import MOST_EPISODES, MOST_KEY_FRAMES, MOST_PICTURES, MOST_POINTS, ReportSink
+from stream.sinks.report_page import polylines, state_bands
 from stream.status import Moment
 from stream.timing import Counts, Summary
 from stream.types import State
@@ -81,6 +86,68 @@ def test_of_very_many_stills_the_first_are_in_the_table_and_it_says_so(tmp_path:
     page = (tmp_path / "report.html").read_text()
     assert f"Pictures, the first {MOST_PICTURES}; all are in frames.jsonl" in page
     assert page.count("<tr><td>clip.mp4</td>") == MOST_PICTURES
+
+
+def figures(page: str) -> list[tuple[str, bool]]:
+    """The words below each episode, and whether a picture stands above them."""
+    found = []
+    for figure in page.split("<figure>")[1:]:
+        block = ElementTree.fromstring(
+            "<figure>" + re.sub(r"(<img [^>]*)>", r"\1/>", figure.partition("</figure>")[0]) + "</figure>"
+        )
+        caption = block.find("figcaption")
+        assert caption is not None
+        found.append((" ".join("".join(caption.itertext()).split()), block.find("img") is not None))
+    return found
+
+
+def test_each_finding_is_listed_with_its_times_from_the_start_and_its_key_frame(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    for index in range(100, 130):  # a recording begun while the source ran
+        sink.write(view(index, finding="malignant" if index in range(110, 120) else "normal"))
+    sink.close(ending())
+    (episode,) = json.loads((tmp_path / "summary.json").read_text())["episodes"]
+    assert episode == {
+        "finding": "malignant", "start_s": 4.4, "end_s": 4.76, "frames": 10,
+        "peak": {"probability": 0.7, "source": "clip.mp4", "frame": 110, "pts_s": 4.4},
+    }  # fmt: skip
+    page = (tmp_path / "report.html").read_text()
+    assert figures(page) == [("malignant 0.40 to 0.76 s, 10 frames; highest 70.0% at 0.40 s, frame 110", True)]
+    (jpeg,) = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(jpeg), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (48, 64, 3)
+
+
+def test_a_finding_that_lasts_to_the_end_is_listed(tmp_path: Path) -> None:
+    summary, page = written(tmp_path)
+    assert [episode["frames"] for episode in summary["episodes"]] == [10]
+    assert len(figures(page)) == 1
+
+
+def test_a_flagged_still_is_listed_by_its_name(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(replace(SESSION, still=True))
+    for index in range(3):
+        sink.write(view(index))
+    sink.close(ending())
+    assert figures((tmp_path / "report.html").read_text()) == 3 * [("malignant 70.0%: clip.mp4", True)]
+
+
+def test_of_very_many_findings_the_first_are_listed_and_the_highest_have_pictures(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    for index in range(MOST_EPISODES + 2):
+        certain = index in range(500, 500 + MOST_KEY_FRAMES)
+        sink.write(view(2 * index, size_px=(2, 2), malignant=0.9 if certain else 0.7))
+        sink.write(view(2 * index + 1, finding="normal", size_px=(2, 2)))
+    sink.close(ending())
+    summary, page = json.loads((tmp_path / "summary.json").read_text()), (tmp_path / "report.html").read_text()
+    assert (len(summary["episodes"]), summary["episodes_unlisted"]) == (MOST_EPISODES, 2)
+    assert f"the first {MOST_EPISODES} times of {MOST_EPISODES + 2}; all are in frames.jsonl" in page
+    with_picture = [number for number, (_, pictured) in enumerate(figures(page)) if pictured]
+    assert with_picture == list(range(500, 500 + MOST_KEY_FRAMES))
 
 
 def test_one_networks_calibrations_are_told_apart(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -10,12 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
-from stream.decision import Rule, class_label
+from stream.decision import Rule
+from stream.episodes import Episode, Episodes
 from stream.scan_area import told
 from stream.sinks.base import Session, refused
+from stream.sinks.report_page import as_jpeg, render
 from stream.status import Moment, Status
 from stream.types import Assessment, ScanArea, State, View
 
@@ -24,6 +23,12 @@ MOST_POINTS = 2000
 
 MOST_PICTURES = 1000
 """Of stills, in the report's table; the journal has all."""
+
+MOST_EPISODES = 1000
+"""Of the findings that summary and report list; the journal has all."""
+
+MOST_KEY_FRAMES = 24
+"""Of the pictures in the report, those of the highest probability: it stays below some 2 MB."""
 
 MOST_AREAS = 20
 """Of the scan areas, those of the most frames: a scan that is found anew may have many."""
@@ -43,6 +48,10 @@ class ReportSink:
         self._findings: Counter[str] = Counter()
         self._areas: Counter[ScanArea] = Counter()
         self._peaks: dict[str, dict[str, Any]] = {}
+        self._joined: Episodes | None = None
+        self._episodes: list[dict[str, Any]] = []
+        self._episodes_unlisted = 0
+        self._key_frames: dict[int, bytes] = {}
         self._first_pts_s = self._last_pts_s = 0.0
         self._first_ns = self._last_ns = 0
         self._pictures: list[tuple[str, Assessment]] = []
@@ -58,11 +67,12 @@ class ReportSink:
             except OSError as error:
                 raise refused(path, error) from error
         self._session = session
+        self._joined = Episodes(session.spec.class_names, 0.0 if session.still else session.config.gap_s)
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
 
     def write(self, view: View) -> None:
         """Count one view."""
-        if self._session is None:
+        if self._session is None or self._joined is None:
             raise ValueError("the report is not open")
         assessment, pts_s, captured_ns = view.assessment, view.frame.pts_s, view.frame.captured_ns
         if self._frames == 0:
@@ -77,12 +87,8 @@ class ReportSink:
             self._areas[assessment.scan_area] += 1
         for name, value in zip(self._session.spec.class_names, assessment.smoothed, strict=False):
             if assessment.state is not State.WARMING_UP and value > self._peaks.get(name, {}).get("probability", 0):
-                self._peaks[name] = {
-                    "probability": round(float(value), 6),
-                    "source": view.frame.source,
-                    "frame": view.frame.index,
-                    "pts_s": round(pts_s, 6),
-                }
+                self._peaks[name] = peak(float(value), view)
+        self._list(self._joined.add(view))
         if self._session.still and len(self._pictures) < MOST_PICTURES:
             self._pictures.append((view.frame.source, replace(assessment, attention=None)))
         if self._frames % self._stride == 0:
@@ -95,12 +101,26 @@ class ReportSink:
     def close(self, status: Status) -> None:
         """Write both files."""
         session, self._session = self._session, None
-        if session is None:
+        if session is None or self._joined is None:
             return
+        self._list(self._joined.end())
         summary = self._summary(session, status)
         write_whole(self._summary_path, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
         points = sorted(self._points + self._outages, key=lambda point: point.t_s)  # stable: the frame, then the outage
-        write_whole(self._report_path, render(summary, points, self._pictures))
+        write_whole(self._report_path, render(summary, points, self._pictures, self._key_frames))
+
+    def _list(self, episode: Episode | None) -> None:
+        """Take an episode that has ended into the list, with its key frame if that is one of the surest."""
+        if episode is None:
+            return
+        if len(self._episodes) == MOST_EPISODES:
+            self._episodes_unlisted += 1
+            return
+        self._episodes.append(told_of(episode))
+        surest = {**self._key_frames, len(self._episodes) - 1: b""}
+        if len(surest) > MOST_KEY_FRAMES:
+            del surest[min(surest, key=lambda index: self._episodes[index]["peak"]["probability"])]
+        self._key_frames = {index: jpeg or as_jpeg(episode.key_frame.picture) for index, jpeg in surest.items()}
 
     def _summary(self, session: Session, status: Status) -> dict[str, Any]:
         spec, config, counts = session.spec, session.config, status.counts
@@ -133,10 +153,13 @@ class ReportSink:
                 "not_drawn": status.not_drawn,
                 "not_recorded": status.not_recorded,
             },
+            "first_pts_s": round(self._first_pts_s, 6),
             "duration_s": round(self._last_pts_s - self._first_pts_s, 6),
             "states": dict(self._states),
             "findings": {name: self._findings[name] for name in spec.class_names},
             "peaks": self._peaks,
+            "episodes": self._episodes,
+            "episodes_unlisted": self._episodes_unlisted,
             "scan_areas": [
                 {"where": told(area), "sides": area.sides, "corners": area.corners, "frames": frames}
                 for area, frames in self._areas.most_common(MOST_AREAS)
@@ -155,6 +178,27 @@ class ReportSink:
         return round((self._frames - 1) / seconds, 2) if seconds > 0 else None
 
 
+def peak(probability: float, view: View) -> dict[str, Any]:
+    """Where a class was surest: the smoothed probability, and the frame that had it."""
+    return {
+        "probability": round(probability, 6),
+        "source": view.frame.source,
+        "frame": view.frame.index,
+        "pts_s": round(view.frame.pts_s, 6),
+    }
+
+
+def told_of(episode: Episode) -> dict[str, Any]:
+    """An episode as the summary has it, times in seconds of the source."""
+    return {
+        "finding": episode.finding,
+        "start_s": round(episode.start_s, 6),
+        "end_s": round(episode.end_s, 6),
+        "frames": episode.frames,
+        "peak": peak(episode.probability, episode.key_frame),
+    }
+
+
 def write_whole(path: Path, text: str) -> None:
     """All of it or nothing: a full disk leaves no half a report. Raises UsageError if it refuses."""
     part = path.with_name(path.name + ".part")
@@ -165,47 +209,3 @@ def write_whole(path: Path, text: str) -> None:
         with suppress(OSError):
             part.unlink()
         raise refused(path, error) from error
-
-
-def render(summary: dict[str, Any], points: list[Moment], pictures: list[tuple[str, Assessment]]) -> str:
-    """The page: one file that needs nothing else, no network, no script. A table of ``pictures`` stands in place of the
-    timeline, if there are any: they have no time.
-    """
-    environment = Environment(
-        loader=PackageLoader("stream", "sinks"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    return environment.get_template("report.html.j2").render(
-        summary=summary,
-        lines=polylines(points, summary["model"]["class_names"]),
-        bands=state_bands(points),
-        pictures=pictures,
-        class_label=class_label,
-    )
-
-
-def polylines(points: list[Moment], class_names: Sequence[str]) -> dict[str, list[str]]:
-    """Per class, SVG ``points`` over 0..1000 x 0..200 (probability 1 on top); a new line after each gap."""
-    span_s = max((point.t_s for point in points), default=0) or 1
-    lines: dict[str, list[str]] = {}
-    for k, name in enumerate(class_names):
-        pieces: list[list[str]] = [[]]
-        for point in points:
-            if point.smoothed:
-                pieces[-1].append(f"{1000 * point.t_s / span_s:.1f},{200 * (1 - point.smoothed[k]):.1f}")
-            elif pieces[-1]:
-                pieces.append([])
-        lines[name] = [" ".join(piece) for piece in pieces if piece]
-    return lines
-
-
-def state_bands(points: list[Moment]) -> list[tuple[float, float, str]]:
-    """Stretches of one state: left and width over 0..1000, and the state."""
-    if not points:
-        return []
-    span_s = max(point.t_s for point in points) or 1
-    starts = [i for i, point in enumerate(points) if i == 0 or point.state is not points[i - 1].state]
-    bands = []
-    for start, end in zip(starts, [*starts[1:], len(points) - 1], strict=True):
-        left, right = (1000 * points[i].t_s / span_s for i in (start, end))
-        bands.append((round(left, 1), round(right - left, 1), points[start].state.value))
-    return bands

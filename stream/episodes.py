@@ -1,0 +1,62 @@
+"""When was a lesion flagged, for how long, and on which frame was that surest? Views -> episodes."""
+
+from dataclasses import dataclass, replace
+
+from stream.types import State, View
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A stretch in which one class of lesion was flagged.
+
+    ``start_s`` and ``end_s`` are the source's times (``Frame.pts_s``) of its first and last flagged frame; ``frames``
+    counts the flagged ones. ``key_frame`` is the one with the highest smoothed ``probability``, 0..1, of the finding.
+    """
+
+    finding: str
+    start_s: float
+    end_s: float
+    frames: int
+    probability: float
+    key_frame: View
+
+
+class Episodes:
+    """Joins the findings of one run. Frames on which nothing is called belong to the episode around them.
+
+    Another finding ends it, as does a frame that is not judged, another ``Frame.source``, and ``gap_s`` seconds without
+    the finding. With a ``gap_s`` of 0 each frame is by itself, as stills are.
+    """
+
+    def __init__(self, class_names: tuple[str, ...], gap_s: float) -> None:
+        self._class_names = class_names
+        self._gap_s = gap_s
+        self._episode: Episode | None = None
+
+    def add(self, view: View) -> Episode | None:
+        """Take the next view in. Returns the episode that ended before it, if one did."""
+        before = self._episode
+        ended = None if before is None or self._goes_on(before, view) else self.end()
+        finding, pts_s = view.assessment.finding, view.frame.pts_s
+        if finding is not None and finding != "normal":
+            probability = float(view.assessment.smoothed[self._class_names.index(finding)])
+            if self._episode is None:
+                self._episode = Episode(finding, pts_s, pts_s, 1, probability, view)
+            else:
+                longer = replace(self._episode, end_s=pts_s, frames=self._episode.frames + 1)
+                surer = probability > longer.probability
+                self._episode = replace(longer, probability=probability, key_frame=view) if surer else longer
+        return ended
+
+    def end(self) -> Episode | None:
+        """The run is over: the episode that it ended, if one was under way."""
+        ended, self._episode = self._episode, None
+        return ended
+
+    def _goes_on(self, episode: Episode, view: View) -> bool:
+        says = view.assessment
+        return (
+            (says.finding == episode.finding or says.state is State.INDETERMINATE)
+            and view.frame.source == episode.key_frame.frame.source
+            and 0 <= view.frame.pts_s - episode.end_s <= self._gap_s
+        )
