@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass, replace
 
+import cv2
+
 from stream.types import State, View
+
+KEY_FRAME_WIDTH_PX = 800
+"""At most, as JPEG: the words in the panel still read."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,13 @@ class Episodes:
     """Joins the findings of one run. Frames on which nothing is called belong to the episode around them.
 
     Another finding ends it, as does a frame that is not judged, another ``Frame.source``, and ``gap_s`` seconds without
-    the finding. With a ``gap_s`` of 0 each frame is by itself, as stills are.
+    the finding. Pictures that are ``still`` have nothing to do with one another.
     """
 
-    def __init__(self, class_names: tuple[str, ...], gap_s: float) -> None:
+    def __init__(self, class_names: tuple[str, ...], gap_s: float, *, still: bool = False) -> None:
         self._class_names = class_names
         self._gap_s = gap_s
+        self._still = still
         self._episode: Episode | None = None
 
     def add(self, view: View) -> Episode | None:
@@ -56,7 +62,18 @@ class Episodes:
     def _goes_on(self, episode: Episode, view: View) -> bool:
         says = view.assessment
         return (
-            (says.finding == episode.finding or says.state is State.INDETERMINATE)
+            not self._still
+            and (says.finding == episode.finding or says.state is State.INDETERMINATE)
             and view.frame.source == episode.key_frame.frame.source
             and 0 <= view.frame.pts_s - episode.end_s <= self._gap_s
         )
+
+
+def key_frame_jpeg(episode: Episode) -> bytes:
+    """The annotated picture of its key frame as JPEG, no wider than KEY_FRAME_WIDTH_PX."""
+    picture = episode.key_frame.picture
+    height, width = picture.shape[:2]
+    factor = min(1.0, KEY_FRAME_WIDTH_PX / width)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    small = cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()

@@ -67,6 +67,9 @@ class Pipeline:
     style: OverlayStyle
     """How the next picture is drawn; assign a new one at any time, from any thread."""
 
+    session: Session
+    """What holds for every frame of the run."""
+
     error: BaseException | None = None
     """What broke the run, once ``wait`` says True."""
 
@@ -84,7 +87,7 @@ class Pipeline:
         self.style = config.overlay
         self._source = source
         self._engine = engine
-        self._session = Session(source.name, source.live, source.synthetic, engine.spec, config, source.still)
+        self.session = Session(source.name, source.live, source.synthetic, engine.spec, config, source.still)
         self._labels = Labels(engine.spec.class_names, source.synthetic, source.live)
         self._find_area = finder(config.scan_area, still=source.still)
         self._smoother = Smoother(engine.spec, config, still=source.still)
@@ -157,7 +160,7 @@ class Pipeline:
     def _capture(self) -> None:
         counters = self._board.counters
         with _Stage(None, self._captured), self._source:
-            self._cut_short = not self._session.live
+            self._cut_short = not self.session.live
             frames = self._source.frames()
             while not self._stopping.is_set():
                 try:
@@ -233,20 +236,20 @@ class Pipeline:
     def _draw(self) -> None:
         last: Frame | None = None
         last_ns = time.monotonic_ns()
-        stall_s = self._session.config.stall_after_s
+        stall_s = self.session.config.stall_after_s
         with _Stage(self._judged, self._drawn) as stage:
             for judged in received(self._judged):
                 if judged is not None:
                     last, last_ns = judged.frame, time.monotonic_ns()
                     self._show(judged)
-                elif self._session.live and last is not None:
+                elif self.session.live and last is not None:
                     silent_s = (time.monotonic_ns() - last_ns) / 1e9
                     if silent_s <= stall_s:
                         continue
                     silence = f"no new frame for {silent_s:.1f} s"
                     trouble = self._source.trouble
                     self._interrupt(last, silence if trouble is None else f"{silence}: {trouble}")
-        if self._session.live and last is not None:  # else the last finding would stay on the screen
+        if self.session.live and last is not None:  # else the last finding would stay on the screen
             reason = "stopped" if self._stopping.is_set() else "the source has ended"
             with _Stage(None, None):  # it may be the showing that broke
                 self._interrupt(last, reason if stage.error is None else explain(stage.error))
@@ -263,7 +266,7 @@ class Pipeline:
                 self._on_view(view)
         if not self._sinks:
             return
-        if self._session.live and self._handed_on - self._recorded >= RECORD_AHEAD:
+        if self.session.live and self._handed_on - self._recorded >= RECORD_AHEAD:
             self._board.not_recorded()
             return
         self._drawn.put(view)
@@ -280,7 +283,7 @@ class Pipeline:
 
     def _record(self) -> None:
         with _Stage(self._drawn, None) as stage:
-            sinks = [sink for sink in self._sinks if self._written(sink.open, self._session)]
+            sinks = [sink for sink in self._sinks if self._written(sink.open, self.session)]
             if len(sinks) == len(self._sinks) and any(sink.on_disk for sink in sinks):
                 self._board.recording(Recording.ON)
             for view in received(self._drawn):
@@ -291,7 +294,7 @@ class Pipeline:
         self.error = stage.error
         unwhole = CUT_SHORT if self._cut_short else None
         fault = None if stage.error is None else explain(stage.error)
-        if fault is not None and self._session.live:  # a replay ends with it
+        if fault is not None and self.session.live:  # a replay ends with it
             log.error("the run broke off: %s", fault)
         self._board.ended(fault or unwhole)
         status = self.status()
@@ -306,7 +309,7 @@ class Pipeline:
         if guarded.error is not None:
             reason = explain(guarded.error)
             self._board.recording(Recording.FAILED, reason)
-            if self._session.live:  # a replay ends with it
+            if self.session.live:  # a replay ends with it
                 log.warning("the run goes on, but is no longer recorded: %s", reason)
         return guarded.error is None
 

@@ -133,6 +133,13 @@ def test_the_painted_pixels_change(browser: webdriver.Chrome) -> None:
     until(browser, lambda: browser.execute_script(PIXELS)[0] != first)
 
 
+def test_what_was_flagged_is_still_to_be_seen_afterwards(browser: webdriver.Chrome) -> None:
+    picture = control(browser, ".rcd-flagged li img")
+    until(browser, lambda: picture.get_property("naturalWidth"))
+    words = browser.find_element(By.CSS_SELECTOR, ".rcd-flagged li").text
+    assert re.fullmatch(r"(benign|malignant) \d+ %, for \d+\.\d s, \d+ s ago", words)
+
+
 def test_the_numbers_move(browser: webdriver.Chrome) -> None:
     until(browser, lambda: shown(browser, "painted-p99") not in ("", "–"))
     until(browser, lambda: shown(browser, "drawn-p99") not in ("", "–"))

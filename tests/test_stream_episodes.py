@@ -12,8 +12,8 @@ from tests.stream_views import SPEC, view
 GAP_S = 1.0
 
 
-def joined(views: list[View], gap_s: float = GAP_S) -> list[Episode]:
-    episodes = Episodes(SPEC.class_names, gap_s)
+def joined(views: list[View], still: bool = False) -> list[Episode]:
+    episodes = Episodes(SPEC.class_names, GAP_S, still=still)
     found = [episodes.add(one) for one in views]
     return [episode for episode in [*found, episodes.end()] if episode is not None]
 
@@ -72,7 +72,7 @@ def test_a_time_that_runs_backwards_ends_it() -> None:
 
 
 def test_stills_are_each_by_themselves() -> None:
-    assert len(joined([flagged(0), flagged(1)], gap_s=0.0)) == 2
+    assert len(joined([flagged(0), flagged(1)], still=True)) == 2
 
 
 def test_no_lesion_is_no_episode() -> None:

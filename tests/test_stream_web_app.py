@@ -2,6 +2,7 @@ import asyncio
 import json
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from clips import write_clip
 from starlette.testclient import TestClient
+from stream_views import SESSION, view
 
 from engines.errors import EngineError
 from rcdnet.notice import RESEARCH_NOTICE
@@ -74,6 +76,20 @@ def test_a_screen_that_does_not_answer_gets_no_second_picture(control: Control, 
         silent.send_text("passed")
         (second,) = struct.unpack_from("<I", silent.receive_bytes())
     assert first < shown[-2] <= second
+
+
+def test_what_was_flagged_last_is_told_and_its_key_frame_can_be_had(control: Control, client: TestClient) -> None:
+    control.gallery.begin(SESSION)
+    for index, finding in enumerate(("benign", "normal")):
+        control.gallery.add(view(index, finding=finding, captured_ns=time.monotonic_ns()))
+    (told,) = client.get("/status.json").json()["flagged"]
+    assert (told["finding"], told["probability"], told["lasted_s"]) == ("benign", 0.2, 0)
+    assert 0 <= told["age_s"] < 60
+    answer = client.get(f"/flagged/{told['number']}.jpg")
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR).shape == (48, 64, 3)
+    assert client.get("/flagged/7.jpg").status_code == 404
+    assert client.get("/flagged/one.jpg").status_code == 422
 
 
 def test_to_keep_the_box_of_a_sector_keeps_the_sector() -> None:

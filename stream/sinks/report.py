@@ -11,10 +11,10 @@ from typing import Any
 
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.decision import Rule
-from stream.episodes import Episode, Episodes
+from stream.episodes import Episode, Episodes, key_frame_jpeg
 from stream.scan_area import told
 from stream.sinks.base import Session, refused
-from stream.sinks.report_page import as_jpeg, render
+from stream.sinks.report_page import render
 from stream.status import Moment, Status
 from stream.types import Assessment, ScanArea, State, View
 
@@ -67,7 +67,7 @@ class ReportSink:
             except OSError as error:
                 raise refused(path, error) from error
         self._session = session
-        self._joined = Episodes(session.spec.class_names, 0.0 if session.still else session.config.gap_s)
+        self._joined = Episodes(session.spec.class_names, session.config.gap_s, still=session.still)
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
 
     def write(self, view: View) -> None:
@@ -120,7 +120,7 @@ class ReportSink:
         surest = {**self._key_frames, len(self._episodes) - 1: b""}
         if len(surest) > MOST_KEY_FRAMES:
             del surest[min(surest, key=lambda index: self._episodes[index]["peak"]["probability"])]
-        self._key_frames = {index: jpeg or as_jpeg(episode.key_frame.picture) for index, jpeg in surest.items()}
+        self._key_frames = {index: jpeg or key_frame_jpeg(episode) for index, jpeg in surest.items()}
 
     def _summary(self, session: Session, status: Status) -> dict[str, Any]:
         spec, config, counts = session.spec, session.config, status.counts

@@ -4,17 +4,11 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from numpy.typing import NDArray
 
 from stream.decision import class_label
 from stream.status import Moment
 from stream.types import Assessment
-
-KEY_FRAME_WIDTH_PX = 800
-"""At most: the words in the panel still read."""
 
 
 def render(
@@ -65,12 +59,3 @@ def state_bands(points: list[Moment]) -> list[tuple[float, float, str]]:
         left, right = (1000 * points[i].t_s / span_s for i in (start, end))
         bands.append((round(left, 1), round(right - left, 1), points[start].state.value))
     return bands
-
-
-def as_jpeg(picture: NDArray[np.uint8]) -> bytes:
-    """A picture, uint8 [H, W, 3] RGB, no wider than KEY_FRAME_WIDTH_PX."""
-    height, width = picture.shape[:2]
-    factor = min(1.0, KEY_FRAME_WIDTH_PX / width)
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    small = cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()

@@ -23,7 +23,8 @@ from stream.sinks.base import Sink
 from stream.sources import ON_DISK, kind, open_source
 from stream.sources.device import devices
 from stream.sources.uri import printable, shown, split
-from stream.types import ScanArea
+from stream.types import ScanArea, View
+from stream.web.flagged import Gallery
 from stream.web.viewer import Broadcast
 
 PHANTOM = "phantom:"
@@ -75,6 +76,7 @@ class Control:
         """Why the first recording that failed did."""
         self._now = Now(source_uri, engine_name, stopped=True)
         self.broadcast = Broadcast(config.jpeg_quality)
+        self.gallery = Gallery()
 
     def start(self, source_uri: str | None = None, engine_name: str | None = None) -> None:
         """Run this source with this engine (by default the last ones) in place of what runs.
@@ -195,10 +197,16 @@ class Control:
         with ExitStack() as unless_started:
             opened = open_source(now.source_uri, live=True, loop=True, given_up=given_up)
             source = unless_started.enter_context(opened)
-            pipeline = Pipeline(source, self._engine, config, self._make_sinks(), self.broadcast.publish)
+            pipeline = Pipeline(source, self._engine, config, self._make_sinks(), self._show)
+            self.gallery.begin(pipeline.session)
             pipeline.start()
             unless_started.pop_all()
         return pipeline
+
+    def _show(self, view: View) -> None:
+        """On the drawing thread."""
+        self.broadcast.publish(view)
+        self.gallery.add(view)
 
     def _end(self) -> None:
         if self._now.pipeline is not None and not self._now.stopped:

@@ -1,5 +1,7 @@
 """What does the page get to read? (Now, Audience) -> plain JSON values; no pixels, no paths."""
 
+import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,10 +14,11 @@ from stream.status import Status
 from stream.timing import Summary
 from stream.types import Assessment
 from stream.web.control import Now
+from stream.web.flagged import Flagged
 from stream.web.viewer import Audience
 
 
-def readout(now: Now, audience: Audience, timeline_s: float) -> dict[str, Any]:
+def readout(now: Now, audience: Audience, timeline_s: float, flagged: Sequence[Flagged] = ()) -> dict[str, Any]:
     """Everything that /status.json says: what is chosen, who watches, and how the run goes if there is one."""
     facts = {
         "notice": RESEARCH_NOTICE,
@@ -24,6 +27,7 @@ def readout(now: Now, audience: Audience, timeline_s: float) -> dict[str, Any]:
         "viewers": audience.viewers,
         "painted_ms": milliseconds(audience.painted_ms),
         "timeline_s": timeline_s,
+        "flagged": [episode(one) for one in flagged],
     }
     if now.pipeline is not None:
         facts |= run(now.pipeline.status(), audience.skipped) | {"looped": now.looped}
@@ -58,6 +62,18 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
             {"t_s": round(at.t_s, 2), "smoothed": [round(p, 3) for p in at.smoothed], "state": at.state.value}
             for at in status.timeline
         ],
+    }
+
+
+def episode(flagged: Flagged) -> dict[str, Any]:
+    """What was flagged, how surely (0..1), for how long, and how long ago; its key frame is /flagged/NUMBER.jpg."""
+    return {
+        "number": flagged.number,
+        "finding": class_label(flagged.finding),
+        "colour": css(CLASS_COLOURS.get(flagged.finding, WHITE)),
+        "probability": round(flagged.probability, 3),
+        "lasted_s": round(flagged.lasted_s, 2),
+        "age_s": round((time.monotonic_ns() - flagged.captured_ns) / 1e9, 1),
     }
 
 

@@ -25,7 +25,9 @@ STATIC = files("stream.web.static")
 
 MEDIA_TYPES = {
     "live.css": "text/css",
-    **dict.fromkeys(("area.js", "picture.js", "readout.js", "stage.js", "status.js", "timeline.js"), "text/javascript"),
+    **dict.fromkeys(
+        ("area.js", "flagged.js", "picture.js", "readout.js", "stage.js", "status.js", "timeline.js"), "text/javascript"
+    ),
 }
 """What /viewer/ serves."""
 
@@ -49,7 +51,7 @@ def routes(control: Control, control_room: Callable[[], ControlRoomState]) -> AP
 
     @router.get("/status.json")
     def status() -> dict[str, Any]:
-        told = readout(control.now(), control.broadcast.audience(), control.timeline_s)
+        told = readout(control.now(), control.broadcast.audience(), control.timeline_s, control.gallery.newest())
         return told | {"opacity": control.opacity, "control_room": control_room()}
 
     @router.get("/sketch.png")
@@ -59,6 +61,13 @@ def routes(control: Control, control_room: Callable[[], ControlRoomState]) -> AP
             return PlainTextResponse("nothing has been seen yet\n", status_code=404)
         png = cv2.imencode(".png", cv2.cvtColor(cells, cv2.COLOR_RGBA2BGRA))[1].tobytes()
         return Response(png, media_type="image/png", headers={"Cache-Control": "no-store"})
+
+    @router.get("/flagged/{number}.jpg")
+    def key_frame(number: int) -> Response:
+        found = next((one.jpeg for one in control.gallery.newest() if one.number == number), None)
+        if found is None:
+            return PlainTextResponse("not among the last that were flagged\n", status_code=404)
+        return Response(found, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     @router.get("/viewer/{name}")
     def own_file(name: str) -> Response:

@@ -1,6 +1,7 @@
 // The large picture, the line above it that says what holds, and the veil over it when it is not live.
 
 import { drawArea, surroundings } from "/viewer/area.js";
+import { showFlagged } from "/viewer/flagged.js";
 import { Picture } from "/viewer/picture.js";
 import { onStatus, show } from "/viewer/status.js";
 import { drawTimeline } from "/viewer/timeline.js";
@@ -22,6 +23,7 @@ export function showStage(root) {
     status = latest;
     showStrip(root, status);
     drawTimeline(timeline, status);
+    showFlagged(root.querySelector(".rcd-flagged"), status.flagged);
   });
   setInterval(() => showVeil(root, veil(status, picture.paintedAt)), 200);
 }
