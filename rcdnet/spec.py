@@ -108,6 +108,11 @@ class ModelSpec:
         """Position of a class among the logits. Raises ValueError if the model does not know it."""
         return self.class_names.index(class_name)
 
+    @property
+    def calibration(self) -> dict[str, float]:
+        """What is told of it wherever the network is named: one network may have several."""
+        return {"temperature": self.temperature, "cubic": self.cubic}
+
     def to_json(self) -> str:
         """One line of JSON, keys in the order of the fields."""
         return _ADAPTER.dump_json(self).decode()

@@ -6,8 +6,8 @@ import cv2
 
 from stream.types import State, View
 
-KEY_FRAME_WIDTH_PX = 800
-"""At most, as JPEG: the words in the panel still read."""
+KEY_FRAME_PX = 800
+"""The longer side as JPEG, at most: the words in the panel still read."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ class Episodes:
 
 
 def key_frame_jpeg(episode: Episode) -> bytes:
-    """The annotated picture of its key frame as JPEG, no wider than KEY_FRAME_WIDTH_PX."""
+    """The annotated picture of its key frame as JPEG, no side longer than KEY_FRAME_PX."""
     picture = episode.key_frame.picture
     height, width = picture.shape[:2]
-    factor = min(1.0, KEY_FRAME_WIDTH_PX / width)
+    factor = min(1.0, KEY_FRAME_PX / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
     small = cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()

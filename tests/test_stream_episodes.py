@@ -1,11 +1,13 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.episodes import Episode, Episodes
+from stream.episodes import Episode, Episodes, key_frame_jpeg
 from stream.types import State, View
 from tests.stream_views import SPEC, view
 
@@ -77,6 +79,16 @@ def test_stills_are_each_by_themselves() -> None:
 
 def test_no_lesion_is_no_episode() -> None:
     assert joined([view(index, finding="normal", size_px=(2, 2)) for index in range(9)]) == []
+
+
+@pytest.mark.parametrize(
+    ("size_px", "kept_px"), [((48, 64), (48, 64)), ((720, 1568), (367, 800)), ((4000, 10), (800, 2))]
+)
+def test_a_key_frame_is_a_picture_of_bounded_size(size_px: tuple[int, int], kept_px: tuple[int, int]) -> None:
+    (episode,) = joined([view(size_px=size_px)])
+    picture = cv2.imdecode(np.frombuffer(key_frame_jpeg(episode), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (*kept_px, 3)
 
 
 SAID = st.sampled_from(["malignant", "benign", "normal", "undecided", "refused"])

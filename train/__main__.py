@@ -265,7 +265,7 @@ def evaluate(
                 "advantage": curve.advantage,
             }
         result |= {"task": task, "data": data.name, "weights_sha256": spec.weights_sha256}
-        result |= {"calibration": {"temperature": spec.temperature, "cubic": spec.cubic}, "notice": RESEARCH_NOTICE}
+        result |= {"calibration": spec.calibration, "notice": RESEARCH_NOTICE}
         print_result(result, task)
         write_json(json_file, result)
 

@@ -141,7 +141,7 @@ class ReportSink:
                 "weights_sha256": spec.weights_sha256,
                 "trained_on": spec.trained_on,
                 "class_names": list(spec.class_names),
-                "calibration": {"temperature": spec.temperature, "cubic": spec.cubic},
+                "calibration": spec.calibration,
                 "operating_point": asdict(point),
                 "called": asdict(Rule.of(spec, point, config.lesion_margin)),
             },
