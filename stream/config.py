@@ -37,7 +37,7 @@ class StreamConfig(BaseModel):
     """Nothing is called before this much has been seen: one time constant, when the first frame no longer dominates."""
 
     gap_s: float = Field(default=1.0, gt=0)
-    """A jump in time beyond this, and beyond two frames of the source, forgets what was seen: it was another place. A
+    """A jump in time beyond this, and over two frames of the source, forgets what was seen: it was another place. A
     loop is no jump, for its times go on: the end of a clip blends into its start."""
 
     operating_point: str = "balanced"
@@ -48,8 +48,8 @@ class StreamConfig(BaseModel):
     large. Around 78 %, 0.5 is from 68 to 85 %; nor is, above 50 %, no lesion."""
 
     stall_after_s: float = Field(default=0.5, gt=0)
-    """A live source that is silent for this long, or for two of its frames, shows NO_SIGNAL: longer than a dropped
-    frame, and the last finding is gone before the eye has come back to it."""
+    """A live source that is silent for this long, and has missed two of its frames, shows NO_SIGNAL: longer than a
+    dropped frame, and the last finding is gone before the eye has come back to it."""
 
     timeline_s: float = Field(default=60.0, ge=1)
     """How much of the past the page plots: one sweep over a breast quadrant."""

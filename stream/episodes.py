@@ -3,11 +3,14 @@
 from dataclasses import dataclass, replace
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
+from stream.session import Session
 from stream.types import State, View
 
-KEY_FRAME_PX = 800
-"""The longer side as JPEG, at most: the words in the panel still read."""
+KEY_PICTURE_PX = 800
+"""Of the longer side, at most: the words in the panel still read."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +28,24 @@ class Episode:
     probability: float
     key_frame: View
 
+    def key_picture(self) -> NDArray[np.uint8]:
+        """The annotated key frame, uint8 [H, W, 3] RGB, no side longer than KEY_PICTURE_PX."""
+        picture = self.key_frame.picture
+        height, width = picture.shape[:2]
+        factor = min(1.0, KEY_PICTURE_PX / max(height, width))
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
 
 class Episodes:
     """Joins the findings of one run. Frames on which nothing is called belong to the episode around them.
 
-    Another finding ends it, as does a frame that is not judged, another ``Frame.source``, and ``gap_s`` seconds without
-    the finding. Pictures that are ``still`` have nothing to do with one another.
+    Another finding ends it, as does a frame that is not judged, a picture that is shown again because no new one comes,
+    another ``Frame.source``, and ``gap_s`` seconds without the finding. Stills have nothing to do with one another.
     """
 
-    def __init__(self, class_names: tuple[str, ...], gap_s: float, *, still: bool = False) -> None:
-        self._class_names = class_names
-        self._gap_s = gap_s
-        self._still = still
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._episode: Episode | None = None
 
     def add(self, view: View) -> Episode | None:
@@ -45,7 +54,7 @@ class Episodes:
         ended = None if before is None or self._goes_on(before, view) else self.end()
         finding, pts_s = view.assessment.finding, view.frame.pts_s
         if finding is not None and finding != "normal":
-            probability = float(view.assessment.smoothed[self._class_names.index(finding)])
+            probability = float(view.assessment.smoothed[self._session.spec.index(finding)])
             if self._episode is None:
                 self._episode = Episode(finding, pts_s, pts_s, 1, probability, view)
             else:
@@ -62,18 +71,8 @@ class Episodes:
     def _goes_on(self, episode: Episode, view: View) -> bool:
         says = view.assessment
         return (
-            not self._still
+            not self._session.still
             and (says.finding == episode.finding or says.state is State.INDETERMINATE)
             and view.frame.source == episode.key_frame.frame.source
-            and 0 <= view.frame.pts_s - episode.end_s <= self._gap_s
+            and 0 <= view.frame.pts_s - episode.end_s <= self._session.config.gap_s
         )
-
-
-def key_frame_jpeg(episode: Episode) -> bytes:
-    """The annotated picture of its key frame as JPEG, no side longer than KEY_FRAME_PX."""
-    picture = episode.key_frame.picture
-    height, width = picture.shape[:2]
-    factor = min(1.0, KEY_FRAME_PX / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    small = cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()

@@ -20,8 +20,9 @@ from stream.errors import StreamError
 from stream.handover import STOPPED, EveryFrame, Handover, LatestFrame
 from stream.overlay import Labels, draw
 from stream.scan_area import blank_outside, finder, sketch, unfit
+from stream.session import Session
 from stream.signal import SignalGate
-from stream.sinks.base import Session, Sink
+from stream.sinks.base import Sink
 from stream.smoothing import Smoother
 from stream.sources.base import Source
 from stream.status import Board, Recording, Status
@@ -68,7 +69,7 @@ class Pipeline:
     """How the next picture is drawn; assign a new one at any time, from any thread."""
 
     session: Session
-    """What holds for every frame of the run."""
+    """The run's facts."""
 
     error: BaseException | None = None
     """What broke the run, once ``wait`` says True."""
@@ -91,13 +92,7 @@ class Pipeline:
         self._labels = Labels(engine.spec.class_names, source.synthetic, source.live)
         self._find_area = finder(config.scan_area, still=source.still)
         self._smoother = Smoother(engine.spec, config, still=source.still)
-        self._board = Board(
-            source.name,
-            engine.spec.class_names,
-            live=source.live,
-            synthetic=source.synthetic,
-            timeline_s=config.timeline_s,
-        )
+        self._board = Board(self.session)
         self._gate = SignalGate(still=source.still)
         self._analyzer = Analyzer(engine, self._board.stages)
         self._sinks = list(sinks)

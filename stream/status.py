@@ -7,6 +7,7 @@ from enum import StrEnum
 from threading import Lock
 
 from engines.base import EngineInfo
+from stream.session import Session
 from stream.timing import Counters, Counts, Percentiles, Rate, StageClock, Summary
 from stream.types import Assessment, Frame, NotAnalysed, Prediction, State
 
@@ -55,11 +56,8 @@ class Status:
 
     phase: Phase
     error: str | None
-    source: str
-    live: bool
-    synthetic: bool
+    session: Session
     engine: EngineInfo
-    class_names: tuple[str, ...]
     reopened: int
     trouble: str | None
     size_px: tuple[int, int] | None
@@ -78,22 +76,10 @@ class Status:
 class Board:
     """Where all stages of one pipeline write what happens, and ``snapshot`` reads it. Safe from any thread."""
 
-    def __init__(
-        self,
-        source: str,
-        class_names: tuple[str, ...],
-        *,
-        live: bool,
-        synthetic: bool,
-        timeline_s: float,
-    ) -> None:
-        self._source = source
-        self._class_names = class_names
-        self._synthetic = synthetic
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self.counters = Counters()
         self.stages = StageClock()
-        self._live = live
-        self._timeline_s = timeline_s
         self._lock = Lock()
         self._rate = Rate()
         self._latency = Percentiles()
@@ -124,7 +110,7 @@ class Board:
             self._phase = Phase.RUNNING
             self._assessment = assessment
             self._size_px = frame.rgb.shape[1], frame.rgb.shape[0]
-            self._plot(frame.captured_ns / 1e9 if self._live else frame.pts_s, assessment)
+            self._plot(frame.captured_ns / 1e9 if self._session.live else frame.pts_s, assessment)
 
     def _plot(self, now_s: float, assessment: Assessment) -> None:
         """Under the lock: the last assessment of each step, so that points stay where they are while time goes on."""
@@ -134,7 +120,7 @@ class Board:
         if self._timeline and int(self._timeline[-1].t_s / TIMELINE_STEP_S) == int(at_s / TIMELINE_STEP_S):
             self._timeline.pop()
         self._timeline.append(Moment(at_s, tuple(map(float, assessment.smoothed)), assessment.state))
-        while at_s - self._timeline[0].t_s > self._timeline_s:
+        while at_s - self._timeline[0].t_s > self._session.config.timeline_s:
             self._timeline.popleft()
 
     def interrupted(self, assessment: Assessment) -> None:
@@ -169,11 +155,8 @@ class Board:
             return Status(
                 phase=self._phase,
                 error=self._error,
-                source=self._source,
-                live=self._live,
-                synthetic=self._synthetic,
+                session=self._session,
                 engine=engine,
-                class_names=self._class_names,
                 reopened=reopened,
                 trouble=trouble,
                 size_px=self._size_px,

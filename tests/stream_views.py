@@ -5,7 +5,7 @@ import numpy as np
 from engines.base import EngineInfo
 from rcdnet.spec import ModelSpec
 from stream.config import StreamConfig
-from stream.sinks.base import Session
+from stream.session import Session
 from stream.status import Phase, Recording, Status
 from stream.timing import Counts
 from stream.types import Assessment, Frame, ScanArea, State, View
@@ -52,14 +52,11 @@ def ending(error: str | None = None, counts: Counts | None = None) -> Status:
     return Status(
         phase=Phase.ENDED if error is None else Phase.FAILED,
         error=error,
-        source=SESSION.source,
-        live=SESSION.live,
-        synthetic=SESSION.synthetic,
+        session=SESSION,
         engine=ENGINE,
         reopened=0,
         trouble=None,
         size_px=(64, 48),
-        class_names=SPEC.class_names,
         counts=counts or Counts(),
         not_drawn=0,
         fps=0.0,

@@ -11,7 +11,7 @@ import pytest
 
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.errors import UsageError
-from stream.sinks.base import Session
+from stream.session import Session
 from stream.sinks.report import MOST_EPISODES, MOST_KEY_FRAMES, MOST_PICTURES, MOST_POINTS, ReportSink
 from stream.sinks.report_page import polylines, state_bands
 from stream.status import Moment
@@ -133,6 +133,15 @@ def test_a_flagged_still_is_listed_by_its_name(tmp_path: Path) -> None:
         sink.write(view(index))
     sink.close(ending())
     assert figures((tmp_path / "report.html").read_text()) == 3 * [("malignant 70.0%: clip.mp4", True)]
+
+
+def test_a_finding_in_one_of_several_recordings_names_it(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(replace(SESSION, source="cines"))
+    sink.write(view())
+    sink.close(ending())
+    page = (tmp_path / "report.html").read_text()
+    assert figures(page)[0][0].endswith("at 0.00 s, frame 0 of clip.mp4")
 
 
 def test_of_very_many_findings_the_first_are_listed_and_the_highest_have_pictures(tmp_path: Path) -> None:

@@ -78,18 +78,43 @@ def test_a_screen_that_does_not_answer_gets_no_second_picture(control: Control, 
     assert first < shown[-2] <= second
 
 
-def test_what_was_flagged_last_is_told_and_its_key_frame_can_be_had(control: Control, client: TestClient) -> None:
-    control.gallery.begin(SESSION)
+@pytest.fixture
+def flagged(control: Control) -> int:
+    """The number of an episode that a run flagged, which is over."""
+    control.start()
+    control.stop()
+    control.flagged.begin(SESSION)
     for index, finding in enumerate(("benign", "normal")):
-        control.gallery.add(view(index, finding=finding, captured_ns=time.monotonic_ns()))
+        control.flagged.add(view(index, finding=finding, captured_ns=time.monotonic_ns()))
+    (last,) = control.flagged.newest(time.monotonic_ns())
+    return last.number
+
+
+def test_what_was_flagged_last_is_told_after_the_run_too(client: TestClient, flagged: int) -> None:
     (told,) = client.get("/status.json").json()["flagged"]
-    assert (told["finding"], told["probability"], told["lasted_s"]) == ("benign", 0.2, 0)
+    assert (told["number"], told["finding"], told["probability"], told["lasted_s"]) == (flagged, "benign", 0.2, 0)
     assert 0 <= told["age_s"] < 60
-    answer = client.get(f"/flagged/{told['number']}.jpg")
+
+
+def test_a_key_frame_is_sent_and_not_kept_by_the_browser(client: TestClient, flagged: int) -> None:
+    answer = client.get(f"/flagged/{flagged}.jpg")
     assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["cache-control"] == "no-store"
     assert cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR).shape == (48, 64, 3)
-    assert client.get("/flagged/7.jpg").status_code == 404
-    assert client.get("/flagged/one.jpg").status_code == 422
+    assert client.get(f"/flagged/{flagged + 1}.jpg").status_code == 404
+
+
+def test_the_next_run_begins_with_nothing_flagged(control: Control, client: TestClient, flagged: int) -> None:
+    control.start()
+    assert flagged not in [told["number"] for told in client.get("/status.json").json()["flagged"]]
+
+
+def test_what_one_source_showed_does_not_stand_below_another_that_fails(
+    control: Control, client: TestClient, flagged: int
+) -> None:
+    with pytest.raises(StreamError):
+        control.start("none.mp4")
+    assert not client.get("/status.json").json().get("flagged")
 
 
 def test_to_keep_the_box_of_a_sector_keeps_the_sector() -> None:

@@ -38,7 +38,7 @@ def test_what_cannot_be_judged_is_said_with_its_reason(state: State) -> None:
     ],
 )
 def test_without_a_run_the_page_still_knows_why(now: Now, phase: str) -> None:
-    told = readout(now, NOBODY, timeline_s=60)
+    told = readout(now, NOBODY, timeline_s=60, flagged=())
     assert (told["phase"], told["error"]) == (phase, now.error)
 
 
@@ -62,7 +62,7 @@ def test_the_engine_is_told_with_its_proof() -> None:
     assert told["parity"] == {
         "pictures": 16, "max_abs_dp": 0.0009, "flips": 0, "map_correlation": 0.9999
     }  # fmt: skip
-    assert told["replaced"] == ["cuda_graph failed: the GPU is lost"]
+    assert list(told["replaced"]) == ["cuda_graph failed: the GPU is lost"]
     assert run(ending(), not_shown=0)["engine"]["parity"] is None
 
 

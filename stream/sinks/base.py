@@ -1,26 +1,12 @@
 """Where views go besides the screen. A sink belongs to the recording thread of one pipeline."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from rcdnet.spec import ModelSpec
-from stream.config import StreamConfig
 from stream.errors import UsageError
+from stream.session import Session
 from stream.status import Status
 from stream.types import View
-
-
-@dataclass(frozen=True)
-class Session:
-    """What holds for every frame of one run."""
-
-    source: str
-    live: bool
-    synthetic: bool
-    spec: ModelSpec
-    config: StreamConfig
-    still: bool = False
 
 
 class Sink(Protocol):

@@ -13,7 +13,7 @@ import numpy as np
 from pyigtl.messages import ImageMessage, StringMessage
 
 from stream.errors import SourceError
-from stream.sinks.base import Session
+from stream.session import Session
 from stream.sinks.journal import line
 from stream.sources.igtlink import CONNECTIONS, Connection, address_of
 from stream.sources.uri import shown

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rcdnet.notice import RESEARCH_NOTICE
-from stream.sinks.base import Session, refused
+from stream.session import Session
+from stream.sinks.base import refused
 from stream.status import Status
 from stream.types import Assessment, View
 

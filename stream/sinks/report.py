@@ -11,9 +11,11 @@ from typing import Any
 
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.decision import Rule
-from stream.episodes import Episode, Episodes, key_frame_jpeg
+from stream.episodes import Episode, Episodes
+from stream.jpeg import as_jpeg
 from stream.scan_area import told
-from stream.sinks.base import Session, refused
+from stream.session import Session
+from stream.sinks.base import refused
 from stream.sinks.report_page import render
 from stream.status import Moment, Status
 from stream.types import Assessment, ScanArea, State, View
@@ -28,7 +30,10 @@ MOST_EPISODES = 1000
 """Of the findings that summary and report list; the journal has all."""
 
 MOST_KEY_FRAMES = 24
-"""Of the pictures in the report, those of the highest probability: it stays below some 2 MB."""
+"""Of the pictures in the report, those of the highest probability: some 2 MB at most."""
+
+JPEG_QUALITY = 80
+"""Of these pictures."""
 
 MOST_AREAS = 20
 """Of the scan areas, those of the most frames: a scan that is found anew may have many."""
@@ -48,9 +53,9 @@ class ReportSink:
         self._findings: Counter[str] = Counter()
         self._areas: Counter[ScanArea] = Counter()
         self._peaks: dict[str, dict[str, Any]] = {}
-        self._joined: Episodes | None = None
-        self._episodes: list[dict[str, Any]] = []
-        self._episodes_unlisted = 0
+        self._episodes: Episodes | None = None
+        self._listed: list[dict[str, Any]] = []
+        self._unlisted = 0
         self._key_frames: dict[int, bytes] = {}
         self._first_pts_s = self._last_pts_s = 0.0
         self._first_ns = self._last_ns = 0
@@ -67,12 +72,12 @@ class ReportSink:
             except OSError as error:
                 raise refused(path, error) from error
         self._session = session
-        self._joined = Episodes(session.spec.class_names, session.config.gap_s, still=session.still)
+        self._episodes = Episodes(session)
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
 
     def write(self, view: View) -> None:
         """Count one view."""
-        if self._session is None or self._joined is None:
+        if self._session is None or self._episodes is None:
             raise ValueError("the report is not open")
         assessment, pts_s, captured_ns = view.assessment, view.frame.pts_s, view.frame.captured_ns
         if self._frames == 0:
@@ -88,7 +93,7 @@ class ReportSink:
         for name, value in zip(self._session.spec.class_names, assessment.smoothed, strict=False):
             if assessment.state is not State.WARMING_UP and value > self._peaks.get(name, {}).get("probability", 0):
                 self._peaks[name] = peak(float(value), view)
-        self._list(self._joined.add(view))
+        self._list(self._episodes.add(view))
         if self._session.still and len(self._pictures) < MOST_PICTURES:
             self._pictures.append((view.frame.source, replace(assessment, attention=None)))
         if self._frames % self._stride == 0:
@@ -101,26 +106,25 @@ class ReportSink:
     def close(self, status: Status) -> None:
         """Write both files."""
         session, self._session = self._session, None
-        if session is None or self._joined is None:
+        if session is None or self._episodes is None:
             return
-        self._list(self._joined.end())
+        self._list(self._episodes.end())
         summary = self._summary(session, status)
         write_whole(self._summary_path, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
         points = sorted(self._points + self._outages, key=lambda point: point.t_s)  # stable: the frame, then the outage
         write_whole(self._report_path, render(summary, points, self._pictures, self._key_frames))
 
     def _list(self, episode: Episode | None) -> None:
-        """Take an episode that has ended into the list, with its key frame if that is one of the surest."""
+        """Take an episode that has ended into the list; of the key frames the surest stay, of equals the first."""
         if episode is None:
             return
-        if len(self._episodes) == MOST_EPISODES:
-            self._episodes_unlisted += 1
+        if len(self._listed) == MOST_EPISODES:
+            self._unlisted += 1
             return
-        self._episodes.append(told_of(episode))
-        surest = {**self._key_frames, len(self._episodes) - 1: b""}
-        if len(surest) > MOST_KEY_FRAMES:
-            del surest[min(surest, key=lambda index: self._episodes[index]["peak"]["probability"])]
-        self._key_frames = {index: jpeg or key_frame_jpeg(episode) for index, jpeg in surest.items()}
+        self._key_frames[len(self._listed)] = as_jpeg(episode.key_picture(), JPEG_QUALITY)
+        self._listed.append(told_of(episode))
+        if len(self._key_frames) > MOST_KEY_FRAMES:
+            del self._key_frames[min(self._key_frames, key=lambda i: (self._listed[i]["peak"]["probability"], -i))]
 
     def _summary(self, session: Session, status: Status) -> dict[str, Any]:
         spec, config, counts = session.spec, session.config, status.counts
@@ -158,8 +162,8 @@ class ReportSink:
             "states": dict(self._states),
             "findings": {name: self._findings[name] for name in spec.class_names},
             "peaks": self._peaks,
-            "episodes": self._episodes,
-            "episodes_unlisted": self._episodes_unlisted,
+            "episodes": self._listed,
+            "episodes_unlisted": self._unlisted,
             "scan_areas": [
                 {"where": told(area), "sides": area.sides, "corners": area.corners, "frames": frames}
                 for area, frames in self._areas.most_common(MOST_AREAS)

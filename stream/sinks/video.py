@@ -11,7 +11,8 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from stream.sinks.base import Session, refused
+from stream.session import Session
+from stream.sinks.base import refused
 from stream.status import Status
 from stream.types import View
 

@@ -24,7 +24,7 @@ from stream.sources import ON_DISK, kind, open_source
 from stream.sources.device import devices
 from stream.sources.uri import printable, shown, split
 from stream.types import ScanArea, View
-from stream.web.flagged import Gallery
+from stream.web.flagged import LastFlagged
 from stream.web.viewer import Broadcast
 
 PHANTOM = "phantom:"
@@ -71,12 +71,13 @@ class Control:
         self._given_up = Event()  # of the last start: set by whatever is asked for after it
         self._engine: Engine | None = None
         self._style = config.overlay
+        self.jpeg_quality = config.jpeg_quality
         self.timeline_s = config.timeline_s
         self.unrecorded: str | None = None
         """Why the first recording that failed did."""
         self._now = Now(source_uri, engine_name, stopped=True)
         self.broadcast = Broadcast(config.jpeg_quality)
-        self.gallery = Gallery()
+        self.flagged = LastFlagged()
 
     def start(self, source_uri: str | None = None, engine_name: str | None = None) -> None:
         """Run this source with this engine (by default the last ones) in place of what runs.
@@ -198,7 +199,7 @@ class Control:
             opened = open_source(now.source_uri, live=True, loop=True, given_up=given_up)
             source = unless_started.enter_context(opened)
             pipeline = Pipeline(source, self._engine, config, self._make_sinks(), self._show)
-            self.gallery.begin(pipeline.session)
+            self.flagged.begin(pipeline.session)
             pipeline.start()
             unless_started.pop_all()
         return pipeline
@@ -206,7 +207,7 @@ class Control:
     def _show(self, view: View) -> None:
         """On the drawing thread."""
         self.broadcast.publish(view)
-        self.gallery.add(view)
+        self.flagged.add(view)
 
     def _end(self) -> None:
         if self._now.pipeline is not None and not self._now.stopped:

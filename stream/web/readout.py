@@ -1,11 +1,10 @@
-"""What does the page get to read? (Now, Audience) -> plain JSON values; no pixels, no paths."""
+"""What does the page get to read? (Now, Audience, Flagged) -> plain JSON values; no pixels, no paths."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from engines.base import EngineInfo
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.decision import class_label
 from stream.overlay import CLASS_COLOURS, WHITE, Colour, headline
@@ -18,19 +17,19 @@ from stream.web.flagged import Flagged
 from stream.web.viewer import Audience
 
 
-def readout(now: Now, audience: Audience, timeline_s: float, flagged: Sequence[Flagged] = ()) -> dict[str, Any]:
-    """Everything that /status.json says: what is chosen, who watches, and how the run goes if there is one."""
-    facts = {
+def readout(now: Now, audience: Audience, timeline_s: float, flagged: Sequence[Flagged]) -> dict[str, Any]:
+    """What /status.json says of the run: what is chosen, who watches, and how the run goes if there is one."""
+    facts: dict[str, Any] = {
         "notice": RESEARCH_NOTICE,
         "phase": "starting",
         "error": now.error,
         "viewers": audience.viewers,
         "painted_ms": milliseconds(audience.painted_ms),
         "timeline_s": timeline_s,
-        "flagged": [episode(one) for one in flagged],
     }
     if now.pipeline is not None:
-        facts |= run(now.pipeline.status(), audience.skipped) | {"looped": now.looped}
+        facts |= run(now.pipeline.status(), audience.skipped)
+        facts |= {"looped": now.looped, "flagged": [episode(one) for one in flagged]}
     if now.error is not None:
         facts["phase"] = "failed"
     elif now.stopped and facts["error"] is None:
@@ -40,17 +39,19 @@ def readout(now: Now, audience: Audience, timeline_s: float, flagged: Sequence[F
 
 def run(status: Status, not_shown: int) -> dict[str, Any]:
     """How a run goes. Probabilities are 0..1, in the order of ``classes``."""
+    session = status.session
     return {
         "phase": status.phase.value,
         "error": status.error,
-        "source": status.source,
-        "live": status.live,
+        "source": session.source,
+        "live": session.live,
         "trouble": status.trouble,
+        "stall_after_s": session.config.stall_after_s,
         "size_px": status.size_px,
-        "synthetic": status.synthetic,
-        "engine": engine(status.engine),
-        "classes": [class_label(name) for name in status.class_names],
-        "class_colours": [css(CLASS_COLOURS.get(name, WHITE)) for name in status.class_names],
+        "synthetic": session.synthetic,
+        "engine": asdict(status.engine),
+        "classes": [class_label(name) for name in session.spec.class_names],
+        "class_colours": [css(CLASS_COLOURS.get(name, WHITE)) for name in session.spec.class_names],
         "verdict": None if status.assessment is None else verdict(status.assessment),
         "scan_area": None if status.assessment is None else told(status.assessment.scan_area),
         "fps": round(status.fps, 1),
@@ -74,18 +75,6 @@ def episode(flagged: Flagged) -> dict[str, Any]:
         "probability": round(flagged.probability, 3),
         "lasted_s": round(flagged.lasted_s, 2),
         "age_s": round((time.monotonic_ns() - flagged.captured_ns) / 1e9, 1),
-    }
-
-
-def engine(info: EngineInfo) -> dict[str, Any]:
-    """What computes, in which proven precision, how far from the reference, and which engines failed before it."""
-    parity = info.parity
-    return {
-        "name": info.name,
-        "precision": info.precision,
-        "device": info.device,
-        "parity": None if parity is None else asdict(parity),
-        "replaced": list(info.replaced),
     }
 
 

@@ -1,4 +1,4 @@
-"""Which plain routes are there? The picture as WebSocket and MJPEG, the numbers as JSON, the page's own files."""
+"""Which plain routes are there? The picture as WebSocket and MJPEG, key frames, numbers as JSON, the page's files."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 import cv2
@@ -15,6 +16,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
+from stream.jpeg import as_jpeg
 from stream.web.control import Control
 from stream.web.readout import readout, verdict
 from stream.web.viewer import Broadcast, Picture, Viewer
@@ -23,12 +25,9 @@ ControlRoomState = Literal["opening", "open", "failed"]
 
 STATIC = files("stream.web.static")
 
-MEDIA_TYPES = {
-    "live.css": "text/css",
-    **dict.fromkeys(
-        ("area.js", "flagged.js", "picture.js", "readout.js", "stage.js", "status.js", "timeline.js"), "text/javascript"
-    ),
-}
+TYPES = {".css": "text/css", ".js": "text/javascript"}
+
+MEDIA_TYPES = {file.name: TYPES[suffix] for file in STATIC.iterdir() if (suffix := Path(file.name).suffix) in TYPES}
 """What /viewer/ serves."""
 
 
@@ -51,7 +50,8 @@ def routes(control: Control, control_room: Callable[[], ControlRoomState]) -> AP
 
     @router.get("/status.json")
     def status() -> dict[str, Any]:
-        told = readout(control.now(), control.broadcast.audience(), control.timeline_s, control.gallery.newest())
+        flagged = control.flagged.newest(time.monotonic_ns())
+        told = readout(control.now(), control.broadcast.audience(), control.timeline_s, flagged)
         return told | {"opacity": control.opacity, "control_room": control_room()}
 
     @router.get("/sketch.png")
@@ -64,10 +64,12 @@ def routes(control: Control, control_room: Callable[[], ControlRoomState]) -> AP
 
     @router.get("/flagged/{number}.jpg")
     def key_frame(number: int) -> Response:
-        found = next((one.jpeg for one in control.gallery.newest() if one.number == number), None)
-        if found is None:
+        flagged = control.flagged.newest(time.monotonic_ns())
+        picture = next((one.picture for one in flagged if one.number == number), None)
+        if picture is None:
             return PlainTextResponse("not among the last that were flagged\n", status_code=404)
-        return Response(found, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+        jpeg = as_jpeg(picture, control.jpeg_quality)
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     @router.get("/viewer/{name}")
     def own_file(name: str) -> Response:

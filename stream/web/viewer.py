@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Condition, Thread
-from typing import Self
 
 import cv2
 
+from stream.jpeg import as_jpeg
 from stream.timing import Percentiles, Summary
 from stream.types import Assessment, View
 
@@ -88,13 +88,6 @@ class Viewer:
         self._slot = picture
         self._changed.set()
 
-    def __enter__(self) -> Self:
-        self._broadcast.add(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._broadcast.remove(self)
-
 
 class Broadcast:
     """Pictures for any number of viewers. A slow or dead one costs the others, and the pipeline, nothing.
@@ -124,9 +117,23 @@ class Broadcast:
                 self._last = None  # whoever joins gets this view, and not what was last watched
             self._guard.notify()
 
-    def join(self) -> AbstractContextManager[Viewer]:
-        """A viewer, from inside an event loop, for as long as the ``with`` block lasts."""
-        return Viewer(self)
+    @contextmanager
+    def join(self) -> Iterator[Viewer]:
+        """A viewer, from inside an event loop, for as long as the ``with`` block lasts.
+
+        It gets the last picture at once, so that a pause does not look like a fault.
+        """
+        viewer = Viewer(self)
+        with self._guard:
+            self._viewers.append(viewer)
+            if self._closed or self._last is not None:
+                viewer.offer(None if self._closed else self._last)
+            self._guard.notify()
+        try:
+            yield viewer
+        finally:
+            with self._guard:
+                self._viewers.remove(viewer)
 
     def audience(self) -> Audience:
         """Who watches, and how late they see it."""
@@ -141,19 +148,6 @@ class Broadcast:
                 viewer.offer(None)
             self._guard.notify()
         self._thread.join()
-
-    def add(self, viewer: Viewer) -> None:
-        """Called by a viewer that joins: it gets the last picture, so that a pause does not look like a fault."""
-        with self._guard:
-            self._viewers.append(viewer)
-            if self._closed or self._last is not None:
-                viewer.offer(None if self._closed else self._last)
-            self._guard.notify()
-
-    def remove(self, viewer: Viewer) -> None:
-        """Called by a viewer that leaves."""
-        with self._guard:
-            self._viewers.remove(viewer)
 
     def begin(self) -> None:
         """Another run: what was counted before was another one's."""
@@ -190,13 +184,11 @@ class Broadcast:
 
 def encode(view: View, jpeg_quality: int) -> Picture:
     """The view's RGB picture as JPEG of ``jpeg_quality`` 1..100. Raises cv2.error."""
-    bgr = cv2.cvtColor(view.picture, cv2.COLOR_RGB2BGR)
-    _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
     return Picture(
         index=view.frame.index,
         repeated=view.repeated,
         captured_ns=view.frame.captured_ns,
         encoded_ns=time.monotonic_ns(),
-        jpeg=jpeg.tobytes(),
+        jpeg=as_jpeg(view.picture, jpeg_quality),
         assessment=view.assessment,
     )

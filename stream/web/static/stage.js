@@ -6,7 +6,7 @@ import { Picture } from "/viewer/picture.js";
 import { onStatus, show } from "/viewer/status.js";
 import { drawTimeline } from "/viewer/timeline.js";
 
-const STALE_AFTER_MS = 1000; // longer than any dropped frame, short for the eye
+const STALE_AFTER_MS = 1000; // longer than any dropped frame, short for the eye; a slow source has its own
 
 export function showStage(root) {
   const state = root.querySelector(".rcd-state");
@@ -60,16 +60,9 @@ function veil(status, paintedAt) {
     case "failed": return ["Failed", status.error];
   }
   const silent_ms = paintedAt === null ? Infinity : performance.now() - paintedAt;
-  if (silent_ms < staleAfterMs(status)) return null;
+  if (silent_ms < Math.max(STALE_AFTER_MS, 1000 * status.stall_after_s)) return null;
   if (paintedAt === null) return ["No picture yet", ""];
   return [`No new picture since ${Math.floor(silent_ms / 1000)} s`, status.verdict?.reason];
-}
-
-// A slow source gets two of its frames, as on the server. Until two are on the timeline, only the server knows its rate.
-function staleAfterMs({ timeline, verdict }) {
-  const [before, last] = timeline.filter(({ state }) => state !== "no_signal").slice(-2);
-  if (last) return Math.max(STALE_AFTER_MS, 2000 * (last.t_s - before.t_s));
-  return before && verdict.state !== "no_signal" ? Infinity : STALE_AFTER_MS;
 }
 
 function showVeil(root, words) {

@@ -1,0 +1,18 @@
+"""What holds for every frame of one run?"""
+
+from dataclasses import dataclass
+
+from rcdnet.spec import ModelSpec
+from stream.config import StreamConfig
+
+
+@dataclass(frozen=True)
+class Session:
+    """The facts of one run. ``source`` is its name; ``config`` has the times that are really used."""
+
+    source: str
+    live: bool
+    synthetic: bool
+    spec: ModelSpec
+    config: StreamConfig
+    still: bool = False
