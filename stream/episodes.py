@@ -17,13 +17,15 @@ KEY_PICTURE_PX = 800
 class Episode:
     """A stretch in which one class of lesion was flagged.
 
-    ``start_s`` and ``end_s`` are the source's times (``Frame.pts_s``) of its first and last flagged frame; ``frames``
-    counts the flagged ones. ``key_frame`` is the one with the highest smoothed ``probability``, 0..1, of the finding.
+    ``start_s`` and ``end_s`` are the source's times (``Frame.pts_s``) of its first and last flagged frame; ``last_ns``
+    is when the last was captured, monotonic. ``frames`` counts the flagged ones. ``key_frame`` is the one with the
+    highest smoothed ``probability``, 0..1, of the finding.
     """
 
     finding: str
     start_s: float
     end_s: float
+    last_ns: int
     frames: int
     probability: float
     key_frame: View
@@ -40,32 +42,28 @@ class Episode:
 class Episodes:
     """Joins the findings of one run. Frames on which nothing is called belong to the episode around them.
 
-    Another finding ends it, as does a frame that is not judged, a picture that is shown again because no new one comes,
-    another ``Frame.source``, and ``gap_s`` seconds without the finding. Stills have nothing to do with one another.
+    Another finding ends it, as does a frame that is not judged, another ``Frame.source``, and ``gap_s`` seconds without
+    the finding. Stills have nothing to do with one another. ``current`` is the episode under way.
     """
+
+    current: Episode | None = None
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._episode: Episode | None = None
 
     def add(self, view: View) -> Episode | None:
         """Take the next view in. Returns the episode that ended before it, if one did."""
-        before = self._episode
-        ended = None if before is None or self._goes_on(before, view) else self.end()
-        finding, pts_s = view.assessment.finding, view.frame.pts_s
+        ended = None if self.current is not None and self._goes_on(self.current, view) else self.end()
+        finding, frame = view.assessment.finding, view.frame
         if finding is not None and finding != "normal":
             probability = float(view.assessment.smoothed[self._session.spec.index(finding)])
-            if self._episode is None:
-                self._episode = Episode(finding, pts_s, pts_s, 1, probability, view)
-            else:
-                longer = replace(self._episode, end_s=pts_s, frames=self._episode.frames + 1)
-                surer = probability > longer.probability
-                self._episode = replace(longer, probability=probability, key_frame=view) if surer else longer
+            this = Episode(finding, frame.pts_s, frame.pts_s, frame.captured_ns, 1, probability, view)
+            self.current = this if self.current is None else _joined(self.current, this)
         return ended
 
     def end(self) -> Episode | None:
         """The run is over: the episode that it ended, if one was under way."""
-        ended, self._episode = self._episode, None
+        ended, self.current = self.current, None
         return ended
 
     def _goes_on(self, episode: Episode, view: View) -> bool:
@@ -76,3 +74,9 @@ class Episodes:
             and view.frame.source == episode.key_frame.frame.source
             and 0 <= view.frame.pts_s - episode.end_s <= self._session.config.gap_s
         )
+
+
+def _joined(first: Episode, then: Episode) -> Episode:
+    surer = max(first, then, key=lambda episode: episode.probability)
+    frames = first.frames + then.frames
+    return replace(surer, start_s=first.start_s, end_s=then.end_s, last_ns=then.last_ns, frames=frames)

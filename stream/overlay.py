@@ -41,12 +41,14 @@ MARGIN = 18
 class Labels:
     """What holds for every picture of a run: the classes of the model, whether the source is synthetic, whether live.
 
-    In replay the frames wait for their result: none is stale, and the time in the recording stands in place of an age.
+    In replay the frames wait for their result: none is stale, and the time in the recording stands in place of an age,
+    or nothing, for stills have no time.
     """
 
     class_names: tuple[str, ...]
     synthetic: bool = False
     live: bool = True
+    still: bool = False
 
 
 class _Type(threading.local):
@@ -81,7 +83,7 @@ def draw(frame: Frame, assessment: Assessment, style: OverlayStyle, labels: Labe
     if labels.live:
         when = f"age {assessment.age_ms:.0f} ms" + (", too old for a heat map" if stale else "")
     else:
-        when = f"at {frame.pts_s:.2f} s"
+        when = "" if labels.still else f"at {frame.pts_s:.2f} s"
     _text(picture[:, width:], when, unit, MARGIN, _below(labels) + 44, 15, AMBER if stale else GREY)
     return picture
 

@@ -119,6 +119,13 @@ def test_in_replay_nothing_is_stale_and_two_runs_look_the_same() -> None:
     assert (soon[:256, :256] != source.rgb).any()
 
 
+def test_on_a_still_stands_no_time() -> None:
+    labels = Labels(LABELS.class_names, live=False, still=True)
+    first, last = (replace(frame(256, 256), pts_s=pts_s) for pts_s in (0.5, 99.0))
+    at_first, at_last = (draw(each, assessment(each), OverlayStyle(), labels) for each in (first, last))
+    np.testing.assert_array_equal(at_first, at_last)
+
+
 def test_an_assessment_of_another_frame_is_not_drawn() -> None:
     with pytest.raises(ValueError, match="assessment of frame 2 must not be drawn on frame 3"):
         draw(frame(64, 64), assessment(frame(64, 64, index=2)), OverlayStyle(), LABELS)

@@ -159,6 +159,18 @@ def test_of_very_many_findings_the_first_are_listed_and_the_highest_have_picture
     assert with_picture == list(range(500, 500 + MOST_KEY_FRAMES))
 
 
+def test_the_pictures_of_malignant_findings_are_the_last_to_be_left_out(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    findings = ["malignant", *MOST_KEY_FRAMES * ["benign"]]
+    for index, finding in enumerate(findings):
+        sink.write(view(2 * index, finding=finding, malignant=0.6 if finding == "malignant" else 0.1))
+        sink.write(view(2 * index + 1, finding="normal"))
+    sink.close(ending())
+    pictured = [pictured for _, pictured in figures((tmp_path / "report.html").read_text())]
+    assert pictured == [*MOST_KEY_FRAMES * [True], False]
+
+
 def test_one_networks_calibrations_are_told_apart(tmp_path: Path) -> None:
     spec = replace(SPEC, temperature=1.5, cubic=0.07)
     summary, page = written(tmp_path, replace(SESSION, spec=spec))

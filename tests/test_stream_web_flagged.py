@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 from stream_views import SESSION, view
 
 from stream.types import State
@@ -9,57 +10,77 @@ NOW_NS = 10**12
 """Of the first frame; each is a nanosecond later."""
 
 
-def flagged_in(*findings: str | None) -> LastFlagged:
-    """What is kept after frames with these findings; None: nothing could be judged."""
-    flagged = LastFlagged()
-    flagged.begin(SESSION)
-    show(flagged, *findings)
-    return flagged
+@pytest.fixture
+def flagged() -> LastFlagged:
+    found = LastFlagged()
+    found.begin(SESSION)
+    return found
 
 
 def show(flagged: LastFlagged, *findings: str | None) -> None:
+    """Frames with these findings; None: nothing could be judged."""
     for index, finding in enumerate(findings):
-        state = State.NO_SIGNAL if finding is None else State.CLEAR_FINDING
+        state = State.NOT_ANALYSED if finding is None else State.CLEAR_FINDING
         flagged.add(view(index, state=state, finding=finding, captured_ns=NOW_NS + index))
 
 
-def test_an_episode_is_kept_once_it_has_ended() -> None:
-    flagged = flagged_in("malignant", "malignant")
-    assert flagged.newest(NOW_NS) == []
-    show(flagged, "normal")
-    (last,) = flagged.newest(NOW_NS)
-    assert last.finding == "malignant"
-    assert last.lasted_s == 1 / 25
-    assert last.captured_ns == NOW_NS
+def test_an_episode_is_told_while_it_lasts_and_afterwards(flagged: LastFlagged) -> None:
+    show(flagged, "malignant", "malignant")
+    (now,) = flagged.newest(NOW_NS)
+    assert (now.finding, now.frame, now.lasted_s, now.last_ns) == ("malignant", 0, 1 / 25, NOW_NS + 1)
+    flagged.add(view(2, finding="normal"))
+    assert flagged.newest(NOW_NS) == [now]
 
 
-def test_the_key_frame_is_the_annotated_picture() -> None:
-    (last,) = flagged_in("malignant", "normal").newest(NOW_NS)
-    assert (last.picture == view(0).picture).all()
+def test_its_key_frame_is_the_surest_until_then(flagged: LastFlagged) -> None:
+    for index, malignant in enumerate((0.6, 0.8, 0.7)):
+        flagged.add(view(index, malignant=malignant, captured_ns=NOW_NS))
+    (now,) = flagged.newest(NOW_NS)
+    assert (now.frame, now.probability) == (1, pytest.approx(0.8))
+    surest = view(1).picture
+    for state in (State.CLEAR_FINDING, State.NOT_ANALYSED):  # under way, ended
+        picture = flagged.picture(now.number)
+        assert picture is not None
+        assert (picture == surest).all()
+        flagged.add(view(3, state=state, finding="malignant", malignant=0.5))
 
 
-def test_the_newest_come_first_and_the_oldest_go() -> None:
-    flagged = flagged_in(*(KEPT + 2) * ("malignant", "normal"))
-    assert [last.number for last in flagged.newest(NOW_NS)] == list(range(KEPT + 2, 2, -1))
+def test_the_newest_come_first_and_the_oldest_go(flagged: LastFlagged) -> None:
+    show(flagged, *(KEPT + 2) * ("malignant", "normal"), "malignant")
+    told = flagged.newest(NOW_NS)
+    assert [each.last_ns - NOW_NS for each in told] == list(range(2 * KEPT + 4, 5, -2))[: len(told)]
+    assert len(told) == KEPT
+    assert len({each.number for each in told}) == KEPT
 
 
-def test_what_was_flagged_long_ago_is_not_shown_beside_the_next_patient() -> None:
-    flagged = flagged_in("malignant", "normal")
+def test_what_was_flagged_long_ago_is_not_shown_beside_the_next_patient(flagged: LastFlagged) -> None:
+    show(flagged, "malignant", "normal")
     late_ns = NOW_NS + int(KEPT_S * 1e9)
     assert len(flagged.newest(late_ns)) == 1
     assert flagged.newest(late_ns + 1) == []
 
 
-def test_another_run_begins_without_pictures_and_gives_no_number_again() -> None:
-    flagged = flagged_in("malignant", "normal")
+def test_another_run_begins_without_any_and_gives_no_number_again(flagged: LastFlagged) -> None:
+    show(flagged, "malignant", "normal", "benign")
+    before = {each.number for each in flagged.newest(NOW_NS)}
     flagged.begin(SESSION)
     assert flagged.newest(NOW_NS) == []
+    assert all(flagged.picture(number) is None for number in before)
     show(flagged, "malignant", "normal")
-    assert [last.number for last in flagged.newest(NOW_NS)] == [2]
+    (after,) = flagged.newest(NOW_NS)
+    assert after.number not in before
 
 
-def test_stills_are_each_by_themselves() -> None:
+def test_a_picture_shown_again_for_want_of_a_new_one_ends_nothing(flagged: LastFlagged) -> None:
+    flagged.add(view(0))
+    flagged.add(replace(view(0, state=State.NO_SIGNAL), repeated=True))
+    flagged.add(view(12))
+    (only,) = flagged.newest(0)
+    assert only.lasted_s == pytest.approx(12 / 25)
+
+
+def test_of_stills_nothing_is_kept() -> None:
     flagged = LastFlagged()
     flagged.begin(replace(SESSION, still=True))
-    show(flagged, "malignant", "malignant", "malignant")
-    assert len(flagged.newest(NOW_NS)) == 2
+    show(flagged, "malignant", "malignant")
+    assert flagged.newest(NOW_NS) == []

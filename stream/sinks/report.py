@@ -30,7 +30,7 @@ MOST_EPISODES = 1000
 """Of the findings that summary and report list; the journal has all."""
 
 MOST_KEY_FRAMES = 24
-"""Of the pictures in the report, those of the highest probability: some 2 MB at most."""
+"""Of the pictures in the report, malignant ones first, then those of the highest probability: some 2 MB at most."""
 
 JPEG_QUALITY = 80
 """Of these pictures."""
@@ -115,7 +115,7 @@ class ReportSink:
         write_whole(self._report_path, render(summary, points, self._pictures, self._key_frames))
 
     def _list(self, episode: Episode | None) -> None:
-        """Take an episode that has ended into the list; of the key frames the surest stay, of equals the first."""
+        """Take an episode that has ended into the list, and its key frame among those that are worth most."""
         if episode is None:
             return
         if len(self._listed) == MOST_EPISODES:
@@ -124,7 +124,12 @@ class ReportSink:
         self._key_frames[len(self._listed)] = as_jpeg(episode.key_picture(), JPEG_QUALITY)
         self._listed.append(told_of(episode))
         if len(self._key_frames) > MOST_KEY_FRAMES:
-            del self._key_frames[min(self._key_frames, key=lambda i: (self._listed[i]["peak"]["probability"], -i))]
+            del self._key_frames[min(self._key_frames, key=self._worth)]
+
+    def _worth(self, number: int) -> tuple[bool, float, int]:
+        """Of an episode's picture: malignant ones stay before benign ones, then the surer, then the first."""
+        episode = self._listed[number]
+        return episode["finding"] == "malignant", episode["peak"]["probability"], -number
 
     def _summary(self, session: Session, status: Status) -> dict[str, Any]:
         spec, config, counts = session.spec, session.config, status.counts

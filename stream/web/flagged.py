@@ -1,11 +1,13 @@
 """What was flagged last? The newest episodes of a run with their key frames, in memory alone."""
 
+import time
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.episodes import Episodes
+from stream.episodes import Episode, Episodes
 from stream.session import Session
 from stream.types import View
 
@@ -18,46 +20,62 @@ KEPT_S = 600.0
 
 @dataclass(frozen=True)
 class Flagged:
-    """An episode that has ended. One process gives no ``number`` twice. ``probability`` is that of the key frame, which
-    was captured at ``captured_ns``, monotonic; ``picture`` is uint8 [H, W, 3] RGB.
+    """An episode, maybe still under way: then ``frame`` and what else is of its key frame may change.
+
+    ``number`` tells it from all others, those of earlier processes too. ``frame`` is the index of the key frame and
+    ``probability`` its; ``last_ns``, monotonic, is when the last flagged frame was captured.
     """
 
     number: int
     finding: str
     probability: float
+    frame: int
     lasted_s: float
-    captured_ns: int
-    picture: NDArray[np.uint8]
+    last_ns: int
 
 
 class LastFlagged:
-    """``begin`` and ``add`` are one thread's at a time; ``newest`` is anyone's."""
+    """Safe from any thread. Of stills nothing is kept: they are on the screen long enough."""
 
     def __init__(self) -> None:
+        self._lock = Lock()
         self._episodes: Episodes | None = None
-        self._kept: tuple[Flagged, ...] = ()
-        self._number = 0
+        self._ended: tuple[tuple[Flagged, NDArray[np.uint8]], ...] = ()
+        self._number = time.time_ns() // 1_000_000  # a page that was open before must not take one for another
 
     def begin(self, session: Session) -> None:
         """Another run: what was flagged before was another one's."""
-        self._episodes, self._kept = Episodes(session), ()
+        with self._lock:
+            self._episodes, self._ended = None if session.still else Episodes(session), ()
+            self._number += 1
 
     def add(self, view: View) -> None:
         """Take the next view in. Where an episode ends, its key frame is made small: some milliseconds."""
-        ended = None if self._episodes is None else self._episodes.add(view)
-        if ended is None:
-            return
-        self._number += 1
-        flagged = Flagged(
-            self._number,
-            ended.finding,
-            ended.probability,
-            ended.end_s - ended.start_s,
-            ended.key_frame.frame.captured_ns,
-            ended.key_picture(),
-        )
-        self._kept = (flagged, *self._kept)[:KEPT]
+        with self._lock:
+            ended = None if self._episodes is None or view.repeated else self._episodes.add(view)
+            if ended is not None:
+                self._ended = ((told(self._number, ended), ended.key_picture()), *self._ended)[: KEPT - 1]
+                self._number += 1
 
     def newest(self, now_ns: int) -> list[Flagged]:
         """Those that are no older than KEPT_S at ``now_ns``, monotonic, newest first."""
-        return [flagged for flagged in self._kept if now_ns - flagged.captured_ns <= KEPT_S * 1e9]
+        with self._lock:
+            current = None if self._episodes is None else self._episodes.current
+            under_way = [] if current is None else [told(self._number, current)]
+            found = under_way + [flagged for flagged, _ in self._ended]
+        return [flagged for flagged in found if now_ns - flagged.last_ns <= KEPT_S * 1e9]
+
+    def picture(self, number: int) -> NDArray[np.uint8] | None:
+        """The key frame of an episode that ``newest`` told, uint8 [H, W, 3] RGB, or None if it is gone."""
+        with self._lock:
+            current = None if self._episodes is None else self._episodes.current
+            if current is None or number != self._number:
+                return next((picture for flagged, picture in self._ended if flagged.number == number), None)
+        return current.key_picture()
+
+
+def told(number: int, episode: Episode) -> Flagged:
+    """What the page is told of it."""
+    lasted_s = episode.end_s - episode.start_s
+    frame = episode.key_frame.frame.index
+    return Flagged(number, episode.finding, episode.probability, frame, lasted_s, episode.last_ns)

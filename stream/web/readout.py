@@ -67,14 +67,15 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
 
 
 def episode(flagged: Flagged) -> dict[str, Any]:
-    """What was flagged, how surely (0..1), for how long, and how long ago; its key frame is /flagged/NUMBER.jpg."""
+    """What was flagged, how surely (0..1), for how long, and how long ago; its key ``frame`` is /flagged/NUMBER.jpg."""
     return {
         "number": flagged.number,
         "finding": class_label(flagged.finding),
         "colour": css(CLASS_COLOURS.get(flagged.finding, WHITE)),
         "probability": round(flagged.probability, 3),
+        "frame": flagged.frame,
         "lasted_s": round(flagged.lasted_s, 2),
-        "age_s": round((time.monotonic_ns() - flagged.captured_ns) / 1e9, 1),
+        "age_s": round((time.monotonic_ns() - flagged.last_ns) / 1e9, 1),
     }
 
 

@@ -64,8 +64,7 @@ def routes(control: Control, control_room: Callable[[], ControlRoomState]) -> AP
 
     @router.get("/flagged/{number}.jpg")
     def key_frame(number: int) -> Response:
-        flagged = control.flagged.newest(time.monotonic_ns())
-        picture = next((one.picture for one in flagged if one.number == number), None)
+        picture = control.flagged.picture(number)
         if picture is None:
             return PlainTextResponse("not among the last that were flagged\n", status_code=404)
         jpeg = as_jpeg(picture, control.jpeg_quality)
