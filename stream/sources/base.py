@@ -1,4 +1,4 @@
-"""What is a source? The protocol that all of them keep, and the clock that paces those which have none of their own."""
+"""What is a source? The protocol that all of them keep, and the clocks for those which have none of their own."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +9,9 @@ from stream.types import Frame, ScanArea
 
 LATEST_S = 0.25
 """A pace that has fallen behind by more starts afresh: catching up would show the past at double speed."""
+
+LEAST_STEP_S = 1e-6
+"""Between two frames that arrived together."""
 
 
 class Source(Protocol):
@@ -87,6 +90,20 @@ class Closing:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class ArrivalClock:
+    """Presentation times where only arrivals are known: from the first one on, always growing."""
+
+    def __init__(self) -> None:
+        self._first_ns: int | None = None
+        self._last_s = -LEAST_STEP_S
+
+    def pts_s(self, arrived_ns: int) -> float:
+        """In seconds, of what arrived at ``arrived_ns``, monotonic."""
+        self._first_ns = arrived_ns if self._first_ns is None else self._first_ns
+        self._last_s = max((arrived_ns - self._first_ns) / 1e9, self._last_s + LEAST_STEP_S)
+        return self._last_s
 
 
 class Pace:

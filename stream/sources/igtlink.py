@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyigtl.messages import ImageMessage, MessageBase
 
 from stream.errors import SourceError, UsageError
-from stream.sources.base import Closing
+from stream.sources.base import ArrivalClock, Closing
 from stream.sources.decode import check_size, squared
 from stream.sources.uri import SIZE_LIMIT_PX, shown
 from stream.types import Frame, ScanArea
@@ -131,7 +131,7 @@ class IgtlinkSource(Closing):
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``."""
         device: str | None = None
-        index, first_ns, pts_s = 0, None, -1e-6
+        index, clock = 0, ArrivalClock()
         with self:
             for message in self._images():
                 arrived_ns = time.monotonic_ns()
@@ -144,10 +144,8 @@ class IgtlinkSource(Closing):
                     raise SourceError(
                         f"{self.name}: {error}. Expected one 8 or 16 bit picture, grey or RGB."
                     ) from error
-                first_ns = arrived_ns if first_ns is None else first_ns
-                pts_s = max((arrived_ns - first_ns) / 1e9, pts_s + 1e-6)
                 rgb, spacing = squared(rgb, mm_per_px(message), self.name)
-                yield Frame(index, arrived_ns, pts_s, rgb, self.name, spacing)
+                yield Frame(index, arrived_ns, clock.pts_s(arrived_ns), rgb, self.name, spacing)
                 index += 1
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import av
 from av.container import InputContainer
 
 from stream.errors import SourceError, UsageError
+from stream.sources.base import ArrivalClock
 from stream.sources.decode import LIMITS, OPEN_ERRORS, Arrival, Receiver, video_stream
 from stream.sources.uri import shown
 from stream.types import Frame, ScanArea
@@ -18,9 +19,6 @@ OPEN_TIMEOUT_S = 5.0
 SILENCE_S = 2.0
 """A sender that says nothing for longer is gone. So ``close`` can take this long to end ``frames``, but only during a
 silence: FFmpeg cannot be told from outside to stop waiting."""
-
-LEAST_STEP_S = 1e-6
-"""Between two frames that one packet completed."""
 
 PROTOCOLS = {"protocol_whitelist": "http,https,rtp,srt,tcp,tls,udp", "format_whitelist": "mjpeg,mpegts,mpjpeg,rtsp"}
 """Nothing that a sender says makes FFmpeg open a file or a playlist."""
@@ -84,20 +82,17 @@ class NetworkSource(Receiver):
         return cls(target)
 
     def _received(self, arrivals: Iterator[Arrival]) -> Iterator[Frame]:
-        index, first_ns, pts_s = 0, None, -LEAST_STEP_S
+        clock = ArrivalClock()
         try:
             asked_ns = time.monotonic_ns()
-            for arrival in arrivals:
+            for index, arrival in enumerate(arrivals):
                 arrived_ns = arrival.arrived_ns
                 if arrived_ns - asked_ns > SILENCE_S * 1e9:  # FFmpeg giving up hands out its unfinished picture
                     raise SourceError(silent(self.name))
                 if arrival.rgb is None:
                     self.damaged += 1
                 else:
-                    first_ns = arrived_ns if first_ns is None else first_ns
-                    pts_s = max((arrived_ns - first_ns) / 1e9, pts_s + LEAST_STEP_S)
-                    yield Frame(index, arrived_ns, pts_s, arrival.rgb, self.name)
-                index += 1
+                    yield Frame(index, arrived_ns, clock.pts_s(arrived_ns), arrival.rgb, self.name)
                 asked_ns = time.monotonic_ns()
         except OPEN_ERRORS as error:
             if not self._closed.is_set():
