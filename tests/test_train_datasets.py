@@ -35,11 +35,27 @@ def test_class_folders_with_several_masks_and_any_suffix(tmp_path):
     assert not any(s.external for s in samples)
 
 
-def test_one_name_for_two_pictures_is_refused(tmp_path):
+def test_one_name_in_two_classes_is_told_with_its_class(tmp_path):
     for label in ("benign", "malignant"):
         write(tmp_path / label / "001.png", np.full((60, 80), 90, np.uint8))
+        write(tmp_path / label / "001_mask.png", square((60, 80), 5))
+    write(tmp_path / "benign" / "002.png", np.full((60, 80), 90, np.uint8))
+    samples = datasets.load(tmp_path)
+    assert [sample.name for sample in samples] == ["benign/001", "002", "malignant/001"]
+    assert [len(sample.masks) for sample in samples] == [1, 0, 1]
+
+
+def test_one_name_for_two_pictures_is_refused(tmp_path):
+    for suffix in ("png", "jpg"):
+        write(tmp_path / "benign" / f"001.{suffix}", np.full((60, 80), 90, np.uint8))
     with pytest.raises(datasets.DataError, match="1 names for more than one picture, such as 001"):
         datasets.load(tmp_path)
+
+
+def test_class_folders_may_be_written_in_capitals(tmp_path):
+    write(tmp_path / "Benign" / "001.png", np.full((60, 80), 90, np.uint8))
+    write(tmp_path / "MALIGNANT" / "002.png", np.full((60, 80), 90, np.uint8))
+    assert [sample.label for sample in datasets.load(tmp_path)] == ["benign", "malignant"]
 
 
 def bus_bra(root: Path) -> None:
@@ -75,6 +91,26 @@ def test_udiat_is_external(tmp_path):
     (sample,) = datasets.load(tmp_path)
     assert sample.external
     assert sample.label == "malignant"
+
+
+def test_a_table_of_one_s_own_needs_no_masks_and_may_tell_files_and_patients(tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / "original" / f"{name}.png", np.full((60, 80), 90, np.uint8))
+    (tmp_path / "labels.csv").write_text("image,pathology,patient\na.png,benign,7\nb,malignant,\n")
+    first, second = datasets.load(tmp_path)
+    assert (first.name, first.label, first.masks, first.patient) == ("a", "benign", (), "7")
+    assert (second.name, second.patient, second.external) == ("b", None, True)
+
+
+def test_a_lesion_without_its_mask_beside_others_is_missed_and_a_normal_picture_is_not(tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / "original" / f"{name}.png", np.full((60, 80), 90, np.uint8))
+    write(tmp_path / "GT" / "a.png", square((60, 80), 5))
+    (tmp_path / "labels.csv").write_text("image,pathology\na,benign\nb,normal\n")
+    assert [len(sample.masks) for sample in datasets.load(tmp_path)] == [1, 0]
+    (tmp_path / "labels.csv").write_text("image,pathology\na,benign\nb,malignant\n")
+    with pytest.raises(datasets.DataError, match="lists b, but its image or mask is missing"):
+        datasets.load(tmp_path)
 
 
 def test_a_mask_of_another_size_is_fitted(tmp_path):

@@ -3,13 +3,15 @@
 BUSI       CLASS/NAME.*, CLASS/NAME_mask.* (further masks: NAME_mask_1.*)      Al-Dhabyani et al. 2020
 BUS-BRA    Images/, Masks/, bus_data.csv, 5-fold-cv.csv                         Gomez-Flores et al. 2024
 UDIAT      original/, GT/, labels.csv                                           Yap et al. 2018; external test only
+
+Others may do without masks, and have a column ``patient`` in labels.csv.
 """
 
 import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -96,8 +98,10 @@ def load_all(roots: Sequence[Path]) -> list[Sample]:
 
 
 def _images(folder: Path) -> dict[str, Path]:
-    """Image files by stem, in natural order."""
+    """Image files by stem, in natural order. Raises DataError if two have the same stem."""
     paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    if twice := [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]:
+        raise DataError(f"{folder} has {len(twice)} names for more than one picture, such as {twice[0]}: rename one.")
     return {path.stem: path for path in sorted(paths, key=lambda path: _natural(path.stem))}
 
 
@@ -118,11 +122,13 @@ def _rows(path: Path, *columns: str) -> list[dict[str, str]]:
 
 
 def _class_folders(root: Path) -> list[Sample]:
+    """A name that several classes have is told with its class."""
     samples = []
+    folders = {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir()}
     for label in CLASS_NAMES:
-        if not (root / label).is_dir():
+        if label not in folders:
             continue
-        images = _images(root / label)
+        images = _images(folders[label])
         masks: dict[str, list[Path]] = {}
         for stem, path in images.items():
             if _MASK.search(stem):
@@ -132,7 +138,8 @@ def _class_folders(root: Path) -> list[Sample]:
             for stem, path in images.items()
             if not _MASK.search(stem)
         ]
-    return samples
+    times = Counter(sample.name for sample in samples)
+    return [replace(s, name=f"{s.label}/{s.name}") if times[s.name] > 1 else s for s in samples]
 
 
 def _bus_bra(root: Path) -> list[Sample]:
@@ -163,11 +170,13 @@ def _bus_bra(root: Path) -> list[Sample]:
 
 
 def _udiat(root: Path) -> list[Sample]:
-    images, masks = _images(root / "original"), _images(root / "GT")
+    images = _images(root / "original")
+    masks = _images(root / "GT") if (root / "GT").is_dir() else None
     samples = []
     for row in _rows(root / "labels.csv", "image", "pathology"):
-        name = row["image"]
-        if name not in images or name not in masks:
+        file, label = Path(row["image"]), row["pathology"].strip().lower()
+        name = file.stem if file.suffix.lower() in IMAGE_SUFFIXES else row["image"]
+        if name not in images or (masks is not None and name not in masks and label != "normal"):
             raise DataError(f"{root / 'labels.csv'} lists {name}, but its image or mask is missing")
         attributes = {"histology": row.get("diagnosis", "")}
         samples.append(
@@ -175,8 +184,9 @@ def _udiat(root: Path) -> list[Sample]:
                 root.name,
                 name,
                 images[name],
-                (masks[name],),
-                row["pathology"].strip().lower(),
+                (masks[name],) if masks is not None and name in masks else (),
+                label,
+                patient=row.get("patient") or None,
                 external=True,
                 attributes=attributes,
             )
