@@ -66,6 +66,12 @@ class Handover(ABC, Generic[T]):
                 self._changed.notify_all()
 
     @property
+    def full(self) -> bool:
+        """As many items wait as it holds. Its producer may rely on a False: nobody else adds any."""
+        with self._changed:
+            return len(self._items) >= self._capacity
+
+    @property
     def closed(self) -> bool:
         """Closed, drained, and its error raised: ``get`` has nothing left to tell."""
         with self._changed:

@@ -101,8 +101,8 @@ class Pipeline:
         period_s = 1 / source.fps if source.fps else None
         self._captured: Handover[Frame] = LatestFrame(period_s) if source.live else EveryFrame(max(4, self._batch))
         self._judged: Handover[Judged] = LatestFrame(period_s) if source.live else EveryFrame()
-        self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD + 1) if source.live else EveryFrame()
-        self._damaged = self._handed_on = self._recorded = 0
+        self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD) if source.live else EveryFrame()
+        self._damaged = 0
         self._seen: tuple[Frame, ScanArea | None] | None = None
         self._cut_short = False
         self._stopping = Event()
@@ -261,11 +261,10 @@ class Pipeline:
                 self._on_view(view)
         if not self._sinks:
             return
-        if self.session.live and self._handed_on - self._recorded >= RECORD_AHEAD:
+        if self.session.live and self._drawn.full:
             self._board.not_recorded()
             return
         self._drawn.put(view)
-        self._handed_on += 1
 
     def _interrupt(self, frame: Frame, reason: str) -> None:
         """Show the last frame again, as what it is by now."""
@@ -285,7 +284,6 @@ class Pipeline:
                 if view is not None:
                     with self._board.stages.measure("recording"):
                         sinks = [sink for sink in sinks if self._written(sink.write, view)]
-                    self._recorded += 1
         self.error = stage.error
         unwhole = CUT_SHORT if self._cut_short else None
         fault = None if stage.error is None else explain(stage.error)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engines.errors import EngineError
 from stream.config import OverlayStyle, StreamConfig
 from stream.errors import SourceError, UsageError
-from stream.pipeline import Pipeline
+from stream.pipeline import RECORD_AHEAD, Pipeline
 from stream.sinks import recording
 from stream.sinks.journal import JournalSink
 from stream.status import Phase, Recording
@@ -75,6 +75,38 @@ def test_live_the_newest_frame_wins_and_the_others_are_counted() -> None:
     assert (shown[0], shown[-1]) == (0, 19)
     assert len(shown) <= 5  # the first, the last, and at most one per hop on the way
     assert len(shown) == 20 - status.counts.dropped.get("overwritten", 0) - status.not_drawn
+
+
+def test_live_a_slow_disk_holds_nothing_up_and_what_it_misses_is_counted(tmp_path: Path) -> None:
+    count = RECORD_AHEAD + 10
+    writing, all_shown = threading.Event(), threading.Event()
+    shown = [threading.Event() for _ in range(count)]
+
+    class SlowDisk(JournalSink):
+        def write(self, view: View) -> None:
+            writing.set()
+            assert_soon(all_shown)
+            super().write(view)
+
+    def hold(index: int) -> None:
+        if index > 0:
+            assert_soon(shown[index - 1])
+        if index == 1:
+            assert_soon(writing)
+
+    def on_view(view: View) -> None:
+        shown[view.frame.index].set()
+        if view.frame.index == count - 2:
+            all_shown.set()
+
+    journal = tmp_path / "frames.jsonl"
+    source = Clip(count, live=True, hold=hold)
+    with Pipeline(source, Scripted(), StreamConfig(), (SlowDisk(journal),), on_view) as pipeline:
+        assert pipeline.wait(PATIENCE_S)
+    status, written = pipeline.status(), len(journal.read_text().splitlines())
+    assert status.counts.analysed == count
+    assert written + status.not_recorded == count
+    assert 7 <= status.not_recorded <= 9  # one was being written, RECORD_AHEAD waited; of the last two either
 
 
 def test_a_failing_engine_is_a_visible_state_and_the_run_goes_on() -> None:
