@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.overlay import Labels, draw
 from stream.session import Session
 from stream.types import State, View
 
@@ -30,14 +31,6 @@ class Episode:
     probability: float
     key_frame: View
 
-    def key_picture(self) -> NDArray[np.uint8]:
-        """The annotated key frame, uint8 [H, W, 3] RGB, no side longer than KEY_PICTURE_PX."""
-        picture = self.key_frame.picture
-        height, width = picture.shape[:2]
-        factor = min(1.0, KEY_PICTURE_PX / max(height, width))
-        size = max(1, round(width * factor)), max(1, round(height * factor))
-        return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-
 
 class Episodes:
     """Joins the findings of one run. Frames on which nothing is called belong to the episode around them.
@@ -50,6 +43,7 @@ class Episodes:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._labels = replace(Labels.of(session), live=False)
 
     def add(self, view: View) -> Episode | None:
         """Take the next view in. Returns the episode that ended before it, if one did."""
@@ -65,6 +59,19 @@ class Episodes:
         """The run is over: the episode that it ended, if one was under way."""
         ended, self.current = self.current, None
         return ended
+
+    def key_picture(self, episode: Episode) -> NDArray[np.uint8]:
+        """The key frame with its annotation, uint8 [H, W, 3] RGB, no side longer than KEY_PICTURE_PX.
+
+        Drawn as in a replay, with the time and never without the heat map: it marks this frame's own tissue, however
+        late it came.
+        """
+        view = episode.key_frame
+        picture = draw(view.frame, view.assessment, self._session.config.overlay, self._labels)
+        height, width = picture.shape[:2]
+        factor = min(1.0, KEY_PICTURE_PX / max(height, width))
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
     def _goes_on(self, episode: Episode, view: View) -> bool:
         says = view.assessment

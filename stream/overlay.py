@@ -8,6 +8,7 @@ import textwrap
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Self
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.config import OverlayStyle
 from stream.decision import class_label
+from stream.session import Session
 from stream.types import Assessment, Frame, State
 
 Picture = NDArray[np.uint8]
@@ -49,6 +51,11 @@ class Labels:
     synthetic: bool = False
     live: bool = True
     still: bool = False
+
+    @classmethod
+    def of(cls, session: Session) -> Self:
+        """Those of a run."""
+        return cls(session.spec.class_names, session.synthetic, session.live, session.still)
 
 
 class _Type(threading.local):

@@ -89,7 +89,7 @@ class Pipeline:
         self._source = source
         self._engine = engine
         self.session = Session(source.name, source.live, source.synthetic, engine.spec, config, source.still)
-        self._labels = Labels(engine.spec.class_names, source.synthetic, source.live, source.still)
+        self._labels = Labels.of(self.session)
         self._find_area = finder(config.scan_area, still=source.still)
         self._smoother = Smoother(engine.spec, config, still=source.still)
         self._board = Board(self.session)

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.episodes import Episode, Episodes
+from stream.config import OverlayStyle
+from stream.episodes import KEY_PICTURE_PX, Episode, Episodes
+from stream.overlay import Labels, draw
 from stream.types import State, View
 from tests.stream_views import SESSION, SPEC, view
 
@@ -77,12 +79,23 @@ def test_no_lesion_is_no_episode() -> None:
     assert joined([view(index, finding="normal", size_px=(2, 2)) for index in range(9)]) == []
 
 
-@pytest.mark.parametrize(
-    ("size_px", "kept_px"), [((48, 64), (48, 64)), ((720, 1568), (367, 800)), ((4000, 10), (800, 2))]
-)
-def test_a_key_frame_is_a_picture_of_bounded_size(size_px: tuple[int, int], kept_px: tuple[int, int]) -> None:
-    (episode,) = joined([view(size_px=size_px)])
-    assert episode.key_picture().shape == (*kept_px, 3)
+@pytest.mark.parametrize("size_px", [(48, 64), (720, 1280), (4000, 10)])
+def test_a_key_frame_is_a_picture_of_bounded_size(size_px: tuple[int, int]) -> None:
+    episodes = Episodes(SESSION)
+    episodes.add(view(size_px=size_px))
+    assert episodes.current is not None
+    assert max(episodes.key_picture(episodes.current).shape) <= KEY_PICTURE_PX
+
+
+def test_a_key_frame_shows_where_and_when_however_late_it_came() -> None:
+    late = view(size_px=(240, 320))
+    late = replace(late, assessment=replace(late.assessment, age_ms=10_000.0))
+    episodes = Episodes(replace(SESSION, live=True))
+    episodes.add(late)
+    assert episodes.current is not None
+    shown = episodes.key_picture(episodes.current)
+    as_in_replay = Labels(SPEC.class_names, live=False)
+    assert (shown == draw(late.frame, late.assessment, OverlayStyle(), as_in_replay)).all()
 
 
 SAID = st.sampled_from(["malignant", "benign", "normal", "undecided", "refused"])

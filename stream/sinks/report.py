@@ -93,7 +93,7 @@ class ReportSink:
         for name, value in zip(self._session.spec.class_names, assessment.smoothed, strict=False):
             if assessment.state is not State.WARMING_UP and value > self._peaks.get(name, {}).get("probability", 0):
                 self._peaks[name] = peak(float(value), view)
-        self._list(self._episodes.add(view))
+        self._list(self._episodes, self._episodes.add(view))
         if self._session.still and len(self._pictures) < MOST_PICTURES:
             self._pictures.append((view.frame.source, replace(assessment, attention=None)))
         if self._frames % self._stride == 0:
@@ -108,20 +108,20 @@ class ReportSink:
         session, self._session = self._session, None
         if session is None or self._episodes is None:
             return
-        self._list(self._episodes.end())
+        self._list(self._episodes, self._episodes.end())
         summary = self._summary(session, status)
         write_whole(self._summary_path, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
         points = sorted(self._points + self._outages, key=lambda point: point.t_s)  # stable: the frame, then the outage
         write_whole(self._report_path, render(summary, points, self._pictures, self._key_frames))
 
-    def _list(self, episode: Episode | None) -> None:
+    def _list(self, episodes: Episodes, episode: Episode | None) -> None:
         """Take an episode that has ended into the list, and its key frame among those that are worth most."""
         if episode is None:
             return
         if len(self._listed) == MOST_EPISODES:
             self._unlisted += 1
             return
-        self._key_frames[len(self._listed)] = as_jpeg(episode.key_picture(), JPEG_QUALITY)
+        self._key_frames[len(self._listed)] = as_jpeg(episodes.key_picture(episode), JPEG_QUALITY)
         self._listed.append(told_of(episode))
         if len(self._key_frames) > MOST_KEY_FRAMES:
             del self._key_frames[min(self._key_frames, key=self._worth)]

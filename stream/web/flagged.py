@@ -50,11 +50,14 @@ class LastFlagged:
             self._number += 1
 
     def add(self, view: View) -> None:
-        """Take the next view in. Where an episode ends, its key frame is made small: some milliseconds."""
+        """Take the next view in. Where an episode ends, its key frame is drawn and made small: some milliseconds."""
         with self._lock:
-            ended = None if self._episodes is None or view.repeated else self._episodes.add(view)
+            if self._episodes is None or view.repeated:
+                return
+            ended = self._episodes.add(view)
             if ended is not None:
-                self._ended = ((told(self._number, ended), ended.key_picture()), *self._ended)[: KEPT - 1]
+                last = told(self._number, ended), self._episodes.key_picture(ended)
+                self._ended = (last, *self._ended)[: KEPT - 1]
                 self._number += 1
 
     def newest(self, now_ns: int) -> list[Flagged]:
@@ -68,10 +71,11 @@ class LastFlagged:
     def picture(self, number: int) -> NDArray[np.uint8] | None:
         """The key frame of an episode that ``newest`` told, uint8 [H, W, 3] RGB, or None if it is gone."""
         with self._lock:
-            current = None if self._episodes is None else self._episodes.current
-            if current is None or number != self._number:
+            episodes = self._episodes
+            current = None if episodes is None else episodes.current
+            if episodes is None or current is None or number != self._number:
                 return next((picture for flagged, picture in self._ended if flagged.number == number), None)
-        return current.key_picture()
+        return episodes.key_picture(current)
 
 
 def told(number: int, episode: Episode) -> Flagged:
