@@ -15,9 +15,9 @@ RESULTS = Path(__file__).parent / "results"
 HEAD = """# What was measured
 
 Made by `python -m benchmarks.table` from the JSON files in this folder: one for each machine and day, named
-`latency-MACHINE-DATE.json` or `peers-MACHINE-DATE.json` and written by `--json`. Each holds its command, the versions
-and, for latency, what else the machine did meanwhile. A machine is called what it calls itself; milliseconds of two
-machines do not compare, and nothing of a busy machine does.
+`latency-MACHINE-DATE.json`, `peers-MACHINE-DATE.json` or `stability-MACHINE-DATE.json` and written by `--json`. Each
+holds its command, the versions and, for latency, what else the machine did meanwhile. A machine is called what it calls
+itself; milliseconds of two machines do not compare, and nothing of a busy machine does.
 """
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -41,7 +41,12 @@ def section(path: Path) -> str:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         machine = report["machine"]
-        rows = list(peers(report["results"]) if "results" in report else latency(report))
+        if "results" in report:
+            rows = list(peers(report["results"]))
+        elif "stability" in report:
+            rows = list(stability(report["stability"]))
+        else:
+            rows = list(latency(report))
         facts = [f"{machine['cpu']}, {machine['cores_usable']} cores, {machine['os']}"]
         facts += [f"{gpu['name']}, driver {gpu['driver']}"] if (gpu := machine.get("gpu")) else []
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -93,6 +98,21 @@ def peers(results: list[Mapping[str, Any]]) -> Iterator[str]:
         ages = " / ".join(f"{age[key]:.0f}" for key in ("p50", "p95", "max"))
         speed = f"{row['frames_per_s']:.1f} | {row['cpu_s_per_frame']:.4f}"
         yield f"{start}{speed} | {ages} | {age['growth']:.1f} | {row['rss_mb']:.0f} |"
+
+
+def stability(results: Mapping[str, list[Mapping[str, Any]]]) -> Iterator[str]:
+    """One row for each source and smoothing time; what is not known of a source stays empty."""
+    yield "| source | smoothing s | called | changes/min (true) | missed | delay s | lingering s | wrong calls |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for uri, rows in results.items():
+        for row in rows:
+            start = f"| {one_line(uri)} | {row['smoothing_s']:g} | {row['called']:.0%} | {row['changes_per_min']:.0f}"
+            if row["lesions"] is None:
+                yield f"{start} | | | | |"
+                continue
+            times = " | ".join("" if row[key] is None else f"{row[key]:.2f}" for key in ("delay_s", "lingering_s"))
+            truth = f"({row['true_changes_per_min']:.0f}) | {row['missed']} of {row['lesions']}"
+            yield f"{start} {truth} | {times} | {row['wrong']:.1%} |"
 
 
 def one_line(text: str) -> str:

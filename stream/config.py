@@ -31,7 +31,8 @@ class StreamConfig(BaseModel):
     anything."""
 
     smoothing_s: float = Field(default=0.4, gt=0)
-    """Time constant of the exponential smoothing: a finding held for a second counts nine tenths, a blink does not."""
+    """Time constant of the exponential smoothing: a finding held for a second counts nine tenths, a blink does not.
+    What another one would make of a clip: ``python -m benchmarks.stability``."""
 
     warm_up_s: float = Field(default=0.4, ge=0)
     """Nothing is called before this much has been seen: one time constant, when the first frame no longer dominates."""

@@ -1,0 +1,99 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stream_views import SPEC, view
+from typer.testing import CliRunner
+
+from benchmarks.stability import SMOOTHING_S, Watching, app, judged_again, lesion_stretches, steadiness
+from engines.fake import FakeEngine
+from stream.config import StreamConfig
+from stream.pipeline import Pipeline
+from stream.sources import open_source
+from stream.types import Assessment, Frame, State
+
+FPS = 25
+
+
+def said(*findings: str | None) -> list[tuple[Frame, Assessment]]:
+    """One frame after the other; None: undecided."""
+    views = [
+        view(index, state=State.INDETERMINATE if finding is None else State.CLEAR_FINDING, finding=finding)
+        for index, finding in enumerate(findings)
+    ]
+    return [(one.frame, one.assessment) for one in views]
+
+
+def test_judged_again_as_in_the_run_it_is_what_the_run_said() -> None:
+    config, watching = StreamConfig(), Watching()
+    with open_source("phantom:?size=320x240&frames=60", live=False) as source, FakeEngine() as engine:
+        with Pipeline(source, engine, config, [watching]) as pipeline:
+            assert pipeline.wait()
+        again = judged_again(watching.seen, engine.spec, config)
+    assert len(again) == 60
+    for (_, first), second in zip(watching.seen, again, strict=True):
+        assert (first.state, first.finding, first.reason) == (second.state, second.finding, second.reason)
+        np.testing.assert_array_equal(first.smoothed, second.smoothed)
+
+
+def test_longer_smoothing_passes_over_a_blink() -> None:
+    seen = [
+        (
+            frame,
+            replace(assessment, raw=np.array((0.02, 0.03, 0.95) if index == 40 else (0.02, 0.95, 0.03), np.float32)),
+        )
+        for index, (frame, assessment) in enumerate(said(*80 * ["malignant"]))
+    ]
+    quick, slow = (
+        {each.finding for each in judged_again(seen, SPEC, StreamConfig(smoothing_s=smoothing_s, warm_up_s=0))}
+        for smoothing_s in (0.001, 0.4)
+    )
+    assert (quick, slow) == ({"malignant", "normal"}, {"malignant"})
+
+
+def test_undecided_frames_are_no_change_and_are_not_called() -> None:
+    seen = said("benign", None, "benign", "malignant", None, "malignant")
+    row = steadiness(0.4, seen, [assessment for _, assessment in seen], None)
+    assert (row.analysed, row.called) == (6, pytest.approx(4 / 6))
+    assert row.changes_per_min == pytest.approx(60 * FPS / 5)
+    assert row.lesions is None
+
+
+def test_lesions_are_called_late_linger_or_are_missed() -> None:
+    lesions = 10 * [False] + 20 * [True] + 10 * [False] + 5 * [True] + 5 * [False]
+    calls = 15 * ["normal"] + 20 * ["malignant"] + 15 * ["normal"]
+    seen = said(*calls)
+    row = steadiness(0.4, seen, [assessment for _, assessment in seen], lesions)
+    assert (row.lesions, row.missed) == (2, 1)
+    assert (row.delay_s, row.lingering_s) == pytest.approx((5 / FPS, 5 / FPS))
+    assert row.wrong == pytest.approx((5 + 5 + 5) / 50)
+    assert row.true_changes_per_min == pytest.approx(4 * 60 * FPS / 49)
+
+
+@given(st.lists(st.booleans(), max_size=30))
+def test_stretches_hold_every_frame_with_a_lesion_once(lesions: list[bool]) -> None:
+    stretches = lesion_stretches(lesions)
+    inside = [at for start, end, _ in stretches for at in range(start, end)]
+    assert inside == [at for at, lesion in enumerate(lesions) if lesion]
+    assert all(end == len(lesions) or not lesions[end] for _, end, _ in stretches)
+    starts = [start for start, _, _ in stretches]
+    assert [follower for _, _, follower in stretches] == [*starts[1:], len(lesions)][: len(starts)]
+
+
+def test_the_command_tells_every_smoothing_time_and_writes_it(tmp_path: Path) -> None:
+    uri, told = "phantom:?size=320x240&frames=90", tmp_path / "stability.json"
+    result = CliRunner().invoke(app, [uri, "--engine", "fake", "--json", str(told)])
+    assert result.exit_code == 0, result.output
+    rows = json.loads(told.read_text())["stability"][uri]
+    assert [row["smoothing_s"] for row in rows] == list(SMOOTHING_S)
+    assert all(row["analysed"] == 90 and row["lesions"] is not None for row in rows)
+    assert "true changes a minute" in result.output
+
+
+def test_a_clip_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [str(tmp_path / "none.mp4"), "--engine", "fake"])
+    assert result.exit_code == 3
