@@ -5,8 +5,10 @@ phantom the truth is known, so its lesions also tell how late they are called an
 the network, which never learned from phantoms, but of what the smoothing adds in time.
 """
 
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -17,14 +19,16 @@ import typer
 from rich.table import Table
 
 from benchmarks.report import console, machine, require_folder, write_json
+from engines.base import EngineInfo
 from engines.failover import open_engine
 from rcdnet.spec import ModelSpec
-from stream.__main__ import exit_codes
+from stream.__main__ import AreaText, ConfigFile, EngineName, exit_codes, raise_failures, settings_of
 from stream.config import StreamConfig
+from stream.errors import UsageError
 from stream.pipeline import Pipeline
 from stream.session import Session
 from stream.smoothing import Smoother
-from stream.sources import open_source
+from stream.sources import ON_DISK, kind, open_source
 from stream.sources.phantom import PhantomSource
 from stream.status import Status
 from stream.types import Assessment, Frame, NotAnalysed, Prediction, State, View
@@ -60,12 +64,13 @@ class Watching:
 
 @dataclass(frozen=True)
 class Steadiness:
-    """Of one source at one smoothing time. Shares are of the analysed frames; those of the lesions None if unknown.
+    """Of one source at one smoothing time. Shares are of the analysed frames; what needs the truth is None without it.
 
     ``changes_per_min``: how often the finding became another, what lay undecided between them left out;
-    ``true_changes_per_min``: how often a lesion came or went. ``delay_s`` and ``lingering_s``: medians from a lesion's
-    first frame to its first call as one, and from its last to the last such call. ``missed`` of ``lesions`` were never
-    called; ``wrong`` is the share of calls that say lesion where none is, or none where one is.
+    ``true_changes_per_min``: how often a lesion came or went. ``missed`` of ``lesions`` were not called while in view.
+    ``delay_s`` and ``lingering_s``: medians from a lesion's first frame to its first call, and from its last frame to
+    its last call, negative where the call ends before. ``wrong`` is the share of calls that say lesion where none is,
+    or none where one is: a benign lesion that is called malignant is a change and not wrong.
     """
 
     smoothing_s: float
@@ -80,47 +85,78 @@ class Steadiness:
     wrong: float | None = None
 
 
+@dataclass(frozen=True)
+class Measured:
+    """One source, by its name for people, and the network that judged it."""
+
+    name: str
+    engine: EngineInfo
+    spec: ModelSpec
+    rows: list[Steadiness]
+
+
 @app.command()
 def main(
-    sources: Annotated[list[str] | None, typer.Argument(help="clips; none: the phantom")] = None,
-    engine: Annotated[str, typer.Option(help="auto, or a name from: python -m engines list")] = "auto",
+    sources: Annotated[list[str] | None, typer.Argument(help="recordings; none: the phantom")] = None,
+    engine: EngineName = "auto",
+    config: ConfigFile = None,
+    scan_area: AreaText = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
 ) -> None:
-    """Changes of the finding a minute, delay and lingering, by smoothing time."""
+    """Changes of the finding a minute, delay and lingering, by smoothing time; the warm-up is the same in all."""
     with exit_codes():
         require_folder(json_file)
-        results = {}
+        settings = settings_of(config, scan_area)
+        found = []
         for uri in sources or [f"phantom:?frames={30 * PHANTOM_S}"]:
-            results[uri] = list(measure(uri, engine))
-            show(uri, results[uri])
+            found.append(measure(uri, engine, settings))
+            show(found[-1])
         if json_file is not None:
-            command = " ".join(["python -m benchmarks.stability", *(sources or ())])
-            told = {uri: [asdict(row) for row in rows] for uri, rows in results.items()}
-            write_json(json_file, {"machine": machine(), "command": command, "stability": told})
+            names = [
+                Path(uri).name if kind(uri) in ON_DISK else uri for uri in sources or ()
+            ]  # a path may name a patient
+            told = {
+                "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "command": shlex.join(["python", "-m", "benchmarks.stability", "--engine", engine, *names]),
+                "machine": machine(),
+                "engine": asdict(found[0].engine),
+                "calibration": found[0].spec.calibration,
+                "config": settings.model_dump(),
+                "stability": [{"source": one.name, "rows": [asdict(row) for row in one.rows]} for one in found],
+            }
+            write_json(json_file, told)
 
 
-def measure(uri: str, engine: str) -> Iterator[Steadiness]:
-    """One row for each of SMOOTHING_S. Raises StreamError, EngineError."""
-    config, watching = StreamConfig(), Watching()
-    with open_engine(engine, wait=True) as opened, open_source(uri, live=False) as source:
+def measure(uri: str, engine: str, config: StreamConfig) -> Measured:
+    """One row for each of SMOOTHING_S. Raises StreamError, EngineError, UsageError for what is no recording."""
+    if kind(uri) == "phantom" and "frames=" not in uri:
+        raise UsageError(f"{uri} never ends. Expected a number of frames, like phantom:?frames=3600.")
+    watching = Watching()
+    with open_source(uri, live=False) as source, open_engine(engine, wait=True) as opened:
+        if source.live or source.still:
+            why = "is live, and loses frames" if source.live else "holds stills, which are not smoothed"
+            raise UsageError(f"{source.name} {why}. Expected a recording.")
         with Pipeline(source, opened, config, [watching]) as pipeline:
             pipeline.wait()
-        if pipeline.error is not None:
-            raise pipeline.error
+        raise_failures(pipeline, pipeline.status(), None)
+        if not any(said.raw.size for _, said in watching.seen):
+            reason = watching.seen[0][1].reason if watching.seen else "it has no frames"
+            raise UsageError(f"{source.name}: no frame was analysed: {reason}")
+        used = pipeline.session.config  # a slow source's times are longer
         lesions = None
         if isinstance(source, PhantomSource):
             lesions = [source.truth(frame.index) is not None for frame, _ in watching.seen]
+        rows = []
         for smoothing_s in SMOOTHING_S:
-            changed = config.model_copy(update={"smoothing_s": smoothing_s})
-            judged = judged_again(watching.seen, opened.spec, changed, still=source.still)
-            yield steadiness(smoothing_s, watching.seen, judged, lesions)
+            changed = used.model_copy(update={"smoothing_s": smoothing_s})
+            judged = judged_again(watching.seen, opened.spec, changed)
+            rows.append(steadiness(smoothing_s, watching.seen, judged, lesions))
+        return Measured(source.name, opened.info, opened.spec, rows)
 
 
-def judged_again(
-    seen: Sequence[tuple[Frame, Assessment]], spec: ModelSpec, config: StreamConfig, *, still: bool = False
-) -> list[Assessment]:
+def judged_again(seen: Sequence[tuple[Frame, Assessment]], spec: ModelSpec, config: StreamConfig) -> list[Assessment]:
     """What would have been said with another ``config``: the same predictions, smoothed anew."""
-    smoother = Smoother(spec, config, still=still)
+    smoother = Smoother(spec, config)
     no_maps = np.zeros((len(spec.class_names), 1, 1), np.float32)
     return [
         smoother.update(
@@ -141,37 +177,53 @@ def steadiness(
 ) -> Steadiness:
     """``lesions`` says for each frame whether it shows one."""
     times_s = [frame.pts_s for frame, _ in seen]
-    analysed = sum(said.raw.size > 0 for said in judged)
-    calls = [said.finding for said in judged if said.state is State.CLEAR_FINDING]
-    minutes = (times_s[-1] - times_s[0]) / 60 if len(times_s) > 1 else 0.0
+    minutes = (times_s[-1] - times_s[0]) / 60
 
     def per_minute(changes: int) -> float:
         return changes / minutes if minutes > 0 else 0.0
 
-    changes = sum(before != after for before, after in pairwise(calls))
-    row = Steadiness(smoothing_s, analysed, len(calls) / max(1, analysed), per_minute(changes))
+    analysed = sum(said.raw.size > 0 for said in judged)
+    clear = [at for at, said in enumerate(judged) if said.state is State.CLEAR_FINDING]
+    changes = sum(
+        judged[before].finding != judged[after].finding and seen[before][0].source == seen[after][0].source
+        for before, after in pairwise(clear)
+    )
+    row = Steadiness(smoothing_s, analysed, len(clear) / analysed, per_minute(changes))
     if lesions is None:
         return row
-    called = [said.finding not in (None, "normal") for said in judged]
-    delays, lingering, missed = [], [], 0
     stretches = lesion_stretches(lesions)
-    for start, end, next_start in stretches:
-        of_it = [at for at in range(start, next_start) if called[at]]
-        if not of_it or of_it[0] >= end:
-            missed += 1
-            continue
-        delays.append(times_s[of_it[0]] - times_s[start])
-        lingering.append(max(0.0, times_s[of_it[-1]] - times_s[end - 1]))
-    wrong = sum(called[at] != lesion for at, lesion in enumerate(lesions) if judged[at].state is State.CLEAR_FINDING)
+    delays, lingering = [], []
+    for start, end, follower in stretches:
+        calls = answer(judged, start, end, follower)
+        if calls is not None:
+            delays.append(times_s[calls[0]] - times_s[start])
+            lingering.append(times_s[calls[1]] - times_s[end - 1])
     return replace(
         row,
         true_changes_per_min=per_minute(sum(before != after for before, after in pairwise(lesions))),
         lesions=len(stretches),
-        missed=missed,
+        missed=len(stretches) - len(delays),
         delay_s=median(delays) if delays else None,
         lingering_s=median(lingering) if lingering else None,
-        wrong=wrong / max(1, len(calls)),
+        wrong=sum(flagged(judged[at]) != lesions[at] for at in clear) / max(1, len(clear)),
     )
+
+
+def flagged(said: Assessment) -> bool:
+    """Whether a lesion is called."""
+    return said.finding not in (None, "normal")
+
+
+def answer(judged: Sequence[Assessment], start: int, end: int, follower: int) -> tuple[int, int] | None:
+    """First and last frame of the calls of a lesion that is in view from ``start`` to before ``end``; None if it was
+    not called meanwhile. What is left over from the lesion before is none of them, nor is what comes once "no lesion
+    flagged" stood after its end, nor what comes from ``follower`` on, the next lesion's start.
+    """
+    over = next((at for at in range(end, follower) if judged[at].finding == "normal"), follower)
+    if start > 0 and flagged(judged[start - 1]):
+        start = next((at for at in range(start, end) if not flagged(judged[at])), end)
+    calls = [at for at in range(start, over) if flagged(judged[at])]
+    return (calls[0], calls[-1]) if calls and calls[0] < end else None
 
 
 def lesion_stretches(lesions: Sequence[bool]) -> list[tuple[int, int, int]]:
@@ -182,11 +234,12 @@ def lesion_stretches(lesions: Sequence[bool]) -> list[tuple[int, int, int]]:
     return [(start, end, follower) for (start, end), follower in zip(runs, followers, strict=False)]
 
 
-def show(uri: str, rows: Sequence[Steadiness]) -> None:
+def show(measured: Measured) -> None:
     """One table for each source."""
+    rows = measured.rows
     known = rows[0].lesions is not None
     truth = f", {rows[0].true_changes_per_min:.0f} true changes a minute" if known else ""
-    out.print(f"{uri}, {rows[0].analysed} frames analysed{truth}", soft_wrap=True)
+    out.print(f"{measured.name}, {rows[0].analysed} frames analysed{truth}", soft_wrap=True)
     table = Table("smoothing s", "called", "changes a minute")
     for title in ("lesions missed", "delay s", "lingering s", "wrong calls") if known else ():
         table.add_column(title)

@@ -100,13 +100,16 @@ def peers(results: list[Mapping[str, Any]]) -> Iterator[str]:
         yield f"{start}{speed} | {ages} | {age['growth']:.1f} | {row['rss_mb']:.0f} |"
 
 
-def stability(results: Mapping[str, list[Mapping[str, Any]]]) -> Iterator[str]:
+def stability(results: list[Mapping[str, Any]]) -> Iterator[str]:
     """One row for each source and smoothing time; what is not known of a source stays empty."""
+    yield "The phantom is synthetic: this tells what smoothing does in time, not how well the network finds lesions."
+    yield ""
     yield "| source | smoothing s | called | changes/min (true) | missed | delay s | lingering s | wrong calls |"
     yield "|---|---|---|---|---|---|---|---|"
-    for uri, rows in results.items():
-        for row in rows:
-            start = f"| {one_line(uri)} | {row['smoothing_s']:g} | {row['called']:.0%} | {row['changes_per_min']:.0f}"
+    for result in results:
+        for row in result["rows"]:
+            start = f"| {one_line(result['source'])} | {row['smoothing_s']:g} | {row['called']:.0%} | "
+            start += f"{row['changes_per_min']:.0f}"
             if row["lesions"] is None:
                 yield f"{start} | | | | |"
                 continue

@@ -38,8 +38,8 @@ class StreamConfig(BaseModel):
     """Nothing is called before this much has been seen: one time constant, when the first frame no longer dominates."""
 
     gap_s: float = Field(default=1.0, gt=0)
-    """A jump in time beyond this, and over two frames of the source, forgets what was seen: it was another place. A
-    loop is no jump, for its times go on: the end of a clip blends into its start."""
+    """A jump in time beyond this, and beyond three of the source's intervals, forgets what was seen: it was another
+    place. A loop is no jump, for its times go on: the end of a clip blends into its start."""
 
     operating_point: str = "balanced"
     """Name of a pair of thresholds in the weights' spec. Every spec has this one."""

@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,10 +10,11 @@ from hypothesis import strategies as st
 from stream_views import SPEC, view
 from typer.testing import CliRunner
 
-from benchmarks.stability import SMOOTHING_S, Watching, app, judged_again, lesion_stretches, steadiness
+from benchmarks.stability import SMOOTHING_S, Watching, answer, app, judged_again, lesion_stretches, steadiness
 from engines.fake import FakeEngine
 from stream.config import StreamConfig
 from stream.pipeline import Pipeline
+from stream.sinks import recording
 from stream.sources import open_source
 from stream.types import Assessment, Frame, State
 
@@ -28,13 +30,15 @@ def said(*findings: str | None) -> list[tuple[Frame, Assessment]]:
     return [(one.frame, one.assessment) for one in views]
 
 
-def test_judged_again_as_in_the_run_it_is_what_the_run_said() -> None:
-    config, watching = StreamConfig(), Watching()
-    with open_source("phantom:?size=320x240&frames=60", live=False) as source, FakeEngine() as engine:
-        with Pipeline(source, engine, config, [watching]) as pipeline:
+@pytest.mark.parametrize("fps", [30, 0.5])
+def test_judged_again_as_in_the_run_it_is_what_the_run_said(fps: float) -> None:
+    watching = Watching()
+    with open_source(f"phantom:?size=320x240&frames=60&fps={fps}", live=False) as source, FakeEngine() as engine:
+        with Pipeline(source, engine, StreamConfig(), [watching]) as pipeline:
             assert pipeline.wait()
-        again = judged_again(watching.seen, engine.spec, config)
+        again = judged_again(watching.seen, engine.spec, pipeline.session.config)
     assert len(again) == 60
+    assert any(said.state is not State.WARMING_UP for said in again)
     for (_, first), second in zip(watching.seen, again, strict=True):
         assert (first.state, first.finding, first.reason) == (second.state, second.finding, second.reason)
         np.testing.assert_array_equal(first.smoothed, second.smoothed)
@@ -74,6 +78,35 @@ def test_lesions_are_called_late_linger_or_are_missed() -> None:
     assert row.true_changes_per_min == pytest.approx(4 * 60 * FPS / 49)
 
 
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        ("nnnnnmmmmmnnnnn", (5, 9)),
+        ("nnnnnnnmmmmmmnn", (7, 12)),
+        ("nnnnnnnnnnmmnnn", None),  # called only when it was gone
+        ("nnnnnmmmmmnnmmn", (5, 9)),  # a false alarm after it
+        ("mmmmmmmmnnnnnnn", None),  # what is left over from the one before
+        ("mmmmmmmummmnnnn", (8, 10)),
+        ("nnnnnmmmnnnnnnn", (5, 7)),  # over before it was gone
+    ],
+)
+def test_which_calls_answer_a_lesion(calls: str, expected: tuple[int, int] | None) -> None:
+    names = {"n": "normal", "m": "malignant", "u": None}
+    judged = [assessment for _, assessment in said(*(names[call] for call in calls))]
+    assert answer(judged, 5, 10, 15) == expected
+
+
+def test_a_lesion_in_the_first_frame_is_one() -> None:
+    judged = [assessment for _, assessment in said("malignant", "malignant", "normal")]
+    assert answer(judged, 0, 2, 3) == (0, 1)
+
+
+def test_another_recording_with_another_finding_is_no_change() -> None:
+    seen = said("benign", "benign", "malignant", "malignant")
+    seen[2:] = [(replace(frame, source="other.dcm"), assessment) for frame, assessment in seen[2:]]
+    assert steadiness(0.4, seen, [assessment for _, assessment in seen], None).changes_per_min == 0
+
+
 @given(st.lists(st.booleans(), max_size=30))
 def test_stretches_hold_every_frame_with_a_lesion_once(lesions: list[bool]) -> None:
     stretches = lesion_stretches(lesions)
@@ -85,15 +118,45 @@ def test_stretches_hold_every_frame_with_a_lesion_once(lesions: list[bool]) -> N
 
 
 def test_the_command_tells_every_smoothing_time_and_writes_it(tmp_path: Path) -> None:
-    uri, told = "phantom:?size=320x240&frames=90", tmp_path / "stability.json"
-    result = CliRunner().invoke(app, [uri, "--engine", "fake", "--json", str(told)])
+    uri, json_file = "phantom:?size=320x240&frames=90", tmp_path / "stability.json"
+    result = CliRunner().invoke(app, [uri, "--engine", "fake", "--json", str(json_file)])
     assert result.exit_code == 0, result.output
-    rows = json.loads(told.read_text())["stability"][uri]
+    told = json.loads(json_file.read_text())
+    assert told["engine"]["name"] == "fake"
+    ((source, rows),) = (one.values() for one in told["stability"])
+    assert source == "phantom (synthetic)"
     assert [row["smoothing_s"] for row in rows] == list(SMOOTHING_S)
     assert all(row["analysed"] == 90 and row["lesions"] is not None for row in rows)
     assert "true changes a minute" in result.output
 
 
-def test_a_clip_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, [str(tmp_path / "none.mp4"), "--engine", "fake"])
-    assert result.exit_code == 3
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("none.mp4", 3),
+        ("phantom:", 2),  # it never ends
+        ("lavfi:testsrc2=size=320x240:rate=30:duration=0.2", 2),  # nothing in it is analysed
+        ("still.png", 2),
+    ],
+)
+def test_what_cannot_be_measured_is_one_clear_line(tmp_path: Path, source: str, code: int) -> None:
+    cv2.imwrite(str(tmp_path / "still.png"), np.random.default_rng(0).integers(0, 255, (99, 99, 3), np.uint8))
+    where = source if ":" in source else str(tmp_path / source)
+    result = CliRunner().invoke(app, [where, "--engine", "fake"])
+    assert result.exit_code == code, result.output
+    assert "error: " in result.stderr
+
+
+def test_no_folder_is_told(tmp_path: Path) -> None:
+    folder, json_file = tmp_path / "SMITH JANE", tmp_path / "stability.json"
+    folder.mkdir()
+    source = open_source("phantom:?size=320x240&frames=15", live=False)
+    assert source.scan_area is not None
+    with FakeEngine() as engine, Pipeline(source, engine, StreamConfig(), recording(folder)) as pipeline:
+        assert pipeline.wait()
+    area = ",".join(map(str, source.scan_area.sides))
+    arguments = ["--engine", "fake", "--scan-area", area, "--json", str(json_file)]
+    result = CliRunner().invoke(app, [str(folder / "annotated.mp4"), *arguments])
+    assert result.exit_code == 0, result.output
+    assert "annotated.mp4" in result.output
+    assert "SMITH" not in json_file.read_text() + result.output

@@ -12,6 +12,13 @@ from stream.timing import Summary
 PEER = {"name": "ours", "setting": "best", "frames_per_s": 71.3, "cpu_s_per_frame": 0.0271, "rss_mb": 320.0}
 
 
+STEADY = {
+    "smoothing_s": 0.4, "called": 0.824, "changes_per_min": 20.4, "true_changes_per_min": 20.0, "lesions": 20,
+    "missed": 1, "delay_s": 0.567, "lingering_s": -0.031, "wrong": 0.0341,
+}  # fmt: skip
+UNKNOWN = dict.fromkeys(("true_changes_per_min", "lesions", "missed", "delay_s", "lingering_s", "wrong"))
+
+
 def write(folder: Path, name: str, **content: object) -> None:
     (folder / name).write_text(json.dumps({"machine": machine(), "command": "python -m x", **content}))
 
@@ -56,6 +63,14 @@ def test_peers_are_told_with_their_ages_or_why_there_are_none(tmp_path: Path) ->
     assert "| roboflow_inference | default | not measured: no network |" in text
 
 
+def test_steadiness_is_told_beside_the_truth_where_that_is_known(tmp_path: Path) -> None:
+    write(tmp_path, "stability-here.json", stability=[{"source": "clip.mp4", "rows": [STEADY, STEADY | UNKNOWN]}])
+    text = page(tmp_path)
+    assert "| clip.mp4 | 0.4 | 82% | 20 (20) | 1 of 20 | 0.57 | -0.03 | 3.4% |" in text
+    assert "| clip.mp4 | 0.4 | 82% | 20 | | | | |" in text
+    assert "not how well the network finds lesions" in text
+
+
 def test_a_file_that_is_no_result_is_named(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(UsageError, match=r"other\.json"):
@@ -67,5 +82,6 @@ def test_every_table_has_as_many_cells_in_each_row(tmp_path: Path) -> None:
     engines = {"a": {"info": {"precision": "f32", "device": "chip"}, "layers": [row]}, "b": {"not_measured": "no"}}
     write(tmp_path, "latency.json", engines=engines, ratios={})
     write(tmp_path, "peers.json", results=[{"name": "x", "setting": "best", "error": "no"}])
+    write(tmp_path, "stability.json", stability=[{"source": "x", "rows": [STEADY, STEADY | UNKNOWN]}])
     counts = {line.count("|") for line in page(tmp_path).splitlines() if line.startswith("|")}
-    assert counts == {10, 8}
+    assert counts == {10, 8, 9}
