@@ -1,1 +1,1 @@
-"""Measured claims: what is said about speed and steadiness is said by a run of this package, with the machine it ran on."""
+"""Measured claims: what is said about speed and steadiness, a run of this package says, with the machine it ran on."""
