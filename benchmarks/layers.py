@@ -13,7 +13,8 @@ import numpy as np
 from benchmarks.ratios import Ratio, interleave
 from engines.base import Engine, EngineInfo
 from rcdnet import glance
-from rcdnet.preprocess import Box, Grey, prepare, to_grey, to_pixels
+from rcdnet.preprocess import Box, Grey, prepare, to_grey
+from stream.attention import attention
 from stream.timing import Summary, summarise
 from stream.types import Frame, ScanArea
 
@@ -98,10 +99,8 @@ def judging_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Ca
     def call() -> list[glance.Floats]:
         greys = [to_grey(frame.rgb) for _ in range(batch)]
         judged = glance.judge_batch(greys, engine.spec, run, [box] * batch)
-        return [
-            to_pixels(glance.attention(each.class_maps[int(each.probabilities.argmax())]), each.placement)
-            for each in judged
-        ]
+        names = [engine.spec.class_names[int(each.probabilities.argmax())] for each in judged]
+        return [attention(each.class_maps, name, area, engine.spec) for each, name in zip(judged, names, strict=True)]
 
     return call
 

@@ -9,7 +9,8 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
 from stream.config import StreamConfig
@@ -61,8 +62,8 @@ def measure_paint(engine_name: str, source: str, scan_area: str | None, seconds:
     def watch(address: str) -> None:
         try:
             control_room(address)  # it answers once its server takes signals
-            with _Page(program, address) as page:
-                page.wait_until_open(seen)
+            with opened(program, address) as process:
+                wait_until_open(process, address, seen)
                 measuring.set()
                 time.sleep(seconds)
                 measuring.clear()
@@ -91,38 +92,28 @@ def control_room(address: str) -> str:
         return str(json.load(answer)["control_room"])
 
 
-class _Page:
+@contextmanager
+def opened(program: str, address: str) -> Iterator[subprocess.Popen[bytes]]:
     """A browser on our page, with a profile of its own that is deleted afterwards."""
+    with tempfile.TemporaryDirectory(prefix="rcdnet-browser-", ignore_cleanup_errors=True) as profile:
+        command = [program, *FLAGS, f"--user-data-dir={profile}", address]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(5)
+                process.kill()  # nothing, where it has ended
 
-    def __init__(self, program: str, address: str) -> None:
-        self._program = program
-        self._address = address
 
-    def __enter__(self) -> "_Page":
-        self._profile = Path(tempfile.mkdtemp(prefix="rcdnet-browser-"))
-        self._process = subprocess.Popen(
-            [self._program, *FLAGS, f"--user-data-dir={self._profile}", self._address],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        return self
-
-    def wait_until_open(self, seen: Event) -> None:
-        """Return once a picture was ``seen``, the control room is there and the page has settled. Raises NotPainted."""
-        end_s = time.monotonic() + OPEN_S
-        while time.monotonic() < end_s:
-            if self._process.poll() is not None:
-                raise NotPainted(f"{self._program} ended with {self._process.returncode}. Expected a page.")
-            if seen.wait(POLL_S) and control_room(self._address) != "opening":
-                time.sleep(SETTLE_S)
-                return
-        raise NotPainted(f"the page did not open within {OPEN_S:g} s. Expected a machine that is less busy.")
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        shutil.rmtree(self._profile, ignore_errors=True)
+def wait_until_open(process: subprocess.Popen[bytes], address: str, seen: Event) -> None:
+    """Return once a picture was ``seen``, the control room is there and the page has settled. Raises NotPainted."""
+    end_s = time.monotonic() + OPEN_S
+    while time.monotonic() < end_s:
+        if process.poll() is not None:
+            raise NotPainted(f"the browser ended with {process.returncode}. Expected a page.")
+        if seen.wait(POLL_S) and control_room(address) != "opening":
+            time.sleep(SETTLE_S)
+            return
+    raise NotPainted(f"the page did not open within {OPEN_S:g} s. Expected a machine that is less busy.")

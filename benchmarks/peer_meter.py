@@ -104,7 +104,7 @@ class Meter:
 
 
 def cpu_s() -> float:
-    """Processor time so far, of this process and those that it started."""
+    """Processor time so far, of this process and those of its children that still run."""
     times = [process.cpu_times() for process in family()]
     return float(sum(spent.user + spent.system for spent in times))
 
@@ -122,6 +122,6 @@ def peak_rss_mb(process: psutil.Process) -> float:
     """
     status = Path(f"/proc/{process.pid}/status")
     if status.exists():
-        kib = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(kib) * 1024 / 1e6
+        kib = (line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(next(kib, 0)) * 1024 / 1e6  # one that has ended, and that nobody has waited for, holds none
     return float(process.memory_info().rss) / 1e6

@@ -163,7 +163,7 @@ def class_maps_cost(precision: str, seconds: float, weights: Path) -> Ratio:
 
 
 def compiled(graph: bytes, spec: ModelSpec, precision: str) -> ov.InferRequest:
-    """A graph in OpenVINO with the settings of ``engines.openvino_cpu``, whose engine insists on class maps."""
+    """A graph in OpenVINO for one call at a time; the engine of ``engines.openvino_cpu`` insists on class maps."""
     try:
         network = core().read_model(graph)
         network.reshape({0: [1, spec.height_px, spec.width_px]})

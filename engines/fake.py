@@ -28,6 +28,3 @@ class FakeEngine(Closing):
         weights = np.linspace(4, -4, len(self.spec.class_names), dtype=np.float32)
         maps = np.asarray(cells[:, None] * weights[:, None, None], np.float32)
         return EngineOutput(maps.mean(axis=(2, 3)), maps)
-
-    def close(self) -> None:
-        """Nothing to give back."""

@@ -4,6 +4,7 @@ import logging
 import time
 from functools import cache
 from pathlib import Path
+from statistics import mode
 from typing import Any
 
 import numpy as np
@@ -172,9 +173,6 @@ def _output(request: Any) -> EngineOutput:
 
 def _convolution_precision(compiled: Any) -> str:
     """What most convolutions of the compiled network run in, as its execution graph says."""
-    counts: dict[str, int] = {}
-    for node in compiled.get_runtime_model().get_ops():
-        facts = {key: node.get_rt_info()[key].astype(str) for key in ("layerType", "runtimePrecision")}
-        if facts["layerType"] == "Convolution":
-            counts[facts["runtimePrecision"]] = counts.get(facts["runtimePrecision"], 0) + 1
-    return max(counts, key=lambda precision: counts[precision])
+    facts = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+    kinds = [told["runtimePrecision"].astype(str) for told in facts if told["layerType"].astype(str) == "Convolution"]
+    return str(mode(kinds))

@@ -31,9 +31,6 @@ class TorchReference(Closing):
             logits, maps = self._model(torch.from_numpy(images.copy()))  # PyTorch takes no read-only memory
         return EngineOutput(logits.numpy(), maps.numpy())
 
-    def close(self) -> None:
-        """Nothing to give back."""
-
 
 def read_checkpoint(weights: Path) -> RcdNet:
     """The network of a folder of weights, in float32 on the CPU. Raises WeightsError."""

@@ -38,7 +38,10 @@ def save(model: Network, path: Path) -> ModelSpec:
     }
     spec = replace(model.spec, weights_sha256=tensors_sha256(tensors))
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata={SPEC_KEY: spec.to_json()})
+    try:
+        save_file(tensors, path, metadata={SPEC_KEY: spec.to_json()})
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}") from error
     return spec
 
 
@@ -55,15 +58,6 @@ def read_spec(path: Path) -> ModelSpec:
         return ModelSpec.from_json(text)
     except ValueError as error:
         raise CheckpointError(f"{path} carries a spec that does not hold: {error}") from error
-
-
-def is_checkpoint(path: Path) -> bool:
-    """Whether the file carries a ModelSpec that holds."""
-    try:
-        read_spec(path)
-    except CheckpointError:
-        return False
-    return True
 
 
 def load(path: Path) -> RcdNet:

@@ -27,6 +27,11 @@ def test_what_was_saved_is_what_is_loaded(path: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(value, model.state_dict()[name], atol=0, rtol=0)
 
 
+def test_a_file_that_cannot_be_written_is_an_error_of_the_disk(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="cannot be written"):
+        checkpoint.save(checkpoint.load(path), tmp_path)
+
+
 def test_an_altered_weight_is_found(path: Path) -> None:
     tensors = load_file(path)
     tensors["classifier.bias"][0] += 1

@@ -64,3 +64,9 @@ def test_a_folder_without_a_data_set_is_one_line_and_code_three(tmp_path):
     assert done.exit_code == 3
     assert "holds no data set" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_kind_of_sheet_that_cannot_be_written_is_told_before_anything_is_read(tmp_path):
+    done = CliRunner().invoke(app, ["audit", str(tmp_path), "--sheet", str(tmp_path / "sheet.pdf")])
+    assert done.exit_code == 2
+    assert "OpenCV writes no .pdf" in done.stderr

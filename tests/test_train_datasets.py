@@ -145,6 +145,20 @@ def test_a_table_that_says_something_else_is_refused_in_words(tmp_path, table, m
         datasets.load(tmp_path)
 
 
+def test_a_row_that_ends_too_soon_is_told(tmp_path):
+    bus_bra(tmp_path)
+    (tmp_path / "bus_data.csv").write_text("ID,Case,Histology,Pathology,BIRADS,Device\nbus_0001-l,7\n")
+    with pytest.raises(datasets.DataError, match=r"bus_data.csv ends before Pathology, .* in row 1"):
+        datasets.load(tmp_path)
+
+
+def test_a_fold_that_is_no_number_is_told(tmp_path):
+    bus_bra(tmp_path)
+    (tmp_path / "5-fold-cv.csv").write_text("ID,Pathology,kFold\nbus_0001-l,benign,\n")
+    with pytest.raises(datasets.DataError, match="kFold that is no whole number"):
+        datasets.load(tmp_path)
+
+
 def test_labels_may_be_untidy(tmp_path):
     write(tmp_path / "original" / "1.png", np.full((50, 70), 60, np.uint8))
     write(tmp_path / "GT" / "1.png", square((50, 70), 8))

@@ -175,3 +175,10 @@ def test_a_table_is_printed_whole_with_what_its_rows_share_above_it(capsys):
     assert head.strip() == "recipe grouped"
     assert all(f"column {i}" in lines[1] for i in range(9))
     assert any(line.count("aaa") == 9 for line in lines)
+
+
+def test_a_comparison_without_such_a_run_is_wrong_use(data, tmp_path):
+    arguments = ["compare", "--data", str(data), "--out", str(tmp_path), "--from-scratch", "--only", "typo"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
+    assert "no recipe has a run whose name contains 'typo'" in done.stderr

@@ -36,3 +36,19 @@ def test_what_is_set_replaces_what_the_recipe_says():
 def test_a_value_that_no_training_can_take_is_refused(change):
     with pytest.raises(recipes.RecipeError, match=f"does not hold: {change.split()[0]}"):
         recipes.load("grouped", [change])
+
+
+def test_a_table_keeps_what_is_not_set(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(
+        'name = "own"\nabout = ""\ndata = ["busi"]\nprotocol = "all"\nepochs = 1\n'
+        "[augmentation]\nflip = 0.0\nmachine = 0.1\n"
+    )
+    augmentation = recipes.load(str(path), ["augmentation.covered = 0.35"]).augmentation
+    assert (augmentation.flip, augmentation.machine, augmentation.covered) == (0.0, 0.1, 0.35)
+
+
+@pytest.mark.parametrize("folder", [".", "..", "a/..", "busi + busbra", ""])
+def test_a_folder_whose_name_says_nothing_of_what_was_seen_is_refused(folder):
+    with pytest.raises(recipes.RecipeError, match="name"):
+        recipes.load("shipped", [f'data = ["{folder}"]'])

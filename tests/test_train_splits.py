@@ -104,6 +104,14 @@ def test_the_random_split_is_seven_to_three_and_its_leak_is_counted():
     assert splits.leaked(train, [s for s in test if s not in crossing], groups) == []
 
 
+def test_too_few_pictures_to_split_are_told_as_such():
+    few = [sample(0), sample(1, "malignant"), sample(2, "malignant")]
+    with pytest.raises(DataError, match="3 pictures are too few to split"):
+        splits.random_split(few, 0.7, seed=0)
+    with pytest.raises(DataError, match="3 pictures are too few to split"):
+        list(splits.folds(few, {each: each.name for each in few}))
+
+
 def test_conflicting_pictures_are_dropped_with_their_whole_group():
     samples = [sample(1, "benign"), sample(2, "malignant"), sample(3, "benign"), sample(4, "malignant")]
     groups = {samples[0]: "a", samples[1]: "a", samples[2]: "b", samples[3]: "c"}

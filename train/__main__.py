@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import cv2
 import typer
 from rich.console import Console
 from rich.measure import Measurement
@@ -60,6 +61,8 @@ def audit(
 ) -> None:
     """Copies, conflicting labels, burnt-in markers and sizes of a data set."""
     with exit_codes():
+        if sheet is not None and sheet.suffix and not cv2.haveImageWriter(str(sheet)):
+            raise failed(f"--sheet {sheet}: OpenCV writes no {sheet.suffix}. Try .png.", 2)
         samples = datasets.load_all(data)
         findings, pairs = audit_samples(samples)
         table = Table("finding", "count", "first of them")
@@ -156,10 +159,8 @@ def compare(
     from train import compare as comparison
 
     with exit_codes():
-        changes = {"epochs": epochs, "size_px": size_px}
-        chosen = [
-            recipes.load(name).model_copy(update={k: v for k, v in changes.items() if v is not None}) for name in recipe
-        ]
+        changes = [f"{key} = {value}" for key, value in (("epochs", epochs), ("size_px", size_px)) if value is not None]
+        chosen = [recipes.load(name, changes) for name in recipe]
         start: Start = "scratch" if from_scratch else "hub"
         names = network or comparison.NETWORKS
         if unknown := set(names) - set(comparison.NETWORKS):

@@ -11,7 +11,7 @@ import numpy as np
 from rcdnet.model import RcdNet
 from train import loop, results
 from train.peers import PEERS, Peer, macs
-from train.recipes import Precision, Recipe
+from train.recipes import Precision, Recipe, RecipeError
 from train.results import Kind
 from train.start import Start
 
@@ -43,9 +43,12 @@ def compare(
 ) -> list[dict[str, str]]:
     """Train the networks side by side, by each recipe, into OUT/NETWORK/RECIPE, resumably; the table of what is
     finished."""
+    trained = []
     for recipe in recipes:
         inside = {out / network / recipe.name: recipe_for(network, recipe) for network in networks}
-        loop.fit_together(inside, data_root, start=start, precision=precision, only=only, workers=workers)
+        trained += loop.fit_together(inside, data_root, start=start, precision=precision, only=only, workers=workers)
+    if not trained:
+        raise RecipeError(f"no recipe has a run whose name contains {only!r}")
     return table(out)
 
 

@@ -116,9 +116,13 @@ def _rows(path: Path, *columns: str) -> list[dict[str, str]]:
             reader = csv.DictReader(file)
             if missing := set(columns) - set(reader.fieldnames or ()):
                 raise DataError(f"{path} has no column {', '.join(sorted(missing))}. Expected a table with commas.")
-            return list(reader)
+            rows = list(reader)
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no UTF-8. Save it again as such.") from error
+    for number, row in enumerate(rows, 1):
+        if absent := [column for column in columns if row[column] is None]:
+            raise DataError(f"{path} ends before {', '.join(absent)} in row {number}.")
+    return rows
 
 
 def _class_folders(root: Path) -> list[Sample]:
@@ -146,7 +150,10 @@ def _bus_bra(root: Path) -> list[Sample]:
     images, masks = _images(root / "Images"), _images(root / "Masks")
     folds = {}
     if (root / "5-fold-cv.csv").is_file():
-        folds = {row["ID"]: int(row["kFold"]) for row in _rows(root / "5-fold-cv.csv", "ID", "kFold")}
+        try:
+            folds = {row["ID"]: int(row["kFold"]) for row in _rows(root / "5-fold-cv.csv", "ID", "kFold")}
+        except ValueError as error:
+            raise DataError(f"{root / '5-fold-cv.csv'} has a kFold that is no whole number: {error}") from error
     samples = []
     for row in _rows(root / "bus_data.csv", "ID", "Case", "Pathology", "BIRADS", "Device", "Histology"):
         name = row["ID"]

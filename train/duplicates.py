@@ -11,6 +11,7 @@ import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.spatial.distance import cdist
 
 from train.datasets import Sample
 
@@ -50,7 +51,7 @@ def find_pairs(greys: Sequence[NDArray[np.uint8]]) -> list[Pair]:
     pairs = []
     for other, other_hashes, flipped in ((plain, hashes, False), (mirrored, mirrored_hashes, True)):
         correlation = plain @ other.T
-        bits = (hashes[:, None] != other_hashes[None]).sum(axis=-1)
+        bits = cdist(hashes, other_hashes, "cityblock")
         alike = (bits <= MOST_BITS) & (correlation > LEAST_CORRELATION)
         same_view = (bits <= SAME_VIEW_BITS) & (correlation > LEAST_SAME_VIEW_CORRELATION)
         found = np.triu(alike | same_view, k=1)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.parity import decisive
 from rcdnet.glance import Judgement, attention, lesion_class
 from rcdnet.preprocess import to_pixels
 from rcdnet.spec import ModelSpec
@@ -148,6 +149,4 @@ def without_markers(
 
 def malignant_share(judgements: Sequence[Judgement], spec: ModelSpec) -> NDArray[np.float32]:
     """p(malignant) over p(benign) + p(malignant), float32 [N], calibrated."""
-    p = np.stack([judgement.probabilities for judgement in judgements])
-    benign, malignant = p[:, spec.index("benign")], p[:, spec.index("malignant")]
-    return np.asarray(malignant / (benign + malignant), np.float32)
+    return decisive(np.stack([judgement.probabilities for judgement in judgements]), spec)[1]

@@ -1,4 +1,4 @@
-"""The figures and tables of a set of run folders: training, ROC, heat maps, calibration, selective prediction."""
+"""The figures of a set of run folders: training, ROC, heat maps, calibration, selective prediction."""
 
 import csv
 from collections.abc import Callable, Sequence

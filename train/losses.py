@@ -1,18 +1,8 @@
-"""What a training step is scored on. Pure functions of logits, class maps and targets."""
+"""What a training step is scored on besides cross entropy. A pure function of class maps and targets."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-
-def soft_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Cross entropy with label smoothing (Szegedy et al. 2016, arXiv:1512.00567, section 7).
-
-    logits [N, K], targets [N, K] summing to 1 (soft after mixup) -> mean over N.
-    """
-    classes = targets.shape[1]
-    smoothed = targets * (1 - smoothing) + smoothing / classes
-    return -(smoothed * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
 
 
 def pointing_loss(class_maps: Tensor, labels: Tensor, lesion: Tensor) -> Tensor:

@@ -55,12 +55,12 @@ class Result:
         }
 
 
-def of_recipe(folder: Path, answers: Kind = "predictions") -> list[Result]:
+def of_recipe(folder: Path, kind: Kind = "predictions") -> list[Result]:
     """The results of all finished runs below a recipe's folder, as ``train fit --out`` left them.
 
     Held-out answers of the folds of one seed are pooled; answers to the external set stay with their network.
     """
-    return [result for part, files in parts(folder, answers).items() for result in _of_part(part, files)]
+    return [result for part, files in parts(folder, kind).items() for result in _of_part(part, files)]
 
 
 def rows(found: Sequence[Result]) -> list[dict[str, str]]:
@@ -95,14 +95,14 @@ def _span(counts: Sequence[int]) -> str:
     return "-".join(str(count) for count in sorted({min(counts), max(counts)}))
 
 
-def parts(folder: Path, answers: Kind = "predictions") -> dict[str, list[Path]]:
+def parts(folder: Path, kind: Kind = "predictions") -> dict[str, list[Path]]:
     """The answers that belong together, by seed (the folds) or by run (anything else); none of a run on everything."""
     found: dict[str, list[Path]] = {}
-    for file in sorted(folder.glob(f"*/{answers}.csv")):
+    for file in sorted(folder.glob(f"*/{kind}.csv")):
         if not predictions.holds_some(file):
             continue
         seed, _, name = file.parent.name.partition("-")
-        pooled = name.startswith("fold") and answers == "predictions"
+        pooled = name.startswith("fold") and kind == "predictions"
         found.setdefault(seed if pooled else file.parent.name, []).append(file)
     return found
 

@@ -1,6 +1,7 @@
 """Who trains and who tests? Near copies and patients stay on one side; the external set is never trained on."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,10 @@ def folds(samples: Sequence[Sample], groups: Groups, *, count: int = 5, seed: in
 def random_split(samples: Sequence[Sample], train_share: float, seed: int) -> Split:
     """The paper's split: by picture, stratified by label, near copies ignored. It leaks; see ``leaked``."""
     labels = [sample.label for sample in samples]
-    train, test = train_test_split(np.arange(len(samples)), train_size=train_share, stratify=labels, random_state=seed)
+    with _enough(samples):
+        train, test = train_test_split(
+            np.arange(len(samples)), train_size=train_share, stratify=labels, random_state=seed
+        )
     return [samples[i] for i in sorted(train)], [samples[i] for i in sorted(test)]
 
 
@@ -65,7 +69,17 @@ def _deal(samples: Sequence[Sample], groups: Groups, count: int, seed: int) -> I
     """The indices of each of ``count`` parts."""
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     labels, names = [sample.label for sample in samples], [groups[sample] for sample in samples]
-    return (part for _, part in splitter.split(samples, labels, names))
+    with _enough(samples):
+        yield from (part for _, part in splitter.split(samples, labels, names))
+
+
+@contextmanager
+def _enough(samples: Sequence[Sample]) -> Iterator[None]:
+    """DataError in place of scikit-learn's ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise DataError(f"{len(samples)} pictures are too few to split: {error}") from error
 
 
 def leaked(train: Sequence[Sample], test: Sequence[Sample], groups: Groups) -> list[Sample]:

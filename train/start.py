@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import timm
+
 from rcdnet import checkpoint
 from rcdnet.checkpoint import CheckpointError
 from rcdnet.model import Network, RcdNet
@@ -25,6 +27,8 @@ def network(recipe: Recipe, start: Start = "scratch") -> Network:
     A start that knows other classes gives all but the last layer. Raises CheckpointError if the file is of neither kind
     or does not fit; RecipeError for a peer, which takes none, and if the recipe would keep random filters as they are.
     """
+    if not timm.is_model(recipe.backbone):
+        raise RecipeError(f"{recipe.name}: timm has no {recipe.backbone!r}. timm.list_models() names what it has.")
     if start == "scratch" and (recipe.frozen_stages or recipe.frozen_large_filters):
         raise RecipeError(
             f"{recipe.name} keeps filters of its start, and from scratch these are random: "
@@ -35,7 +39,7 @@ def network(recipe: Recipe, start: Start = "scratch") -> Network:
             raise RecipeError(f"{start}: a network to compare with begins from timm's hub or from scratch, not a file")
         return Peer(recipe.spec(), pretrained=start == "hub")
     model = RcdNet(recipe.spec(), pretrained=start == "hub", fold=start != "scratch")
-    if isinstance(start, Path) and checkpoint.is_checkpoint(start):
+    if isinstance(start, Path) and _spec(start) is not None:
         before = checkpoint.load(start)
         layers = before.state_dict()
         if before.spec.class_names != recipe.class_names:
@@ -57,9 +61,10 @@ def check(weights: Start, tested: Sequence[Sample], run: str) -> None:
 
     It was on all of its data sets but what was held out, if it lies in the run folder that made it.
     """
-    if not tested or not isinstance(weights, Path) or not checkpoint.is_checkpoint(weights):
+    spec = _spec(weights)
+    if not tested or not isinstance(weights, Path) or spec is None:
         return
-    seen = _parts(checkpoint.read_spec(weights).trained_on)
+    seen = _parts(spec.trained_on)
     held_out: set[tuple[str, str]] = set()
     if _made_here(weights) and predictions.holds_some(answers := weights.parent / "predictions.csv"):
         held_out = predictions.read([answers]).pictures()
@@ -80,14 +85,22 @@ def told(start: Start) -> str:
     """In a few words, for run folders and tables."""
     if not isinstance(start, Path):
         return start
-    return f"trained on {checkpoint.read_spec(start).trained_on}" if checkpoint.is_checkpoint(start) else start.stem
+    spec = _spec(start)
+    return start.stem if spec is None else f"trained on {spec.trained_on}"
 
 
 def sha256(start: Start) -> str:
     """Of a checkpoint's weights; else empty."""
-    if isinstance(start, Path) and checkpoint.is_checkpoint(start):
-        return checkpoint.read_spec(start).weights_sha256
-    return ""
+    spec = _spec(start)
+    return "" if spec is None else spec.weights_sha256
+
+
+def _spec(start: Start) -> ModelSpec | None:
+    """Of a checkpoint of ours; None of any other start."""
+    try:
+        return checkpoint.read_spec(start) if isinstance(start, Path) else None
+    except CheckpointError:
+        return None
 
 
 def _made_here(weights: Path) -> bool:

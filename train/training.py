@@ -23,7 +23,7 @@ from train import figures, predictions
 from train.datasets import Sample
 from train.duplicates import drawn_together
 from train.evaluate import heat_map_quality
-from train.losses import pointing_loss, soft_cross_entropy
+from train.losses import pointing_loss
 from train.plan import Run
 from train.predict import predict
 from train.recipes import Precision, Recipe
@@ -169,9 +169,11 @@ def _loss(
     mixed = (share * images.float() + (1 - share) * images[other].float()).round().to(torch.uint8)
     logits, maps = network(mixed)
     classes = F.one_hot(labels, len(recipe.class_names)).float()
-    loss = soft_cross_entropy(logits, share * classes + (1 - share) * classes[other], recipe.label_smoothing)
+    loss = F.cross_entropy(
+        logits, share * classes + (1 - share) * classes[other], label_smoothing=recipe.label_smoothing
+    )
     if teachers is not None:
-        taught = soft_cross_entropy(logits, teachers(mixed), smoothing=0)
+        taught = F.cross_entropy(logits, teachers(mixed))
         loss = (1 - recipe.teacher_weight) * loss + recipe.teacher_weight * taught
     if recipe.pointing_weight:
         cells = F.adaptive_avg_pool2d(lesion, maps.shape[-2:])

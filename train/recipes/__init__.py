@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from rcdnet.spec import ModelSpec, Preprocessing
 from train.augment import Augmentation, Share
@@ -16,6 +16,17 @@ Precision = Literal["32-true", "bf16-mixed"]
 """Of Lightning Fabric. It is the machine's, so no recipe names it; a run folder does."""
 
 
+def _named(folder: str) -> str:
+    if Path(folder).name in ("", "..") or " + " in folder:
+        raise ValueError(
+            f"{folder!r} does not name a data set: its folder's name is how checkpoints tell what they saw"
+        )
+    return folder
+
+
+Folder = Annotated[str, AfterValidator(_named)]
+
+
 class Recipe(BaseModel):
     """See ``shipped.toml`` for an example."""
 
@@ -23,13 +34,13 @@ class Recipe(BaseModel):
 
     name: str
     about: str
-    data: tuple[str, ...]
+    data: tuple[Folder, ...]
     """Folders below the data root that are trained on (and, except for ``transfer``, tested on)."""
     protocol: Literal["all", "folds", "random", "transfer"]
     """all: train on everything. folds: 5-fold, by official fold where the set has one, else by near-duplicate group.
     random: the paper's 7:3, and its leak-free twin. transfer: train on ``data``, test on ``test_data``."""
-    test_data: tuple[str, ...] = ()
-    external: tuple[str, ...] = ()
+    test_data: tuple[Folder, ...] = ()
+    external: tuple[Folder, ...] = ()
     """Sets that the finished, frozen network is put to as well; what comes of it chooses nothing."""
     class_names: tuple[str, ...] = CLASS_NAMES
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
@@ -99,6 +110,9 @@ def load(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"no recipe {name_or_path!r}: name a TOML file or one of {known}")
     try:
         said, instead = tomllib.loads(path.read_text()), tomllib.loads("\n".join(changes))
+        for key in said.keys() & instead.keys():
+            if isinstance(said[key], dict) and isinstance(instead[key], dict):  # a table keeps what is not changed
+                instead[key] = said[key] | instead[key]
         return Recipe.model_validate(said | instead)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{' with '.join([str(path), *changes])} is not TOML: {error}") from error
