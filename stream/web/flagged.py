@@ -22,8 +22,8 @@ KEPT_S = 600.0
 class Flagged:
     """An episode, maybe still under way: then ``frame`` and what else is of its key frame may change.
 
-    ``number`` tells it from all others, those of earlier processes too. ``frame`` is the index of the key frame and
-    ``probability`` its; ``last_ns``, monotonic, is when the last flagged frame was captured.
+    ``number`` tells it from all others, those of earlier processes too. ``frame`` is the index of the key frame,
+    ``probability`` that frame's; ``last_ns``, monotonic, is when the last flagged frame was captured.
     """
 
     number: int
@@ -57,16 +57,16 @@ class LastFlagged:
             ended = self._episodes.add(view)
             if ended is not None:
                 last = told(self._number, ended), self._episodes.key_picture(ended)
-                self._ended = (last, *self._ended)[: KEPT - 1]
+                self._ended = (last, *self._ended)[:KEPT]
                 self._number += 1
 
     def newest(self, now_ns: int) -> list[Flagged]:
-        """Those that are no older than KEPT_S at ``now_ns``, monotonic, newest first."""
+        """At most KEPT, none older than KEPT_S at ``now_ns``, monotonic; newest first."""
         with self._lock:
             current = None if self._episodes is None else self._episodes.current
             under_way = [] if current is None else [told(self._number, current)]
             found = under_way + [flagged for flagged, _ in self._ended]
-        return [flagged for flagged in found if now_ns - flagged.last_ns <= KEPT_S * 1e9]
+        return [flagged for flagged in found[:KEPT] if now_ns - flagged.last_ns <= KEPT_S * 1e9]
 
     def picture(self, number: int) -> NDArray[np.uint8] | None:
         """The key frame of an episode that ``newest`` told, uint8 [H, W, 3] RGB, or None if it is gone."""
