@@ -26,6 +26,11 @@ class Box:
         if self.width_px < 1 or self.height_px < 1:
             raise ValueError(f"a box needs at least one pixel, not {self.width_px}x{self.height_px}")
 
+    @property
+    def pixels(self) -> tuple[slice, slice]:
+        """Its rows and columns, to cut it from a picture."""
+        return slice(self.y_px, self.y_px + self.height_px), slice(self.x_px, self.x_px + self.width_px)
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -38,6 +43,11 @@ class Placement:
     height_px: int
     input_width_px: int
     input_height_px: int
+
+    @property
+    def pixels(self) -> tuple[slice, slice]:
+        """The rows and columns of the model input that hold the box."""
+        return slice(self.top_px, self.top_px + self.height_px), slice(self.left_px, self.left_px + self.width_px)
 
 
 def to_grey(rgb: NDArray[np.uint8]) -> Grey:
@@ -77,13 +87,11 @@ def prepare(grey: Grey, spec: ModelSpec, box: Box | None = None) -> tuple[Grey, 
     if box.x_px < 0 or box.y_px < 0 or box.x_px + box.width_px > width or box.y_px + box.height_px > height:
         raise ValueError(f"{box} leaves the {width}x{height} picture")
     at = place(box, spec)
-    cut = grey[box.y_px : box.y_px + box.height_px, box.x_px : box.x_px + box.width_px]
+    cut = grey[box.pixels]
     how = cv2.INTER_AREA if at.width_px < box.width_px else cv2.INTER_LINEAR
     small = np.asarray(cv2.resize(cut, (at.width_px, at.height_px), interpolation=how), dtype=np.uint8)
     image = np.full((spec.height_px, spec.width_px), spec.preprocessing.pad_value, np.uint8)
-    image[at.top_px : at.top_px + at.height_px, at.left_px : at.left_px + at.width_px] = enhance(
-        small, spec.preprocessing
-    )
+    image[at.pixels] = enhance(small, spec.preprocessing)
     return image, at
 
 

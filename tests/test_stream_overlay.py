@@ -56,7 +56,7 @@ def test_the_heat_map_stays_inside_the_scan_area(height: int, width: int) -> Non
     picture = draw(source, hot, OverlayStyle(opacity=1), LABELS)[:height, :width]
     changed = (picture != source.rgb).any(axis=2)
     inside = np.zeros((height, width), bool)
-    inside[area.y_px : area.y_px + area.height_px, area.x_px : area.x_px + area.width_px] = True
+    inside[area.pixels] = True
     np.testing.assert_array_equal(changed, inside)
 
 

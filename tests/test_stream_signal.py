@@ -57,7 +57,7 @@ def scan_of(uri: str) -> Picture:
         frame, area = next(source.frames()), source.scan_area
     if area is None:
         return frame.rgb
-    return frame.rgb[area.y_px : area.y_px + area.height_px, area.x_px : area.x_px + area.width_px]
+    return frame.rgb[area.pixels]
 
 
 @pytest.mark.parametrize("divider_px", [0, 2])

@@ -47,11 +47,9 @@ def test_any_lesion_in_any_picture(data, height, width, seed):
     grey = rng.integers(0, 256, (height, width), dtype=np.uint8)
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     box = Box(x, y, data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y)))
-    lesion = grey[box.y_px : box.y_px + box.height_px, box.x_px : box.x_px + box.width_px].copy()
+    lesion = grey[box.pixels].copy()
     shown = without_lesion(grey, box, rng)
     assert shown is None or (shown.shape, shown.dtype) == (grey.shape, grey.dtype)
     beside = patched(grey, box, rng)
     assert beside.shape == grey.shape
-    np.testing.assert_array_equal(
-        beside[box.y_px : box.y_px + box.height_px, box.x_px : box.x_px + box.width_px], lesion
-    )
+    np.testing.assert_array_equal(beside[box.pixels], lesion)

@@ -70,10 +70,8 @@ def training_view(
     box, label = _choose_view(lesion, label, spec, how, rng)
     image, at = prepare(grey, spec, box)
     share = np.zeros(image.shape, np.float32)
-    cut = lesion[box.y_px : box.y_px + box.height_px, box.x_px : box.x_px + box.width_px].astype(np.float32)
-    share[at.top_px : at.top_px + at.height_px, at.left_px : at.left_px + at.width_px] = cv2.resize(
-        cut, (at.width_px, at.height_px), interpolation=cv2.INTER_AREA
-    )
+    cut = lesion[box.pixels].astype(np.float32)
+    share[at.pixels] = cv2.resize(cut, (at.width_px, at.height_px), interpolation=cv2.INTER_AREA)
     return image, share, label
 
 
@@ -108,7 +106,7 @@ def _choose_view(
     if around is not None and draw < how.lesion_free and "normal" in spec.class_names:
         for _ in range(10):
             box = _random_crop(whole, 0.3, 0.65, rng)
-            if not lesion[box.y_px : box.y_px + box.height_px, box.x_px : box.x_px + box.width_px].any():
+            if not lesion[box.pixels].any():
                 return box, "normal"
     elif draw < how.lesion_free + how.look:
         if around is None:  # the second look at a normal picture sees normal tissue closer
@@ -119,7 +117,7 @@ def _choose_view(
         return square_around(middle_x + shift_x, middle_y + shift_y, rng.uniform(1.2, 2.4) * longer, whole), label
     if how.smallest_crop < 1:
         box = _random_crop(whole, how.smallest_crop, 1.0, rng)
-        kept = lesion[box.y_px : box.y_px + box.height_px, box.x_px : box.x_px + box.width_px].sum()
+        kept = lesion[box.pixels].sum()
         if kept >= 0.6 * lesion.sum():
             return box, label
     return whole, label
