@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stream.overlay import Labels, draw
 from stream.session import Session
-from stream.types import State, View
+from stream.types import Assessment, Frame, State, View
 
 KEY_PICTURE_PX = 800
 """Of the longer side, at most: the words in the panel still read."""
@@ -20,7 +20,7 @@ class Episode:
 
     ``start_s`` and ``end_s`` are the source's times (``Frame.pts_s``) of its first and last flagged frame; ``last_ns``
     is when the last was captured, monotonic. ``frames`` counts the flagged ones. ``key_frame`` is the one with the
-    highest smoothed ``probability``, 0..1, of the finding.
+    highest smoothed ``probability``, 0..1, of the finding; ``assessment`` is what was said about it.
     """
 
     finding: str
@@ -29,7 +29,8 @@ class Episode:
     last_ns: int
     frames: int
     probability: float
-    key_frame: View
+    key_frame: Frame
+    assessment: Assessment
 
 
 class Episodes:
@@ -48,10 +49,10 @@ class Episodes:
     def add(self, view: View) -> Episode | None:
         """Take the next view in. Returns the episode that ended before it, if one did."""
         ended = None if self.current is not None and self._goes_on(self.current, view) else self.end()
-        finding, frame = view.assessment.finding, view.frame
+        frame, says, finding = view.frame, view.assessment, view.assessment.finding
         if finding is not None and finding != "normal":
-            probability = float(view.assessment.smoothed[self._session.spec.index(finding)])
-            this = Episode(finding, frame.pts_s, frame.pts_s, frame.captured_ns, 1, probability, view)
+            probability = float(says.smoothed[self._session.spec.index(finding)])
+            this = Episode(finding, frame.pts_s, frame.pts_s, frame.captured_ns, 1, probability, frame, says)
             self.current = this if self.current is None else _joined(self.current, this)
         return ended
 
@@ -66,8 +67,7 @@ class Episodes:
         Drawn as in a replay, with the time and never without the heat map: it marks this frame's own tissue, however
         late it came.
         """
-        view = episode.key_frame
-        picture = draw(view.frame, view.assessment, self._session.config.overlay, self._labels)
+        picture = draw(episode.key_frame, episode.assessment, self._session.config.overlay, self._labels)
         height, width = picture.shape[:2]
         factor = min(1.0, KEY_PICTURE_PX / max(height, width))
         size = max(1, round(width * factor)), max(1, round(height * factor))
@@ -78,7 +78,7 @@ class Episodes:
         return (
             not self._session.still
             and (says.finding == episode.finding or says.state is State.INDETERMINATE)
-            and view.frame.source == episode.key_frame.frame.source
+            and view.frame.source == episode.key_frame.source
             and 0 <= view.frame.pts_s - episode.end_s <= self._session.config.gap_s
         )
 

@@ -31,7 +31,7 @@ def test_an_episode_has_its_times_its_frames_and_its_highest_frame() -> None:
     assert (episode.finding, episode.frames) == ("malignant", 3)
     assert (episode.start_s, episode.end_s) == pytest.approx((10 / 25, 12 / 25))
     assert episode.probability == pytest.approx(0.8)
-    assert episode.key_frame.frame.index == 11
+    assert episode.key_frame.index == 11
 
 
 def test_frames_on_which_nothing_is_called_do_not_end_it_and_are_not_counted() -> None:
@@ -53,7 +53,7 @@ def test_frames_on_which_nothing_is_called_do_not_end_it_and_are_not_counted() -
 )
 def test_what_ends_an_episode(between: View) -> None:
     episodes = joined([flagged(4), between, flagged(6)])
-    assert [episode.key_frame.frame.index for episode in episodes if episode.finding == "malignant"] == [4, 6]
+    assert [episode.key_frame.index for episode in episodes if episode.finding == "malignant"] == [4, 6]
 
 
 def test_another_recording_ends_it() -> None:
@@ -126,4 +126,4 @@ def test_every_flagged_frame_is_in_one_episode_and_episodes_follow_one_another(
         column = SPEC.class_names.index(episode.finding)
         probabilities = [float(one.assessment.smoothed[column]) for one in inside]
         assert episode.probability == max(probabilities)
-        assert episode.key_frame is inside[probabilities.index(episode.probability)]
+        assert episode.key_frame is inside[probabilities.index(episode.probability)].frame

@@ -1,12 +1,16 @@
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from stream_views import view
 
+from stream.jpeg import as_jpeg
+from stream.web import viewer
 from stream.web.viewer import Broadcast, encode
 
 
@@ -24,6 +28,18 @@ def test_the_jpeg_shows_the_picture_in_its_colours() -> None:
     jpeg = encode(type(shown)(shown.frame, shown.assessment, picture), 90).jpeg
     decoded = cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     assert np.abs(decoded[10:38, 4:28].astype(int) - (200, 40, 20)).max() < 12
+
+
+def test_the_time_of_encoding_is_that_of_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended_ns = []
+
+    def timed(rgb: NDArray[np.uint8], quality: int) -> bytes:
+        jpeg = as_jpeg(rgb, quality)
+        ended_ns.append(time.monotonic_ns())
+        return jpeg
+
+    monkeypatch.setattr(viewer, "as_jpeg", timed)
+    assert encode(view(), 90).encoded_ns >= ended_ns[0]
 
 
 def test_a_viewer_that_was_away_gets_the_newest_picture_only(broadcast: Broadcast) -> None:

@@ -18,7 +18,7 @@ from stream.session import Session
 from stream.sinks.base import refused
 from stream.sinks.report_page import render
 from stream.status import Moment, Status
-from stream.types import Assessment, ScanArea, State, View
+from stream.types import Assessment, Frame, ScanArea, State, View
 
 MOST_POINTS = 2000
 """Of the timeline plot; beyond it every second point is let go, so that a long run needs no more memory."""
@@ -92,8 +92,8 @@ class ReportSink:
             self._areas[assessment.scan_area] += 1
         for name, value in zip(self._session.spec.class_names, assessment.smoothed, strict=False):
             if assessment.state is not State.WARMING_UP and value > self._peaks.get(name, {}).get("probability", 0):
-                self._peaks[name] = peak(float(value), view)
-        self._list(self._episodes, self._episodes.add(view))
+                self._peaks[name] = peak(float(value), view.frame)
+        self._list(self._episodes.add(view))
         if self._session.still and len(self._pictures) < MOST_PICTURES:
             self._pictures.append((view.frame.source, replace(assessment, attention=None)))
         if self._frames % self._stride == 0:
@@ -108,20 +108,20 @@ class ReportSink:
         session, self._session = self._session, None
         if session is None or self._episodes is None:
             return
-        self._list(self._episodes, self._episodes.end())
+        self._list(self._episodes.end())
         summary = self._summary(session, status)
         write_whole(self._summary_path, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
         points = sorted(self._points + self._outages, key=lambda point: point.t_s)  # stable: the frame, then the outage
         write_whole(self._report_path, render(summary, points, self._pictures, self._key_frames))
 
-    def _list(self, episodes: Episodes, episode: Episode | None) -> None:
+    def _list(self, episode: Episode | None) -> None:
         """Take an episode that has ended into the list, and its key frame among those that are worth most."""
-        if episode is None:
+        if episode is None or self._episodes is None:
             return
         if len(self._listed) == MOST_EPISODES:
             self._unlisted += 1
             return
-        self._key_frames[len(self._listed)] = as_jpeg(episodes.key_picture(episode), JPEG_QUALITY)
+        self._key_frames[len(self._listed)] = as_jpeg(self._episodes.key_picture(episode), JPEG_QUALITY)
         self._listed.append(told_of(episode))
         if len(self._key_frames) > MOST_KEY_FRAMES:
             del self._key_frames[min(self._key_frames, key=self._worth)]
@@ -187,13 +187,13 @@ class ReportSink:
         return round((self._frames - 1) / seconds, 2) if seconds > 0 else None
 
 
-def peak(probability: float, view: View) -> dict[str, Any]:
+def peak(probability: float, frame: Frame) -> dict[str, Any]:
     """Where a class was surest: the smoothed probability, and the frame that had it."""
     return {
         "probability": round(probability, 6),
-        "source": view.frame.source,
-        "frame": view.frame.index,
-        "pts_s": round(view.frame.pts_s, 6),
+        "source": frame.source,
+        "frame": frame.index,
+        "pts_s": round(frame.pts_s, 6),
     }
 
 

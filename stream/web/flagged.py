@@ -40,7 +40,7 @@ class LastFlagged:
     def __init__(self) -> None:
         self._lock = Lock()
         self._episodes: Episodes | None = None
-        self._ended: tuple[tuple[Flagged, NDArray[np.uint8]], ...] = ()
+        self._ended: tuple[tuple[int, Episode], ...] = ()
         self._number = time.time_ns() // 1_000_000  # a page that was open before must not take one for another
 
     def begin(self, session: Session) -> None:
@@ -50,36 +50,32 @@ class LastFlagged:
             self._number += 1
 
     def add(self, view: View) -> None:
-        """Take the next view in. Where an episode ends, its key frame is drawn and made small: some milliseconds."""
+        """Take the next view in; nothing is drawn before a page asks for it."""
         with self._lock:
-            if self._episodes is None or view.repeated:
-                return
-            ended = self._episodes.add(view)
+            ended = None if self._episodes is None or view.repeated else self._episodes.add(view)
             if ended is not None:
-                last = told(self._number, ended), self._episodes.key_picture(ended)
-                self._ended = (last, *self._ended)[:KEPT]
+                self._ended = ((self._number, ended), *self._ended)[:KEPT]
                 self._number += 1
 
     def newest(self, now_ns: int) -> list[Flagged]:
         """At most KEPT, none older than KEPT_S at ``now_ns``, monotonic; newest first."""
         with self._lock:
-            current = None if self._episodes is None else self._episodes.current
-            under_way = [] if current is None else [told(self._number, current)]
-            found = under_way + [flagged for flagged, _ in self._ended]
-        return [flagged for flagged in found[:KEPT] if now_ns - flagged.last_ns <= KEPT_S * 1e9]
+            found = self._all()[:KEPT]
+        return [told(*each) for each in found if now_ns - each[1].last_ns <= KEPT_S * 1e9]
 
     def picture(self, number: int) -> NDArray[np.uint8] | None:
         """The key frame of an episode that ``newest`` told, uint8 [H, W, 3] RGB, or None if it is gone."""
         with self._lock:
-            episodes = self._episodes
-            current = None if episodes is None else episodes.current
-            if episodes is None or current is None or number != self._number:
-                return next((picture for flagged, picture in self._ended if flagged.number == number), None)
-        return episodes.key_picture(current)
+            episodes, episode = self._episodes, dict(self._all()).get(number)
+        return None if episodes is None or episode is None else episodes.key_picture(episode)
+
+    def _all(self) -> list[tuple[int, Episode]]:
+        """Under the lock: the one under way, then those that have ended."""
+        current = None if self._episodes is None else self._episodes.current
+        return ([] if current is None else [(self._number, current)]) + list(self._ended)
 
 
 def told(number: int, episode: Episode) -> Flagged:
     """What the page is told of it."""
-    lasted_s = episode.end_s - episode.start_s
-    frame = episode.key_frame.frame.index
+    lasted_s, frame = episode.end_s - episode.start_s, episode.key_frame.index
     return Flagged(number, episode.finding, episode.probability, frame, lasted_s, episode.last_ns)

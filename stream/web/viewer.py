@@ -184,11 +184,12 @@ class Broadcast:
 
 def encode(view: View, jpeg_quality: int) -> Picture:
     """The view's RGB picture as JPEG of ``jpeg_quality`` 1..100. Raises cv2.error."""
+    jpeg = as_jpeg(view.picture, jpeg_quality)
     return Picture(
         index=view.frame.index,
         repeated=view.repeated,
         captured_ns=view.frame.captured_ns,
         encoded_ns=time.monotonic_ns(),
-        jpeg=as_jpeg(view.picture, jpeg_quality),
+        jpeg=jpeg,
         assessment=view.assessment,
     )
