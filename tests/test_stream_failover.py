@@ -93,4 +93,4 @@ def test_a_live_view_goes_on_while_the_next_engine_is_loaded(tmp_path: Path, mon
     assert counts() == {"analysed": 20, reason: 10}
     told = run(status, not_shown=0)["engine"]
     assert told["name"] == "fake"
-    assert list(told["replaced"]) == ["failing failed: the GPU is lost (made up, to show what happens)"]
+    assert told["replaced"] == ["failing failed: the GPU is lost (made up, to show what happens)"]

@@ -62,7 +62,7 @@ def test_the_engine_is_told_with_its_proof() -> None:
     assert told["parity"] == {
         "pictures": 16, "max_abs_dp": 0.0009, "flips": 0, "map_correlation": 0.9999
     }  # fmt: skip
-    assert list(told["replaced"]) == ["cuda_graph failed: the GPU is lost"]
+    assert told["replaced"] == ["cuda_graph failed: the GPU is lost"]
     assert run(ending(), not_shown=0)["engine"]["parity"] is None
 
 

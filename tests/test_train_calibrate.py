@@ -87,6 +87,7 @@ def test_calibration_lowers_the_calibration_error(question, most):
         for said in (answers, answers.calibrated(spec.temperature, spec.cubic))
     )
     assert after < most < before
+    assert after < before / 3
 
 
 def test_operating_points_keep_what_their_names_promise():

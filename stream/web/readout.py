@@ -49,7 +49,7 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         "stall_after_s": session.config.stall_after_s,
         "size_px": status.size_px,
         "synthetic": session.synthetic,
-        "engine": asdict(status.engine),
+        "engine": asdict(status.engine) | {"replaced": list(status.engine.replaced)},
         "classes": [class_label(name) for name in session.spec.class_names],
         "class_colours": [css(CLASS_COLOURS.get(name, WHITE)) for name in session.spec.class_names],
         "verdict": None if status.assessment is None else verdict(status.assessment),
