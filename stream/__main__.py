@@ -28,7 +28,7 @@ from stream.errors import StreamError, UsageError
 from stream.pipeline import Pipeline
 from stream.presets import Presets
 from stream.scan_area import finder
-from stream.sinks import RESULTS, recording, sending
+from stream.sinks import CINE, RESULTS, exporting, recording, sending
 from stream.sinks.base import Sink
 from stream.sources import ON_DISK, kind, open_source
 from stream.sources.uri import is_path, split
@@ -110,6 +110,7 @@ def replay(
     config: ConfigFile = None,
     scan_area: AreaText = None,
     send: Receiver = None,
+    dicom: Annotated[bool, typer.Option("--dicom", help="write annotated.dcm too, a DICOM cine of nobody")] = False,
 ) -> None:
     """Annotate every frame of a clip: annotated.mp4, frames.jsonl, summary.json and report.html."""
     with exit_codes(INTERRUPTED):
@@ -117,11 +118,11 @@ def replay(
         if kind(clip) not in ON_DISK:
             typer.echo("this is no recording: it lasts until its source ends, or Ctrl-C", err=True)
         spare(clip, out)
-        senders = sending(send)  # a wrong address is told before anything runs
+        further = (*exporting(out, dicom=dicom), *sending(send))  # what is wrong is told before anything runs
         with (
             open_source(clip, live=False) as source,
             open_engine(engine, wait=True) as opened,
-            Pipeline(source, opened, settings, (*recording(out), *senders)) as pipeline,
+            Pipeline(source, opened, settings, (*recording(out), *further)) as pipeline,
         ):
             follow(pipeline)
         status = pipeline.status()
@@ -154,7 +155,7 @@ def settings_of(config: Path | None, scan_area: str | None) -> StreamConfig:
 def spare(clip: str, out: Path) -> None:
     """Raises UsageError if a replay of ``clip`` into ``out`` would write over the clip itself."""
     target = split(clip)[1]
-    for path in (out / name for name in RESULTS):
+    for path in (out / name for name in (*RESULTS, CINE)):
         if is_path(target) and is_path(str(path)) and path.samefile(target):
             raise UsageError(f"the replay would write {path} over the clip itself. Give another folder with --out.")
 

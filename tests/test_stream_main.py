@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.__main__ import app, dated
-from stream.sinks import RESULTS
+from stream.sinks import CINE, RESULTS
 
 ROOT = Path(__file__).parents[1]
 
@@ -67,7 +67,7 @@ def test_a_second_replay_replaces_the_first_and_says_the_same(clip: Path, tmp_pa
     assert without_times(tmp_path / "frames.jsonl") == first
 
 
-@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("name", [*RESULTS, CINE])
 def test_a_clip_that_the_replay_would_write_over_is_refused_and_kept(clip: Path, tmp_path: Path, name: str) -> None:
     target, link = tmp_path / name, tmp_path / "link.mp4"
     shutil.copy(clip, target)

@@ -1,4 +1,5 @@
-"""What a recording consists of (frames.jsonl, annotated.mp4, summary.json, report.html in a folder), and what sends."""
+"""What a recording consists of (annotated.mp4, frames.jsonl, report.html and summary.json in a folder; annotated.dcm if
+asked for), and what sends."""
 
 from pathlib import Path
 
@@ -12,14 +13,29 @@ from stream.sinks.video import VideoSink
 RESULTS = ("annotated.mp4", "frames.jsonl", "report.html", "summary.json")
 """The files of a recording."""
 
+CINE = "annotated.dcm"
+"""What it may have besides."""
+
 
 def recording(folder: Path) -> tuple[Sink, ...]:
     """The sinks of one recording in ``folder``, which is made. Raises UsageError if it cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / CINE).unlink(missing_ok=True)  # an earlier one, of other pictures
     except OSError as error:
         raise refused(folder, error) from error
     return JournalSink(folder / "frames.jsonl"), VideoSink(folder / "annotated.mp4"), ReportSink(folder)
+
+
+def exporting(folder: Path, *, dicom: bool) -> tuple[Sink, ...]:
+    """What writes the pictures of a recording as DICOM too, if asked for. Raises UsageError without pydicom."""
+    if not dicom:
+        return ()
+    try:
+        from stream.sinks.dicom import DicomSink
+    except ModuleNotFoundError as error:
+        raise UsageError(f"--dicom: needs {error.name}: {install('dicom')}") from error
+    return (DicomSink(folder / CINE),)
 
 
 def sending(uri: str | None) -> tuple[Sink, ...]:

@@ -1,6 +1,5 @@
 """The annotated pictures as H.264 in fragmented MP4: playable up to the last half second if the process is killed."""
 
-import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from stream.session import Session
 from stream.sinks.base import refused
+from stream.sinks.clock import Clock
 from stream.status import Status
 from stream.types import View
 
@@ -39,14 +39,11 @@ class VideoSink:
         self._path = path
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
-        self._last_pts_s: float | None = None
-        self._at_s = 0.0
-        self._step_s = 1 / 30
-        self._gap_s, self._live = math.inf, False
+        self._clock: Clock | None = None
 
     def open(self, session: Session) -> None:
         """Create the file, in place of an earlier one."""
-        self._gap_s, self._live = session.config.gap_s, session.live
+        self._clock = Clock(session)
         movflags = "frag_keyframe+empty_moov+default_base_moof"
         try:
             self._path.open("wb").close()  # PyAV itself opens the file only with the first picture
@@ -61,7 +58,7 @@ class VideoSink:
 
     def write(self, view: View) -> None:
         """Encode one picture."""
-        if self._container is None:
+        if self._container is None or self._clock is None:
             raise ValueError("the video is not open")
         if self._stream is None:
             height, width = (side + side % 2 for side in view.picture.shape[:2])  # 4:2:0 halves both sides
@@ -71,7 +68,7 @@ class VideoSink:
             self._stream.codec_context.gop_size = KEYFRAME_EVERY
         picture = fit(view.picture, self._stream.height, self._stream.width)
         image = av.VideoFrame.from_numpy_buffer(picture, format="rgb24")  # no copy
-        image.pts, image.time_base = self._next_pts(view.frame.pts_s), TIME_BASE
+        image.pts, image.time_base = round(self._clock.at_s(view.frame.pts_s) / TIME_BASE), TIME_BASE
         try:
             self._container.mux(self._stream.encode(image))
         except OSError as error:
@@ -88,17 +85,6 @@ class VideoSink:
                     container.mux(self._stream.encode(None))
         except OSError as error:
             raise refused(self._path, error) from error
-
-    def _next_pts(self, pts_s: float) -> int:
-        """Ticks of ``TIME_BASE``, always rising, whatever the source's time does. Live, an outage is cut out."""
-        if self._last_pts_s is not None:
-            step_s = pts_s - self._last_pts_s
-            if 1e-3 <= step_s <= self._gap_s:
-                self._step_s = step_s
-            paused = step_s > self._gap_s and not self._live
-            self._at_s += step_s if paused else self._step_s
-        self._last_pts_s = pts_s
-        return round(self._at_s / TIME_BASE)
 
 
 def fit(picture: NDArray[np.uint8], height_px: int, width_px: int) -> NDArray[np.uint8]:

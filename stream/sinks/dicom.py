@@ -1,0 +1,143 @@
+"""The annotated pictures as a DICOM cine: Multi-frame True Color Secondary Capture (PS3.3 A.8.5), in JPEG.
+
+It is a study of its own and of nobody: nothing is taken from the source's header but the spacing of its pixels. Nobody
+has looked whether a name is burnt in, inside the scan area: so the header says that there may be one.
+"""
+
+import tempfile
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO
+
+import cv2
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import itemize_fragment
+from pydicom.tag import Tag
+from pydicom.uid import JPEGBaseline8Bit, MultiFrameTrueColorSecondaryCaptureImageStorage, generate_uid
+
+from rcdnet.notice import RESEARCH_NOTICE, SCOPE
+from stream.jpeg import as_jpeg
+from stream.session import Session
+from stream.sinks.base import refused
+from stream.sinks.clock import Clock
+from stream.sinks.video import fit
+from stream.status import Status
+from stream.types import View
+
+JPEG_QUALITY = 92
+"""Of every picture: the panel's letters and the speckle are kept, at some 150 KB for a scan of 1280x720."""
+
+EVEN_MS = 1.0
+"""Pictures whose intervals differ by no more have one frame time: clips count in milliseconds."""
+
+LONGEST_VECTOR = 2**16 - 2
+"""Bytes that an element of this kind (DS) can have: the times of some 9000 pictures."""
+
+
+class DicomSink:
+    """Encodes every view's picture; the file is there once the run is over. Raises UsageError if the disk refuses.
+
+    All have the size of the first picture; others are fitted into it. Until the end, which alone knows their number,
+    they lie in a file without a name beside it, and are lost if the process is killed: the video is not.
+    """
+
+    on_disk = True
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._session: Session | None = None
+        self._pictures: IO[bytes] | None = None
+        self._clock: Clock | None = None
+        self._at_ms: list[float] = []
+        self._size_px = (0, 0)
+        self._spacings: set[tuple[float, float] | None] = set()
+
+    def open(self, session: Session) -> None:
+        """Make room for the pictures."""
+        self._session, self._clock = session, Clock(session)
+        try:
+            self._pictures = tempfile.TemporaryFile(dir=self._path.parent)  # noqa: SIM115  closed by close()
+            self._pictures.write(itemize_fragment(b""))  # no table of offsets
+        except OSError as error:
+            raise refused(self._path, error) from error
+
+    def write(self, view: View) -> None:
+        """Encode one picture."""
+        if self._pictures is None or self._clock is None:
+            raise ValueError("the DICOM file is not open")
+        if not self._at_ms:
+            self._size_px = view.picture.shape[:2]
+        picture = fit(view.picture, *self._size_px)
+        jpeg = as_jpeg(picture, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422)
+        try:
+            self._pictures.write(itemize_fragment(jpeg))
+        except OSError as error:
+            raise refused(self._path, error) from error
+        self._at_ms.append(1000 * self._clock.at_s(view.frame.pts_s))
+        self._spacings.add(view.frame.mm_per_px if picture is view.picture else None)
+
+    def close(self, status: Status) -> None:
+        """Write the file, if there was any picture."""
+        pictures, self._pictures = self._pictures, None
+        if pictures is None or self._session is None:
+            return
+        with pictures:
+            if not self._at_ms:
+                return
+            try:
+                self._cine(self._session, pictures).save_as(self._path, enforce_file_format=True)
+            except OSError as error:
+                with suppress(OSError):
+                    self._path.unlink()
+                raise refused(self._path, error) from error
+
+    def _cine(self, session: Session, pictures: IO[bytes]) -> Dataset:
+        cine, now = Dataset(), datetime.now(UTC)
+        cine.file_meta = FileMetaDataset()
+        cine.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        cine.SpecificCharacterSet = "ISO_IR 192"
+        cine.SOPClassUID, cine.SOPInstanceUID = MultiFrameTrueColorSecondaryCaptureImageStorage, generate_uid()
+        cine.StudyInstanceUID, cine.SeriesInstanceUID = generate_uid(), generate_uid()
+        for nobodys in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "ReferringPhysicianName"):
+            setattr(cine, nobodys, "")
+        for unknown in ("StudyID", "AccessionNumber", "Laterality", "PatientOrientation"):
+            setattr(cine, unknown, "")
+        cine.StudyDate = cine.ContentDate = cine.InstanceCreationDate = now.strftime("%Y%m%d")
+        cine.StudyTime = cine.ContentTime = cine.InstanceCreationTime = now.strftime("%H%M%S")
+        cine.TimezoneOffsetFromUTC = "+0000"
+        cine.SeriesNumber, cine.InstanceNumber, cine.Modality = 1, 1, "US"
+        cine.StudyDescription = cine.SeriesDescription = f"RcdNet Live. {RESEARCH_NOTICE}"
+        cine.ImageComments = f"{RESEARCH_NOTICE} {SCOPE}{' A synthetic scan.' * session.synthetic}"
+        cine.ContentQualification = "RESEARCH"
+        cine.Manufacturer, cine.ManufacturerModelName = "RcdNet Live", f"RcdNet {session.spec.version}"
+        cine.SoftwareVersions = [version("rcdnet-live"), f"weights {session.spec.weights_sha256[:16]}"]
+        cine.ImageType, cine.ConversionType, cine.BurnedInAnnotation = ["DERIVED", "SECONDARY"], "WSD", "YES"
+        cine.DerivationDescription = "heat map drawn in, panel with the network's answer added, the rest blanked"
+        cine.SamplesPerPixel, cine.PhotometricInterpretation, cine.PlanarConfiguration = 3, "YBR_FULL_422", 0
+        cine.BitsAllocated, cine.BitsStored, cine.HighBit, cine.PixelRepresentation = 8, 8, 7, 0
+        cine.Rows, cine.Columns = self._size_px
+        size = pictures.seek(0, 2)
+        cine.LossyImageCompression, cine.LossyImageCompressionMethod = "01", "ISO_10918_1"
+        cine.LossyImageCompressionRatio = f"{3 * len(self._at_ms) * np.prod(self._size_px) / size:.2f}"
+        if len(self._spacings) == 1 and (spacing := self._spacings.pop()) is not None:
+            cine.PixelSpacing = [f"{mm:.8g}" for mm in spacing]
+        self._tell_times(cine)
+        pictures.seek(0)
+        cine.PixelData = pictures
+        cine["PixelData"].VR, cine["PixelData"].is_undefined_length = "OB", True
+        return cine
+
+    def _tell_times(self, cine: Dataset) -> None:
+        """One frame time, in ms, where the pictures come evenly or are too many for a list of intervals."""
+        cine.NumberOfFrames = len(self._at_ms)
+        intervals_ms = np.diff(self._at_ms, prepend=self._at_ms[0])
+        vector = [f"{interval:.3f}" for interval in intervals_ms]
+        uneven = np.ptp(intervals_ms[1:]) > EVEN_MS if len(vector) > 2 else False
+        if uneven and len("\\".join(vector)) <= LONGEST_VECTOR:
+            cine.FrameTimeVector, cine.FrameIncrementPointer = vector, Tag("FrameTimeVector")
+        else:
+            mean_ms = self._at_ms[-1] / max(1, len(self._at_ms) - 1)
+            cine.FrameTime, cine.FrameIncrementPointer = f"{mean_ms:.6g}", Tag("FrameTime")

@@ -1,0 +1,161 @@
+"""The exported cine, as our own source, pydicom and GDCM (in SimpleITK) read it."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK
+from pydicom.dataset import Dataset
+
+from rcdnet.notice import RESEARCH_NOTICE
+from stream.errors import UsageError
+from stream.sinks.dicom import DicomSink
+from stream.sources import open_here
+from stream.types import Frame, View
+from tests.dicoms import PATIENT, region, regions, write_dicom
+from tests.stream_views import SESSION, ending, view
+
+ROOT = Path(__file__).parents[1]
+
+
+def written(path: Path, views: list[View], *, synthetic: bool = False) -> Dataset:
+    sink = DicomSink(path)
+    sink.open(replace(SESSION, synthetic=synthetic))
+    for each in views:
+        sink.write(each)
+    sink.close(ending())
+    sink.close(ending())
+    return pydicom.dcmread(path)
+
+
+def at(*pts_s: float) -> list[View]:
+    return [view(index, at_s) for index, at_s in enumerate(pts_s)]
+
+
+def read(path: Path) -> list[Frame]:
+    with open_here(str(path)) as source:
+        return list(source.frames())
+
+
+def test_the_pictures_come_back_in_colour_and_in_order(tmp_path: Path) -> None:
+    corner = np.full((47, 65, 3), 90, np.uint8)
+    corner[:20, :30] = 200, 60, 40
+    views = [replace(view(), picture=np.roll(corner, 5 * n, axis=1)) for n in range(4)]
+    written(tmp_path / "a.dcm", views)
+    errors = [
+        np.abs(frame.rgb - v.picture.astype(int)).mean()
+        for frame, v in zip(read(tmp_path / "a.dcm"), views, strict=True)
+    ]
+    assert max(errors) < 2
+
+
+def test_another_reader_finds_the_same_pictures(tmp_path: Path) -> None:
+    written(tmp_path / "a.dcm", at(0, 0.04, 0.08))
+    volume = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "a.dcm")))
+    assert volume.shape == (3, 48, 64, 3)
+    np.testing.assert_allclose(volume.mean(axis=(1, 2, 3)), [10, 14, 18], atol=1)
+
+
+def test_it_says_what_it_is_and_names_nobody(tmp_path: Path) -> None:
+    found = written(tmp_path / "a.dcm", at(0))
+    assert found.SOPClassUID.name == "Multi-frame True Color Secondary Capture Image Storage"
+    assert RESEARCH_NOTICE in found.SeriesDescription
+    assert RESEARCH_NOTICE in found.ImageComments
+    assert "synthetic" not in found.ImageComments
+    assert found.ContentQualification == "RESEARCH"
+    assert not found.PatientName
+    assert not found.PatientID
+    assert found.BurnedInAnnotation == "YES"
+    assert "clip.mp4" not in str(found)
+
+
+def test_a_synthetic_scan_is_called_one(tmp_path: Path) -> None:
+    assert "A synthetic scan." in written(tmp_path / "a.dcm", at(0), synthetic=True).ImageComments
+
+
+@pytest.mark.parametrize(
+    "pts_s",
+    [
+        pytest.param([5, 5.04, 5.08, 5.12], id="even, from any start"),
+        pytest.param([0, 0.033, 0.067, 0.1], id="even but for rounding"),
+        pytest.param([0, 0.1, 0.5, 0.54], id="uneven"),
+        pytest.param([0, 0.04, 9, 9.04], id="with a pause"),
+    ],
+)
+def test_each_picture_has_its_time(tmp_path: Path, pts_s: list[float]) -> None:
+    written(tmp_path / "a.dcm", at(*pts_s))
+    assert [f.pts_s for f in read(tmp_path / "a.dcm")] == pytest.approx([t - pts_s[0] for t in pts_s], abs=1e-3)
+
+
+def test_uneven_times_that_are_too_many_for_a_header_become_their_mean(tmp_path: Path) -> None:
+    small = [view(0, 0.04 * n + 0.01 * (n % 2), size_px=(1, 1)) for n in range(12_001)]
+    found = written(tmp_path / "a.dcm", small)
+    assert found.NumberOfFrames == 12_001
+    assert found.FrameTime == pytest.approx(40)
+
+
+def test_a_picture_of_another_size_is_fitted_whole(tmp_path: Path) -> None:
+    found = written(tmp_path / "a.dcm", [view(0, size_px=(48, 64)), view(1, size_px=(96, 300))])
+    assert (found.Rows, found.Columns) == (48, 64)
+    assert len(read(tmp_path / "a.dcm")) == 2
+
+
+def test_the_spacing_of_the_pixels_is_kept_where_all_have_one(tmp_path: Path) -> None:
+    spaced = [replace(v, frame=replace(v.frame, mm_per_px=(0.25, 0.2))) for v in at(0, 0.04)]
+    assert written(tmp_path / "a.dcm", spaced).PixelSpacing == [0.25, 0.2]
+    assert "PixelSpacing" not in written(tmp_path / "a.dcm", [*spaced, view(2)])
+
+
+def test_a_run_without_a_picture_leaves_no_file(tmp_path: Path) -> None:
+    sink = DicomSink(tmp_path / "a.dcm")
+    sink.open(SESSION)
+    sink.close(ending())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_refuses_is_one_line_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    sink = DicomSink(tmp_path / "gone" / "a.dcm")
+    with pytest.raises(UsageError, match="cannot write"):
+        sink.open(SESSION)
+    sink.close(ending())
+    (tmp_path / "gone").mkdir()
+    sink.open(SESSION)
+    sink.write(view())
+    shutil.rmtree(tmp_path / "gone")
+    with pytest.raises(UsageError, match="cannot write"):
+        sink.close(ending())
+
+
+def replay(clip: Path, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stream", "replay", str(clip), "--out", str(out), "--engine", "fake", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_patient_s_cine_becomes_nobody_s(tmp_path: Path) -> None:
+    scans = np.random.default_rng(0).integers(40, 200, (3, 120, 160), np.uint8)
+    where = regions(region(0, 0, 159, 119, delta_cm=0.02))
+    clip = write_dicom(tmp_path / "in.dcm", scans, FrameTime="40", SequenceOfUltrasoundRegions=where)
+    ran = replay(clip, tmp_path / "out", "--dicom")
+    assert ran.returncode == 0, ran.stderr
+    found = pydicom.dcmread(tmp_path / "out" / "annotated.dcm")
+    assert found.NumberOfFrames == 3
+    assert found.FrameTime == 40
+    assert found.PixelSpacing == pytest.approx([0.2, 0.2])
+    assert PATIENT.encode() not in (tmp_path / "out" / "annotated.dcm").read_bytes()
+    assert replay(clip, tmp_path / "out").returncode == 0
+    assert not (tmp_path / "out" / "annotated.dcm").exists()  # those of an earlier replay are replaced
+
+
+def test_without_pydicom_the_extra_is_named_before_anything_runs(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['pydicom'] = None\nfrom stream.__main__ import app\napp(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "replay", "none.mp4", "--out", str(tmp_path / "out"), "--dicom"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("error: --dicom: needs pydicom")
+    assert ran.stderr.endswith(": python -m pip install -e '.[dicom]'\n")
+    assert not (tmp_path / "out").exists()
