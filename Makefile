@@ -8,7 +8,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .venv/bin/uv)
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-v4l2 fuzz soak check bench
+.PHONY: help run test test-v4l2 fuzz restarts check bench
 
 help: ## Print this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -26,7 +26,7 @@ test-v4l2: .venv/dev ## Capture from the kernel's virtual card, in a QEMU guest 
 fuzz: .venv/dev ## Ten thousand broken files of each format
 	$(PY) -m pytest tests/test_stream_sources_fuzz.py --mutants 10000 $(ARGS)
 
-soak: .venv/dev ## Two hundred restarts of each kind of network sender
+restarts: .venv/dev ## Two hundred restarts of each kind of network sender
 	$(PY) -m pytest tests/test_stream_recovery.py --cycles 200 -rP $(ARGS)
 
 check: .venv/dev ## Formatter, linter, types and import rule

@@ -109,10 +109,10 @@ def cpu_s() -> float:
     return float(sum(spent.user + spent.system for spent in times))
 
 
-def family() -> list[psutil.Process]:
-    """This process and all below it."""
-    me = psutil.Process()
-    return [me, *me.children(recursive=True)]
+def family(of: psutil.Process | None = None) -> list[psutil.Process]:
+    """A process, by default this one, and all below it."""
+    head = of or psutil.Process()
+    return [head, *head.children(recursive=True)]
 
 
 def peak_rss_mb(process: psutil.Process) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from benchmarks.soak import COLUMNS, rows, told_of
 from stream.__main__ import exit_codes
 from stream.errors import UsageError
 
@@ -15,9 +16,9 @@ RESULTS = Path(__file__).parent / "results"
 HEAD = """# What was measured
 
 Made by `python -m benchmarks.table` from the JSON files in this folder: one for each machine and day, named
-`latency-MACHINE-DATE.json`, `peers-MACHINE-DATE.json` or `stability-MACHINE-DATE.json` and written by `--json`. Each
-holds its command, the versions and, for latency, what else the machine did meanwhile. A machine is called what it calls
-itself; milliseconds of two machines do not compare, and nothing of a busy machine does.
+`latency-MACHINE-DATE.json` (or `peers-`, `soak-`, `stability-`) and written by `--json`. Each holds its command, the
+versions and, for latency and soak, what else the machine did. A machine is called what it calls itself; milliseconds of
+two machines do not compare, and nothing of a busy machine does.
 """
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -45,6 +46,8 @@ def section(path: Path) -> str:
             rows = list(peers(report["results"]))
         elif "stability" in report:
             rows = list(stability(report["stability"]))
+        elif "soak" in report:
+            rows = list(soaked(report["soak"], report["drift"]))
         else:
             rows = list(latency(report))
         facts = [f"{machine['cpu']}, {machine['cores_usable']} cores, {machine['os']}"]
@@ -116,6 +119,16 @@ def stability(results: list[Mapping[str, Any]]) -> Iterator[str]:
             times = " | ".join("" if row[key] is None else f"{row[key]:.2f}" for key in ("delay_s", "lingering_s"))
             truth = f"({row['true_changes_per_min']:.0f}) | {row['missed']} of {row['lesions']}"
             yield f"{start} {truth} | {times} | {row['wrong']:.1%} |"
+
+
+def soaked(samples: list[Mapping[str, Any]], drift: Mapping[str, Any]) -> Iterator[str]:
+    """Some of the samples, and how much the server changed."""
+    yield "| " + " | ".join(COLUMNS) + " |"
+    yield "|" + len(COLUMNS) * "---|"
+    for cells in rows(samples):
+        yield "| " + " | ".join(cells) + " |"
+    yield ""
+    yield told_of(drift)
 
 
 def one_line(text: str) -> str:

@@ -19,6 +19,13 @@ STEADY = {
 UNKNOWN = dict.fromkeys(("true_changes_per_min", "lesions", "missed", "delay_s", "lingering_s", "wrong"))
 
 
+SAMPLE = {
+    "at_s": 600.0, "fps": 29.9, "drawn_ms": {"p50": 30.2, "p95": 44.6, "p99": 60.1}, "painted_ms": None,
+    "captured": 18000, "analysed": 17990, "memory_mb": 449.2, "files": 10, "threads": 21, "recorded_mb": 812.5,
+}  # fmt: skip
+DRIFT = {"memory_mb_per_h": 0.4, "files": 0, "threads": -1, "p95_ratio": 1.013}
+
+
 def write(folder: Path, name: str, **content: object) -> None:
     (folder / name).write_text(json.dumps({"machine": machine(), "command": "python -m x", **content}))
 
@@ -85,3 +92,12 @@ def test_every_table_has_as_many_cells_in_each_row(tmp_path: Path) -> None:
     write(tmp_path, "stability.json", stability=[{"source": "x", "rows": [STEADY, STEADY | UNKNOWN]}])
     counts = {line.count("|") for line in page(tmp_path).splitlines() if line.startswith("|")}
     assert counts == {10, 8, 9}
+
+
+def test_a_long_run_is_told_with_its_losses_and_its_drift(tmp_path: Path) -> None:
+    first = SAMPLE | {"at_s": 0.0, "captured": 10, "analysed": 10, "drawn_ms": None}
+    write(tmp_path, "soak-here-today.json", soak=[first, SAMPLE], drift=DRIFT)
+    text = page(tmp_path)
+    assert "| 0.0 | 29.9 | 10 | 0 |  |  |  |  | 449 | 10 | 21 | 812 |" in text
+    assert "| 10.0 | 29.9 | 17990 | 10 | 30 | 45 | 60 |  | 449 | 10 | 21 | 812 |" in text
+    assert "memory +0.4 MB an hour, files +0, threads -1; p95 to drawn, last third over first, 1.01" in text

@@ -1,6 +1,6 @@
 """A sender that is killed and started again, over real sockets, again and again: the stream comes back, nothing grows.
 
-``make soak`` goes on for 200 cycles a protocol and prints how long each recovery took.
+``make restarts`` goes on for 200 cycles a protocol and prints how long each recovery took.
 """
 
 import gc

@@ -1,0 +1,309 @@
+"""python -m benchmarks.soak: does the server stay as it was? Memory, open files, latency and losses over a long run.
+
+The server runs in a process of its own, as a user starts it, with one viewer that paints every picture, and records to
+a folder that is thrown away. What it says of itself comes from its /status.json, memory and files from the system.
+"""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from threading import Event, Thread
+from typing import Annotated, Any
+
+import numpy as np
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from benchmarks.conditions import idle_check, load
+from benchmarks.peer_meter import family
+from benchmarks.report import console, machine, require_folder, write_json
+from stream.__main__ import EngineName, exit_codes
+from stream.errors import SourceError, StreamError
+from stream.sources import kind
+from stream.web.control import label
+
+SETTLED = 0.2
+"""Share of the run before which it is still filling its windows and caches: drift is of what comes after."""
+
+PATIENCE_S = 60.0
+"""For the server to say where it is, to answer, and to end."""
+
+MOST_ROWS = 12
+"""Of the table; --json has all."""
+
+COLUMNS = (
+    *("minute", "fps", "captured", "lost", "p50 ms", "p95 ms", "p99 ms", "painted p95", "MB", "files", "threads"),
+    "MB on disk",
+)
+"""Frames since the row before; ms from capture to drawn, and to painted."""
+
+out, err = console(), Console(stderr=True, soft_wrap=True, markup=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The server at one moment.
+
+    ``fps``, ``drawn_ms`` and ``painted_ms`` (p50, p95, p99 and max from capture; None before the first) are of its last
+    seconds, ``captured`` and ``analysed`` since its start. ``memory_mb`` (10^6 bytes, what is resident), ``files`` and
+    ``threads`` are of all its processes, ``recorded_mb`` of the folder.
+    """
+
+    at_s: float
+    phase: str
+    fps: float
+    drawn_ms: dict[str, float] | None
+    painted_ms: dict[str, float] | None
+    captured: int
+    analysed: int
+    memory_mb: float
+    files: int
+    threads: int
+    recorded_mb: float
+
+
+@dataclass(frozen=True)
+class Drift:
+    """From a settled server to its end.
+
+    ``memory_mb_per_h`` is the median of the slopes between all pairs of samples (Theil 1950, Sen 1968: a spike does not
+    bend it), ``files`` and ``threads`` are the last ones less the first, ``p95_ratio`` the median p95 from capture to
+    drawn of the last third over that of the first, None without a picture in one of them.
+    """
+
+    memory_mb_per_h: float
+    files: int
+    threads: int
+    p95_ratio: float | None
+
+
+@app.command()
+def main(
+    source: Annotated[str, typer.Option(envvar="RCDNET_SOURCE", help="as for: python -m stream run")] = "phantom:",
+    engine: EngineName = "auto",
+    minutes: Annotated[float, typer.Option(min=0.05, help="how long")] = 30.0,
+    every_s: Annotated[float, typer.Option("--every", min=0.2, help="seconds from one sample to the next")] = 10.0,
+    record: Annotated[bool, typer.Option(help="record meanwhile, to a temporary folder")] = True,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
+) -> None:
+    """Sample a running server; tell how much it changed. Ctrl-C ends it early."""
+    with exit_codes():
+        require_folder(json_file)
+        kind(source)  # raises for what is none
+        before = {"before": load(idle_check())}
+        with tempfile.TemporaryDirectory(prefix="rcdnet-soak-") as folder:
+            recording = ["--record", folder] if record else []
+            with served(source, ["--engine", engine, *recording]) as (server, address), viewer(address):
+                seen = list(sampled(server, address, Path(folder), 60 * minutes, every_s))
+        told, samples = seen[-1][0], [one for _, one in seen]
+        drift = drifted(samples)
+        show(told, samples, drift)
+        if json_file is not None:
+            name = source if kind(source) == "phantom" else label(source)  # a path may name a patient
+            words = ["--source", name, "--engine", engine, "--minutes", f"{minutes:g}", "--every", f"{every_s:g}"]
+            words += [] if record else ["--no-record"]
+            report = {
+                "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "command": shlex.join(["python", "-m", "benchmarks.soak", *words]),
+                "machine": machine(),
+                "conditions": before,
+                "engine": told["engine"],
+                "counts": told["counts"],
+                "drift": asdict(drift),
+                "soak": [asdict(sample) for sample in samples],
+            }
+            write_json(json_file, report)
+
+
+@contextmanager
+def served(source: str, arguments: Sequence[str]) -> Iterator[tuple[psutil.Process, str]]:
+    """``python -m stream run`` and its HOST:PORT, ended by Ctrl-C. Raises SourceError, in its words, without one."""
+    command = [sys.executable, "-m", "stream", "run", "--port", "0", *arguments]
+    hidden = os.environ | {"RCDNET_SOURCE": source}  # from ps: it may hold a password
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=hidden, start_new_session=True) as process:
+        said: deque[str] = deque(maxlen=50)
+        known = Event()
+
+        def listen() -> None:
+            for line in process.stderr or ():
+                said.append(line)
+                if "http://" in line:
+                    known.set()
+            known.set()
+
+        listener = Thread(target=listen, daemon=True)
+        listener.start()
+        try:
+            known.wait(PATIENCE_S)
+            found = re.search(r"http://([^/\s]+)", "".join(said))
+            if found is None:
+                raise SourceError("the server did not start: " + (said[-1].strip() if said else "it said nothing"))
+            yield psutil.Process(process.pid), found[1]
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            listener.join(PATIENCE_S)
+
+
+@contextmanager
+def viewer(address: str) -> Iterator[None]:
+    """Someone who has the page open: each picture is answered as painted at once."""
+    with connect(f"ws://{address}/ws", max_size=None, open_timeout=PATIENCE_S) as socket:
+
+        def watch() -> None:
+            with suppress(ConnectionClosed):
+                for _ in socket:
+                    socket.send("painted")
+
+        watcher = Thread(target=watch, daemon=True)
+        watcher.start()
+        yield
+    watcher.join(PATIENCE_S)
+
+
+def sampled(
+    server: psutil.Process, address: str, folder: Path, seconds: float, every_s: float
+) -> Iterator[tuple[dict[str, Any], Sample]]:
+    """What the server says, and a sample, at the start and after each ``every_s``, until ``seconds`` or Ctrl-C. Raises
+    SourceError if the server ends or fails.
+    """
+    start_s = time.monotonic()
+    due_s = 0.0
+    while True:
+        told = status(address)
+        at_s = time.monotonic() - start_s
+        if told["phase"] == "failed":
+            raise SourceError(f"after {at_s:.0f} s: {told['error']}")
+        yield told, sample(at_s, told, server, folder)
+        due_s += every_s
+        if due_s > seconds:
+            return
+        try:
+            time.sleep(max(0.0, start_s + due_s - time.monotonic()))
+        except KeyboardInterrupt:
+            return
+
+
+def status(address: str) -> dict[str, Any]:
+    """What the server says of itself. Raises SourceError if it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/status.json", timeout=PATIENCE_S) as answer:
+            told: dict[str, Any] = json.load(answer)
+    except OSError as error:
+        raise SourceError(f"the server does not answer any more: {error}") from error
+    return told
+
+
+def sample(at_s: float, told: dict[str, Any], server: psutil.Process, folder: Path) -> Sample:
+    """What the server said, and what the system says of its processes."""
+    counts = {row["label"]: row["count"] for row in told.get("counts", ())}
+    memory, files, threads = 0, 0, 0
+    for process in family(server):
+        with suppress(psutil.NoSuchProcess), process.oneshot():
+            memory += process.memory_info().rss
+            files += process.num_fds() if hasattr(process, "num_fds") else process.num_handles()
+            threads += process.num_threads()
+    recorded = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return Sample(
+        at_s=round(at_s, 2),
+        phase=told["phase"],
+        fps=told.get("fps", 0.0),
+        drawn_ms=told.get("drawn_ms"),
+        painted_ms=told["painted_ms"],
+        captured=counts.get("captured", 0),
+        analysed=counts.get("analysed", 0),
+        memory_mb=round(memory / 1e6, 1),
+        files=files,
+        threads=threads,
+        recorded_mb=round(recorded / 1e6, 1),
+    )
+
+
+def drifted(samples: Sequence[Sample]) -> Drift:
+    """How the settled server changed. Raises StreamError of fewer than two samples of it."""
+    settled = [each for each in samples if each.at_s >= SETTLED * samples[-1].at_s]
+    if len(settled) < 2:
+        raise StreamError("too short: two samples are needed after a fifth of the time. Give more --minutes.")
+    at_h = np.array([each.at_s for each in settled]) / 3600
+    memory_mb = np.array([each.memory_mb for each in settled])
+    first, second = np.triu_indices(len(settled), 1)
+    slopes = (memory_mb[second] - memory_mb[first]) / (at_h[second] - at_h[first])
+    third = max(1, len(settled) // 3)
+    early, late = (
+        [each.drawn_ms["p95"] for each in part if each.drawn_ms is not None]
+        for part in (settled[:third], settled[-third:])
+    )
+    return Drift(
+        memory_mb_per_h=round(float(np.median(slopes)), 2),
+        files=settled[-1].files - settled[0].files,
+        threads=settled[-1].threads - settled[0].threads,
+        p95_ratio=round(median(late) / median(early), 3) if early and late else None,
+    )
+
+
+def show(told: dict[str, Any], samples: Sequence[Sample], drift: Drift) -> None:
+    """A table of some of the samples, and the drift."""
+    engine = told["engine"]
+    out.print(f"{told['source']}, {engine['name']} in {engine['precision']} on {engine['device']}", soft_wrap=True)
+    table = Table(*COLUMNS)
+    for row in rows([asdict(each) for each in samples]):
+        table.add_row(*row)
+    out.print(table)
+    out.print(told_of(asdict(drift)), soft_wrap=True)
+
+
+def rows(samples: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
+    """Cells of COLUMNS for MOST_ROWS of the samples, evenly picked, as ``asdict`` or a file of --json has them."""
+    picked = sorted({round(at) for at in np.linspace(0, len(samples) - 1, MOST_ROWS)})
+    for before, each in pairwise([None, *(samples[at] for at in picked)]):
+        captured, analysed = (each[key] - (before[key] if before else 0) for key in ("captured", "analysed"))
+        drawn, painted = each["drawn_ms"] or {}, each["painted_ms"] or {}
+        times = [drawn.get("p50"), drawn.get("p95"), drawn.get("p99"), painted.get("p95")]
+        yield [
+            f"{each['at_s'] / 60:.1f}",
+            f"{each['fps']:.1f}",
+            str(captured),
+            str(captured - analysed),
+            *("" if ms is None else f"{ms:.0f}" for ms in times),
+            f"{each['memory_mb']:.0f}",
+            str(each["files"]),
+            str(each["threads"]),
+            f"{each['recorded_mb']:.0f}",
+        ]
+
+
+def told_of(drift: Mapping[str, Any]) -> str:
+    """The drift in one line."""
+    ratio = drift["p95_ratio"]
+    line = f"Once settled: memory {drift['memory_mb_per_h']:+.1f} MB an hour, files {drift['files']:+d}, "
+    line += f"threads {drift['threads']:+d}"
+    return line + ("" if ratio is None else f"; p95 to drawn, last third over first, {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    for ending in (signal.SIGINT, signal.SIGTERM):  # the server must not outlive it
+        signal.signal(ending, signal.default_int_handler)
+    app()
