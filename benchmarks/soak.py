@@ -6,7 +6,6 @@ a folder that is thrown away. What it says of itself comes from its /status.json
 
 import json
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -14,7 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -54,7 +53,7 @@ COLUMNS = (
     *("minute", "fps", "captured", "lost", "p50 ms", "p95 ms", "p99 ms", "painted p95", "MB", "files", "threads"),
     "MB on disk",
 )
-"""Frames since the row before; ms from capture to drawn, and to painted."""
+"""Frames since the row before, in the first since the start; ms from capture to drawn, and to painted."""
 
 out, err = console(), Console(stderr=True, soft_wrap=True, markup=False)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -65,17 +64,17 @@ class Sample:
     """The server at one moment.
 
     ``fps``, ``drawn_ms`` and ``painted_ms`` (p50, p95, p99 and max from capture; None before the first) are of its last
-    seconds, ``captured`` and ``analysed`` since its start. ``memory_mb`` (10^6 bytes, what is resident), ``files`` and
-    ``threads`` are of all its processes, ``recorded_mb`` of the folder.
+    seconds; ``captured``, ``analysed`` and ``lost`` (dropped or failed) count frames since its start. ``memory_mb``
+    (10^6 bytes, what is resident), ``files`` and ``threads`` are of all its processes, ``recorded_mb`` of the folder.
     """
 
     at_s: float
-    phase: str
     fps: float
     drawn_ms: dict[str, float] | None
     painted_ms: dict[str, float] | None
     captured: int
     analysed: int
+    lost: int
     memory_mb: float
     files: int
     threads: int
@@ -84,17 +83,20 @@ class Sample:
 
 @dataclass(frozen=True)
 class Drift:
-    """From a settled server to its end.
+    """What changed in the last ``minutes``, once the server had settled.
 
-    ``memory_mb_per_h`` is the median of the slopes between all pairs of samples (Theil 1950, Sen 1968: a spike does not
-    bend it), ``files`` and ``threads`` are the last ones less the first, ``p95_ratio`` the median p95 from capture to
-    drawn of the last third over that of the first, None without a picture in one of them.
+    ``memory_mb``: the growth at the median of the slopes between all pairs of samples (Theil 1950, Sen 1968: a spike
+    does not bend it). ``files``, ``threads``: the last ones less the first. Of the first and of the last third of that
+    time: ``lost``, the share of the captured frames, 0..1, and ``p95_ms``, the median from capture to drawn, None
+    where nothing was drawn.
     """
 
-    memory_mb_per_h: float
+    minutes: float
+    memory_mb: float
     files: int
     threads: int
-    p95_ratio: float | None
+    lost: tuple[float, float]
+    p95_ms: tuple[float | None, float | None]
 
 
 @app.command()
@@ -106,18 +108,26 @@ def main(
     record: Annotated[bool, typer.Option(help="record meanwhile, to a temporary folder")] = True,
     json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
 ) -> None:
-    """Sample a running server; tell how much it changed. Ctrl-C ends it early."""
+    """Sample a running server; tell how much it changed. Ctrl-C ends it early, and what breaks it, with the table."""
     with exit_codes():
         require_folder(json_file)
         kind(source)  # raises for what is none
         before = {"before": load(idle_check())}
+        samples: list[Sample] = []
+        fault: StreamError | None = None
         with tempfile.TemporaryDirectory(prefix="rcdnet-soak-") as folder:
             recording = ["--record", folder] if record else []
             with served(source, ["--engine", engine, *recording]) as (server, address), viewer(address):
-                seen = list(sampled(server, address, Path(folder), 60 * minutes, every_s))
-        told, samples = seen[-1][0], [one for _, one in seen]
+                facts = status(address)
+                try:
+                    for sample in sampled(server, address, Path(folder), 60 * minutes, every_s):
+                        samples.append(sample)
+                except StreamError as error:
+                    fault = error
+                except KeyboardInterrupt:
+                    err.print("stopped early")
         drift = drifted(samples)
-        show(told, samples, drift)
+        show(facts, samples, drift)
         if json_file is not None:
             name = source if kind(source) == "phantom" else label(source)  # a path may name a patient
             words = ["--source", name, "--engine", engine, "--minutes", f"{minutes:g}", "--every", f"{every_s:g}"]
@@ -127,12 +137,14 @@ def main(
                 "command": shlex.join(["python", "-m", "benchmarks.soak", *words]),
                 "machine": machine(),
                 "conditions": before,
-                "engine": told["engine"],
-                "counts": told["counts"],
-                "drift": asdict(drift),
+                "engine": facts["engine"],
+                "error": None if fault is None else str(fault),
+                "drift": None if drift is None else asdict(drift),
                 "soak": [asdict(sample) for sample in samples],
             }
             write_json(json_file, report)
+        if fault is not None:
+            raise fault
 
 
 @contextmanager
@@ -141,13 +153,15 @@ def served(source: str, arguments: Sequence[str]) -> Iterator[tuple[psutil.Proce
     command = [sys.executable, "-m", "stream", "run", "--port", "0", *arguments]
     hidden = os.environ | {"RCDNET_SOURCE": source}  # from ps: it may hold a password
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=hidden, start_new_session=True) as process:
-        said: deque[str] = deque(maxlen=50)
+        said: deque[str] = deque(maxlen=1)
+        found: list[str] = []
         known = Event()
 
         def listen() -> None:
             for line in process.stderr or ():
                 said.append(line)
-                if "http://" in line:
+                if line.startswith("http://"):
+                    found.append(line.split()[0].split("/")[2])
                     known.set()
             known.set()
 
@@ -155,10 +169,9 @@ def served(source: str, arguments: Sequence[str]) -> Iterator[tuple[psutil.Proce
         listener.start()
         try:
             known.wait(PATIENCE_S)
-            found = re.search(r"http://([^/\s]+)", "".join(said))
-            if found is None:
+            if not found:
                 raise SourceError("the server did not start: " + (said[-1].strip() if said else "it said nothing"))
-            yield psutil.Process(process.pid), found[1]
+            yield psutil.Process(process.pid), found[0]
         finally:
             process.send_signal(signal.SIGINT)
             try:
@@ -171,7 +184,7 @@ def served(source: str, arguments: Sequence[str]) -> Iterator[tuple[psutil.Proce
 @contextmanager
 def viewer(address: str) -> Iterator[None]:
     """Someone who has the page open: each picture is answered as painted at once."""
-    with connect(f"ws://{address}/ws", max_size=None, open_timeout=PATIENCE_S) as socket:
+    with connect(f"ws://{address}/ws", max_size=None, open_timeout=PATIENCE_S, ping_interval=None) as socket:
 
         def watch() -> None:
             with suppress(ConnectionClosed):
@@ -180,31 +193,30 @@ def viewer(address: str) -> Iterator[None]:
 
         watcher = Thread(target=watch, daemon=True)
         watcher.start()
-        yield
-    watcher.join(PATIENCE_S)
+        try:
+            yield
+        finally:
+            socket.close()
+            watcher.join(PATIENCE_S)
 
 
-def sampled(
-    server: psutil.Process, address: str, folder: Path, seconds: float, every_s: float
-) -> Iterator[tuple[dict[str, Any], Sample]]:
-    """What the server says, and a sample, at the start and after each ``every_s``, until ``seconds`` or Ctrl-C. Raises
-    SourceError if the server ends or fails.
+def sampled(server: psutil.Process, address: str, folder: Path, seconds: float, every_s: float) -> Iterator[Sample]:
+    """One sample at the start and one each ``every_s``; what a hanging server makes late is left out.
+
+    Raises StreamError if the server ends, fails, or stops recording.
     """
     start_s = time.monotonic()
-    due_s = 0.0
     while True:
         told = status(address)
         at_s = time.monotonic() - start_s
-        if told["phase"] == "failed":
-            raise SourceError(f"after {at_s:.0f} s: {told['error']}")
-        yield told, sample(at_s, told, server, folder)
-        due_s += every_s
+        for broken in (told["error"], told["recording_error"]):
+            if broken is not None:
+                raise SourceError(f"after {at_s:.0f} s: {broken}")
+        yield taken(at_s, told, server, folder)
+        due_s = every_s * (at_s // every_s + 1)
         if due_s > seconds:
             return
-        try:
-            time.sleep(max(0.0, start_s + due_s - time.monotonic()))
-        except KeyboardInterrupt:
-            return
+        time.sleep(max(0.0, start_s + due_s - time.monotonic()))
 
 
 def status(address: str) -> dict[str, Any]:
@@ -217,9 +229,11 @@ def status(address: str) -> dict[str, Any]:
     return told
 
 
-def sample(at_s: float, told: dict[str, Any], server: psutil.Process, folder: Path) -> Sample:
+def taken(at_s: float, told: dict[str, Any], server: psutil.Process, folder: Path) -> Sample:
     """What the server said, and what the system says of its processes."""
-    counts = {row["label"]: row["count"] for row in told.get("counts", ())}
+    counts: Counter[str] = Counter()
+    for row in told["counts"]:
+        counts[row["label"]] += row["count"]
     memory, files, threads = 0, 0, 0
     for process in family(server):
         with suppress(psutil.NoSuchProcess), process.oneshot():
@@ -229,12 +243,12 @@ def sample(at_s: float, told: dict[str, Any], server: psutil.Process, folder: Pa
     recorded = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return Sample(
         at_s=round(at_s, 2),
-        phase=told["phase"],
-        fps=told.get("fps", 0.0),
-        drawn_ms=told.get("drawn_ms"),
+        fps=told["fps"],
+        drawn_ms=told["drawn_ms"],
         painted_ms=told["painted_ms"],
-        captured=counts.get("captured", 0),
-        analysed=counts.get("analysed", 0),
+        captured=counts["captured"],
+        analysed=counts["analysed"],
+        lost=counts["dropped"] + counts["failed"],
         memory_mb=round(memory / 1e6, 1),
         files=files,
         threads=threads,
@@ -242,51 +256,63 @@ def sample(at_s: float, told: dict[str, Any], server: psutil.Process, folder: Pa
     )
 
 
-def drifted(samples: Sequence[Sample]) -> Drift:
-    """How the settled server changed. Raises StreamError of fewer than two samples of it."""
+def drifted(samples: Sequence[Sample]) -> Drift | None:
+    """How the settled server changed; None of fewer than two samples of it."""
     settled = [each for each in samples if each.at_s >= SETTLED * samples[-1].at_s]
     if len(settled) < 2:
-        raise StreamError("too short: two samples are needed after a fifth of the time. Give more --minutes.")
-    at_h = np.array([each.at_s for each in settled]) / 3600
+        return None
+    at_min = np.array([each.at_s for each in settled]) / 60
     memory_mb = np.array([each.memory_mb for each in settled])
     first, second = np.triu_indices(len(settled), 1)
-    slopes = (memory_mb[second] - memory_mb[first]) / (at_h[second] - at_h[first])
-    third = max(1, len(settled) // 3)
-    early, late = (
-        [each.drawn_ms["p95"] for each in part if each.drawn_ms is not None]
-        for part in (settled[:third], settled[-third:])
-    )
+    slope = np.median((memory_mb[second] - memory_mb[first]) / (at_min[second] - at_min[first]))
+    minutes = at_min[-1] - at_min[0]
+    third = max(1, (len(settled) - 1) // 3)
+    early, late = settled[: third + 1], settled[-third - 1 :]
     return Drift(
-        memory_mb_per_h=round(float(np.median(slopes)), 2),
+        minutes=round(float(minutes), 2),
+        memory_mb=round(float(slope * minutes), 2),
         files=settled[-1].files - settled[0].files,
         threads=settled[-1].threads - settled[0].threads,
-        p95_ratio=round(median(late) / median(early), 3) if early and late else None,
+        lost=(lost_share(early), lost_share(late)),
+        p95_ms=(p95_ms(early), p95_ms(late)),
     )
 
 
-def show(told: dict[str, Any], samples: Sequence[Sample], drift: Drift) -> None:
+def lost_share(part: Sequence[Sample]) -> float:
+    """Of the frames that were captured from the first to the last of these samples, 0..1."""
+    captured = part[-1].captured - part[0].captured
+    return round((part[-1].lost - part[0].lost) / max(1, captured), 4)
+
+
+def p95_ms(part: Sequence[Sample]) -> float | None:
+    """The median of those from capture to drawn, None without any."""
+    found = [each.drawn_ms["p95"] for each in part if each.drawn_ms is not None]
+    return median(found) if found else None
+
+
+def show(facts: Mapping[str, Any], samples: Sequence[Sample], drift: Drift | None) -> None:
     """A table of some of the samples, and the drift."""
-    engine = told["engine"]
-    out.print(f"{told['source']}, {engine['name']} in {engine['precision']} on {engine['device']}", soft_wrap=True)
+    engine = facts["engine"]
+    out.print(f"{facts['source']}, {engine['name']} in {engine['precision']} on {engine['device']}", soft_wrap=True)
     table = Table(*COLUMNS)
     for row in rows([asdict(each) for each in samples]):
         table.add_row(*row)
     out.print(table)
-    out.print(told_of(asdict(drift)), soft_wrap=True)
+    out.print(told_of(None if drift is None else asdict(drift)), soft_wrap=True)
 
 
 def rows(samples: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
     """Cells of COLUMNS for MOST_ROWS of the samples, evenly picked, as ``asdict`` or a file of --json has them."""
-    picked = sorted({round(at) for at in np.linspace(0, len(samples) - 1, MOST_ROWS)})
+    picked = sorted({round(at) for at in np.linspace(0, len(samples) - 1, MOST_ROWS)}) if samples else []
     for before, each in pairwise([None, *(samples[at] for at in picked)]):
-        captured, analysed = (each[key] - (before[key] if before else 0) for key in ("captured", "analysed"))
+        captured, lost = (each[key] - (before[key] if before else 0) for key in ("captured", "lost"))
         drawn, painted = each["drawn_ms"] or {}, each["painted_ms"] or {}
         times = [drawn.get("p50"), drawn.get("p95"), drawn.get("p99"), painted.get("p95")]
         yield [
             f"{each['at_s'] / 60:.1f}",
             f"{each['fps']:.1f}",
             str(captured),
-            str(captured - analysed),
+            str(lost),
             *("" if ms is None else f"{ms:.0f}" for ms in times),
             f"{each['memory_mb']:.0f}",
             str(each["files"]),
@@ -295,15 +321,19 @@ def rows(samples: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
         ]
 
 
-def told_of(drift: Mapping[str, Any]) -> str:
+def told_of(drift: Mapping[str, Any] | None) -> str:
     """The drift in one line."""
-    ratio = drift["p95_ratio"]
-    line = f"Once settled: memory {drift['memory_mb_per_h']:+.1f} MB an hour, files {drift['files']:+d}, "
-    line += f"threads {drift['threads']:+d}"
-    return line + ("" if ratio is None else f"; p95 to drawn, last third over first, {ratio:.2f}")
+    if drift is None:
+        return "Too short to tell what changes once it has settled."
+    lost = " to ".join(f"{share:.1%}" for share in drift["lost"])
+    p95 = " to ".join("none" if ms is None else f"{ms:.0f} ms" for ms in drift["p95_ms"])
+    grown = f"memory {drift['memory_mb']:+.1f} MB, files {drift['files']:+d}, threads {drift['threads']:+d}"
+    thirds = f"from the first third to the last, lost {lost}, p95 to drawn {p95}"
+    return f"Once settled, in {drift['minutes']:.1f} minutes: {grown}; {thirds}."
 
 
 if __name__ == "__main__":
-    for ending in (signal.SIGINT, signal.SIGTERM):  # the server must not outlive it
-        signal.signal(ending, signal.default_int_handler)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the server must not outlive it
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     app()

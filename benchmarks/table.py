@@ -17,8 +17,8 @@ HEAD = """# What was measured
 
 Made by `python -m benchmarks.table` from the JSON files in this folder: one for each machine and day, named
 `latency-MACHINE-DATE.json` (or `peers-`, `soak-`, `stability-`) and written by `--json`. Each holds its command, the
-versions and, for latency and soak, what else the machine did. A machine is called what it calls itself; milliseconds of
-two machines do not compare, and nothing of a busy machine does.
+versions and, for latency, what else the machine did meanwhile. A machine is called what it calls itself; milliseconds
+of two machines do not compare, and nothing of a busy machine does.
 """
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -121,7 +121,7 @@ def stability(results: list[Mapping[str, Any]]) -> Iterator[str]:
             yield f"{start} {truth} | {times} | {row['wrong']:.1%} |"
 
 
-def soaked(samples: list[Mapping[str, Any]], drift: Mapping[str, Any]) -> Iterator[str]:
+def soaked(samples: list[Mapping[str, Any]], drift: Mapping[str, Any] | None) -> Iterator[str]:
     """Some of the samples, and how much the server changed."""
     yield "| " + " | ".join(COLUMNS) + " |"
     yield "|" + len(COLUMNS) * "---|"

@@ -156,7 +156,8 @@ def spare(clip: str, out: Path) -> None:
     """Raises UsageError if a replay of ``clip`` into ``out`` would write over the clip itself."""
     target = split(clip)[1]
     for path in (out / name for name in (*RESULTS, CINE)):
-        if is_path(target) and is_path(str(path)) and path.samefile(target):
+        among = path.name == CINE and kind(clip) == "dicom" and Path(target).is_dir() and path.parent.samefile(target)
+        if is_path(target) and is_path(str(path)) and (among or path.samefile(target)):
             raise UsageError(f"the replay would write {path} over the clip itself. Give another folder with --out.")
 
 

@@ -21,9 +21,9 @@ UNKNOWN = dict.fromkeys(("true_changes_per_min", "lesions", "missed", "delay_s",
 
 SAMPLE = {
     "at_s": 600.0, "fps": 29.9, "drawn_ms": {"p50": 30.2, "p95": 44.6, "p99": 60.1}, "painted_ms": None,
-    "captured": 18000, "analysed": 17990, "memory_mb": 449.2, "files": 10, "threads": 21, "recorded_mb": 812.5,
+    "captured": 18000, "lost": 8, "memory_mb": 449.2, "files": 10, "threads": 21, "recorded_mb": 812.5,
 }  # fmt: skip
-DRIFT = {"memory_mb_per_h": 0.4, "files": 0, "threads": -1, "p95_ratio": 1.013}
+DRIFT = {"minutes": 8.0, "memory_mb": 0.4, "files": 0, "threads": -1, "lost": [0.0, 0.001], "p95_ms": [44.4, None]}
 
 
 def write(folder: Path, name: str, **content: object) -> None:
@@ -95,9 +95,13 @@ def test_every_table_has_as_many_cells_in_each_row(tmp_path: Path) -> None:
 
 
 def test_a_long_run_is_told_with_its_losses_and_its_drift(tmp_path: Path) -> None:
-    first = SAMPLE | {"at_s": 0.0, "captured": 10, "analysed": 10, "drawn_ms": None}
+    first = SAMPLE | {"at_s": 0.0, "captured": 10, "lost": 0, "drawn_ms": None}
     write(tmp_path, "soak-here-today.json", soak=[first, SAMPLE], drift=DRIFT)
     text = page(tmp_path)
     assert "| 0.0 | 29.9 | 10 | 0 |  |  |  |  | 449 | 10 | 21 | 812 |" in text
-    assert "| 10.0 | 29.9 | 17990 | 10 | 30 | 45 | 60 |  | 449 | 10 | 21 | 812 |" in text
-    assert "memory +0.4 MB an hour, files +0, threads -1; p95 to drawn, last third over first, 1.01" in text
+    assert "| 10.0 | 29.9 | 17990 | 8 | 30 | 45 | 60 |  | 449 | 10 | 21 | 812 |" in text
+    assert (
+        "in 8.0 minutes: memory +0.4 MB, files +0, threads -1; from the first third to the last, lost 0.0% to 0.1%, "
+        in text
+    )
+    assert "p95 to drawn 44 ms to none." in text

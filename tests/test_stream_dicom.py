@@ -1,6 +1,5 @@
 """The exported cine, as our own source, pydicom and GDCM (in SimpleITK) read it."""
 
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -61,6 +60,22 @@ def test_another_reader_finds_the_same_pictures(tmp_path: Path) -> None:
     np.testing.assert_allclose(volume.mean(axis=(1, 2, 3)), [10, 14, 18], atol=1)
 
 
+@pytest.mark.parametrize("size_px", [(1, 1), (48, 64), (47, 65), (31, 200), (101, 33)])
+def test_the_pictures_lie_in_items_of_even_length(tmp_path: Path, size_px: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (5, *size_px, 3), np.uint8)
+    written(tmp_path / "a.dcm", [replace(view(size_px=size_px), picture=picture) for picture in noise])
+    whole = (tmp_path / "a.dcm").read_bytes()
+    at = whole.index(b"\xe0\x7f\x10\x00OB") + 12
+    lengths = []
+    while whole[at : at + 4] == b"\xfe\xff\x00\xe0":
+        lengths.append(int.from_bytes(whole[at + 4 : at + 8], "little"))
+        at += 8 + lengths[-1]
+    assert whole[at:] == b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"  # the delimiter, and nothing before or after it
+    assert len(lengths) == 6  # the empty table of offsets comes first
+    assert not any(length % 2 for length in lengths)
+    assert len(read(tmp_path / "a.dcm")) == 5
+
+
 def test_it_says_what_it_is_and_names_nobody(tmp_path: Path) -> None:
     found = written(tmp_path / "a.dcm", at(0))
     assert found.SOPClassUID.name == "Multi-frame True Color Secondary Capture Image Storage"
@@ -69,7 +84,7 @@ def test_it_says_what_it_is_and_names_nobody(tmp_path: Path) -> None:
     assert "synthetic" not in found.ImageComments
     assert found.ContentQualification == "RESEARCH"
     assert not found.PatientName
-    assert not found.PatientID
+    assert found.PatientID != written(tmp_path / "b.dcm", at(0)).PatientID  # archives would put them together
     assert found.BurnedInAnnotation == "YES"
     assert "clip.mp4" not in str(found)
 
@@ -82,7 +97,6 @@ def test_a_synthetic_scan_is_called_one(tmp_path: Path) -> None:
     "pts_s",
     [
         pytest.param([5, 5.04, 5.08, 5.12], id="even, from any start"),
-        pytest.param([0, 0.033, 0.067, 0.1], id="even but for rounding"),
         pytest.param([0, 0.1, 0.5, 0.54], id="uneven"),
         pytest.param([0, 0.04, 9, 9.04], id="with a pause"),
     ],
@@ -90,6 +104,18 @@ def test_a_synthetic_scan_is_called_one(tmp_path: Path) -> None:
 def test_each_picture_has_its_time(tmp_path: Path, pts_s: list[float]) -> None:
     written(tmp_path / "a.dcm", at(*pts_s))
     assert [f.pts_s for f in read(tmp_path / "a.dcm")] == pytest.approx([t - pts_s[0] for t in pts_s], abs=1e-3)
+
+
+@pytest.mark.parametrize("fps", [24, 29.97, 30, 60])
+def test_times_in_whole_milliseconds_are_even(tmp_path: Path, fps: float) -> None:
+    found = written(tmp_path / "a.dcm", [view(n, round(n / fps, 3), size_px=(1, 1)) for n in range(300)])
+    assert found.FrameTime == pytest.approx(1000 / fps, abs=0.01)
+
+
+def test_a_rate_that_changes_slightly_is_uneven(tmp_path: Path) -> None:
+    pts_s = np.cumsum([0.033] * 100 + [0.034] * 100)
+    written(tmp_path / "a.dcm", [view(n, float(at_s), size_px=(1, 1)) for n, at_s in enumerate(pts_s)])
+    assert [f.pts_s for f in read(tmp_path / "a.dcm")] == pytest.approx(pts_s - pts_s[0], abs=1e-3)
 
 
 def test_uneven_times_that_are_too_many_for_a_header_become_their_mean(tmp_path: Path) -> None:
@@ -118,17 +144,44 @@ def test_a_run_without_a_picture_leaves_no_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_disk_that_refuses_is_one_line_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+def test_a_folder_that_refuses_is_one_line(tmp_path: Path) -> None:
     sink = DicomSink(tmp_path / "gone" / "a.dcm")
     with pytest.raises(UsageError, match="cannot write"):
         sink.open(SESSION)
     sink.close(ending())
-    (tmp_path / "gone").mkdir()
-    sink.open(SESSION)
-    sink.write(view())
-    shutil.rmtree(tmp_path / "gone")
-    with pytest.raises(UsageError, match="cannot write"):
-        sink.close(ending())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on files there")
+@pytest.mark.parametrize("least", [100, 0], ids=["while pictures come", "at the end"])
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path, least: int) -> None:
+    """The limit is below the pictures of the first case, and between pictures and file in the second."""
+    code = f"""
+import resource, sys
+from pathlib import Path
+from stream.errors import UsageError
+from stream.sinks.dicom import DicomSink
+from tests.stream_views import SESSION, ending, view
+sink = DicomSink(Path(sys.argv[1]) / "a.dcm")
+sink.open(SESSION)
+try:
+    for index in range(50):
+        sink.write(view(index))
+        if index == 9 and {least}:
+            resource.setrlimit(resource.RLIMIT_FSIZE, ({least}, {least}))
+    sink._pictures.flush()
+    size = sink._pictures.tell()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    sink.close(ending())
+except UsageError as error:
+    sink.close(ending())
+    print(error)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert len(ran.stdout.splitlines()) == 1
+    assert "a.dcm: File too large. Give a writable folder with free space." in ran.stdout
+    assert not list(tmp_path.iterdir())
 
 
 def replay(clip: Path, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -147,6 +200,9 @@ def test_a_patient_s_cine_becomes_nobody_s(tmp_path: Path) -> None:
     assert found.FrameTime == 40
     assert found.PixelSpacing == pytest.approx([0.2, 0.2])
     assert PATIENT.encode() not in (tmp_path / "out" / "annotated.dcm").read_bytes()
+    again = replay(tmp_path / "out", tmp_path / "out", "--dicom")
+    assert "over the clip itself" in again.stderr
+    assert (tmp_path / "out" / "annotated.dcm").exists()
     assert replay(clip, tmp_path / "out").returncode == 0
     assert not (tmp_path / "out" / "annotated.dcm").exists()  # those of an earlier replay are replaced
 

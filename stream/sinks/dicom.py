@@ -4,6 +4,7 @@ It is a study of its own and of nobody: nothing is taken from the source's heade
 has looked whether a name is burnt in, inside the scan area: so the header says that there may be one.
 """
 
+import secrets
 import tempfile
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ JPEG_QUALITY = 92
 """Of every picture: the panel's letters and the speckle are kept, at some 150 KB for a scan of 1280x720."""
 
 EVEN_MS = 1.0
-"""Pictures whose intervals differ by no more have one frame time: clips count in milliseconds."""
+"""Pictures that come no further from their place in an even row have one frame time: clips count in milliseconds."""
 
 LONGEST_VECTOR = 2**16 - 2
 """Bytes that an element of this kind (DS) can have: the times of some 9000 pictures."""
@@ -41,7 +42,8 @@ class DicomSink:
     """Encodes every view's picture; the file is there once the run is over. Raises UsageError if the disk refuses.
 
     All have the size of the first picture; others are fitted into it. Until the end, which alone knows their number,
-    they lie in a file without a name beside it, and are lost if the process is killed: the video is not.
+    they lie in a file without a name beside it, so that the disk needs room for both, and are lost if the process is
+    killed: the video is not.
     """
 
     on_disk = True
@@ -73,26 +75,36 @@ class DicomSink:
         picture = fit(view.picture, *self._size_px)
         jpeg = as_jpeg(picture, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422)
         try:
-            self._pictures.write(itemize_fragment(jpeg))
+            self._pictures.write(itemize_fragment(jpeg + b"\0" * (len(jpeg) % 2)))  # even, by PS3.5 A.4
         except OSError as error:
+            self._drop()  # the room is needed to finish the other files
             raise refused(self._path, error) from error
         self._at_ms.append(1000 * self._clock.at_s(view.frame.pts_s))
         self._spacings.add(view.frame.mm_per_px if picture is view.picture else None)
 
     def close(self, status: Status) -> None:
         """Write the file, if there was any picture."""
-        pictures, self._pictures = self._pictures, None
+        pictures, part = self._pictures, self._path.with_name(self._path.name + ".part")
         if pictures is None or self._session is None:
             return
-        with pictures:
-            if not self._at_ms:
-                return
-            try:
-                self._cine(self._session, pictures).save_as(self._path, enforce_file_format=True)
-            except OSError as error:
-                with suppress(OSError):
-                    self._path.unlink()
-                raise refused(self._path, error) from error
+        try:
+            if self._at_ms:
+                self._cine(self._session, pictures).save_as(part, enforce_file_format=True)
+                part.replace(self._path)
+        except OSError as error:
+            with suppress(OSError):
+                part.unlink()
+            cause = error.__cause__  # pydicom tells the disk's refusal with a traceback in it
+            raise refused(self._path, cause if isinstance(cause, OSError) else error) from error
+        finally:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Give back the room of the pictures."""
+        pictures, self._pictures = self._pictures, None
+        if pictures is not None:
+            with suppress(OSError):  # of what was still to be written
+                pictures.close()
 
     def _cine(self, session: Session, pictures: IO[bytes]) -> Dataset:
         cine, now = Dataset(), datetime.now(UTC)
@@ -101,21 +113,22 @@ class DicomSink:
         cine.SpecificCharacterSet = "ISO_IR 192"
         cine.SOPClassUID, cine.SOPInstanceUID = MultiFrameTrueColorSecondaryCaptureImageStorage, generate_uid()
         cine.StudyInstanceUID, cine.SeriesInstanceUID = generate_uid(), generate_uid()
-        for nobodys in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "ReferringPhysicianName"):
+        cine.PatientID = f"RcdNet-{secrets.token_hex(6)}"  # archives put all without one together
+        for nobodys in ("PatientName", "PatientBirthDate", "PatientSex", "ReferringPhysicianName"):
             setattr(cine, nobodys, "")
-        for unknown in ("StudyID", "AccessionNumber", "Laterality", "PatientOrientation"):
+        for unknown in ("AccessionNumber", "Laterality", "PatientOrientation"):
             setattr(cine, unknown, "")
         cine.StudyDate = cine.ContentDate = cine.InstanceCreationDate = now.strftime("%Y%m%d")
         cine.StudyTime = cine.ContentTime = cine.InstanceCreationTime = now.strftime("%H%M%S")
         cine.TimezoneOffsetFromUTC = "+0000"
-        cine.SeriesNumber, cine.InstanceNumber, cine.Modality = 1, 1, "US"
+        cine.StudyID, cine.SeriesNumber, cine.InstanceNumber, cine.Modality = "1", 1, 1, "US"
         cine.StudyDescription = cine.SeriesDescription = f"RcdNet Live. {RESEARCH_NOTICE}"
         cine.ImageComments = f"{RESEARCH_NOTICE} {SCOPE}{' A synthetic scan.' * session.synthetic}"
         cine.ContentQualification = "RESEARCH"
         cine.Manufacturer, cine.ManufacturerModelName = "RcdNet Live", f"RcdNet {session.spec.version}"
         cine.SoftwareVersions = [version("rcdnet-live"), f"weights {session.spec.weights_sha256[:16]}"]
         cine.ImageType, cine.ConversionType, cine.BurnedInAnnotation = ["DERIVED", "SECONDARY"], "WSD", "YES"
-        cine.DerivationDescription = "heat map drawn in, panel with the network's answer added, the rest blanked"
+        cine.DerivationDescription = "heat map drawn in, panel with the network's answer added"
         cine.SamplesPerPixel, cine.PhotometricInterpretation, cine.PlanarConfiguration = 3, "YBR_FULL_422", 0
         cine.BitsAllocated, cine.BitsStored, cine.HighBit, cine.PixelRepresentation = 8, 8, 7, 0
         cine.Rows, cine.Columns = self._size_px
@@ -132,12 +145,11 @@ class DicomSink:
 
     def _tell_times(self, cine: Dataset) -> None:
         """One frame time, in ms, where the pictures come evenly or are too many for a list of intervals."""
-        cine.NumberOfFrames = len(self._at_ms)
-        intervals_ms = np.diff(self._at_ms, prepend=self._at_ms[0])
-        vector = [f"{interval:.3f}" for interval in intervals_ms]
-        uneven = np.ptp(intervals_ms[1:]) > EVEN_MS if len(vector) > 2 else False
+        count = cine.NumberOfFrames = len(self._at_ms)
+        mean_ms = self._at_ms[-1] / max(1, count - 1)
+        uneven = np.abs(self._at_ms - mean_ms * np.arange(count)).max() > EVEN_MS
+        vector = [f"{interval:.3f}" for interval in np.diff(self._at_ms, prepend=0.0)]
         if uneven and len("\\".join(vector)) <= LONGEST_VECTOR:
             cine.FrameTimeVector, cine.FrameIncrementPointer = vector, Tag("FrameTimeVector")
-        else:
-            mean_ms = self._at_ms[-1] / max(1, len(self._at_ms) - 1)
-            cine.FrameTime, cine.FrameIncrementPointer = f"{mean_ms:.6g}", Tag("FrameTime")
+        else:  # 0 of a single picture, as the standard has it (C.7.6.6.1.2)
+            cine.FrameTime, cine.FrameIncrementPointer = f"{mean_ms:.9g}", Tag("FrameTime")
