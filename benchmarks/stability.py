@@ -205,13 +205,8 @@ def steadiness(
         missed=len(stretches) - len(delays),
         delay_s=median(delays) if delays else None,
         lingering_s=median(lingering) if lingering else None,
-        wrong=sum(flagged(judged[at]) != lesions[at] for at in clear) / max(1, len(clear)),
+        wrong=sum((judged[at].lesion is not None) != lesions[at] for at in clear) / max(1, len(clear)),
     )
-
-
-def flagged(said: Assessment) -> bool:
-    """Whether a lesion is called."""
-    return said.finding not in (None, "normal")
 
 
 def answer(judged: Sequence[Assessment], start: int, end: int, follower: int) -> tuple[int, int] | None:
@@ -220,9 +215,9 @@ def answer(judged: Sequence[Assessment], start: int, end: int, follower: int) ->
     flagged" stood after its end, nor what comes from ``follower`` on, the next lesion's start.
     """
     over = next((at for at in range(end, follower) if judged[at].finding == "normal"), follower)
-    if start > 0 and flagged(judged[start - 1]):
-        start = next((at for at in range(start, end) if not flagged(judged[at])), end)
-    calls = [at for at in range(start, over) if flagged(judged[at])]
+    if start > 0 and judged[start - 1].lesion is not None:
+        start = next((at for at in range(start, end) if judged[at].lesion is None), end)
+    calls = [at for at in range(start, over) if judged[at].lesion is not None]
     return (calls[0], calls[-1]) if calls and calls[0] < end else None
 
 

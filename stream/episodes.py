@@ -49,10 +49,10 @@ class Episodes:
     def add(self, view: View) -> Episode | None:
         """Take the next view in. Returns the episode that ended before it, if one did."""
         ended = None if self.current is not None and self._goes_on(self.current, view) else self.end()
-        frame, says, finding = view.frame, view.assessment, view.assessment.finding
-        if finding is not None and finding != "normal":
-            probability = float(says.smoothed[self._session.spec.index(finding)])
-            this = Episode(finding, frame.pts_s, frame.pts_s, frame.captured_ns, 1, probability, frame, says)
+        frame, says = view.frame, view.assessment
+        if says.lesion is not None:
+            probability = float(says.smoothed[self._session.spec.index(says.lesion)])
+            this = Episode(says.lesion, frame.pts_s, frame.pts_s, frame.captured_ns, 1, probability, frame, says)
             self.current = this if self.current is None else _joined(self.current, this)
         return ended
 

@@ -143,6 +143,11 @@ class Assessment:
             if array is not None:
                 array.setflags(write=False)
 
+    @property
+    def lesion(self) -> str | None:
+        """The class of the lesion that is flagged, if one is."""
+        return None if self.finding == "normal" else self.finding
+
 
 @dataclass(frozen=True)
 class View:
