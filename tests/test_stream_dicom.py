@@ -82,6 +82,7 @@ def test_it_says_what_it_is_and_names_nobody(tmp_path: Path) -> None:
     assert RESEARCH_NOTICE in found.SeriesDescription
     assert RESEARCH_NOTICE in found.ImageComments
     assert "synthetic" not in found.ImageComments
+    assert "Not whole" not in found.ImageComments
     assert found.ContentQualification == "RESEARCH"
     assert not found.PatientName
     assert found.PatientID != written(tmp_path / "b.dcm", at(0)).PatientID  # archives would put them together
@@ -91,6 +92,16 @@ def test_it_says_what_it_is_and_names_nobody(tmp_path: Path) -> None:
 
 def test_a_synthetic_scan_is_called_one(tmp_path: Path) -> None:
     assert "A synthetic scan." in written(tmp_path / "a.dcm", at(0), synthetic=True).ImageComments
+
+
+def test_a_run_that_broke_off_says_so_and_quotes_nothing(tmp_path: Path) -> None:
+    sink = DicomSink(tmp_path / "a.dcm")
+    sink.open(SESSION)
+    sink.write(view())
+    sink.close(ending("Nobody.mp4 broke off"))
+    found = pydicom.dcmread(tmp_path / "a.dcm")
+    assert found.ImageComments.endswith("Not whole: the run broke off.")
+    assert "Nobody" not in str(found)
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,10 @@ class DicomSink:
             return
         try:
             if self._at_ms:
-                self._cine(self._session, pictures).save_as(part, enforce_file_format=True)
+                cine = self._cine(self._session, pictures)
+                if status.error is not None:  # it may quote a file's name
+                    cine.ImageComments += " Not whole: the run broke off."
+                cine.save_as(part, enforce_file_format=True)
                 part.replace(self._path)
         except OSError as error:
             with suppress(OSError):
