@@ -269,6 +269,26 @@ def test_stop_is_visible_and_start_goes_on(browser: webdriver.Chrome) -> None:
     until(browser, lambda: not browser.find_element(By.CSS_SELECTOR, ".rcd-veil").is_displayed())
 
 
+def test_a_choice_that_does_not_run_yet_is_told_by_the_button_that_runs_it(browser: webdriver.Chrome) -> None:
+    def reads(word: str) -> None:
+        until(browser, lambda: control(browser, "#start").text == word)
+
+    def choose(engine: str) -> None:
+        control(browser, "#engine input").send_keys(Keys.CONTROL, "a")
+        control(browser, "#engine input").send_keys(engine, Keys.ENTER)
+
+    reads("Start")
+    choose("onnx_cpu")
+    reads("Switch")
+    choose("auto")
+    reads("Start")
+    choose("onnx_cpu")
+    reads("Switch")
+    control(browser, "#start").click()
+    reads("Start")
+    until(browser, lambda: shown(browser, "engine") == "onnx_cpu")
+
+
 def test_nothing_is_fetched_from_elsewhere(browser: webdriver.Chrome, address: str) -> None:
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]

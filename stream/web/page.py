@@ -89,6 +89,13 @@ def build(control: Control) -> gr.Blocks:
             running = next((label for label, uri in sources.items() if uri == now.source_uri), None)
             return gr.Dropdown(choices=list(sources), value=running), now.engine_name, control.opacity
 
+        def named(label: str | None, engine_name: str) -> gr.Button:
+            """What the first button does: what is chosen runs only once it is pressed."""
+            now = control.now()
+            runs = now.source_uri, now.engine_name
+            other = (control.sources().get(label or ""), engine_name) != runs
+            return gr.Button("Switch" if other and not now.stopped else "Start")
+
         def restart(label: str, engine_name: str) -> None:
             uri = control.sources().get(label)
             if uri is None:
@@ -116,8 +123,10 @@ def build(control: Control) -> gr.Blocks:
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         page.load(shown, outputs=[source, engine, opacity], **quiet)
         at_once = {"trigger_mode": "multiple", "concurrency_limit": None}  # not after what is under way
-        start.click(restart, [source, engine], **at_once, **quiet)
-        stop.click(control.stop, **at_once, **quiet)
+        chosen = [source, engine]
+        gr.on([source.input, engine.input], named, chosen, start, **quiet)
+        start.click(restart, chosen, **at_once, **quiet).then(named, chosen, start, **quiet)
+        stop.click(control.stop, **at_once, **quiet).then(named, chosen, start, **quiet)
         panel.expand(read_area, outputs=box, **quiet)
         keep.click(keep_area, box, **quiet)
         find.click(find_area, outputs=box, **quiet)
