@@ -155,9 +155,10 @@ def settings_of(config: Path | None, scan_area: str | None) -> StreamConfig:
 def spare(clip: str, out: Path) -> None:
     """Raises UsageError if a replay of ``clip`` into ``out`` would write over the clip itself."""
     target = split(clip)[1]
-    for path in (out / name for name in (*RESULTS, CINE)):
-        among = path.name == CINE and kind(clip) == "dicom" and Path(target).is_dir() and path.parent.samefile(target)
-        if is_path(target) and is_path(str(path)) and (among or path.samefile(target)):
+    there = [path for path in (out / name for name in (*RESULTS, CINE)) if is_path(target) and is_path(str(path))]
+    for path in there:
+        among = path.name == CINE and kind(clip) == "dicom" and path.parent.samefile(target)  # a folder of them
+        if among or path.samefile(target):
             raise UsageError(f"the replay would write {path} over the clip itself. Give another folder with --out.")
 
 

@@ -206,6 +206,8 @@ def test_a_patient_s_cine_becomes_nobody_s(tmp_path: Path) -> None:
     clip = write_dicom(tmp_path / "in.dcm", scans, FrameTime="40", SequenceOfUltrasoundRegions=where)
     ran = replay(clip, tmp_path / "out", "--dicom")
     assert ran.returncode == 0, ran.stderr
+    ran = replay(tmp_path / "out", tmp_path / "of a folder")
+    assert ran.returncode == 0, ran.stderr
     found = pydicom.dcmread(tmp_path / "out" / "annotated.dcm")
     assert found.NumberOfFrames == 3
     assert found.FrameTime == 40
