@@ -35,8 +35,8 @@ from websockets.sync.client import connect
 from benchmarks.conditions import idle_check, load
 from benchmarks.peer_meter import family
 from benchmarks.report import console, machine, require_folder, write_json
-from stream.__main__ import EngineName, exit_codes
-from stream.errors import SourceError, StreamError
+from stream.__main__ import EngineName, end_as_by_ctrl_c, exit_codes
+from stream.errors import SourceError, StreamError, UsageError
 from stream.sources import kind
 from stream.web.control import label
 
@@ -203,15 +203,16 @@ def viewer(address: str) -> Iterator[None]:
 def sampled(server: psutil.Process, address: str, folder: Path, seconds: float, every_s: float) -> Iterator[Sample]:
     """One sample at the start and one each ``every_s``; what a hanging server makes late is left out.
 
-    Raises StreamError if the server ends, fails, or stops recording.
+    Raises SourceError if the server ends or fails, UsageError if it can no longer record.
     """
     start_s = time.monotonic()
     while True:
         told = status(address)
         at_s = time.monotonic() - start_s
-        for broken in (told["error"], told["recording_error"]):
-            if broken is not None:
-                raise SourceError(f"after {at_s:.0f} s: {broken}")
+        if told["error"] is not None:
+            raise SourceError(f"after {at_s:.0f} s: {told['error']}")
+        if told["recording_error"] is not None:
+            raise UsageError(f"after {at_s:.0f} s: {told['recording_error']}")
         yield taken(at_s, told, server, folder)
         due_s = every_s * (at_s // every_s + 1)
         if due_s > seconds:
@@ -309,7 +310,7 @@ def rows(samples: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
         drawn, painted = each["drawn_ms"] or {}, each["painted_ms"] or {}
         times = [drawn.get("p50"), drawn.get("p95"), drawn.get("p99"), painted.get("p95")]
         yield [
-            f"{each['at_s'] / 60:.1f}",
+            f"{each['at_s'] / 60:.2f}",
             f"{each['fps']:.1f}",
             str(captured),
             str(lost),
@@ -333,7 +334,5 @@ def told_of(drift: Mapping[str, Any] | None) -> str:
 
 
 if __name__ == "__main__":
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the server must not outlive it
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.default_int_handler)
+    end_as_by_ctrl_c()  # the server must not outlive it
     app()

@@ -224,11 +224,16 @@ def exit_codes(interrupted: int = 0) -> Iterator[None]:
         raise typer.Exit(interrupted) from error
 
 
-if __name__ == "__main__":
+def end_as_by_ctrl_c() -> None:
+    """Whoever ends this process has it finish what it began, on a closed terminal too."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's shell ignores it for what it starts with &
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was recorded until then is finished as well
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else it is nohup's
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))  # the terminal was closed
+
+
+if __name__ == "__main__":
+    end_as_by_ctrl_c()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("engines").setLevel(logging.INFO)  # which engine is taken, and why not the others
     app()

@@ -98,8 +98,8 @@ def test_a_long_run_is_told_with_its_losses_and_its_drift(tmp_path: Path) -> Non
     first = SAMPLE | {"at_s": 0.0, "captured": 10, "lost": 0, "drawn_ms": None}
     write(tmp_path, "soak-here-today.json", soak=[first, SAMPLE], drift=DRIFT)
     text = page(tmp_path)
-    assert "| 0.0 | 29.9 | 10 | 0 |  |  |  |  | 449 | 10 | 21 | 812 |" in text
-    assert "| 10.0 | 29.9 | 17990 | 8 | 30 | 45 | 60 |  | 449 | 10 | 21 | 812 |" in text
+    assert "| 0.00 | 29.9 | 10 | 0 |  |  |  |  | 449 | 10 | 21 | 812 |" in text
+    assert "| 10.00 | 29.9 | 17990 | 8 | 30 | 45 | 60 |  | 449 | 10 | 21 | 812 |" in text
     assert (
         "in 8.0 minutes: memory +0.4 MB, files +0, threads -1; from the first third to the last, lost 0.0% to 0.1%, "
         in text

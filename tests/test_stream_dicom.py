@@ -163,8 +163,8 @@ def test_a_folder_that_refuses_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on files there")
-@pytest.mark.parametrize("least", [100, 0], ids=["while pictures come", "at the end"])
-def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path, least: int) -> None:
+@pytest.mark.parametrize("limit", [100, 0], ids=["while pictures come", "at the end"])
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path, limit: int) -> None:
     """The limit is below the pictures of the first case, and between pictures and file in the second."""
     code = f"""
 import resource, sys
@@ -177,8 +177,8 @@ sink.open(SESSION)
 try:
     for index in range(50):
         sink.write(view(index))
-        if index == 9 and {least}:
-            resource.setrlimit(resource.RLIMIT_FSIZE, ({least}, {least}))
+        if index == 9 and {limit}:
+            resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
     sink._pictures.flush()
     size = sink._pictures.tell()
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
