@@ -196,6 +196,17 @@ def test_a_region_that_cannot_be_is_no_scan_area(tmp_path: Path) -> None:
         assert source.scan_area is None
 
 
+def test_other_files_beside_dicom_are_not_passed_over_in_silence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_dicom(tmp_path / "a", np.zeros((1, 5, 7), np.uint8))
+    for name in ("b.mp4", "c.png", "._c.png", "DICOMDIR"):
+        (tmp_path / name).touch()
+    with open_here(str(tmp_path)) as source:
+        assert len(list(source.frames())) == 1
+    assert "b.mp4 and 1 more left out; beside DICOM files no others are read" in caplog.text
+
+
 @pytest.mark.parametrize("frames", [1, 2])
 def test_only_single_pictures_need_not_move(tmp_path: Path, frames: int) -> None:
     with open_source(str(write_dicom(tmp_path / "a.dcm", noise(frames, 8, 8)))) as source:

@@ -1,11 +1,16 @@
 """What is a source? The protocol that all of them keep, and the clocks for those which have none of their own."""
 
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from threading import Event
 from typing import Protocol, Self
 
+from stream.sources.uri import printable
 from stream.types import Frame, ScanArea
+
+log = logging.getLogger(__name__)
 
 LATEST_S = 0.25
 """A pace that has fallen behind by more starts afresh: catching up would show the past at double speed."""
@@ -90,6 +95,13 @@ class Closing:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def warn_left_out(source_name: str, beside: Iterable[Path], why: str) -> None:
+    """Log the files of a folder that its source does not read, if there are any."""
+    if names := sorted(printable(path.name) for path in beside):
+        others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        log.warning("%s: %s%s left out; %s", source_name, names[0], others, why)
 
 
 class ArrivalClock:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from pydicom.pixels import iter_pixels
 
 from stream.errors import SourceError
-from stream.sources.base import Closing
+from stream.sources.base import Closing, warn_left_out
 from stream.sources.decode import stretched
 from stream.sources.dicom_header import Header, read_header
-from stream.sources.uri import is_dicom, options, printable
+from stream.sources.uri import is_clip, is_dicom, is_picture, options, printable
 from stream.types import Frame
 
 
@@ -31,7 +31,11 @@ class DicomSource(Closing):
         super().__init__()
         self.name, self.damaged = printable(path.name), 0
         self._loop = loop
-        paths = list_dicom(path) if path.is_dir() else [path]
+        paths = [path]
+        if path.is_dir():
+            paths = list_dicom(path)
+            others = (file for file in path.iterdir() if file not in paths and (is_clip(file) or is_picture(file)))
+            warn_left_out(self.name, others, "beside DICOM files no others are read")
         headers = [header for file in paths if (header := read_header(file, fps)) is not None]
         if not headers:
             raise SourceError(f"{self.name} holds no DICOM picture. Expected one, or a folder with some right in it.")

@@ -1,8 +1,6 @@
 """A picture, or a folder of pictures in natural order, as a stream of frames."""
 
-import logging
 import math
-import mimetypes
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -15,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import SourceError
-from stream.sources.base import Closing
-from stream.sources.uri import IMAGE_SUFFIXES, SIZE_LIMIT_PX, STILLS_FPS, options, printable
+from stream.sources.base import Closing, warn_left_out
+from stream.sources.uri import SIZE_LIMIT_PX, STILLS_FPS, is_clip, is_picture, options, printable
 from stream.types import Frame, ScanArea
-
-log = logging.getLogger(__name__)
 
 STACKS = frozenset({".tif", ".tiff"})
 """May hold several pictures each."""
@@ -52,9 +48,8 @@ class ImageSource(Closing):
             raise SourceError(
                 f"{printable(str(path))} holds no picture. Expected PNG, JPEG or TIFF; a clip is given by its own path."
             )
-        if path.is_dir() and (clips := sorted(printable(beside.name) for beside in path.iterdir() if is_clip(beside))):
-            others = f" and {len(clips) - 1} more" if len(clips) > 1 else ""
-            log.warning("%s: %s%s left out; a clip is given by its own path", self.name, clips[0], others)
+        if path.is_dir():
+            warn_left_out(self.name, filter(is_clip, path.iterdir()), "a clip is given by its own path")
 
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
@@ -91,11 +86,6 @@ class ImageSource(Closing):
         return (
             f"{len(errors)} of {len(self._pictures)} pictures of {self.name} could not be read, the first: {errors[0]}"
         )
-
-
-def is_clip(path: Path) -> bool:
-    """By its name; a hidden file is none."""
-    return not path.name.startswith(".") and (mimetypes.guess_type(path.name)[0] or "").startswith("video/")
 
 
 def pages(path: Path) -> int:
@@ -150,18 +140,10 @@ def _decoded(path: Path, page: int) -> NDArray[Any] | None:
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """The pictures of a folder in natural order (2 before 10), without masks and hidden files. Raises SourceError.
-
-    macOS puts a hidden ``._x.png``, which is no picture, beside each ``x.png`` on a drive of another system.
-    """
+    """The pictures of a folder in natural order (2 before 10), without masks and hidden files. Raises SourceError."""
     try:
         found = [
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES
-            and path.is_file()
-            and not path.name.startswith(".")
-            and not MASK.search(path.stem)
+            path for path in folder.iterdir() if is_picture(path) and path.is_file() and not MASK.search(path.stem)
         ]
     except OSError as error:
         raise SourceError(

@@ -1,5 +1,6 @@
 """What did the user ask for? ``scheme:target?key=value&key=value``, checked at the door."""
 
+import mimetypes
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +136,16 @@ def is_path(text: str) -> bool:
         return bool(text) and Path(text).exists()
     except (OSError, ValueError):  # too long for a name, or with a zero byte
         return False
+
+
+def is_clip(path: Path) -> bool:
+    """By its name; a hidden file is none."""
+    return not path.name.startswith(".") and (mimetypes.guess_type(path.name)[0] or "").startswith("video/")
+
+
+def is_picture(path: Path) -> bool:
+    """By its name; a hidden file is none: macOS puts ``._x.png`` beside each ``x.png`` on a drive of another system."""
+    return not path.name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def is_dicom(path: Path) -> bool:
