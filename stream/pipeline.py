@@ -61,7 +61,7 @@ class Pipeline:
     Live, the newest frame wins at every hop; in replay every frame takes every hop, in order. The pipeline closes
     ``source`` and ``sinks``; the engine stays with the caller, for the next pipeline, and must not be closed before
     ``stop`` has returned. ``on_view`` is called on the drawing thread and should return at once; beside every drawn
-    frame it gets, in live use, the last one again as NO_SIGNAL when nothing comes any more.
+    frame it and the sinks that are not on disk get, in live use, the last one again, with why nothing is said any more.
     Raises UsageError if config and weights do not go together.
     """
 
@@ -103,6 +103,7 @@ class Pipeline:
         self._judged: Handover[Judged] = LatestFrame(period_s) if source.live else EveryFrame()
         self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD) if source.live else EveryFrame()
         self._damaged = 0
+        self._captured_ns = 0
         self._seen: tuple[Frame, ScanArea | None] | None = None
         self._cut_short = False
         self._stopping = Event()
@@ -167,6 +168,7 @@ class Pipeline:
                     self._cut_short = self._cut_short and self._stopping.is_set()
                     return
                 counters.captured()
+                self._captured_ns = time.monotonic_ns()
                 lost = self._captured.put(frame)
                 if lost is not None:
                     counters.dropped(lost)
@@ -184,7 +186,7 @@ class Pipeline:
         with _Stage(self._captured, self._judged):
             while not self._captured.closed:
                 self._judge(self._captured.get_several(self._batch, POLL_S))
-        with _Stage(None, None):  # the error that ended the analysis came first
+        with _Caught():  # the error that ended the analysis came first
             for frame in received(self._captured):
                 if frame is not None:
                     self._board.counters.dropped(STOPPED)
@@ -229,25 +231,35 @@ class Pipeline:
             return frame, found, self._gate.refusal(frame, found)
 
     def _draw(self) -> None:
-        last: Frame | None = None
-        last_ns = time.monotonic_ns()
+        with _Stage(None, self._drawn):
+            last: Frame | None = None
+            last_ns = time.monotonic_ns()
+            with _Stage(self._judged, None) as stage:
+                for judged in received(self._judged):
+                    if judged is not None:
+                        last, last_ns = judged.frame, time.monotonic_ns()
+                        self._show(judged)
+                    elif self.session.live and last is not None:
+                        self._tell_silence(last, (time.monotonic_ns() - last_ns) / 1e9)
+            if self.session.live and last is not None:  # else the last finding would stay on the screen
+                reason = "stopped" if self._stopping.is_set() else "the source has ended"
+                with _Caught():  # it may be the showing that broke
+                    self._interrupt(last, reason if stage.error is None else explain(stage.error))
+            if stage.error is not None:
+                raise stage.error
+
+    def _tell_silence(self, last: Frame, silent_s: float) -> None:
+        """Take back what was said of the last frame, once nothing was judged for too long."""
         stall_s = self.session.config.stall_after_s
-        with _Stage(self._judged, self._drawn) as stage:
-            for judged in received(self._judged):
-                if judged is not None:
-                    last, last_ns = judged.frame, time.monotonic_ns()
-                    self._show(judged)
-                elif self.session.live and last is not None:
-                    silent_s = (time.monotonic_ns() - last_ns) / 1e9
-                    if silent_s <= stall_s:
-                        continue
-                    silence = f"no new frame for {silent_s:.1f} s"
-                    trouble = self._source.trouble
-                    self._interrupt(last, silence if trouble is None else f"{silence}: {trouble}")
-        if self.session.live and last is not None:  # else the last finding would stay on the screen
-            reason = "stopped" if self._stopping.is_set() else "the source has ended"
-            with _Stage(None, None):  # it may be the showing that broke
-                self._interrupt(last, reason if stage.error is None else explain(stage.error))
+        if silent_s <= stall_s:
+            return
+        if (time.monotonic_ns() - self._captured_ns) / 1e9 <= stall_s:
+            reason = f"judging a frame takes longer than {stall_s:g} s: the engine is too slow, or the machine too busy"
+            self._interrupt(last, reason, State.NOT_ANALYSED)
+            return
+        silence = f"no new frame for {silent_s:.1f} s"
+        trouble = self._source.trouble
+        self._interrupt(last, silence if trouble is None else f"{silence}: {trouble}")
 
     def _show(self, judged: Judged) -> None:
         frame, assessment = judged.frame, judged.assessment
@@ -266,14 +278,20 @@ class Pipeline:
             return
         self._drawn.put(view)
 
-    def _interrupt(self, frame: Frame, reason: str) -> None:
-        """Show the last frame again, as what it is by now."""
+    def _interrupt(self, frame: Frame, reason: str, state: State = State.NO_SIGNAL) -> None:
+        """Show and send the last frame again, as what it is by now."""
         age_ms = (time.monotonic_ns() - frame.captured_ns) / 1e6
-        assessment = Assessment(frame.index, None, State.NO_SIGNAL, reason, age_ms)
+        assessment = Assessment(frame.index, None, state, reason, age_ms)
         self._board.interrupted(assessment)
+        sent = not all(sink.on_disk for sink in self._sinks) and not self._drawn.full
+        if self._on_view is None and not sent:
+            return
+        picture = draw(frame, assessment, self.style, self._labels)
+        view = View(frame, assessment, picture, engine=self._engine.info.name, repeated=True)
+        if sent:
+            self._drawn.put(view)
         if self._on_view is not None:
-            picture = draw(frame, assessment, self.style, self._labels)
-            self._on_view(View(frame, assessment, picture, repeated=True))
+            self._on_view(view)
 
     def _record(self) -> None:
         with _Stage(self._drawn, None) as stage:
@@ -283,7 +301,11 @@ class Pipeline:
             for view in received(self._drawn):
                 if view is not None:
                     with self._board.stages.measure("recording"):
-                        sinks = [sink for sink in sinks if self._written(sink.write, view)]
+                        sinks = [
+                            sink
+                            for sink in sinks
+                            if (view.repeated and sink.on_disk) or self._written(sink.write, view)
+                        ]
         self.error = stage.error
         unwhole = CUT_SHORT if self._cut_short else None
         fault = None if stage.error is None else explain(stage.error)
@@ -297,7 +319,7 @@ class Pipeline:
 
     def _written(self, step: Callable[[T], None], what: T) -> bool:
         """Take one step of a sink; its fault, above all a refusing disk, ends that sink and not the run."""
-        with _Stage(None, None) as guarded:
+        with _Caught() as guarded:
             step(what)
         if guarded.error is not None:
             reason = explain(guarded.error)
@@ -307,13 +329,10 @@ class Pipeline:
         return guarded.error is None
 
 
-class _Stage:
-    """What ends a stage, also an error, is handed to the stages after it, and the ones before it stop."""
+class _Caught:
+    """Keeps the error that its block ends with, and goes on: it is told by whoever looks at it."""
 
-    def __init__(self, inbox: Handover[Any] | None, outbox: Handover[Any] | None) -> None:
-        self._inbox = inbox
-        self._outbox = outbox
-        self.error: BaseException | None = None
+    error: BaseException | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -322,11 +341,24 @@ class _Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self.error = error
+        return True
+
+
+class _Stage(_Caught):
+    """What ends a stage, also an error, is handed to the stages after it, and the ones before it stop."""
+
+    def __init__(self, inbox: Handover[Any] | None, outbox: Handover[Any] | None) -> None:
+        self._inbox = inbox
+        self._outbox = outbox
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
         if self._inbox is not None:
             self._inbox.close()
         if self._outbox is not None:
             self._outbox.close(error)
-        return True  # it is told by the last stage, through the status
+        return super().__exit__(kind, error, trace)
 
 
 def received(inbox: Handover[T]) -> Iterator[T | None]:

@@ -15,6 +15,7 @@ from stream.pipeline import Pipeline
 from stream.sinks import sending
 from stream.sinks.igtlink import FINDING, PICTURE, IgtlinkSink
 from stream.sources import open_source
+from stream.sources.igtlink import IgtlinkSource
 from stream.status import Recording
 from tests.igtlink import ImageServer
 from tests.stream_views import SESSION, SPEC, ending, view
@@ -37,6 +38,20 @@ def test_pictures_of_a_server_are_judged_and_go_back_to_it_over_one_connection()
     assert set(said["raw"]) == set(engine.spec.class_names)
     assert status.counts.analysed > 0
     assert status.recording is Recording.OFF
+
+
+def test_a_lost_source_finds_its_place_at_the_server_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        uri = f"igtl://127.0.0.1:{server.getsockname()[1]}"
+        source, sink = IgtlinkSource(uri), IgtlinkSink(uri)
+        server.accept()[0].close()
+        sink.open(SESSION)
+        source.close()
+        sink.write(view(1))
+        sink.close(ending())
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_a_receiver_gets_the_picture_that_is_drawn() -> None:

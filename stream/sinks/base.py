@@ -19,7 +19,8 @@ class Sink(Protocol):
         """Make ready to write; replaces an earlier recording of the same name."""
 
     def write(self, view: View) -> None:
-        """Keep one view, in order of the frames."""
+        """Keep one view, in order of the frames. What is not on disk also gets the last frame again when nothing comes
+        any more (``View.repeated``)."""
 
     def close(self, status: Status) -> None:
         """Finish what is written; ``status`` is the run's last. Safe to call twice, and after a failed ``open``."""

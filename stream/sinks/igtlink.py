@@ -44,6 +44,7 @@ class IgtlinkSink:
     def __init__(self, uri: str) -> None:
         self._address, self._name = address_of(uri), shown(uri)
         self._own: Connection | None = None
+        self._over_the_source = False
         self._class_names: tuple[str, ...] = ()
         self._newest: View | None = None
         self._skipped = 0
@@ -54,6 +55,8 @@ class IgtlinkSink:
     def open(self, session: Session) -> None:
         """Start sending."""
         self._class_names = session.spec.class_names
+        shared = CONNECTIONS.get(self._address)
+        self._over_the_source = shared is not None and not shared.closed.is_set()
         self._thread.start()
 
     def write(self, view: View) -> None:
@@ -110,9 +113,12 @@ class IgtlinkSink:
             return view
 
     def _connection(self) -> Connection:
-        """The source's, or one of our own. Raises SourceError."""
-        shared = CONNECTIONS.get(self._address)
-        if shared is not None and not shared.closed.is_set():
+        """The source's if it was open when the run began, and no other even while it is lost: the server's one place is
+        for the source to come back to. Else one of our own. Raises SourceError."""
+        if self._over_the_source:
+            shared = CONNECTIONS.get(self._address)
+            if shared is None or shared.closed.is_set():
+                raise SourceError(f"{self._name} has hung up")
             return shared
         if self._own is None:
             self._own = Connection(self._address, self._name)

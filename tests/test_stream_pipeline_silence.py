@@ -1,0 +1,77 @@
+"""When nothing is judged any more, nobody is left with the last finding: neither the screen nor a receiver."""
+
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.base import EngineOutput
+from stream.config import StreamConfig
+from stream.pipeline import Pipeline
+from stream.session import Session
+from stream.sources.base import Pace
+from stream.status import Status
+from stream.types import State, View
+from tests.stream_runs import PATIENCE_S, Clip, Scripted, Seen
+
+
+class Receiver(Seen):
+    """A sink that keeps every view."""
+
+    def __init__(self, *, on_disk: bool) -> None:
+        super().__init__()
+        self.on_disk = on_disk
+
+    def open(self, session: Session) -> None: ...
+
+    def write(self, view: View) -> None:
+        self(view)
+
+    def close(self, status: Status) -> None: ...
+
+
+class Held(Scripted):
+    """From its second call on it takes until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = threading.Event()
+
+    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        if self.calls:
+            self.calls += 1
+            self.let_go.wait(PATIENCE_S)
+        return super().run(images)
+
+
+def test_a_receiver_is_told_that_the_source_fell_silent_and_that_the_run_ended() -> None:
+    receiver, recording, silent = Receiver(on_disk=False), Receiver(on_disk=True), threading.Event()
+
+    def hold(index: int) -> None:
+        if index == 3:
+            silent.wait(PATIENCE_S)
+
+    source = Clip(4, live=True, hold=hold)
+    with Pipeline(source, Scripted(), StreamConfig(), [receiver, recording]) as pipeline:
+        told = receiver.until(lambda said: said.state is State.NO_SIGNAL)
+        silent.set()
+        assert pipeline.wait(PATIENCE_S)
+    assert "no new frame" in told.reason
+    assert (receiver.views[-1].repeated, receiver.views[-1].assessment.reason) == (True, "the source has ended")
+    assert recording.views
+    assert not any(view.repeated for view in recording.views)
+
+
+def test_a_slow_engine_is_not_taken_for_a_silent_source() -> None:
+    seen, engine = Seen(), Held()
+    pace = Pace(threading.Event())
+
+    def due(index: int) -> None:
+        pace.wait(index / 50)
+
+    source = Clip(100_000, live=True, hold=due)
+    with Pipeline(source, engine, StreamConfig(), on_view=seen):
+        said = seen.until(lambda said: said.state in (State.NO_SIGNAL, State.NOT_ANALYSED))
+        engine.let_go.set()
+    assert said.state is State.NOT_ANALYSED
+    assert said.reason.startswith("judging a frame takes longer than 0.5 s")
