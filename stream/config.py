@@ -26,9 +26,9 @@ class StreamConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     scan_area: str | None = None
-    """As ``stream.scan_area.finder`` reads it: a box, a polygon, or ``"full"``; everything outside is blanked. None
-    takes what the source's header says, or else looks for the scan: nobody should have to measure before they see
-    anything."""
+    """As ``stream.scan_area.finder`` reads it: a box, a polygon, or ``"full"``; everything outside is blanked. Of the
+    source given at the start, and of no other that is chosen on the page. None takes what the source's header says, or
+    else looks for the scan: nobody should have to measure before they see anything."""
 
     smoothing_s: float = Field(default=0.4, gt=0)
     """Time constant of the exponential smoothing: a finding held for a second counts nine tenths, a blink does not.

@@ -138,6 +138,11 @@ class Pipeline:
         """True once the source has ended or failed and everything drawn is recorded."""
         return self._finished.wait(timeout_s)
 
+    @property
+    def scan_area(self) -> ScanArea | None:
+        """Where the scan lay in the frame that was looked at last; None if it was not found."""
+        return None if self._seen is None else self._seen[1]
+
     def sketch(self) -> NDArray[np.uint8] | None:
         """Where things lie around the scan area, uint8 [h, w, 4] RGBA, too coarse to be read; None before any frame."""
         return None if self._seen is None else sketch(*self._seen)

@@ -10,39 +10,50 @@ log = logging.getLogger(__name__)
 
 
 class Presets:
-    """Scan areas as text, by source. ``path`` None keeps them in memory alone; a file that cannot be read is empty."""
+    """Scan areas as text, by source. ``path`` None keeps them in memory alone; a file that cannot be read is empty.
+
+    Each change is made to what the file holds then: another process may keep areas in it as well.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._kept: dict[str, str] = {}
-        if path is not None:
-            try:
-                told = json.loads(path.read_text(encoding="utf-8"))
-                self._kept = {str(key): str(text) for key, text in told.items()}
-            except FileNotFoundError:
-                return
-            except (OSError, ValueError, AttributeError) as error:
-                log.warning("%s cannot be read (%s): scan areas that were kept there are not used", path, error)
+        self._read()
 
     def get(self, uri: str) -> str | None:
         """The scan area kept for this source, or None."""
         return self._kept.get(_key(uri))
 
     def keep(self, uri: str, text: str | None) -> None:
-        """Keep ``text`` for this source, or forget what was kept. Raises OSError if the file cannot be written."""
-        self._kept.pop(_key(uri), None)
+        """Keep ``text`` for this source, or forget what was kept. Raises OSError if the file cannot be written; then
+        nothing has changed."""
+        self._read()
+        kept = {key: old for key, old in self._kept.items() if key != _key(uri)}
         if text is not None:
-            self._kept[_key(uri)] = text
+            kept[_key(uri)] = text
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             written = self._path.with_suffix(".new")
-            written.write_text(json.dumps(self._kept, indent=1, sort_keys=True), encoding="utf-8")
+            written.write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
             written.replace(self._path)
+        self._kept = kept
+
+    def _read(self) -> None:
+        if self._path is None:
+            return
+        try:
+            told = json.loads(self._path.read_text(encoding="utf-8"))
+            self._kept = {str(key): str(text) for key, text in told.items()}
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, AttributeError) as error:
+            log.warning("%s cannot be read (%s): scan areas that were kept there are not used", self._path, error)
 
 
 def _key(uri: str) -> str:
     """A source's address may hold a password, and a path a name. A path is told whole: many a folder has a clip.mp4."""
     with suppress(OSError, ValueError):  # too long for a name, or no text
-        if Path(uri).exists():
-            uri = str(Path(uri).resolve())
+        path, mark, options = (uri, "", "") if Path(uri).exists() else uri.partition("?")
+        if Path(path).exists():
+            uri = f"{Path(path).resolve()}{mark}{options}"
     return sha256(uri.encode("utf-8", "surrogatepass")).hexdigest()

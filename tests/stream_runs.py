@@ -13,6 +13,7 @@ from engines.base import EngineInfo, EngineOutput
 from rcdnet.spec import ModelSpec
 from stream.config import StreamConfig
 from stream.pipeline import Pipeline
+from stream.session import Session
 from stream.sinks import recording
 from stream.sources.base import Closing, Source
 from stream.status import Status
@@ -112,6 +113,21 @@ class Seen:
             assessment = found()
         assert assessment is not None
         return assessment
+
+
+class Receiver(Seen):
+    """A sink that keeps every view."""
+
+    def __init__(self, *, on_disk: bool) -> None:
+        super().__init__()
+        self.on_disk = on_disk
+
+    def open(self, session: Session) -> None: ...
+
+    def write(self, view: View) -> None:
+        self(view)
+
+    def close(self, status: Status) -> None: ...
 
 
 def ran(

@@ -8,26 +8,9 @@ from numpy.typing import NDArray
 from engines.base import EngineOutput
 from stream.config import StreamConfig
 from stream.pipeline import Pipeline
-from stream.session import Session
 from stream.sources.base import Pace
-from stream.status import Status
-from stream.types import State, View
-from tests.stream_runs import PATIENCE_S, Clip, Scripted, Seen
-
-
-class Receiver(Seen):
-    """A sink that keeps every view."""
-
-    def __init__(self, *, on_disk: bool) -> None:
-        super().__init__()
-        self.on_disk = on_disk
-
-    def open(self, session: Session) -> None: ...
-
-    def write(self, view: View) -> None:
-        self(view)
-
-    def close(self, status: Status) -> None: ...
+from stream.types import State
+from tests.stream_runs import PATIENCE_S, Clip, Receiver, Scripted, Seen
 
 
 class Held(Scripted):

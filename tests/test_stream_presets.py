@@ -1,5 +1,6 @@
 """What a user kept for a source is there the next time, and tells nobody where that source is."""
 
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,34 @@ def test_clips_of_one_name_in_two_folders_are_told_apart(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path / "two")
     assert presets.get("clip.mp4") is None
     assert presets.get("../one/clip.mp4") == presets.get(str(tmp_path / "one" / "clip.mp4")) == AREA
+
+
+def test_a_clip_is_told_whole_with_options_too(tmp_path: Path) -> None:
+    presets = Presets()
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "cine.dcm").touch()
+    with chdir(tmp_path / "one"):
+        presets.keep("cine.dcm?fps=30", AREA)
+        assert presets.get("cine.dcm?fps=30") == presets.get(f"{tmp_path}/one/cine.dcm?fps=30") == AREA
+    with chdir(tmp_path / "two"):
+        assert presets.get("cine.dcm?fps=30") is None
+
+
+def test_two_processes_keep_areas_in_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "scan_areas.json"
+    first, second = Presets(path), Presets(path)
+    first.keep("v4l2:/dev/video0", AREA)
+    second.keep("v4l2:/dev/video1", AREA)
+    assert Presets(path).get("v4l2:/dev/video0") == Presets(path).get("v4l2:/dev/video1") == AREA
+
+
+def test_what_the_disk_refuses_is_not_kept(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    presets = Presets(tmp_path / "file" / "scan_areas.json")
+    with pytest.raises(FileExistsError):
+        presets.keep("a", AREA)
+    assert presets.get("a") is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", "7"])

@@ -20,7 +20,6 @@ from engines.errors import EngineError
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.config import StreamConfig
 from stream.errors import StreamError, UsageError
-from stream.presets import Presets
 from stream.scan_area import parse_scan_area
 from stream.sinks.journal import JournalSink
 from stream.sources import open_source
@@ -116,16 +115,6 @@ def test_what_one_source_showed_does_not_stand_below_another_that_fails(
     with pytest.raises(StreamError):
         control.start("none.mp4")
     assert not client.get("/status.json").json().get("flagged")
-
-
-def test_to_keep_the_box_of_a_sector_keeps_the_sector() -> None:
-    corners, presets = "80,40/200,40/260,200/20,200", Presets()
-    with Control(StreamConfig(scan_area=corners), PHANTOM, "fake", presets=presets) as control:
-        control.start()
-        with TestClient(create_app(control), base_url=ADDRESS).websocket_connect(SOCKET) as socket_:
-            socket_.receive_bytes()
-        control.keep_scan_area(parse_scan_area("20,40,241,161"))
-    assert presets.get(PHANTOM) == f"{corners}@320x240"
 
 
 def test_a_clip_in_a_loop_is_not_said_to_be_live(tmp_path: Path, client: TestClient, control: Control) -> None:

@@ -91,7 +91,8 @@ class Control:
                 return
             self._end()
             now = Now(source_uri or self._now.source_uri, engine_name or self._now.engine_name)
-            reload = now.engine_name != self._now.engine_name
+            failed_over = self._engine is not None and bool(self._engine.info.replaced)
+            reload = now.engine_name != self._now.engine_name or failed_over
             self._now = now
             try:
                 pipeline = self._open(now, reload, given_up)
@@ -147,10 +148,9 @@ class Control:
             pipeline.style = self._style
 
     def scan_area(self) -> ScanArea | None:
-        """What is analysed now, if anything is."""
+        """As ``Pipeline.scan_area``, of what runs or ran last."""
         pipeline = self._now.pipeline
-        assessment = None if pipeline is None else pipeline.status().assessment
-        return None if assessment is None else assessment.scan_area
+        return None if pipeline is None else pipeline.scan_area
 
     def sketch(self) -> NDArray[np.uint8] | None:
         """As ``Pipeline.sketch``."""
@@ -160,7 +160,7 @@ class Control:
     def keep_scan_area(self, area: ScanArea | None) -> None:
         """Start anew with this area, now and whenever this source runs again; None looks for it again each time.
 
-        A box around the sector that is analysed now means that sector.
+        A box around the sector that was analysed last means that sector.
         Raises UsageError if nothing has been seen of the source yet, or if the area does not fit it, and as ``start``
         does.
         """
@@ -193,7 +193,8 @@ class Control:
             self._close_engine()
         if self._engine is None:
             self._engine = open_engine(now.engine_name)
-        area = self._config.scan_area or self._presets.get(now.source_uri)
+        given = self._config.scan_area if now.source_uri == self._given_uri else None  # it was measured there
+        area = given or self._presets.get(now.source_uri)
         config = self._config.model_copy(update={"overlay": self._style, "scan_area": area})
         with ExitStack() as unless_started:
             opened = open_source(now.source_uri, live=True, loop=True, given_up=given_up)
