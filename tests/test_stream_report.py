@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from stream.errors import UsageError
 from stream.session import Session
 from stream.sinks.report import MOST_EPISODES, MOST_KEY_FRAMES, MOST_PICTURES, MOST_POINTS, ReportSink
 from stream.sinks.report_page import polylines, state_bands
+from stream.sinks.video import VideoSink
 from stream.status import Moment
 from stream.timing import Counts, Summary
 from stream.types import State
@@ -110,7 +112,7 @@ def test_each_finding_is_listed_with_its_times_from_the_start_and_its_key_frame(
     (episode,) = json.loads((tmp_path / "summary.json").read_text())["episodes"]
     assert episode == {
         "finding": "malignant", "start_s": 4.4, "end_s": 4.76, "frames": 10,
-        "peak": {"probability": 0.7, "source": "clip.mp4", "frame": 110, "pts_s": 4.4},
+        "peak": {"probability": 0.7, "source": "clip.mp4", "frame": 110, "pts_s": 4.4, "video_s": 0.4},
     }  # fmt: skip
     page = (tmp_path / "report.html").read_text()
     assert figures(page) == [("malignant 0.40 to 0.76 s, 10 frames; highest 70.0% at 0.40 s, frame 110", True)]
@@ -118,6 +120,25 @@ def test_each_finding_is_listed_with_its_times_from_the_start_and_its_key_frame(
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(jpeg), np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     assert picture[40, 60] == pytest.approx(view(110).frame.rgb[40, 60], abs=3)
+
+
+def test_after_an_outage_the_time_in_the_video_is_told_too(tmp_path: Path) -> None:
+    live = replace(SESSION, live=True)
+    sinks = ReportSink(tmp_path), VideoSink(tmp_path / "annotated.mp4")
+    for sink in sinks:
+        sink.open(live)
+    for index in (*range(10), *range(210, 220)):
+        for sink in sinks:
+            sink.write(view(index, finding="malignant" if index in (3, 214) else "normal"))
+    for sink in sinks:
+        sink.close(ending())
+    with av.open(str(tmp_path / "annotated.mp4")) as clip:
+        times_s = [frame.time for frame in clip.decode(video=0)]
+    before, after = json.loads((tmp_path / "summary.json").read_text())["episodes"]
+    assert [before["peak"]["video_s"], after["peak"]["video_s"]] == pytest.approx([times_s[3], times_s[14]])
+    first, second = figures((tmp_path / "report.html").read_text())
+    assert "annotated.mp4" not in first[0]
+    assert second[0].endswith("at 8.56 s, frame 214, in annotated.mp4 at 0.56 s")
 
 
 def test_a_finding_that_lasts_to_the_end_is_listed(tmp_path: Path) -> None:

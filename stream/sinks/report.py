@@ -16,6 +16,7 @@ from stream.jpeg import as_jpeg
 from stream.scan_area import told
 from stream.session import Session
 from stream.sinks.base import refused
+from stream.sinks.clock import Clock
 from stream.sinks.report_page import render
 from stream.status import Moment, Status
 from stream.types import Assessment, Frame, ScanArea, State, View
@@ -54,6 +55,8 @@ class ReportSink:
         self._areas: Counter[ScanArea] = Counter()
         self._peaks: dict[str, dict[str, Any]] = {}
         self._episodes: Episodes | None = None
+        self._clock: Clock | None = None
+        self._cut_s = 0.0
         self._listed: list[dict[str, Any]] = []
         self._unlisted = 0
         self._key_frames: dict[int, bytes] = {}
@@ -72,12 +75,12 @@ class ReportSink:
             except OSError as error:
                 raise refused(path, error) from error
         self._session = session
-        self._episodes = Episodes(session)
+        self._episodes, self._clock = Episodes(session), Clock(session)
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
 
     def write(self, view: View) -> None:
         """Count one view."""
-        if self._session is None or self._episodes is None:
+        if self._session is None or self._episodes is None or self._clock is None:
             raise ValueError("the report is not open")
         assessment, pts_s, captured_ns = view.assessment, view.frame.pts_s, view.frame.captured_ns
         if self._frames == 0:
@@ -94,6 +97,7 @@ class ReportSink:
             if assessment.state is not State.WARMING_UP and value > self._peaks.get(name, {}).get("probability", 0):
                 self._peaks[name] = peak(float(value), view.frame)
         self._list(self._episodes.add(view))
+        self._cut_s = pts_s - self._first_pts_s - self._clock.at_s(pts_s)
         if self._session.still and len(self._pictures) < MOST_PICTURES:
             self._pictures.append((view.frame.source, replace(assessment, attention=None)))
         if self._frames % self._stride == 0:
@@ -122,7 +126,8 @@ class ReportSink:
             self._unlisted += 1
             return
         self._key_frames[len(self._listed)] = as_jpeg(self._episodes.key_picture(episode), JPEG_QUALITY)
-        self._listed.append(told_of(episode))
+        in_video_s = episode.key_frame.pts_s - self._first_pts_s - self._cut_s  # no outage lies within an episode
+        self._listed.append(told_of(episode, in_video_s))
         if len(self._key_frames) > MOST_KEY_FRAMES:
             del self._key_frames[min(self._key_frames, key=self._worth)]
 
@@ -197,14 +202,15 @@ def peak(probability: float, frame: Frame) -> dict[str, Any]:
     }
 
 
-def told_of(episode: Episode) -> dict[str, Any]:
-    """An episode as the summary has it, times in seconds of the source."""
+def told_of(episode: Episode, in_video_s: float) -> dict[str, Any]:
+    """An episode as the summary has it, times in seconds of the source; in annotated.mp4 its highest frame stands at
+    ``in_video_s``."""
     return {
         "finding": episode.finding,
         "start_s": round(episode.start_s, 6),
         "end_s": round(episode.end_s, 6),
         "frames": episode.frames,
-        "peak": peak(episode.probability, episode.key_frame),
+        "peak": peak(episode.probability, episode.key_frame) | {"video_s": round(in_video_s, 6)},
     }
 
 
