@@ -171,7 +171,7 @@ def stage_table(title: str, run: Run) -> Table:
     table.add_row("capture to JPEG", *cells(run.end_to_end_ms), style="bold")
     lost = {**run.counts.dropped, **run.counts.not_analysed}
     if run.not_drawn:
-        lost["analysed, not drawn"] = run.not_drawn
+        lost["looked at, not drawn"] = run.not_drawn
     drops = ", ".join(f"{count} {reason}" for reason, count in lost.items()) or "none lost"
     table.caption = f"{run.fps:.1f} fps, {run.frames} pictures; {drops}; {run.cpu_ms_per_frame:.1f} ms of CPU a picture"
     table.caption_justify = "left"

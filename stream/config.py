@@ -52,8 +52,9 @@ class StreamConfig(BaseModel):
     """A live source that is silent for this long, and has missed two of its frames, shows NO_SIGNAL: longer than a
     dropped frame, and the last finding is gone before the eye has come back to it."""
 
-    timeline_s: float = Field(default=60.0, ge=1)
-    """How much of the past the page plots: one sweep over a breast quadrant."""
+    timeline_s: float = Field(default=60.0, ge=1, le=600)
+    """How much of the past the page plots: one sweep over a breast quadrant. Every open page asks for it twice a
+    second, so ten minutes at most."""
 
     jpeg_quality: int = Field(default=80, ge=1, le=100)
     """Of the live picture: speckle still reads, at a tenth of the size of 100."""

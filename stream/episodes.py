@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.config import OverlayStyle
 from stream.overlay import Labels, draw
 from stream.session import Session
 from stream.types import Assessment, Frame, State, View
@@ -67,7 +68,9 @@ class Episodes:
         Drawn as in a replay, with the time and never without the heat map: it marks this frame's own tissue, however
         late it came.
         """
-        picture = draw(episode.key_frame, episode.assessment, self._session.config.overlay, self._labels)
+        chosen = self._session.config.overlay
+        style = chosen if chosen.opacity > 0 else OverlayStyle()
+        picture = draw(episode.key_frame, episode.assessment, style, self._labels)
         height, width = picture.shape[:2]
         factor = min(1.0, KEY_PICTURE_PX / max(height, width))
         size = max(1, round(width * factor)), max(1, round(height * factor))

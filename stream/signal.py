@@ -69,7 +69,9 @@ TWO_PICTURES = NotAnalysed("two pictures side by side: choose one as scan area")
 ON_ITS_SIDE = NotAnalysed("the picture lies on its side: it must be turned by a quarter")
 AIR = NotAnalysed("nothing below the surface: is the probe in contact?")
 FROZEN = NotAnalysed("the picture does not move: the scanner is frozen or the feed is dead", state=State.FROZEN)
-RECYCLED = NotAnalysed("the same few pictures again and again: the grabber has no input", state=State.FROZEN)
+RECYCLED = NotAnalysed(
+    "the same few pictures again and again: the grabber has no input, or a very short loop", state=State.FROZEN
+)
 
 
 class SignalGate:

@@ -87,10 +87,12 @@ def test_a_key_frame_is_a_picture_of_bounded_size(size_px: tuple[int, int]) -> N
     assert max(episodes.key_picture(episodes.current).shape) <= KEY_PICTURE_PX
 
 
-def test_a_key_frame_shows_where_and_when_however_late_it_came() -> None:
+@pytest.mark.parametrize("opacity", [OverlayStyle().opacity, 0.0])
+def test_a_key_frame_shows_where_and_when_however_late_it_came(opacity: float) -> None:
     late = view(size_px=(240, 320))
     late = replace(late, assessment=replace(late.assessment, age_ms=10_000.0))
-    episodes = Episodes(replace(SESSION, live=True))
+    config = SESSION.config.model_copy(update={"overlay": OverlayStyle(opacity=opacity)})
+    episodes = Episodes(replace(SESSION, live=True, config=config))
     episodes.add(late)
     assert episodes.current is not None
     shown = episodes.key_picture(episodes.current)

@@ -98,6 +98,7 @@ def test_what_could_be_read_comes_before_the_error(tmp_path: Path) -> None:
         ({"ElementNumberOfChannels": "4"}, "4 samples"),
         ({"ElementType": "MET_FLOAT"}, "8 bits a sample"),
         ({"NDims": "nonsense"}, "cannot be read"),
+        ({"UltrasoundImageOrientation": "FMA"}, "lies on its side"),
     ],
 )
 def test_an_absurd_header_is_refused_with_words(tmp_path: Path, header: dict[str, str], words: str) -> None:

@@ -39,6 +39,8 @@ def test_every_answer_forbids_other_hosts_and_other_pages(client: TestClient) ->
         {"Origin": "https://evil.example"},
         {"Origin": "http://127.0.0.1:9999"},
         {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Host": "["},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
     ],
 )

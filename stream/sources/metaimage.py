@@ -76,7 +76,7 @@ class MetaImageSource(Closing):
         (width_px, height_px), count = checked_size(header, path)
         self._shape = height_px, width_px, int(header.GetNumberOfComponents())
         self._slots = slots(header, count, fps)
-        self._turn = turn(told(header, "UltrasoundImageOrientation"))
+        self._turn = turn(told(header, "UltrasoundImageOrientation"), self.name)
         self._mm_per_px = spacing(header)
         self._step_s = self._slots[-1].at_s / (count - 1) if count > 1 else 1 / fps
         self.fps: float | None = 1 / self._step_s
@@ -214,8 +214,15 @@ def slots(found: Any, count: int, fps: float) -> list[Slot]:
     return [Slot(float(begin), whole) for begin, whole in zip(at_s - at_s[0], valid, strict=True)]
 
 
-def turn(orientation: str) -> tuple[slice, slice]:
-    """Rows and columns of a picture in PLUS' notation, so that marked side and skin lie left and on top (MF)."""
+def turn(orientation: str, name: str) -> tuple[slice, slice]:
+    """Rows and columns of a picture in PLUS' notation, so that marked side and skin lie left and on top (MF).
+
+    Raises SourceError for a picture whose rows are the beams, as PLUS keeps radio-frequency data.
+    """
+    if orientation[:1] in ("F", "N"):
+        raise SourceError(
+            f"{name} lies on its side ({orientation[:3]}). Expected B-mode, whose orientation is like MF."
+        )
     columns = slice(None, None, -1) if orientation[:1] == "U" else slice(None)
     rows = slice(None, None, -1) if orientation[1:2] == "N" else slice(None)
     return rows, columns

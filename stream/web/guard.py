@@ -54,11 +54,14 @@ class Guard:
 
 def refuse(headers: Headers, path: str) -> str | None:
     """Why this request is refused, or None if it may pass."""
-    host = headers.get("host", "")
-    if not is_own_name(urlsplit(f"//{host}").hostname or ""):
+    host, origin = headers.get("host", ""), headers.get("origin")
+    try:
+        name, page = urlsplit(f"//{host}").hostname, None if origin is None else urlsplit(origin).netloc
+    except ValueError:  # no address at all
+        name, page = None, ""
+    if not is_own_name(name or ""):
         return f"refused: '{host}' is not a name of this machine. Open the page by its address, as printed at start."
-    origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if page not in (None, host):
         return f"refused: a page of '{origin}' may not use the live view."
     embedded = headers.get("sec-fetch-site") in ("cross-site", "same-site")
     if embedded and headers.get("sec-fetch-mode") != "navigate":

@@ -100,7 +100,7 @@ def count_rows(status: Status, not_shown: int) -> list[dict[str, Any]]:
     for label, reasons in counts.lost.items():
         rows += [{"label": label, "reason": why, "count": count} for why, count in sorted(reasons.items())]
     others = {
-        "analysed, not drawn": status.not_drawn,
+        "looked at, not drawn": status.not_drawn,
         "drawn, not recorded": status.not_recorded,
         "drawn, skipped by a screen": not_shown,
         "times the source was lost and found again": status.reopened,
