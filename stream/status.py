@@ -50,8 +50,8 @@ class Status:
     """A snapshot. ``fps`` is of drawn frames over the last seconds; ``stages_ms`` is per stage, in order of the flow.
     ``reopened`` counts how often the source was lost and found again; ``size_px`` is its last frame's width and height.
 
-    ``latency_ms`` is from capture to the drawn picture. ``not_drawn`` counts frames, judged or refused, that a newer one
-    or the end of the run overtook before they were drawn; ``not_recorded`` drawn ones that the disk was too slow for.
+    ``latency_ms`` is from capture to the drawn picture. ``not_drawn`` counts frames, judged or refused, which a newer
+    one or the end of the run overtook before they were drawn; ``not_recorded`` those that the disk was too slow for.
     """
 
     phase: Phase

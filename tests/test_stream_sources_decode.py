@@ -15,7 +15,6 @@ from PIL import Image, ImageOps
 
 from stream.errors import SourceError
 from stream.sources import open_here, open_source
-from stream.sources.decode import square_px
 from stream.sources.device import LavfiSource
 from tests.clips import picture, write_clip
 
@@ -129,16 +128,3 @@ def test_an_absurd_shape_of_pixels_is_refused(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 3, size_px=(256, 64), aspect=Fraction(40))
     with pytest.raises(SourceError, match="says that it is 10240x64"):
         list(open_here(str(clip)).frames())
-
-
-@pytest.mark.parametrize(
-    ("size_px", "aspect", "square"),
-    [
-        ((720, 576), Fraction(16, 15), (768, 576)),  # PAL
-        ((720, 480), Fraction(8, 9), (720, 540)),  # NTSC
-        ((1440, 1080), Fraction(4, 3), (1920, 1080)),  # HDV
-        ((854, 480), Fraction(1280, 1281), (854, 480)),  # 16:9 in whole pixels
-    ],
-)
-def test_sizes_of_usual_formats(size_px: tuple[int, int], aspect: Fraction, square: tuple[int, int]) -> None:
-    assert square_px(*size_px, float(aspect)) == square

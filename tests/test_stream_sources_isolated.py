@@ -116,6 +116,6 @@ def test_what_the_file_says_is_told_as_without_the_wall(tmp_path: Path) -> None:
 
 def test_an_absurd_size_is_refused_before_memory_is_taken(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_source(clip) as source:
-        monkeypatch.setattr("stream.sources.decode.SIZE_LIMIT_PX", 600)  # of this side only: the child does not mind
+        monkeypatch.setattr("stream.sources.geometry.SIZE_LIMIT_PX", 600)  # of this side only: the child does not mind
         with pytest.raises(SourceError, match="640x480"):
             list(source.frames())

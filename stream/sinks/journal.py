@@ -66,7 +66,7 @@ def line(view: View, class_names: tuple[str, ...]) -> dict[str, Any]:
         "finding": assessment.finding,
         "raw": by_class(assessment.raw, class_names),
         "smoothed": by_class(assessment.smoothed, class_names),
-        "attention": peak(assessment),
+        "attention": hottest(assessment),
         "scan_area": None if area is None else list(area.sides),
         "scan_corners": area.corners if area is not None and area.corners else None,
         "times": {"age_ms": round(assessment.age_ms, 3), **{f"{k}_ns": v for k, v in view.times.items()}},
@@ -80,7 +80,7 @@ def by_class(probabilities: NDArray[np.float32], class_names: tuple[str, ...]) -
     return {name: round(float(value), 6) for name, value in zip(class_names, probabilities, strict=True)}
 
 
-def peak(assessment: Assessment) -> dict[str, Any] | None:
+def hottest(assessment: Assessment) -> dict[str, Any] | None:
     """Where the shown attention is highest: class, value 0..1, and the pixel of the whole picture."""
     heat, area = assessment.attention, assessment.scan_area
     if heat is None or area is None:

@@ -11,8 +11,8 @@ from pydicom.pixels import iter_pixels
 
 from stream.errors import SourceError
 from stream.sources.base import Closing, warn_left_out
-from stream.sources.decode import stretched
 from stream.sources.dicom_header import Header, read_header
+from stream.sources.geometry import stretched
 from stream.sources.uri import is_clip, is_dicom, is_picture, options, printable
 from stream.types import Frame
 

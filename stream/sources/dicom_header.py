@@ -17,7 +17,7 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import apply_color_lut, get_decoder
 
 from stream.errors import SourceError
-from stream.sources.decode import check_size, square_px
+from stream.sources.geometry import check_size, square_px
 from stream.sources.uri import FPS_LIMIT, FRAMES_LIMIT, STILLS_FPS, printable
 from stream.types import ScanArea
 

@@ -102,7 +102,7 @@ class FileSource(Closing):
             with self._open() as container:
                 stream = video_stream(container, self.name)
                 stream.thread_type = "AUTO"  # whole frames in parallel where it can
-                clock = Clock(self._step_s, AHEAD_S.get(container.format.name, math.inf), start_s(stream))
+                clock = ClipClock(self._step_s, AHEAD_S.get(container.format.name, math.inf), start_s(stream))
                 for arrival in pictures(container, stream, self.name, self._closed, tally):
                     read += 1
                     whole += arrival.rgb is not None
@@ -140,7 +140,7 @@ class FileSource(Closing):
             ) from error
 
 
-class Clock:
+class ClipClock:
     """Turns the times that a clip tells into seconds since its first picture, which never run backwards.
 
     ``step_s`` is what a picture without a time lasts; ``ahead_s`` from where a jump begins another recording;

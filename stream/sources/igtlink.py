@@ -20,7 +20,7 @@ from pyigtl.messages import ImageMessage, MessageBase
 
 from stream.errors import SourceError, UsageError
 from stream.sources.base import ArrivalClock, Closing
-from stream.sources.decode import check_size, squared
+from stream.sources.geometry import check_size, squared
 from stream.sources.uri import SIZE_LIMIT_PX, shown
 from stream.types import Frame, ScanArea
 

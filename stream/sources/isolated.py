@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from stream.errors import SourceError, UsageError
 from stream.sources import SOURCES, kind, open_here
 from stream.sources.base import Closing, Pace
-from stream.sources.decode import check_size
+from stream.sources.geometry import check_size
 from stream.sources.uri import printable, split
 from stream.types import Frame, ScanArea
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stream.errors import SourceError
 from stream.sources.base import Closing
-from stream.sources.decode import check_size, squared
+from stream.sources.geometry import check_size, squared
 from stream.sources.uri import FPS_LIMIT, FRAMES_LIMIT, options, printable
 from stream.types import Frame
 
