@@ -110,7 +110,9 @@ def replay(
     config: ConfigFile = None,
     scan_area: AreaText = None,
     send: Receiver = None,
-    dicom: Annotated[bool, typer.Option("--dicom", help="write annotated.dcm too, a DICOM cine of nobody")] = False,
+    dicom: Annotated[
+        bool, typer.Option("--dicom", help="write annotated.dcm too, a DICOM cine without a patient")
+    ] = False,
 ) -> None:
     """Annotate every frame of a clip: annotated.mp4, frames.jsonl, summary.json and report.html."""
     with exit_codes(INTERRUPTED):

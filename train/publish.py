@@ -71,10 +71,10 @@ def tables(runs: Path, data_root: Path) -> str:
     parts = [
         "# Results",
         f"**{RESEARCH_NOTICE}** Made by `python -m train figures` from what `train fit` and `train compare` left.",
-        "Intervals are 95 % bootstrap over patients (where none is named, over near copies); each patient once: "
-        "however many pictures or near copies there are. Each fold's answers are calibrated by those of the other "
-        "folds, before any number here; a single run's are not. ECE by chance: what a perfectly calibrated network "
-        "would show on as many pictures. Yes-or-no numbers are at 0.5.",
+        'Intervals are 95 % bootstrap over patients (where none is named, over near copies); "each patient once" gives '
+        "each patient, or picture with its near copies, the same weight. Each fold's answers are calibrated by those "
+        "of the other folds, before any number here; a single run's are not. ECE by chance: what a perfectly "
+        "calibrated network would show on as many pictures. Yes-or-no numbers are at 0.5.",
     ]
     if protocols:
         parts += ["## Protocols", _markdown(protocols)]
@@ -84,8 +84,8 @@ def tables(runs: Path, data_root: Path) -> str:
     if compared:
         parts += [
             "## RcdNet beside other networks",
-            "Same data, recipe, epochs, input and kind of start in every row, but not those of the protocols: read "
-            "`start`, `epochs` and `px` first.",
+            "Within a recipe and part all networks had the same data, epochs, input and kind of start, but not those "
+            "of the protocols: read `start`, `epochs` and `px` first.",
             _markdown(compared),
         ]
     return "\n\n".join(parts) + "\n"

@@ -41,7 +41,7 @@ class Recipe(BaseModel):
     random: the paper's 7:3, and its leak-free twin. transfer: train on ``data``, test on ``test_data``."""
     test_data: tuple[Folder, ...] = ()
     external: tuple[Folder, ...] = ()
-    """Sets that the finished, frozen network is put to as well; what comes of it chooses nothing."""
+    """Sets that the finished, frozen network is put to as well; nothing is fitted to it."""
     class_names: tuple[str, ...] = CLASS_NAMES
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
 
