@@ -103,7 +103,7 @@ def main(
                 raise UsageError(str(error)) from error
             for samples, parts in zip(sets, groups, strict=True):
                 said = of_pictures(samples, opened, settings)
-                learned = samples[0].dataset in spec.trained_on.split(" + ")
+                learned = samples[0].dataset in spec.data_sets
                 title = samples[0].dataset + (", which the weights learned from" if learned else "")
                 rows += counted(title, said)
                 for value, indices in parts.items():

@@ -51,7 +51,8 @@ def read_spec(path: Path) -> ModelSpec:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(SPEC_KEY)
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from error
+        reason = "it is a folder, name the .safetensors in it" if path.is_dir() else error
+        raise CheckpointError(f"{path} cannot be read as safetensors: {reason}") from error
     if text is None:
         raise CheckpointError(f"{path} has no {SPEC_KEY!r} in its metadata: it is not an RcdNet checkpoint")
     try:
@@ -75,5 +76,7 @@ def load(path: Path) -> RcdNet:
         model = RcdNet(spec)
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise CheckpointError(f"{path} does not fit an RcdNet on {spec.backbone}: {error}") from error
+        raise CheckpointError(
+            f"{path} does not fit an RcdNet on {spec.backbone}: is it a plain network of `train compare`?"
+        ) from error
     return model.eval()

@@ -109,6 +109,11 @@ class ModelSpec:
         return self.class_names.index(class_name)
 
     @property
+    def data_sets(self) -> tuple[str, ...]:
+        """The names in ``trained_on``, which stand there with plus signs between them."""
+        return tuple(self.trained_on.split(" + ")) if self.trained_on else ()
+
+    @property
     def calibration(self) -> dict[str, float]:
         """What is told of it wherever the network is named: one network may have several."""
         return {"temperature": self.temperature, "cubic": self.cubic}

@@ -171,6 +171,13 @@ def test_a_model_of_other_classes_is_refused():
         calibrate.calibrated(SPEC, answers)
 
 
+def test_a_calibration_by_a_few_pictures_is_doubted():
+    few = held_out(1.0, 30)
+    assert "nothing can be told" in calibrate.doubts(calibrate.calibrated(SPEC, few), few)[0]
+    many = held_out(1.0)
+    assert calibrate.doubts(calibrate.calibrated(SPEC, many), many) == []
+
+
 def test_answers_that_miss_a_class_are_refused():
     answers = answers_of(SPEC.class_names, np.zeros((4, 3), np.float32), np.array([1, 2, 1, 2]))
     with pytest.raises(DataError, match="nothing was held out that is normal"):

@@ -99,7 +99,8 @@ def test_a_table_of_one_s_own_needs_no_masks_and_may_tell_files_and_patients(tmp
     (tmp_path / "labels.csv").write_text("image,pathology,patient\na.png,benign,7\nb,malignant,\n")
     first, second = datasets.load(tmp_path)
     assert (first.name, first.label, first.masks, first.patient) == ("a", "benign", (), "7")
-    assert (second.name, second.patient, second.external) == ("b", None, True)
+    assert (second.name, second.patient) == ("b", None)
+    assert not second.external  # UDIAT's names no patients
 
 
 def test_a_lesion_without_its_mask_beside_others_is_missed_and_a_normal_picture_is_not(tmp_path):
@@ -133,7 +134,7 @@ def test_a_mask_may_be_of_any_white(tmp_path, white):
     ("table", "message"),
     [
         ("image;pathology\n1;benign\n", "no column image, pathology"),
-        ("image,pathology\n1,malignant?\n", r"labelled malignant\?"),
+        ("image,pathology\n1,malignant?\n", r"labelled 'malignant\?'"),
         ("image,pathology\n1,b\xe9nigne\n", "no UTF-8"),
     ],
 )
@@ -172,6 +173,37 @@ def test_colour_and_alpha_are_read_as_grey(tmp_path, picture):
     grey = datasets.read_grey(tmp_path / "a.png")
     assert grey.dtype == np.uint8
     assert grey.shape == (9, 9)
+
+
+def test_hidden_files_are_no_pictures_and_webp_is_one(tmp_path):
+    for name in ("a.png", "._a.png", "b.webp"):
+        write(tmp_path / "benign" / name, np.full((60, 80), 90, np.uint8))
+    assert [sample.name for sample in datasets.load(tmp_path)] == ["a", "b"]
+
+
+def test_a_folder_that_is_no_class_is_told(tmp_path, caplog):
+    for name in ("benign", "bösartig"):
+        write(tmp_path / name / "a.png", np.full((60, 80), 90, np.uint8))
+    assert [sample.label for sample in datasets.load(tmp_path)] == ["benign"]
+    assert "left out: bösartig" in caplog.text
+
+
+def test_a_class_folder_without_pictures_is_told(tmp_path):
+    (tmp_path / "benign").mkdir()
+    with pytest.raises(datasets.DataError, match="benign holds no picture"):
+        datasets.load(tmp_path)
+
+
+@pytest.mark.parametrize(("brightest", "grey"), [(65535, 255), (4096, 16)])
+def test_sixteen_bits_lose_their_low_ones(tmp_path, brightest, grey):
+    write(tmp_path / "a.png", np.full((9, 9), brightest, np.uint16))
+    assert datasets.read_grey(tmp_path / "a.png").max() == grey
+
+
+def test_twelve_bits_in_sixteen_are_refused_and_not_judged_as_black(tmp_path):
+    write(tmp_path / "a.png", np.full((9, 9), 4095, np.uint16))
+    with pytest.raises(datasets.DataError, match="no value above 4095"):
+        datasets.read_grey(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from rcdnet import checkpoint
 from rcdnet.glance import Judgement
 from rcdnet.preprocess import Box, place
 from rcdnet.spec import ModelSpec, OperatingPoint
@@ -118,6 +119,10 @@ def test_size_terciles_and_attributes_part_the_samples(tmp_path):
     samples = evaluate.select(data_set(tmp_path), "binary")
     parts = evaluate.by_subgroup(samples, "size")
     assert {name: len(indices) for name, indices in parts.items()} == {"large": 4, "medium": 4, "small": 4}
+    parts = evaluate.by_subgroup(data_set(tmp_path / "with normal"), "size")
+    assert {name: len(indices) for name, indices in parts.items()} == {"large": 10, "medium": 10, "small": 10}
+    with pytest.raises(DataError, match="no lesion has a mask"):
+        evaluate.by_subgroup([replace(s, masks=()) for s in samples], "size")
     samples = [replace(s, attributes={"birads": "4" if i < 5 else "5"}) for i, s in enumerate(samples)]
     assert evaluate.by_subgroup(samples, "birads") == {"4": [0, 1, 2, 3, 4], "5": [5, 6, 7, 8, 9, 10, 11]}
 
@@ -160,6 +165,17 @@ KEYS = {
     *("confusion_matrix", "pointing_game", "energy_ratio", "faithfulness", "in_paint"),
     *("weights_sha256", "calibration", "data", "task", "operating_point", "notice"),
 }
+
+
+def test_numbers_of_what_was_learnt_from_are_said_to_flatter(tmp_path, untrained):
+    model = checkpoint.load(untrained / "rcdnet.safetensors")
+    model.spec = replace(model.spec, trained_on="busi + busbra")
+    checkpoint.save(model, tmp_path / "w.safetensors")
+    for name, flatter in (("busi", True), ("ours", False)):
+        data_set(tmp_path / name, 1)
+        arguments = ["evaluate", "--weights", str(tmp_path / "w.safetensors"), "--data", str(tmp_path / name)]
+        done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert ("its numbers flatter" in done.stderr) is flatter
 
 
 def test_the_command_prints_and_writes_every_number(tmp_path, untrained):

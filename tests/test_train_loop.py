@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -14,7 +15,7 @@ from rcdnet import checkpoint
 from rcdnet.checkpoint import CheckpointError
 from rcdnet.model import RcdNet
 from train import loop, splits, training
-from train.datasets import load
+from train.datasets import DataError, load
 from train.plan import plan
 from train.recipes import Recipe, RecipeError
 
@@ -245,6 +246,34 @@ def test_a_folder_of_another_recipe_or_start_is_left_alone(data, start, tmp_path
     loop.fit(recipe(), data, tmp_path, start=start, only="random")
     with pytest.raises(RecipeError, match=f"another {what}"):
         loop.fit(recipe(**changes), data, tmp_path, start=start if changes else "scratch", only="random")
+
+
+def test_a_run_on_other_data_is_left_alone(data, start, tmp_path):
+    shutil.copytree(data, tmp_path / "data")
+    loop.fit(recipe(), tmp_path / "data", tmp_path / "runs", start=start, only="random")
+    victim = tmp_path / "data/tiny/benign/benign (0).png"
+    shutil.copy(tmp_path / "data/tiny/benign/benign (1).png", victim)
+    with pytest.raises(RecipeError, match="another data set"):
+        loop.fit(recipe(), tmp_path / "data", tmp_path / "runs", start=start, only="random")
+
+
+def test_a_missing_external_set_is_told_before_anything_is_trained(data, start, tmp_path):
+    with pytest.raises(DataError, match="nowhere is no folder"):
+        loop.fit(recipe(external=("nowhere",)), data, tmp_path / "runs", start=start)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_lesion_class_without_pictures_is_refused(data, start, tmp_path):
+    shutil.copytree(data / "tiny" / "benign", tmp_path / "data" / "tiny" / "benign")
+    with pytest.raises(DataError, match="no picture to learn malignant from"):
+        loop.fit(recipe(protocol="all"), tmp_path / "data", tmp_path / "runs", start=start)
+
+
+def test_a_hub_out_of_reach_is_one_clear_line(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(RecipeError, match="--pretrained FILE"):
+        loop.fit(recipe(), data, tmp_path / "runs", start="hub", only="random")
 
 
 def weights(folder):

@@ -90,6 +90,7 @@ def test_the_macro_figures_of_a_published_confusion_matrix():
 
 
 def test_a_class_that_is_never_answered_counts_as_zero():
+    assert metrics.classification(np.array([0, 1]), np.array([0, 1]), 3)["f1"] == 1  # of a class that nobody has
     assert metrics.classification(np.array([0, 1, 2]), np.array([0, 1, 1]), 3)["recall"] == pytest.approx(2 / 3)
 
 

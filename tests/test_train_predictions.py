@@ -60,8 +60,10 @@ def test_runs_of_other_classes_are_refused(two_runs, tmp_path):
 
 
 def test_a_run_without_predictions_is_named(tmp_path):
-    with pytest.raises(DataError, match="there is no"):
+    with pytest.raises(DataError, match=r"no .*predictions\.csv"):
         predictions.read([tmp_path / "predictions.csv"])
+    with pytest.raises(DataError, match="is a folder"):
+        predictions.read([tmp_path])
 
 
 def test_a_network_trained_on_everything_has_nothing_held_out(tmp_path):

@@ -141,9 +141,16 @@ def test_folds_that_each_answered_the_external_set_are_told_by_their_mean(folds)
 
 
 def test_a_folder_without_runs_is_an_error_that_says_so(data, tmp_path):
-    result = CliRunner().invoke(app, ["figures", str(tmp_path), "--data", str(data), "--weights", "none"])
+    arguments = ["figures", str(tmp_path), "--data", str(data), "--weights", "none", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 3
-    assert "holds no run" in result.output.replace("\n", " ")
+    assert "holds no runs" in result.output.replace("\n", " ")
+
+
+def test_runs_of_a_recipe_of_one_s_own_are_in_the_tables(runs, data, tmp_path):
+    (tmp_path / "mine").symlink_to(runs / "paper")
+    rows = publish.tables(tmp_path, data)
+    assert "| paper | seed0-random |" in rows  # as the recipe calls itself
 
 
 def test_the_recipes_that_are_published_exist():

@@ -67,6 +67,11 @@ def audit(
         findings, pairs = audit_samples(samples)
         table = Table("finding", "count", "first of them")
         table.add_row("pictures", str(findings["n"]), ", ".join(f"{v} {k}" for k, v in findings["labels"].items()))
+        table.add_row("patients", str(findings["patients"] or "not told"), "")
+        smallest, largest = ("x".join(map(str, findings["sizes"][key])) for key in ("smallest", "largest"))
+        table.add_row(
+            "sizes", str(findings["sizes"]["different"]), f"from {smallest} to {largest} (each side by itself)"
+        )
         for key, title in FINDINGS.items():
             found = list(findings[key])
             shown = [" = ".join(entry) if isinstance(entry, list) else entry for entry in found[:3]]
@@ -79,6 +84,8 @@ def audit(
         write_json(json_file, findings)
         if sheet is not None and pairs:
             contact_sheet(samples, pairs, sheet)
+        elif sheet is not None:
+            err.print(f"there are no pairs: {sheet} was not written")
 
 
 Data = Annotated[Path, typer.Option(help="The folder that holds the data sets.")]
@@ -155,7 +162,9 @@ def compare(
     precision: Precision = "32-true",
     workers: Workers = None,
 ) -> None:
-    """RcdNet beside ResNet50, MobileNetV2, RegNet, ViT and ResNeXt: same data, recipe, epochs and kind of start."""
+    """RcdNet beside ResNet50, MobileNetV2, RegNet, ViT and ResNeXt: same data, recipe, epochs and kind of start.
+
+    All are put to DATA/udiat as well, which must be there."""
     from train import compare as comparison
 
     with exit_codes():
@@ -215,10 +224,16 @@ def calibrate(
     """Calibration, operating points and indeterminate band from held-out predictions, into a checkpoint's spec."""
     with exit_codes():
         model = checkpoint.load(weights)
-        model.spec = calibration.calibrated(model.spec, held_out.read(predictions))
+        answers = held_out.read(predictions)
+        model.spec = calibration.calibrated(model.spec, answers)
         spec = checkpoint.save(model, weights)
         out.print_json(spec.to_json())
-        err.print(f"engines load it after: python -m rcdnet.export {weights} --out FOLDER")
+        for doubt in calibration.doubts(spec, answers):
+            err.print(f"warning: {doubt}", soft_wrap=True)
+        err.print(
+            f"next: python -m rcdnet.export {weights} --out FOLDER, then python -m stream run --weights FOLDER",
+            soft_wrap=True,
+        )
 
 
 @app.command()
@@ -238,6 +253,9 @@ def evaluate(
     with exit_codes():
         model = checkpoint.load(weights)
         spec = model.spec
+        learned = data.resolve().name in spec.data_sets
+        if learned:
+            err.print(f"warning: these weights learned from a set named {data.resolve().name}: its numbers flatter")
         if operating_point not in spec.operating_points:
             raise failed(f"no operating point {operating_point!r}: name one of {', '.join(spec.operating_points)}", 2)
         samples = evaluation.select(datasets.load(data), task)
@@ -266,7 +284,7 @@ def evaluate(
                 "advantage": curve.advantage,
             }
         result |= {"task": task, "data": data.name, "weights_sha256": spec.weights_sha256}
-        result |= {"calibration": spec.calibration, "notice": RESEARCH_NOTICE}
+        result |= {"calibration": spec.calibration, "trained_on": spec.trained_on, "notice": RESEARCH_NOTICE}
         print_result(result, task)
         write_json(json_file, result)
 
@@ -276,7 +294,7 @@ def figures(
     runs: Annotated[Path, typer.Argument(help="Holds the run folders of each recipe, and compare.")],
     data: Data,
     weights: Annotated[Path, typer.Option(help="The shipped checkpoint, .safetensors.")],
-    out_dir: Annotated[Path, typer.Option("--out")] = Path("docs/results"),
+    out_dir: Annotated[Path, typer.Option("--out", help="tables.md and the figures go here.")],
     pictures: Annotated[bool, typer.Option(help="Draw the scans below the heat maps; not for publishing.")] = False,
 ) -> None:
     """Tables and figures of finished runs: training, ROC, calibration, selective prediction, heat maps."""
@@ -320,6 +338,8 @@ def print_result(result: dict[str, Any], task: str) -> None:
             table.add_row("AUC (95 % bootstrap)", f"{value:.3f} ({low:.3f} to {high:.3f})")
         elif key == "auc_each_once":
             table.add_row("AUC, each patient once", f"{value:.3f}")
+        elif key == "classes":
+            table.add_row("confusion matrix of", ", ".join(value) + " (rows: truth)")
         elif key == "ece":
             chance = result["ece_by_chance"]
             by_chance = f"{chance.mean:.3f} if perfectly calibrated, up to {chance.most:.3f}"
@@ -328,6 +348,10 @@ def print_result(result: dict[str, Any], task: str) -> None:
             title = f"{key} (macro)" if key in ("precision", "recall", "f1") else key
             table.add_row(title, f"{value:.3f}" if isinstance(value, float) else str(value))
     print_table(table)
+    out.print(
+        "The page calls by more than this threshold: `python -m benchmarks.calls` tells what it would say.",
+        soft_wrap=True,
+    )
     for attribute, parts in dict(result.get("by", {})).items():
         for value, numbers in parts.items():
             score = "none" if numbers["auc"] is None else f"{numbers['auc']:.3f}"

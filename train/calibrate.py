@@ -30,6 +30,9 @@ LARGEST_RISK = 0.05
 LARGEST_ABSTENTION = 0.15
 """Of the lesions that may fall into the band: a helper that mostly shrugs is none."""
 
+LEAST_PICTURES = 20
+"""Of each class, below which a threshold is one or two pictures' doing."""
+
 DECIMALS = 4
 """Of what goes into the spec."""
 
@@ -145,6 +148,19 @@ def calibrated(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
         operating_points=points,
         indeterminate=(round(low, DECIMALS), round(high, DECIMALS)),
     )
+
+
+def doubts(spec: ModelSpec, held_out: Predictions) -> list[str]:
+    """Why a calibration is not to be relied on, in words."""
+    counts = {name: int(held_out.is_label(name).sum()) for name in spec.class_names}
+    few = [f"{count} {name}" for name, count in counts.items() if count < LEAST_PICTURES]
+    bounds = (LEAST_TEMPERATURE, MOST_TEMPERATURE)
+    extreme = [name for name, point in spec.operating_points.items() if {point.lesion, point.malignant} & {0.0, 1.0}]
+    return [
+        *([f"of only {', '.join(few)} pictures nothing can be told"] if few else []),
+        *([f"the temperature {spec.temperature} is at its bound"] if spec.temperature in bounds else []),
+        *([f"a threshold of {', '.join(extreme)} is 0 or 1: it calls always or never"] if extreme else []),
+    ]
 
 
 def rounded(value: float, to: Callable[[float], int]) -> float:

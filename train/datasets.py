@@ -4,10 +4,11 @@ BUSI       CLASS/NAME.*, CLASS/NAME_mask.* (further masks: NAME_mask_1.*)      A
 BUS-BRA    Images/, Masks/, bus_data.csv, 5-fold-cv.csv                         Gomez-Flores et al. 2024
 UDIAT      original/, GT/, labels.csv                                           Yap et al. 2018; external test only
 
-Others may do without masks, and have a column ``patient`` in labels.csv.
+Others may do without masks. A labels.csv with a column ``patient`` is one's own: it may also be trained on.
 """
 
 import csv
+import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -18,8 +19,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+log = logging.getLogger(__name__)
+
 CLASS_NAMES = ("normal", "benign", "malignant")
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+LEAST_DEEP = 2**12
+"""Brightest value of a picture of 16 bits that is told in full: below, at most 16 greys would be left of it."""
 _MASK = re.compile(r"_mask(_\d+)?$", re.IGNORECASE)
 
 
@@ -62,9 +67,16 @@ class Sample:
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
     """An image file as uint8 [H, W]. Raises DataError if it cannot be decoded."""
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE) if path.stat().st_size else None
+    deep = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+    image = cv2.imdecode(np.fromfile(path, np.uint8), deep) if path.stat().st_size else None
     if image is None:
         raise DataError(f"{path} cannot be decoded as an image")
+    if image.dtype == np.uint16:
+        if 0 < image.max() < LEAST_DEEP:
+            raise DataError(f"{path} has 16 bits, but no value above {image.max()}: scale it to 65535 first")
+        image = np.right_shift(image, 8)
+    elif image.dtype != np.uint8:
+        raise DataError(f"{path} has {image.dtype} pixels. Expected 8 or 16 bits.")
     return np.asarray(image, np.uint8)
 
 
@@ -84,10 +96,10 @@ def load(root: Path) -> list[Sample]:
             "bus_data.csv like BUS-BRA, or labels.csv with original/ like UDIAT"
         )
     if twice := [name for name, count in Counter(sample.name for sample in samples).items() if count > 1]:
-        raise DataError(f"{root} has {len(twice)} names for more than one picture, such as {twice[0]}: rename one.")
+        raise DataError(f"{root} has or lists {len(twice)} names more than once, such as {twice[0]}.")
     if unknown := {sample.label for sample in samples} - set(CLASS_NAMES):
         raise DataError(
-            f"{root} has pictures labelled {', '.join(sorted(unknown))}. Expected {', '.join(CLASS_NAMES)}."
+            f"{root} has pictures labelled {', '.join(sorted(map(repr, unknown)))}. Expected {', '.join(CLASS_NAMES)}."
         )
     return samples
 
@@ -99,7 +111,9 @@ def load_all(roots: Sequence[Path]) -> list[Sample]:
 
 def _images(folder: Path) -> dict[str, Path]:
     """Image files by stem, in natural order. Raises DataError if two have the same stem."""
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    paths = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+    if folder.is_dir() and not paths:
+        raise DataError(f"{folder} holds no picture. Expected {', '.join(sorted(IMAGE_SUFFIXES))} right in it.")
     if twice := [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]:
         raise DataError(f"{folder} has {len(twice)} names for more than one picture, such as {twice[0]}: rename one.")
     return {path.stem: path for path in sorted(paths, key=lambda path: _natural(path.stem))}
@@ -129,9 +143,11 @@ def _class_folders(root: Path) -> list[Sample]:
     """A name that several classes have is told with its class."""
     samples = []
     folders = {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir()}
-    for label in CLASS_NAMES:
-        if label not in folders:
-            continue
+    known = [label for label in CLASS_NAMES if label in folders]
+    others = sorted(path.name for name, path in folders.items() if name not in CLASS_NAMES and name[:1] != ".")
+    if known and others:
+        log.warning("%s: left out: %s. Classes are %s", root.name, ", ".join(others), ", ".join(CLASS_NAMES))
+    for label in known:
         images = _images(folders[label])
         masks: dict[str, list[Path]] = {}
         for stem, path in images.items():
@@ -194,7 +210,7 @@ def _udiat(root: Path) -> list[Sample]:
                 (masks[name],) if masks is not None and name in masks else (),
                 label,
                 patient=row.get("patient") or None,
-                external=True,
+                external="patient" not in row,
                 attributes=attributes,
             )
         )

@@ -32,10 +32,13 @@ def evaluate(
 ) -> dict[str, Any]:
     """The numbers of one data set, keys as in the JSON of ``train evaluate``.
 
-    binary scores malignant over benign + malignant; three-class scores a lesion (one minus p(normal)) and reports the
-    three-class confusion matrix beside it. ``sensitivity`` and ``specificity`` are at the operating point, as are all
-    yes-or-no numbers of binary. Raises DataError if only one of the two sides is in the data, or if the model does not
-    know a label, or there is no picture.
+    binary scores malignant over benign + malignant; three-class scores a lesion (one minus p(normal)). ``sensitivity``
+    and ``specificity`` are at the operating point, as are all yes-or-no numbers of binary; accuracy, precision, recall,
+    F1 and confusion matrix of three-class are of the likeliest class. ``classes`` are the matrix's rows (truth) and
+    columns (answer). The page calls by more than this threshold (``stream.decision``).
+
+    Raises DataError if only one of the two sides is in the data, or if the model does not know a label, or there is no
+    picture.
     """
     if not samples:
         raise DataError(f"there is no picture that {task} is about")
@@ -52,10 +55,12 @@ def evaluate(
     patients = drawn_together(samples)
     if task == "binary":
         numbers = yes_or_no(malignant_share(judgements, spec), positive, patients, point.malignant)
+        numbers["classes"] = ["benign", "malignant"]
     else:
         numbers = yes_or_no(1 - probabilities[:, spec.index("normal")], positive, patients, point.lesion)
         truth = np.array([spec.index(label) for label in labels])
         numbers |= metrics.classification(truth, probabilities.argmax(axis=1), len(spec.class_names))
+        numbers["classes"] = list(spec.class_names)
     return {**numbers, "operating_point": operating_point, **heat_map_quality(samples, judgements, spec)}
 
 
@@ -109,16 +114,25 @@ def heat_map_quality(
 
 
 def by_subgroup(samples: Sequence[Sample], attribute: str) -> dict[str, list[int]]:
-    """Value of an attribute -> indices of its samples; ``size`` is the lesion's share of the picture, in terciles."""
+    """Value of an attribute -> indices of its samples. ``size`` is the lesion's share of the picture, in terciles of
+    those that have a mask; normal pictures, if there are any, stand beside each. Raises DataError if nobody tells it.
+    """
     if attribute == "size":
         areas = np.array([sample.lesion().mean() for sample in samples])
-        low, high = np.quantile(areas, [1 / 3, 2 / 3])
-        values = ["small" if area <= low else "medium" if area <= high else "large" for area in areas]
-    else:
-        if not any(attribute in sample.attributes for sample in samples):
-            known = ", ".join(["size", *sorted({name for sample in samples for name in sample.attributes})])
-            raise DataError(f"no picture tells its {attribute}. Expected one of {known}.")
-        values = [sample.attributes.get(attribute, "unknown") for sample in samples]
+        if not areas.any():
+            raise DataError("no lesion has a mask, which would tell its size")
+        low, high = np.quantile(areas[areas > 0], [1 / 3, 2 / 3])
+        sizes = {
+            "large": areas > high,
+            "medium": (areas > low) & (areas <= high),
+            "small": (areas > 0) & (areas <= low),
+        }
+        normal = np.array([sample.label == "normal" for sample in samples])
+        return {size: np.flatnonzero(lesions | normal).tolist() for size, lesions in sizes.items() if lesions.any()}
+    if not any(attribute in sample.attributes for sample in samples):
+        known = ", ".join(["size", *sorted({name for sample in samples for name in sample.attributes})])
+        raise DataError(f"no picture tells its {attribute}. Expected one of {known}.")
+    values = [sample.attributes.get(attribute, "unknown") for sample in samples]
     return {value: [i for i, v in enumerate(values) if v == value] for value in sorted(set(values))}
 
 

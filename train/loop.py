@@ -30,7 +30,7 @@ from train.augment import training_view
 from train.datasets import Sample
 from train.evaluate import select
 from train.peers import Peer
-from train.plan import plan
+from train.plan import Run, plan
 from train.recipes import Precision, Recipe, RecipeError
 from train.start import Start, sha256, told
 from train.teachers import taught_by
@@ -79,7 +79,7 @@ def fit(
 
     ``workers`` processes draw the views, by default one, or beside a GPU one for each core up to MOST_WORKERS; how many
     changes nothing that is learnt. Returns the folders of these runs. Raises RecipeError if one of them was begun by
-    another recipe, start or teachers, LeakError if ``start`` or a teacher has seen what a run tests on.
+    another recipe, data, start or teachers, LeakError if ``start`` or a teacher has seen what a run tests on.
     """
     return fit_together(
         {out: recipe}, data_root, start=start, teachers=teachers, precision=precision, only=only, workers=workers
@@ -100,6 +100,10 @@ def fit_together(
     the same order. Returns and raises as ``fit``; RecipeError also if the recipes differ in more than OWN."""
     folders: list[Path] = []
     one = next(iter(recipes.values()))
+    external = {name for recipe in recipes.values() for name in recipe.external}
+    samples = {
+        name: select(datasets.load(data_root / name), "binary") for name in sorted(external)
+    }  # told before hours
     for recipe in recipes.values():
         if differ := [key for key, value in recipe if key not in OWN and value != getattr(one, key)]:
             raise RecipeError(f"networks that learn side by side share their recipe, but for {', '.join(differ)}")
@@ -110,7 +114,7 @@ def fit_together(
         folders += its
         for folder, recipe in its.items():
             if (folder / "config.json").exists():
-                _check_same(folder, recipe, start, teachers, precision)
+                _check_same(folder, recipe, run, start, teachers, precision)
         if unfinished := [folder for folder in its if not (folder / "predictions.csv").exists()]:
             views = _Views(run.train, one, run.seed)
             trainings = [
@@ -119,9 +123,8 @@ def fit_together(
             _train(trainings, views, workers)
         for folder, recipe in its.items():
             if recipe.external and not (folder / "external.csv").exists():
-                external = select(datasets.load_all([data_root / name for name in recipe.external]), "binary")
                 model = trained(folder).to(Fabric(accelerator="auto", devices=1).device)
-                examine(model, external, folder, "external")
+                examine(model, [sample for name in recipe.external for sample in samples[name]], folder, "external")
     return folders
 
 
@@ -130,11 +133,15 @@ def recipe_of(folder: Path) -> Recipe:
     return Recipe.model_validate(json.loads((folder / "config.json").read_text())["recipe"])
 
 
-def _check_same(folder: Path, recipe: Recipe, start: Start, teachers: Sequence[Path], precision: Precision) -> None:
-    """Raises RecipeError if the folder holds a run of another recipe, from another start, of other teachers or in
-    another precision. Folders of before 2026-11-26 do not tell all of it."""
+def _check_same(
+    folder: Path, recipe: Recipe, run: Run, start: Start, teachers: Sequence[Path], precision: Precision
+) -> None:
+    """Raises RecipeError if the folder holds a run of another recipe, on other data, from another start, of other
+    teachers or in another precision. Folders of before 2026-11-27 do not tell all of it."""
     before, config = recipe_of(folder), json.loads((folder / "config.json").read_text())
     differ = [key for key, value in recipe if key != "about" and value != getattr(before, key)]
+    if run.data_sha256 != config.get("data_sha256", run.data_sha256):  # what was held out may have been learnt from
+        differ.append("data set")
     if told(start) != config["start"] or sha256(start) != config.get("start_sha256", sha256(start)):
         differ.append("start")
     if sorted(taught_by(path) for path in teachers) != sorted(config.get("teachers", [])):

@@ -136,10 +136,9 @@ def brier(probability: Floats, positive: NDArray[np.bool_]) -> float:
 
 
 def classification(truth: Labels, answer: Labels, classes: int) -> dict[str, Any]:
-    """Accuracy; precision, recall and F1 as the mean over classes (macro); confusion matrix [truth, answer]."""
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        truth, answer, labels=range(classes), average="macro", zero_division=0
-    )
+    """Accuracy; precision, recall and F1 as the mean (macro) over the classes that are in truth or answer; confusion
+    matrix [truth, answer] over all of them."""
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(truth, answer, average="macro", zero_division=0)
     return {
         "accuracy": float(metrics.accuracy_score(truth, answer)),
         "precision": float(precision),

@@ -1,7 +1,9 @@
 """Which networks does a recipe train, and on which pictures is each of them tested?"""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from train import datasets, splits
@@ -23,6 +25,18 @@ class Run:
     test: list[Sample]
     leaked: int
 
+    @cached_property
+    def data_sha256(self) -> str:
+        """Of all that it trains and tests on: which pictures, their labels, pixels and masks, as their files are."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.test):
+            digest.update(f"{len(part)}\n".encode())
+            for sample in part:
+                digest.update(f"{sample.dataset}/{sample.name} {sample.label}\n".encode())
+                for file in (sample.image, *sample.masks):
+                    digest.update(hashlib.sha256(file.read_bytes()).digest())
+        return digest.hexdigest()
+
 
 def plan(recipe: Recipe, data_root: Path) -> list[Run]:
     """All runs of a recipe, each checked for leaks. Raises splits.LeakError, datasets.DataError."""
@@ -34,6 +48,9 @@ def plan(recipe: Recipe, data_root: Path) -> list[Run]:
     runs = []
     for seed in recipe.seeds:
         for name, train, test in _parts(recipe, samples, test_samples, groups, seed):
+            shown = {sample.label for sample in train} | {"normal"}  # which lesion-free crops show as well
+            if missing := set(recipe.class_names) - shown:
+                raise datasets.DataError(f"{recipe.name}, {name}: no picture to learn {' or '.join(missing)} from")
             leaked = len(splits.leaked(train, test, groups))
             runs.append(Run(f"seed{seed}-{name}", seed, train, test, leaked))
     return runs

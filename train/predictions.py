@@ -115,7 +115,7 @@ def read(paths: Sequence[Path]) -> Predictions:
     rows, runs, names = [], [], None
     for path in paths:
         if not path.is_file():
-            raise DataError(f"there is no {path}")
+            raise DataError(f"{path} is a folder: name the predictions.csv in it" if path.is_dir() else f"no {path}")
         with path.open(newline="") as file:
             reader = csv.DictReader(file)
             classes = tuple(key for key in reader.fieldnames or () if key not in _KEYS)

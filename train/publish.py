@@ -30,10 +30,9 @@ def publish(runs: Path, data_root: Path, weights: Path, out: Path, *, pictures: 
     RUNS holds a folder for each recipe, or ``compare``, or both. Raises DataError if it holds no finished run.
     """
     compared, peers = (_compared(runs / "compare", kind) for kind in compare.KINDS)
-    curves = sorted(path.parent for path in runs.glob("*/*/metrics.csv") if path.parent.parent.name in RECIPES)
+    curves = sorted(path.parent for path in runs.glob("*/*/metrics.csv"))
     if not curves and not any((runs / "compare").glob("*/*/*/predictions.csv")):
-        known = ", ".join((*RECIPES, "compare"))
-        raise DataError(f"{runs} holds no run of {known}: point at the folder above these folders")
+        raise DataError(f"{runs} holds no runs: point at the folder above that of a recipe, or above compare")
     model = checkpoint.load(weights)
     external = select(datasets.load(data_root / compare.EXTERNAL), "binary")
     judgements = predict(model, [sample.grey() for sample in external])
@@ -45,7 +44,7 @@ def publish(runs: Path, data_root: Path, weights: Path, out: Path, *, pictures: 
     if compared:
         write["roc_compared.png"] = partial(figures.roc, compared, title="held out, benign / malignant")
     if curves:
-        inside = [one for name in RECIPES for one in _answers_below(runs / name)]
+        inside = [one for name in _recipes(runs) for one in _answers_below(runs / name)]
         calibrated = [*inside[:1], shipped]
         write |= {
             "training_curves.png": partial(figures.training_curves, curves),
@@ -64,7 +63,7 @@ def tables(runs: Path, data_root: Path) -> str:
     """Every finished protocol, its subgroups and the comparison below RUNS, in Markdown."""
     protocols = [
         row
-        for name in RECIPES
+        for name in _recipes(runs)
         for answers in ("predictions", "external")
         for row in results.rows(results.of_recipe(runs / name, answers))
     ]
@@ -89,6 +88,12 @@ def tables(runs: Path, data_root: Path) -> str:
             _markdown(compared),
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _recipes(runs: Path) -> list[str]:
+    """The names of the recipes that have runs, ours first and in their order."""
+    found = {path.parent.parent.name for path in runs.glob("*/*/metrics.csv")}
+    return [*(name for name in RECIPES if name in found), *sorted(found.difference(RECIPES))]
 
 
 def _answers_below(folder: Path) -> Iterator[Answers]:

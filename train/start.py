@@ -1,7 +1,9 @@
 """Where do the weights of a network begin, and which pictures have they seen before?"""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -37,8 +39,10 @@ def network(recipe: Recipe, start: Start = "scratch") -> Network:
     if recipe.architecture == "peer":
         if isinstance(start, Path):
             raise RecipeError(f"{start}: a network to compare with begins from timm's hub or from scratch, not a file")
-        return Peer(recipe.spec(), pretrained=start == "hub")
-    model = RcdNet(recipe.spec(), pretrained=start == "hub", fold=start != "scratch")
+        return _from_hub(partial(Peer, recipe.spec(), pretrained=True)) if start == "hub" else Peer(recipe.spec())
+    if start == "hub":
+        return _from_hub(partial(RcdNet, recipe.spec(), pretrained=True, fold=True))
+    model = RcdNet(recipe.spec(), fold=start != "scratch")
     if isinstance(start, Path) and _spec(start) is not None:
         before = checkpoint.load(start)
         layers = before.state_dict()
@@ -56,6 +60,18 @@ def network(recipe: Recipe, start: Start = "scratch") -> Network:
     return model
 
 
+def _from_hub(make: Callable[[], Network]) -> Network:
+    """Raises RecipeError where timm's hub is not reached."""
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it announces each of its dozens of attempts
+    try:
+        return make()
+    except OSError as error:
+        raise RecipeError(
+            f"timm's hub, which has the ImageNet weights, is not reached ({type(error).__name__}). Give a start with "
+            "`train fit --pretrained FILE`, or --from-scratch."
+        ) from error
+
+
 def check(weights: Start, tested: Sequence[Sample], run: str) -> None:
     """Raises LeakError if a start or a teacher was trained on pictures that ``run`` tests on.
 
@@ -64,7 +80,7 @@ def check(weights: Start, tested: Sequence[Sample], run: str) -> None:
     spec = _spec(weights)
     if not tested or not isinstance(weights, Path) or spec is None:
         return
-    seen = _parts(spec.trained_on)
+    seen = spec.data_sets
     held_out: set[tuple[str, str]] = set()
     if _made_here(weights) and predictions.holds_some(answers := weights.parent / "predictions.csv"):
         held_out = predictions.read([answers]).pictures()
@@ -78,7 +94,8 @@ def check(weights: Start, tested: Sequence[Sample], run: str) -> None:
 
 def having_seen(spec: ModelSpec, weights: Path) -> ModelSpec:
     """``spec``, trained on what a start or a teacher was trained on as well."""
-    return replace(spec, trained_on=_joined(checkpoint.read_spec(weights).trained_on, spec.trained_on))
+    both = (*checkpoint.read_spec(weights).data_sets, *spec.data_sets)
+    return replace(spec, trained_on=" + ".join(dict.fromkeys(both)))
 
 
 def told(start: Start) -> str:
@@ -107,12 +124,3 @@ def _made_here(weights: Path) -> bool:
     """Whether the run folder in which a checkpoint lies is that of its training."""
     made = weights.parent / "spec.json"
     return made.is_file() and ModelSpec.from_json(made.read_text()).weights_sha256 == sha256(weights)
-
-
-def _parts(trained_on: str) -> list[str]:
-    return trained_on.split(" + ") if trained_on else []
-
-
-def _joined(before: str, now: str) -> str:
-    """Each data set once, the earlier first."""
-    return " + ".join(dict.fromkeys([*_parts(before), *_parts(now)]))

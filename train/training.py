@@ -240,6 +240,7 @@ def _provenance(recipe: Recipe, run: Run, fabric: Fabric, start: Start, teachers
         "run": run.name,
         "n_train": len(run.train),
         "n_test": len(run.test),
+        "data_sha256": run.data_sha256,
         "n_test_leaked": run.leaked,
         "start": told(start),
         "start_sha256": sha256(start),

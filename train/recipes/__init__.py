@@ -59,19 +59,19 @@ class Recipe(BaseModel):
     epochs: int = Field(default=20, ge=1)
     batch: int = Field(default=32, ge=1)
     optimizer: Literal["adam", "adamw"] = "adamw"
-    lr_head: float = 1e-3
-    lr_body: float = 3e-4
-    weight_decay: float = 1e-4
-    warmup_epochs: float = 0.5
-    frozen_stages: int = 2
+    lr_head: float = Field(default=1e-3, ge=0)
+    lr_body: float = Field(default=3e-4, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    warmup_epochs: float = Field(default=0.5, ge=0)
+    frozen_stages: int = Field(default=2, ge=0)
     """The stem and this many stages keep their ImageNet filters: half of a step's time on a CPU, no measured accuracy
     (docs/results/tried.md: "every layer learns")."""
     frozen_large_filters: bool = True
     """The 5x5 depthwise filters keep their ImageNet values: their gradient is a sixth of a step's time on a CPU."""
     label_smoothing: Share = 0.1
-    mixup_alpha: float = 0.2
+    mixup_alpha: float = Field(default=0.2, ge=0)
     """Beta(alpha, alpha) of mixup (Zhang et al. 2018, arXiv:1710.09412); 0 turns it off."""
-    pointing_weight: float = 0.2
+    pointing_weight: float = Field(default=0.2, ge=0)
     """Weight of ``losses.pointing_loss``; 0 turns the masks off."""
     teacher_weight: Share = 0.7
     """Of what the teachers say, beside the labels, if ``train fit --teacher`` names any."""
