@@ -30,7 +30,8 @@ from engines.failover import open_engine
 from rcdnet.glance import softmax
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.spec import ModelSpec
-from stream.__main__ import AreaText, ConfigFile, EngineName, exit_codes, raise_failures, settings_of
+from rcdnet.weights import SHIPPED
+from stream.__main__ import AreaText, ConfigFile, EngineName, WeightsFolder, exit_codes, raise_failures, settings_of
 from stream.config import StreamConfig
 from stream.decision import Rule
 from stream.errors import UsageError
@@ -82,6 +83,7 @@ class LabelledPictures(Closing):
 def main(
     labelled: Annotated[list[Path], typer.Argument(help="data sets, or predictions.csv of held-out folds")],
     engine: EngineName = "auto",
+    weights: WeightsFolder = SHIPPED,
     config: ConfigFile = None,
     scan_area: AreaText = None,
     by: Annotated[str | None, typer.Option(help="data sets also by: size, birads, device, histology")] = None,
@@ -92,7 +94,7 @@ def main(
         require_folder(json_file)
         settings = settings_of(config, scan_area)
         rows = []
-        with open_engine(engine, wait=True) as opened:
+        with open_engine(engine, weights, wait=True) as opened:
             spec = opened.spec
             try:
                 sets = [datasets.load(path) for path in labelled if path.suffix != ".csv"]

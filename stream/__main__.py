@@ -23,6 +23,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from engines.errors import EngineError
 from engines.failover import open_engine
 from rcdnet.notice import RESEARCH_NOTICE
+from rcdnet.weights import SHIPPED
 from stream.config import StreamConfig, load_config
 from stream.errors import StreamError, UsageError
 from stream.pipeline import Pipeline
@@ -45,6 +46,9 @@ app = typer.Typer(
 )
 
 EngineName = Annotated[str, typer.Option("--engine", help="auto, or a name from: python -m engines list")]
+WeightsFolder = Annotated[
+    Path, typer.Option("--weights", help="folder of another network, as python -m rcdnet.export makes it")
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with the keys of stream/config.py")]
 Receiver = Annotated[
     str | None,
@@ -69,6 +73,7 @@ def run(
         typer.Option(envvar="RCDNET_SOURCE", help="clip, image folder, v4l2:/dev/video0, dshow:video=NAME, phantom:"),
     ] = "phantom:",
     engine: EngineName = "auto",
+    weights: WeightsFolder = SHIPPED,
     config: ConfigFile = None,
     host: Annotated[str, typer.Option(help="address to serve on; 0.0.0.0 opens the page to the network")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one")] = 7860,
@@ -90,7 +95,7 @@ def run(
             return (*(() if record is None else recording(dated(record))), *sending(send))
 
         presets = Presets(Path(typer.get_app_dir("rcdnet-live")) / "scan_areas.json")
-        with listener, Control(settings, source, engine, make_sinks, presets) as control:
+        with listener, Control(settings, source, engine, make_sinks, presets, weights) as control:
             address = page_address(host, listener)
             try:
                 control.start()
@@ -107,6 +112,7 @@ def replay(
     clip: Annotated[str, typer.Argument(help="clip or image folder")],
     out: Annotated[Path, typer.Option(help="folder for the results; those of an earlier replay are replaced")],
     engine: EngineName = "auto",
+    weights: WeightsFolder = SHIPPED,
     config: ConfigFile = None,
     scan_area: AreaText = None,
     send: Receiver = None,
@@ -123,7 +129,7 @@ def replay(
         further = (*exporting(out, dicom=dicom), *sending(send))  # what is wrong is told before anything runs
         with (
             open_source(clip, live=False) as source,
-            open_engine(engine, wait=True) as opened,
+            open_engine(engine, weights, wait=True) as opened,
             Pipeline(source, opened, settings, (*recording(out), *further)) as pipeline,
         ):
             follow(pipeline)

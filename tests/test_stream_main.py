@@ -15,6 +15,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from rcdnet.golden import Golden
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.__main__ import app, dated
 from stream.sinks import CINE, RESULTS
@@ -40,6 +41,19 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     return path
+
+
+def test_a_network_of_one_s_own_is_replayed_and_told(clip: Path, untrained: Path, tmp_path: Path) -> None:
+    result = command("replay", clip, "--out", tmp_path, "--weights", untrained, "--engine", "openvino_cpu")
+    assert result.exit_code == 0, result.output
+    told = json.loads((tmp_path / "summary.json").read_text())["model"]["weights_sha256"]
+    assert told == Golden.load(untrained / "golden.npz").spec.weights_sha256
+
+
+def test_a_folder_without_a_network_is_one_clear_line(clip: Path, tmp_path: Path) -> None:
+    result = command("replay", clip, "--out", tmp_path / "out", "--weights", tmp_path)
+    assert result.exit_code == 4
+    assert "rcdnet.export" in result.stderr
 
 
 def without_times(journal: Path) -> list[str]:

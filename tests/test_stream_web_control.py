@@ -1,6 +1,7 @@
 """What a start on the page begins with: the source's own scan area, and the engine that was chosen."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_the_engine_that_failed_is_tried_again_with_the_next_start(
 ) -> None:
     opened = []
 
-    def open_engine(name: str) -> FakeEngine:
+    def open_engine(name: str, weights: Path) -> FakeEngine:
         opened.append(FakeEngine())
         opened[-1].info = replace(opened[-1].info, replaced=replaced)
         return opened[-1]

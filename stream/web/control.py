@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from engines.base import Engine
 from engines.catalog import ENGINES, missing
 from engines.failover import open_engine
+from rcdnet.weights import SHIPPED
 from stream.config import StreamConfig
 from stream.errors import UsageError
 from stream.pipeline import Pipeline
@@ -51,7 +52,7 @@ class Control:
 
     The page may only choose among ``sources()``: the one given at start, the phantom and the devices attached. It takes
     no paths and no addresses, so that nobody can read a file or reach another machine through it. ``make_sinks`` is
-    called once per start and gives the recording of that run.
+    called once per start and gives the recording of that run; ``weights`` is the folder of the network.
     """
 
     def __init__(
@@ -61,9 +62,11 @@ class Control:
         engine_name: str,
         make_sinks: Callable[[], Sequence[Sink]] = tuple,
         presets: Presets | None = None,
+        weights: Path = SHIPPED,
     ) -> None:
         self._config = config
         self._given_uri, self._given_engine = source_uri, engine_name
+        self._weights = weights
         self._make_sinks = make_sinks
         self._presets = presets or Presets()
         self._changing = Lock()
@@ -130,7 +133,7 @@ class Control:
 
     def engines(self) -> list[str]:
         """What the page may choose now: what can run here, and what was given at the start."""
-        names = ["auto", *(name for name in ENGINES if missing(name) is None)]
+        names = ["auto", *(name for name in ENGINES if missing(name, self._weights) is None)]
         return names if self._given_engine in names else [*names, self._given_engine]
 
     @property
@@ -192,7 +195,7 @@ class Control:
         if reload:
             self._close_engine()
         if self._engine is None:
-            self._engine = open_engine(now.engine_name)
+            self._engine = open_engine(now.engine_name, self._weights)
         given = self._config.scan_area if now.source_uri == self._given_uri else None  # it was measured there
         area = given or self._presets.get(now.source_uri)
         config = self._config.model_copy(update={"overlay": self._style, "scan_area": area})

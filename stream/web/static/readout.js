@@ -15,6 +15,7 @@ export function showReadout(root) {
       precision: status.engine?.precision ?? "–",
       parity: parity(status.engine?.parity),
       replaced: status.engine?.replaced?.join("; ") || "–",
+      weights: status.weights ?? "–",
       device: status.engine?.device ?? "–",
     });
     root.querySelector('[data-show="counts"]').replaceChildren(...(status.counts ?? []).map(countRow));
