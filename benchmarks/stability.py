@@ -235,7 +235,7 @@ def show(measured: Measured) -> None:
     known = rows[0].lesions is not None
     truth = f", {rows[0].true_changes_per_min:.0f} true changes a minute" if known else ""
     out.print(f"{measured.name}, {rows[0].analysed} frames analysed{truth}", soft_wrap=True)
-    table = Table("smoothing s", "called", "changes a minute")
+    table = Table("smoothing s", "called", "changes to another finding a minute")
     for title in ("lesions missed", "delay s", "lingering s", "wrong calls") if known else ():
         table.add_column(title)
     for row in rows:

@@ -81,6 +81,12 @@ def test_moving_pictures_are_not_taken_for_their_first(tmp_path: Path, suffix: s
         read_rgb(tmp_path / f"a.{suffix}")
 
 
+def test_twelve_bits_in_sixteen_are_refused_and_not_shown_as_black(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", np.full((9, 9), 4095, np.uint16))
+    with pytest.raises(SourceError, match="16 bits, but no value above 4095"):
+        read_rgb(tmp_path / "a.png")
+
+
 def test_sixteen_bits_keep_their_scale(tmp_path: Path) -> None:
     dark = GREY.astype(np.uint16) * 256 + 255
     assert np.array_equal(read_rgb(write(tmp_path / "a.tiff", dark)), np.dstack([GREY] * 3))

@@ -51,6 +51,21 @@ def test_a_clip_s_own_pauses_are_kept(tmp_path: Path) -> None:
     np.testing.assert_allclose([frame.time for frame in frames], [0, 2, 4, 9], atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("pts_s", "still", "seconds"), [([0.0, 0.5, 1.0], True, 1.5), ([0.0], True, 0.5), ([0.0, 0.04, 0.08], False, 0.12)]
+)
+def test_the_last_picture_is_shown_as_long_as_the_others(
+    tmp_path: Path, pts_s: list[float], still: bool, seconds: float
+) -> None:
+    sink = VideoSink(tmp_path / "a.mp4")
+    sink.open(replace(SESSION, still=still))
+    for index, at_s in enumerate(pts_s):
+        sink.write(view(index, at_s))
+    sink.close(ending())
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert container.duration / av.time_base == pytest.approx(seconds)
+
+
 def test_a_pause_is_no_usual_step(tmp_path: Path) -> None:
     frames = recorded(tmp_path / "a.mp4", [0.0, 0.5, 5.5, 5.5, 6.0])
     np.testing.assert_allclose([frame.time for frame in frames], [0, 0.5, 5.5, 6, 6.5], atol=1e-4)

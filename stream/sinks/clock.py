@@ -3,24 +3,26 @@
 import math
 
 from stream.session import Session
+from stream.sources.uri import STILLS_FPS
 
 
 class Clock:
-    """Seconds from the first picture on. Live, an outage is cut out; a clip's own pauses are kept."""
+    """Seconds from the first picture on. Live, an outage is cut out; a clip's own pauses are kept. ``step_s`` is what
+    the newest picture may be expected to last."""
 
     def __init__(self, session: Session) -> None:
         self._gap_s, self._live = session.config.gap_s, session.live
         self._last_pts_s = math.nan
         self._at_s = 0.0
-        self._step_s = 1 / 30
+        self.step_s = 1 / STILLS_FPS if session.still else 1 / 30
 
     def at_s(self, pts_s: float) -> float:
         """The time of the next picture, whose source says ``pts_s``."""
         if not math.isnan(self._last_pts_s):
             step_s = pts_s - self._last_pts_s
             if 1e-3 <= step_s <= self._gap_s:
-                self._step_s = step_s
+                self.step_s = step_s
             paused = step_s > self._gap_s and not self._live
-            self._at_s += step_s if paused else self._step_s
+            self._at_s += step_s if paused else self.step_s
         self._last_pts_s = pts_s
         return self._at_s

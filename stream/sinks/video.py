@@ -70,7 +70,9 @@ class VideoSink:
         image = av.VideoFrame.from_numpy_buffer(picture, format="rgb24")  # no copy
         image.pts, image.time_base = round(self._clock.at_s(view.frame.pts_s) / TIME_BASE), TIME_BASE
         try:
-            self._container.mux(self._stream.encode(image))
+            for packet in self._stream.encode(image):
+                packet.duration = round(self._clock.step_s / TIME_BASE)  # for which the last picture is shown
+                self._container.mux(packet)
         except OSError as error:
             raise refused(self._path, error) from error
 

@@ -103,8 +103,8 @@ def _count(path: Path) -> int:
 def read_rgb(path: Path, page: int = 0) -> NDArray[np.uint8]:
     """One picture of an image file as uint8 [H, W, 3]: upright, grey repeated, no alpha, 16 bits divided by 256.
 
-    Never by the picture's own brightest pixel: that would brighten one frame of a series and darken the next. Raises
-    SourceError naming the file.
+    Never by the picture's own brightest pixel: that would brighten one frame of a series and darken the next. One of 12
+    bits in 16 would be black. Raises SourceError naming the file.
     """
     name = printable(path.name)
     if path.suffix.lower() in ANIMATED and (moving := _count(path)) > 1:
@@ -120,6 +120,8 @@ def read_rgb(path: Path, page: int = 0) -> NDArray[np.uint8]:
     if max(image.shape[:2]) > SIZE_LIMIT_PX:
         raise SourceError(f"{name} is {image.shape[1]}x{image.shape[0]}. Expected at most {SIZE_LIMIT_PX} a side.")
     if image.dtype == np.uint16:
+        if 2**8 <= image.max() < 2**12:
+            raise SourceError(f"{name} has 16 bits, but no value above {image.max()}. Scale it to 65535 first.")
         image = np.right_shift(image, 8).astype(np.uint8)
     elif image.dtype != np.uint8:
         raise SourceError(f"{name} has {image.dtype} pixels. Expected 8 or 16 bits.")
