@@ -56,7 +56,6 @@ class Said:
     """Of one picture with this label, ``call`` of CALLS."""
 
     dataset: str
-    name: str
     label: str
     call: str
 
@@ -126,8 +125,8 @@ def of_pictures(samples: Sequence[Sample], engine: Engine, config: StreamConfig)
     with Pipeline(LabelledPictures(samples), engine, config, [watching]) as pipeline:
         pipeline.wait()
     raise_failures(pipeline, pipeline.status(), None)
-    calls = [assessment_call(said.state, said.finding) for _, said in watching.seen]
-    return [Said(s.dataset, s.name, s.label, call) for s, call in zip(samples, calls, strict=True)]
+    calls = [call_of(said.state, said.finding) for _, said in watching.seen]
+    return [Said(sample.dataset, sample.label, call) for sample, call in zip(samples, calls, strict=True)]
 
 
 def of_answers(answers: Predictions, spec: ModelSpec, config: StreamConfig) -> list[Said]:
@@ -136,13 +135,12 @@ def of_answers(answers: Predictions, spec: ModelSpec, config: StreamConfig) -> l
         raise UsageError(f"the answers are {', '.join(answers.class_names)}, not {', '.join(spec.class_names)}")
     rule = Rule.of(spec, spec.operating_points[config.operating_point], config.lesion_margin)
     probabilities = softmax(answers.calibrated(spec.temperature, spec.cubic).logits)
-    calls = [assessment_call(*rule.decide(each, spec)[:2]) for each in probabilities]
+    calls = [call_of(*rule.decide(each, spec)[:2]) for each in probabilities]
     labels = np.array(answers.class_names)[answers.truth].tolist()
-    keys = zip(answers.datasets.tolist(), answers.names.tolist(), labels, calls, strict=True)
-    return [Said(*key) for key in keys]
+    return [Said(*told) for told in zip(answers.datasets.tolist(), labels, calls, strict=True)]
 
 
-def assessment_call(state: State, finding: str | None) -> str:
+def call_of(state: State, finding: str | None) -> str:
     """Which of CALLS it is."""
     if state is State.CLEAR_FINDING:
         return "no lesion flagged" if finding == "normal" else str(finding)
