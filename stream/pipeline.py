@@ -103,7 +103,7 @@ class Pipeline:
         self._judged: Handover[Judged] = LatestFrame(period_s) if source.live else EveryFrame()
         self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD) if source.live else EveryFrame()
         self._damaged = 0
-        self._captured_ns = 0
+        self._judging_ns: int | None = None  # since when, monotonic
         self._seen: tuple[Frame, ScanArea | None] | None = None
         self._cut_short = False
         self._stopping = Event()
@@ -173,7 +173,6 @@ class Pipeline:
                     self._cut_short = self._cut_short and self._stopping.is_set()
                     return
                 counters.captured()
-                self._captured_ns = time.monotonic_ns()
                 lost = self._captured.put(frame)
                 if lost is not None:
                     counters.dropped(lost)
@@ -200,6 +199,7 @@ class Pipeline:
         """Several frames share the time that their analysis takes."""
         left = len(frames)
         start_ns = time.monotonic_ns()
+        self._judging_ns = start_ns if frames else None
         try:
             looked = [self._look(frame) for frame in frames]
             fit = [(frame, area) for frame, area, refusal in looked if area is not None and refusal is None]
@@ -221,6 +221,8 @@ class Pipeline:
         except BaseException:
             self._board.counters.failed("internal error", left)
             raise
+        finally:
+            self._judging_ns = None
 
     def _look(self, frame: Frame) -> tuple[Frame, ScanArea | None, NotAnalysed | None]:
         """The frame, blank outside its scan area, and why it must not be judged."""
@@ -249,7 +251,7 @@ class Pipeline:
             if self.session.live and last is not None:  # else the last finding would stay on the screen
                 reason = "stopped" if self._stopping.is_set() else "the source has ended"
                 with _Caught():  # it may be the showing that broke
-                    self._interrupt(last, reason if stage.error is None else explain(stage.error))
+                    self._interrupt(last, reason if stage.error is None else explain(stage.error), over=True)
             if stage.error is not None:
                 raise stage.error
 
@@ -258,9 +260,13 @@ class Pipeline:
         stall_s = self.session.config.stall_after_s
         if silent_s <= stall_s:
             return
-        if (time.monotonic_ns() - self._captured_ns) / 1e9 <= stall_s:
-            reason = f"judging a frame takes longer than {stall_s:g} s: the engine is too slow, or the machine too busy"
-            self._interrupt(last, reason, State.NOT_ANALYSED)
+        since_ns = self._judging_ns
+        if since_ns is not None:
+            if (time.monotonic_ns() - since_ns) / 1e9 > stall_s:
+                slow = (
+                    f"judging a frame takes longer than {stall_s:g} s: the engine is too slow, or the machine too busy"
+                )
+                self._interrupt(last, slow, State.NOT_ANALYSED)
             return
         silence = f"no new frame for {silent_s:.1f} s"
         trouble = self._source.trouble
@@ -283,20 +289,20 @@ class Pipeline:
             return
         self._drawn.put(view)
 
-    def _interrupt(self, frame: Frame, reason: str, state: State = State.NO_SIGNAL) -> None:
-        """Show and send the last frame again, as what it is by now."""
+    def _interrupt(self, frame: Frame, reason: str, state: State = State.NO_SIGNAL, *, over: bool = False) -> None:
+        """Show and send the last frame again, as what it is by now; when the run is ``over`` even past a slow disk."""
         age_ms = (time.monotonic_ns() - frame.captured_ns) / 1e6
         assessment = Assessment(frame.index, None, state, reason, age_ms)
         self._board.interrupted(assessment)
-        sent = not all(sink.on_disk for sink in self._sinks) and not self._drawn.full
+        sent = not all(sink.on_disk for sink in self._sinks) and (over or not self._drawn.full)
         if self._on_view is None and not sent:
             return
         picture = draw(frame, assessment, self.style, self._labels)
         view = View(frame, assessment, picture, engine=self._engine.info.name, repeated=True)
-        if sent:
-            self._drawn.put(view)
         if self._on_view is not None:
             self._on_view(view)
+        if sent:
+            self._drawn.put(view)
 
     def _record(self) -> None:
         with _Stage(self._drawn, None) as stage:

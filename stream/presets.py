@@ -12,16 +12,16 @@ log = logging.getLogger(__name__)
 class Presets:
     """Scan areas as text, by source. ``path`` None keeps them in memory alone; a file that cannot be read is empty.
 
-    Each change is made to what the file holds then: another process may keep areas in it as well.
+    It is read anew each time: another process may keep areas in it as well.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._kept: dict[str, str] = {}
-        self._read()
 
     def get(self, uri: str) -> str | None:
         """The scan area kept for this source, or None."""
+        self._read()
         return self._kept.get(_key(uri))
 
     def keep(self, uri: str, text: str | None) -> None:
@@ -45,7 +45,7 @@ class Presets:
             told = json.loads(self._path.read_text(encoding="utf-8"))
             self._kept = {str(key): str(text) for key, text in told.items()}
         except FileNotFoundError:
-            return
+            self._kept = {}
         except (OSError, ValueError, AttributeError) as error:
             log.warning("%s cannot be read (%s): scan areas that were kept there are not used", self._path, error)
 

@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,21 @@ def test_what_a_busy_receiver_missed_is_told_at_the_end(caplog: pytest.LogCaptur
         sink.close(ending())
     told = f"igtl://127.0.0.1:{port} was busy or away: 4 pictures were skipped for newer ones"
     assert [record.message for record in caplog.records] == [told]
+
+
+def test_the_last_frame_again_is_no_picture_that_was_missed(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as receiver:
+        sink = IgtlinkSink(f"igtl://127.0.0.1:{receiver.getsockname()[1]}")
+        sink.open(SESSION)
+        large = view(0, size_px=(4000, 4000))  # more than a socket holds
+        sink.write(large)
+        connection, _ = receiver.accept()
+        with connection:
+            for _ in range(5):
+                sink.write(replace(large, repeated=True))
+            sink.close(ending())
+        sink.close(ending())
+    assert not [record for record in caplog.records if "skipped" in record.message]
 
 
 def test_nothing_is_sent_unless_asked_for() -> None:

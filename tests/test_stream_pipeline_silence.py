@@ -7,10 +7,14 @@ from numpy.typing import NDArray
 
 from engines.base import EngineOutput
 from stream.config import StreamConfig
-from stream.pipeline import Pipeline
+from stream.pipeline import RECORD_AHEAD, Pipeline
 from stream.sources.base import Pace
-from stream.types import State
+from stream.types import State, View
 from tests.stream_runs import PATIENCE_S, Clip, Receiver, Scripted, Seen
+
+
+def assert_free(paced: threading.Semaphore) -> None:
+    assert paced.acquire(timeout=PATIENCE_S)
 
 
 class Held(Scripted):
@@ -22,7 +26,6 @@ class Held(Scripted):
 
     def run(self, images: NDArray[np.uint8]) -> EngineOutput:
         if self.calls:
-            self.calls += 1
             self.let_go.wait(PATIENCE_S)
         return super().run(images)
 
@@ -43,6 +46,27 @@ def test_a_receiver_is_told_that_the_source_fell_silent_and_that_the_run_ended()
     assert (receiver.views[-1].repeated, receiver.views[-1].assessment.reason) == (True, "the source has ended")
     assert recording.views
     assert not any(view.repeated for view in recording.views)
+
+
+def test_a_receiver_hears_the_end_however_slow_the_disk_is() -> None:
+    receiver, read = Receiver(on_disk=False), threading.Event()
+
+    class Slow(Receiver):
+        def write(self, view: View) -> None:
+            read.wait(PATIENCE_S)
+
+    paced = threading.Semaphore(0)
+    seen = Seen()
+    count = RECORD_AHEAD + 10
+    source = Clip(count, live=True, hold=lambda index: assert_free(paced))
+    with Pipeline(source, Scripted(), StreamConfig(), [Slow(on_disk=True), receiver], seen) as pipeline:
+        for index in range(count):
+            paced.release()
+            seen.until(lambda said, index=index: said.frame_index == index)
+        seen.until(lambda said: said.reason == "the source has ended")
+        read.set()
+        assert pipeline.wait(PATIENCE_S)
+    assert (receiver.views[-1].repeated, receiver.views[-1].assessment.reason) == (True, "the source has ended")
 
 
 def test_a_slow_engine_is_not_taken_for_a_silent_source() -> None:

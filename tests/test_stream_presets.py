@@ -65,6 +65,16 @@ def test_two_processes_keep_areas_in_one_file(tmp_path: Path) -> None:
     assert Presets(path).get("v4l2:/dev/video0") == Presets(path).get("v4l2:/dev/video1") == AREA
 
 
+def test_what_another_process_kept_or_deleted_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "scan_areas.json"
+    presets = Presets(path)
+    Presets(path).keep("a", AREA)
+    assert presets.get("a") == AREA
+    path.unlink()
+    presets.keep("b", AREA)
+    assert Presets(path).get("a") is None
+
+
 def test_what_the_disk_refuses_is_not_kept(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     presets = Presets(tmp_path / "file" / "scan_areas.json")

@@ -141,6 +141,21 @@ def test_after_an_outage_the_time_in_the_video_is_told_too(tmp_path: Path) -> No
     assert second[0].endswith("at 8.56 s, frame 214, in annotated.mp4 at 0.56 s")
 
 
+def test_the_time_in_the_video_holds_where_the_source_s_time_stands_still(tmp_path: Path) -> None:
+    sinks = ReportSink(tmp_path), VideoSink(tmp_path / "annotated.mp4")
+    for sink in sinks:
+        sink.open(SESSION)
+    for index in range(40):
+        for sink in sinks:  # a long finding whose first frame is the surest
+            sink.write(view(index, index // 2 / 12, malignant=0.8 if index == 7 else 0.6))
+    for sink in sinks:
+        sink.close(ending())
+    with av.open(str(tmp_path / "annotated.mp4")) as clip:
+        times_s = [frame.time for frame in clip.decode(video=0)]
+    (episode,) = json.loads((tmp_path / "summary.json").read_text())["episodes"]
+    assert episode["peak"]["video_s"] == pytest.approx(times_s[7], abs=1e-4)
+
+
 def test_a_finding_that_lasts_to_the_end_is_listed(tmp_path: Path) -> None:
     summary, page = written(tmp_path)
     assert [episode["frames"] for episode in summary["episodes"]] == [10]

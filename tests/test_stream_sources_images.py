@@ -81,10 +81,21 @@ def test_moving_pictures_are_not_taken_for_their_first(tmp_path: Path, suffix: s
         read_rgb(tmp_path / f"a.{suffix}")
 
 
-def test_twelve_bits_in_sixteen_are_refused_and_not_shown_as_black(tmp_path: Path) -> None:
-    write(tmp_path / "a.png", np.full((9, 9), 4095, np.uint16))
-    with pytest.raises(SourceError, match="16 bits, but no value above 4095"):
-        read_rgb(tmp_path / "a.png")
+@pytest.mark.parametrize("brightest", [1, 255, 4095])
+def test_a_series_of_twelve_bits_in_sixteen_is_refused_and_not_shown_as_black(tmp_path: Path, brightest: int) -> None:
+    write(tmp_path / "a.png", np.full((9, 9), brightest, np.uint16))
+    with (
+        pytest.raises(SourceError, match=f"16 bits, but no value above {brightest}"),
+        open_here(str(tmp_path)) as source,
+    ):
+        list(source.frames())
+
+
+def test_a_dark_picture_of_a_series_is_shown_as_it_is(tmp_path: Path) -> None:
+    for number, brightest in enumerate((65535, 3899, 65535)):
+        write(tmp_path / f"{number}.png", np.full((9, 9), brightest, np.uint16))
+    with open_here(str(tmp_path)) as source:
+        assert [frame.rgb.max() for frame in source.frames()] == [255, 15, 255]
 
 
 def test_sixteen_bits_keep_their_scale(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.errors import EngineError
 from engines.fake import FakeEngine
 from stream.config import StreamConfig
 from stream.presets import Presets
@@ -45,6 +46,16 @@ def test_the_area_given_at_the_start_is_of_that_source_alone() -> None:
         assert area.corners == parse_scan_area(SECTOR).corners
 
 
+def test_to_keep_an_area_of_another_source_leaves_that_of_the_given_one() -> None:
+    runs = Runs()
+    with Control(StreamConfig(scan_area="0,0,300,200"), GIVEN, "fake", runs) as control:
+        control.start(OTHER)
+        runs.area()
+        control.keep_scan_area(parse_scan_area("20,40,240,160"))
+        control.start(GIVEN)
+        assert runs.area() == ScanArea(0, 0, 300, 200, "user")
+
+
 @pytest.mark.parametrize("stopped", [False, True])
 def test_to_keep_the_box_of_a_sector_keeps_the_sector(stopped: bool) -> None:
     runs, presets = Runs(), Presets()
@@ -58,19 +69,26 @@ def test_to_keep_the_box_of_a_sector_keeps_the_sector(stopped: bool) -> None:
     assert presets.get(GIVEN) == f"{SECTOR}@320x240"
 
 
-@pytest.mark.parametrize(("replaced", "loads"), [((), 1), (("a GPU failed",), 2)])
-def test_the_engine_that_failed_is_tried_again_with_the_next_start(
-    monkeypatch: pytest.MonkeyPatch, replaced: tuple[str, ...], loads: int
+@pytest.mark.parametrize("mended", [False, True])
+def test_an_engine_that_failed_is_tried_again_with_the_next_start_and_else_its_successor_stays(
+    monkeypatch: pytest.MonkeyPatch, mended: bool
 ) -> None:
-    opened = []
+    runs, opened = Runs(), []
 
     def open_engine(name: str, weights: Path) -> FakeEngine:
+        if opened and not mended:
+            raise EngineError("device lost")
         opened.append(FakeEngine())
-        opened[-1].info = replace(opened[-1].info, replaced=replaced)
+        if len(opened) == 1:  # what stands in for the one asked for
+            opened[0].info = replace(opened[0].info, name="successor", replaced=("fake failed: device lost",))
         return opened[-1]
 
     monkeypatch.setattr(control_module, "open_engine", open_engine)
-    with Control(StreamConfig(), GIVEN, "fake") as control:
+    with Control(StreamConfig(), GIVEN, "fake", runs) as control:
         control.start()
+        runs.area()
         control.start()
-    assert len(opened) == loads
+        runs.area()
+        pipeline = control.now().pipeline
+        assert pipeline is not None
+        assert pipeline.status().engine.name == ("fake" if mended else "successor")

@@ -269,6 +269,15 @@ def test_a_lesion_class_without_pictures_is_refused(data, start, tmp_path):
         loop.fit(recipe(protocol="all"), tmp_path / "data", tmp_path / "runs", start=start)
 
 
+def test_without_masks_there_are_no_crops_to_learn_normal_from(data, start, tmp_path):
+    for label in ("benign", "malignant"):
+        unmasked = shutil.ignore_patterns("*_mask.png")
+        shutil.copytree(data / "tiny" / label, tmp_path / "data" / "tiny" / label, ignore=unmasked)
+    three = recipe(class_names=("normal", "benign", "malignant"))
+    with pytest.raises(DataError, match="no picture to learn normal from"):
+        loop.fit(three, tmp_path / "data", tmp_path / "runs", start=start)
+
+
 def test_a_hub_out_of_reach_is_one_clear_line(data, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))

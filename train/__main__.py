@@ -253,12 +253,11 @@ def evaluate(
     with exit_codes():
         model = checkpoint.load(weights)
         spec = model.spec
-        learned = data.resolve().name in spec.data_sets
-        if learned:
-            err.print(f"warning: these weights learned from a set named {data.resolve().name}: its numbers flatter")
         if operating_point not in spec.operating_points:
             raise failed(f"no operating point {operating_point!r}: name one of {', '.join(spec.operating_points)}", 2)
         samples = evaluation.select(datasets.load(data), task)
+        if samples and samples[0].dataset in spec.data_sets:
+            err.print(f"warning: these weights learned from a set named {samples[0].dataset}: its numbers flatter")
         subgroups = evaluation.by_subgroup(samples, by) if by else {}
         judgements = predict(model, [sample.grey() for sample in samples])
         result = evaluation.evaluate(samples, judgements, spec, task, operating_point=operating_point)
@@ -349,7 +348,7 @@ def print_result(result: dict[str, Any], task: str) -> None:
             table.add_row(title, f"{value:.3f}" if isinstance(value, float) else str(value))
     print_table(table)
     out.print(
-        "The page calls by more than this threshold: `python -m benchmarks.calls` tells what it would say.",
+        "The page calls nothing near this threshold: `python -m benchmarks.calls` counts what it would say.",
         soft_wrap=True,
     )
     for attribute, parts in dict(result.get("by", {})).items():

@@ -112,7 +112,7 @@ def load_all(roots: Sequence[Path]) -> list[Sample]:
 def _images(folder: Path) -> dict[str, Path]:
     """Image files by stem, in natural order. Raises DataError if two have the same stem."""
     paths = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
-    if folder.is_dir() and not paths:
+    if not paths:
         raise DataError(f"{folder} holds no picture. Expected {', '.join(sorted(IMAGE_SUFFIXES))} right in it.")
     if twice := [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]:
         raise DataError(f"{folder} has {len(twice)} names for more than one picture, such as {twice[0]}: rename one.")
@@ -194,7 +194,7 @@ def _bus_bra(root: Path) -> list[Sample]:
 
 def _udiat(root: Path) -> list[Sample]:
     images = _images(root / "original")
-    masks = _images(root / "GT") if (root / "GT").is_dir() else None
+    masks = _images(root / "GT") if (root / "GT").is_dir() and any((root / "GT").iterdir()) else None
     samples = []
     for row in _rows(root / "labels.csv", "image", "pathology"):
         file, label = Path(row["image"]), row["pathology"].strip().lower()

@@ -35,7 +35,7 @@ def evaluate(
     binary scores malignant over benign + malignant; three-class scores a lesion (one minus p(normal)). ``sensitivity``
     and ``specificity`` are at the operating point, as are all yes-or-no numbers of binary; accuracy, precision, recall,
     F1 and confusion matrix of three-class are of the likeliest class. ``classes`` are the matrix's rows (truth) and
-    columns (answer). The page calls by more than this threshold (``stream.decision``).
+    columns (answer). The page calls nothing near this threshold (``stream.decision``).
 
     Raises DataError if only one of the two sides is in the data, or if the model does not know a label, or there is no
     picture.

@@ -48,7 +48,9 @@ def plan(recipe: Recipe, data_root: Path) -> list[Run]:
     runs = []
     for seed in recipe.seeds:
         for name, train, test in _parts(recipe, samples, test_samples, groups, seed):
-            shown = {sample.label for sample in train} | {"normal"}  # which lesion-free crops show as well
+            shown = {sample.label for sample in train}
+            if any(sample.masks for sample in train):  # of which lesion-free crops can be made
+                shown.add("normal")
             if missing := set(recipe.class_names) - shown:
                 raise datasets.DataError(f"{recipe.name}, {name}: no picture to learn {' or '.join(missing)} from")
             leaked = len(splits.leaked(train, test, groups))

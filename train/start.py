@@ -39,9 +39,9 @@ def network(recipe: Recipe, start: Start = "scratch") -> Network:
     if recipe.architecture == "peer":
         if isinstance(start, Path):
             raise RecipeError(f"{start}: a network to compare with begins from timm's hub or from scratch, not a file")
-        return _from_hub(partial(Peer, recipe.spec(), pretrained=True)) if start == "hub" else Peer(recipe.spec())
+        return _from_hub(partial(Peer, recipe.spec()), "") if start == "hub" else Peer(recipe.spec())
     if start == "hub":
-        return _from_hub(partial(RcdNet, recipe.spec(), pretrained=True, fold=True))
+        return _from_hub(partial(RcdNet, recipe.spec()), "`train fit --pretrained FILE`, or ")
     model = RcdNet(recipe.spec(), fold=start != "scratch")
     if isinstance(start, Path) and _spec(start) is not None:
         before = checkpoint.load(start)
@@ -60,15 +60,15 @@ def network(recipe: Recipe, start: Start = "scratch") -> Network:
     return model
 
 
-def _from_hub(make: Callable[[], Network]) -> Network:
-    """Raises RecipeError where timm's hub is not reached."""
+def _from_hub(make: Callable[..., Network], instead: str) -> Network:
+    """Raises RecipeError, which names what to do ``instead``, where timm's hub does not give its weights."""
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it announces each of its dozens of attempts
     try:
-        return make()
+        return make(pretrained=True)
     except OSError as error:
         raise RecipeError(
-            f"timm's hub, which has the ImageNet weights, is not reached ({type(error).__name__}). Give a start with "
-            "`train fit --pretrained FILE`, or --from-scratch."
+            f"timm's hub is not reached, or its ImageNet weights cannot be kept ({type(error).__name__}). Start with "
+            f"{instead}--from-scratch."
         ) from error
 
 

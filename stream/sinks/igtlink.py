@@ -62,7 +62,7 @@ class IgtlinkSink:
     def write(self, view: View) -> None:
         """Send this view next, in place of one that still waits."""
         with self._changed:
-            self._skipped += self._newest is not None
+            self._skipped += self._newest is not None and not self._newest.repeated
             self._newest = view
             self._changed.notify_all()
 
@@ -92,7 +92,7 @@ class IgtlinkSink:
                 if self._ending:
                     break
                 with self._changed:
-                    self._skipped += 1
+                    self._skipped += not view.repeated
                 if reachable:
                     log.warning("%s takes no pictures (%s)", self._name, type(error).__name__)
                 reachable = False

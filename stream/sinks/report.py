@@ -56,7 +56,7 @@ class ReportSink:
         self._peaks: dict[str, dict[str, Any]] = {}
         self._episodes: Episodes | None = None
         self._clock: Clock | None = None
-        self._cut_s = 0.0
+        self._key_in_video_s = 0.0
         self._listed: list[dict[str, Any]] = []
         self._unlisted = 0
         self._key_frames: dict[int, bytes] = {}
@@ -97,7 +97,9 @@ class ReportSink:
             if assessment.state is not State.WARMING_UP and value > self._peaks.get(name, {}).get("probability", 0):
                 self._peaks[name] = peak(float(value), view.frame)
         self._list(self._episodes.add(view))
-        self._cut_s = pts_s - self._first_pts_s - self._clock.at_s(pts_s)
+        in_video_s, current = self._clock.at_s(pts_s), self._episodes.current
+        if current is not None and current.key_frame is view.frame:
+            self._key_in_video_s = in_video_s
         if self._session.still and len(self._pictures) < MOST_PICTURES:
             self._pictures.append((view.frame.source, replace(assessment, attention=None)))
         if self._frames % self._stride == 0:
@@ -126,8 +128,7 @@ class ReportSink:
             self._unlisted += 1
             return
         self._key_frames[len(self._listed)] = as_jpeg(self._episodes.key_picture(episode), JPEG_QUALITY)
-        in_video_s = episode.key_frame.pts_s - self._first_pts_s - self._cut_s  # no outage lies within an episode
-        self._listed.append(told_of(episode, in_video_s))
+        self._listed.append(told_of(episode, self._key_in_video_s))
         if len(self._key_frames) > MOST_KEY_FRAMES:
             del self._key_frames[min(self._key_frames, key=self._worth)]
 

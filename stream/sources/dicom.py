@@ -34,7 +34,7 @@ class DicomSource(Closing):
         paths = [path]
         if path.is_dir():
             paths = list_dicom(path)
-            others = (file for file in path.iterdir() if file not in paths and (is_clip(file) or is_picture(file)))
+            others = (file for file in path.iterdir() if (is_clip(file) or is_picture(file)) and file not in paths)
             warn_left_out(self.name, others, "beside DICOM files no others are read")
         headers = [header for file in paths if (header := read_header(file, fps)) is not None]
         if not headers:

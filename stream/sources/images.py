@@ -4,6 +4,7 @@ import math
 import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +22,9 @@ STACKS = frozenset({".tif", ".tiff"})
 """May hold several pictures each."""
 ANIMATED = frozenset({".png", ".webp"})
 """May hold moving pictures, of which OpenCV gives the first alone."""
+
+LEAST_DEEP = 2**12
+"""Brightest value of a picture of 16 bits: of a darker one at most 16 greys would be left."""
 
 UPRIGHT = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
 """Turned as EXIF says, which ``IMREAD_UNCHANGED`` does not; without alpha; 8 or 16 bits as they are."""
@@ -61,6 +65,7 @@ class ImageSource(Closing):
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``."""
         with self:
+            require_depth(*self._pictures[0])
             indices = count()
             while True:
                 errors = []
@@ -103,8 +108,8 @@ def _count(path: Path) -> int:
 def read_rgb(path: Path, page: int = 0) -> NDArray[np.uint8]:
     """One picture of an image file as uint8 [H, W, 3]: upright, grey repeated, no alpha, 16 bits divided by 256.
 
-    Never by the picture's own brightest pixel: that would brighten one frame of a series and darken the next. One of 12
-    bits in 16 would be black. Raises SourceError naming the file.
+    Never by the picture's own brightest pixel: that would brighten one frame of a series and darken the next. Raises
+    SourceError naming the file.
     """
     name = printable(path.name)
     if path.suffix.lower() in ANIMATED and (moving := _count(path)) > 1:
@@ -120,14 +125,22 @@ def read_rgb(path: Path, page: int = 0) -> NDArray[np.uint8]:
     if max(image.shape[:2]) > SIZE_LIMIT_PX:
         raise SourceError(f"{name} is {image.shape[1]}x{image.shape[0]}. Expected at most {SIZE_LIMIT_PX} a side.")
     if image.dtype == np.uint16:
-        if 2**8 <= image.max() < 2**12:
-            raise SourceError(f"{name} has 16 bits, but no value above {image.max()}. Scale it to 65535 first.")
         image = np.right_shift(image, 8).astype(np.uint8)
     elif image.dtype != np.uint8:
         raise SourceError(f"{name} has {image.dtype} pixels. Expected 8 or 16 bits.")
     if image.ndim != 3 or image.shape[2] != 3:
         raise SourceError(f"{name} has {image.size // math.prod(image.shape[:2])} channels. Expected grey or colour.")
     return np.asarray(image, np.uint8)
+
+
+def require_depth(path: Path, page: int) -> None:
+    """Raises SourceError if this, the first of a series, has 12 bits or less in 16: it would be black."""
+    with suppress(OSError, cv2.error, IndexError):  # told when it is read
+        image = _decoded(path, page)
+        if image is not None and image.dtype == np.uint16 and 0 < (brightest := image.max()) < LEAST_DEEP:
+            raise SourceError(
+                f"{printable(path.name)} has 16 bits, but no value above {brightest}. Scale it to 65535 first."
+            )
 
 
 def _decoded(path: Path, page: int) -> NDArray[Any] | None:

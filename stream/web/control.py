@@ -1,5 +1,6 @@
 """What runs now, and what may run next? The one object that the page's controls act on."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from engines.base import Engine
 from engines.catalog import ENGINES, missing
+from engines.errors import EngineError
 from engines.failover import open_engine
 from rcdnet.weights import SHIPPED
 from stream.config import StreamConfig
@@ -27,6 +29,8 @@ from stream.sources.uri import printable, shown, split
 from stream.types import ScanArea, View
 from stream.web.flagged import LastFlagged
 from stream.web.viewer import Broadcast
+
+log = logging.getLogger(__name__)
 
 PHANTOM = "phantom:"
 """The synthetic scan, always on offer."""
@@ -94,11 +98,10 @@ class Control:
                 return
             self._end()
             now = Now(source_uri or self._now.source_uri, engine_name or self._now.engine_name)
-            failed_over = self._engine is not None and bool(self._engine.info.replaced)
-            reload = now.engine_name != self._now.engine_name or failed_over
+            another = now.engine_name != self._now.engine_name
             self._now = now
             try:
-                pipeline = self._open(now, reload, given_up)
+                pipeline = self._open(now, another, given_up)
             except Exception as error:
                 if given_up.is_set():
                     self._now = replace(now, stopped=True)
@@ -180,7 +183,8 @@ class Control:
             self._presets.keep(self._now.source_uri, None if area is None else text_of(area, size_px))
         except OSError as error:
             raise UsageError(f"the scan area cannot be kept: {error.strerror}.") from error
-        self._config = self._config.model_copy(update={"scan_area": None})  # what was given at the start is over
+        if self._now.source_uri == self._given_uri:  # what was given at the start is over
+            self._config = self._config.model_copy(update={"scan_area": None})
         self.start()
 
     def close(self) -> None:
@@ -190,12 +194,11 @@ class Control:
         with self._changing:
             self._close_engine()
 
-    def _open(self, now: Now, reload: bool, given_up: Event) -> Pipeline:
+    def _open(self, now: Now, another_engine: bool, given_up: Event) -> Pipeline:
         self.broadcast.begin()
-        if reload:
+        if another_engine:
             self._close_engine()
-        if self._engine is None:
-            self._engine = open_engine(now.engine_name, self._weights)
+        self._engine = self._loaded(now.engine_name)
         given = self._config.scan_area if now.source_uri == self._given_uri else None  # it was measured there
         area = given or self._presets.get(now.source_uri)
         config = self._config.model_copy(update={"overlay": self._style, "scan_area": area})
@@ -218,6 +221,20 @@ class Control:
             self._now.pipeline.stop()
             self.unrecorded = self.unrecorded or self._now.pipeline.status().recording_error
             self._now = replace(self._now, stopped=True)
+
+    def _loaded(self, name: str) -> Engine:
+        """The engine that is there; if it only stands in for one that failed, that one, should it run again."""
+        if self._engine is None or self._engine.info.replaced:
+            try:
+                opened = open_engine(name, self._weights)
+            except EngineError as error:
+                if self._engine is None:
+                    raise
+                log.warning("engine %s is still not to be had: %s", name, error)
+            else:
+                self._close_engine()
+                return opened
+        return self._engine
 
     def _close_engine(self) -> None:
         if self._engine is not None:
