@@ -114,9 +114,9 @@ def main(
                 for dataset in sorted({each.dataset for each in said}):
                     rows += counted(f"{dataset}, held out", [each for each in said if each.dataset == dataset])
             told: dict[str, Any] = {"weights_sha256": spec.weights_sha256, "calibration": spec.calibration}
-        show(rows)
         if json_file is not None:
             write_json(json_file, told | {"config": settings.model_dump(), "rows": rows, "notice": RESEARCH_NOTICE})
+        show(rows)
 
 
 def of_pictures(samples: Sequence[Sample], engine: Engine, config: StreamConfig) -> list[Said]:
