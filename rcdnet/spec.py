@@ -61,9 +61,9 @@ class ModelSpec:
     """What the weights mean.
 
     ``mean`` and ``std`` are of grey values scaled to 0..1. ``temperature`` and ``cubic`` calibrate what the network
-    says (``rcdnet.glance.calibrated``). ``indeterminate`` is the half-open band of malignant shares that is not called
-    either way. ``second_look`` is the margin of the crop that is judged again (``rcdnet.glance``), or None for the
-    glance alone.
+    says (``rcdnet.glance.calibrated``). ``indeterminate`` is the half-open band of malignant shares around the
+    operating point "balanced" that is not called either way. ``second_look`` is the margin of the crop that is
+    judged again (``rcdnet.glance``), or None for the glance alone.
     ``weights_sha256`` is of the tensors (``checkpoint.tensors_sha256``), so every export of one network shares it.
     """
 

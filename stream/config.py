@@ -42,7 +42,8 @@ class StreamConfig(BaseModel):
     place. A loop is no jump, for its times go on: the end of a clip blends into its start."""
 
     operating_point: str = "balanced"
-    """Name of a pair of thresholds in the weights' spec. Every spec has this one."""
+    """Name of a pair of thresholds in the weights' spec. Every spec has this one; the shipped one also has "sensitive",
+    at which more is called malignant, and "specific": ``python -m benchmarks.calls`` counts what each would say."""
 
     lesion_margin: float = Field(default=0.5, ge=0, le=3)
     """Closer than this to the lesion threshold, in log-odds, nothing is called: the calibration error is about as

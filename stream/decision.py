@@ -26,11 +26,15 @@ class Rule:
 
     @classmethod
     def of(cls, spec: ModelSpec, point: OperatingPoint, lesion_margin: float) -> Self:
-        """``lesion_margin`` is in log-odds: thresholds may lie near 1. The band of ``spec.indeterminate`` is widened to
-        the operating point where that lies outside. What is more likely a lesion than none is never called no lesion.
+        """``lesion_margin`` is in log-odds: thresholds may lie near 1. The band of ``spec.indeterminate``, which lies
+        around the point "balanced", goes along to any other, as wide in log-odds: so a more sensitive point calls more
+        malignant. What is more likely a lesion than none is never called no lesion.
         """
         low, high = spec.indeterminate
-        band = (min(low, point.malignant), max(high, point.malignant)) if low < high else (point.malignant,) * 2
+        by = log_odds(point.malignant) - log_odds(spec.operating_points["balanced"].malignant)
+        band = (shifted(low, by), shifted(high, by)) if by else (low, high)
+        if low == high:
+            band = point.malignant, point.malignant
         no_lesion_below = min(shifted(point.lesion, -lesion_margin), 0.5)
         return cls(no_lesion_below, shifted(point.lesion, lesion_margin), *band)
 
@@ -56,6 +60,11 @@ def class_label(class_name: str) -> str:
 
 
 def shifted(probability: float, by: float) -> float:
-    """The probability whose log-odds are larger by ``by``; 0 and 1 count as 1e-6 from them."""
+    """The probability whose log-odds are larger by ``by``."""
+    return 1 / (1 + exp(-log_odds(probability) - by))
+
+
+def log_odds(probability: float) -> float:
+    """Kept finite: 0 and 1 count as 1e-6 from them."""
     clipped = min(max(probability, 1e-6), 1 - 1e-6)
-    return 1 / (1 + exp(-log(clipped / (1 - clipped)) - by))
+    return log(clipped / (1 - clipped))

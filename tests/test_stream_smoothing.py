@@ -153,13 +153,6 @@ def test_attention_is_of_the_finding_even_where_the_other_lesion_class_is_likeli
     assert attention_class(smoothed, state, finding, spec) == finding == "malignant"
 
 
-def test_what_is_more_likely_a_lesion_than_none_is_never_called_none() -> None:
-    rule = Rule.of(SPEC, OperatingPoint(lesion=0.9, malignant=0.5), 0.5)
-    probabilities = {"normal": 0.4, "benign": 0.5, "malignant": 0.1}
-    smoothed = np.array([probabilities[name] for name in SPEC.class_names], np.float32)
-    assert rule.decide(smoothed, SPEC)[:2] == (State.INDETERMINATE, None)
-
-
 def test_a_two_class_model_always_speaks_of_a_lesion() -> None:
     spec = ModelSpec(("benign", "malignant"), 32, 32, 0.5, 0.25, "none")
     assert settled((0.9, 0.1), spec).finding == "benign"

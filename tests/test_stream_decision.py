@@ -1,0 +1,50 @@
+"""At which probabilities what is called."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rcdnet.spec import ModelSpec, OperatingPoint
+from stream.decision import Rule
+from stream.types import State
+
+SPEC = ModelSpec(("benign", "malignant", "normal"), 32, 32, 0.5, 0.25, "none", indeterminate=(0.4, 0.6))
+
+
+def test_what_is_more_likely_a_lesion_than_none_is_never_called_none() -> None:
+    rule = Rule.of(SPEC, OperatingPoint(lesion=0.9, malignant=0.5), 0.5)
+    probabilities = {"normal": 0.4, "benign": 0.5, "malignant": 0.1}
+    smoothed = np.array([probabilities[name] for name in SPEC.class_names], np.float32)
+    assert rule.decide(smoothed, SPEC)[:2] == (State.INDETERMINATE, None)
+
+
+def test_the_band_around_balanced_is_that_of_the_weights() -> None:
+    rule = Rule.of(SPEC, SPEC.operating_points["balanced"], 0.5)
+    assert (rule.benign_below, rule.malignant_from) == SPEC.indeterminate
+
+
+@pytest.mark.parametrize(("malignant", "band"), [(0.2, (0.1429, 0.2727)), (0.8, (0.7273, 0.8571))])
+def test_the_band_goes_along_with_the_operating_point(malignant: float, band: tuple[float, float]) -> None:
+    rule = Rule.of(SPEC, OperatingPoint(lesion=0.5, malignant=malignant), 0.5)
+    assert (rule.benign_below, rule.malignant_from) == pytest.approx(band, abs=1e-4)
+
+
+def test_without_a_band_the_operating_point_alone_decides() -> None:
+    spec = ModelSpec(SPEC.class_names, 32, 32, 0.5, 0.25, "none")
+    rule = Rule.of(spec, OperatingPoint(lesion=0.5, malignant=0.3), 0.5)
+    assert (rule.benign_below, rule.malignant_from) == (0.3, 0.3)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 0.99))
+def test_a_more_sensitive_point_calls_no_less_malignant_and_no_more_benign(
+    one: float, two: float, share: float
+) -> None:
+    sensitive, specific = (
+        Rule.of(SPEC, OperatingPoint(lesion=0.5, malignant=point), 0.5).decide(
+            np.array((1 - share, share, 0.0), np.float32), SPEC
+        )
+        for point in sorted((one, two))
+    )
+    order = {"benign": 0, None: 1, "malignant": 2}
+    assert order[sensitive[1]] >= order[specific[1]]
