@@ -289,6 +289,17 @@ def test_a_choice_that_does_not_run_yet_is_told_by_the_button_that_runs_it(brows
     until(browser, lambda: shown(browser, "engine") == "onnx_cpu")
 
 
+def test_the_operating_point_is_chosen_like_the_engine(browser: webdriver.Chrome) -> None:
+    if shown(browser, "engine") == "fake":
+        pytest.skip("the fake has one operating point")
+    until(browser, lambda: shown(browser, "operating-point") == "balanced")
+    control(browser, "#operating-point input").send_keys(Keys.CONTROL, "a")
+    control(browser, "#operating-point input").send_keys("sensitive", Keys.ENTER)
+    until(browser, lambda: control(browser, "#start").text == "Switch")
+    control(browser, "#start").click()
+    until(browser, lambda: shown(browser, "operating-point") == "sensitive")
+
+
 def test_nothing_is_fetched_from_elsewhere(browser: webdriver.Chrome, address: str) -> None:
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]

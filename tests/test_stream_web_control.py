@@ -46,6 +46,19 @@ def test_the_area_given_at_the_start_is_of_that_source_alone() -> None:
         assert area.corners == parse_scan_area(SECTOR).corners
 
 
+def test_the_operating_point_can_be_chosen_and_stays() -> None:
+    runs = Runs()
+    with Control(StreamConfig(), GIVEN, "auto", runs) as control:
+        assert control.operating_points() == ["balanced"]  # of weights that nobody has read yet
+        control.start()
+        assert control.operating_points() == ["sensitive", "balanced", "specific"]
+        control.start(operating_point="sensitive")
+        control.start()
+        pipeline = control.now().pipeline
+        assert pipeline is not None
+        assert pipeline.session.config.operating_point == "sensitive"
+
+
 def test_to_keep_an_area_of_another_source_leaves_that_of_the_given_one() -> None:
     runs = Runs()
     with Control(StreamConfig(scan_area="0,0,300,200"), GIVEN, "fake", runs) as control:

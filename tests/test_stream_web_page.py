@@ -35,7 +35,7 @@ def test_the_control_room_takes_the_place_of_the_plain_page(client: TestClient) 
 
 def test_it_has_the_controls(client: TestClient) -> None:
     labels = {part["props"].get("label") or part["props"].get("value") for part in components(client)}  # type: ignore[attr-defined]
-    assert {"Source", "Engine", "Start", "Stop", "Heat map opacity"} <= labels
+    assert {"Source", "Engine", "Operating point", "Start", "Stop", "Heat map opacity"} <= labels
 
 
 def test_it_takes_no_free_text_and_no_files(client: TestClient) -> None:

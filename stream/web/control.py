@@ -45,6 +45,7 @@ class Now:
 
     source_uri: str
     engine_name: str
+    operating_point: str = "balanced"
     looped: bool = False
     pipeline: Pipeline | None = None
     stopped: bool = False
@@ -82,12 +83,14 @@ class Control:
         self.timeline_s = config.timeline_s
         self.unrecorded: str | None = None
         """Why the first recording that failed did."""
-        self._now = Now(source_uri, engine_name, stopped=True)
+        self._now = Now(source_uri, engine_name, config.operating_point, stopped=True)
         self.broadcast = Broadcast(config.jpeg_quality)
         self.flagged = LastFlagged()
 
-    def start(self, source_uri: str | None = None, engine_name: str | None = None) -> None:
-        """Run this source with this engine (by default the last ones) in place of what runs.
+    def start(
+        self, source_uri: str | None = None, engine_name: str | None = None, operating_point: str | None = None
+    ) -> None:
+        """Run this source with this engine at this operating point (by default the last ones) in place of what runs.
 
         Raises StreamError or EngineError; then nothing runs, and ``now`` says why. Whoever starts or stops meanwhile
         need not wait for a sender that does not answer.
@@ -97,7 +100,11 @@ class Control:
             if given_up.is_set():
                 return
             self._end()
-            now = Now(source_uri or self._now.source_uri, engine_name or self._now.engine_name)
+            now = Now(
+                source_uri or self._now.source_uri,
+                engine_name or self._now.engine_name,
+                operating_point or self._now.operating_point,
+            )
             another = now.engine_name != self._now.engine_name
             self._now = now
             try:
@@ -138,6 +145,10 @@ class Control:
         """What the page may choose now: what can run here, and what was given at the start."""
         names = ["auto", *(name for name in ENGINES if missing(name, self._weights) is None)]
         return names if self._given_engine in names else [*names, self._given_engine]
+
+    def operating_points(self) -> list[str]:
+        """What the page may choose now: those of the weights, once an engine has loaded them."""
+        return [self._now.operating_point] if self._engine is None else list(self._engine.spec.operating_points)
 
     @property
     def opacity(self) -> float:
@@ -201,7 +212,8 @@ class Control:
         self._engine = self._loaded(now.engine_name)
         given = self._config.scan_area if now.source_uri == self._given_uri else None  # it was measured there
         area = given or self._presets.get(now.source_uri)
-        config = self._config.model_copy(update={"overlay": self._style, "scan_area": area})
+        chosen = {"overlay": self._style, "scan_area": area, "operating_point": now.operating_point}
+        config = self._config.model_copy(update=chosen)
         with ExitStack() as unless_started:
             opened = open_source(now.source_uri, live=True, loop=True, given_up=given_up)
             source = unless_started.enter_context(opened)

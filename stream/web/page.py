@@ -66,6 +66,7 @@ def build(control: Control) -> gr.Blocks:
             with gr.Column(scale=1, min_width=320):
                 source = gr.Dropdown(label="Source", interactive=True, elem_id="source")
                 engine = gr.Dropdown(control.engines(), label="Engine", interactive=True, elem_id="engine")
+                point = gr.Dropdown(label="Operating point", interactive=True, elem_id="operating-point")
                 with gr.Row():
                     start = gr.Button("Start", variant="primary", elem_id="start", min_width=80)
                     stop = gr.Button("Stop", elem_id="stop", min_width=80)
@@ -83,25 +84,26 @@ def build(control: Control) -> gr.Blocks:
                     fragment("readout.html"), apply_default_css=False, js_on_load=loads("readout.js", "showReadout")
                 )
 
-        def shown() -> tuple[gr.Dropdown, str, float]:
+        def shown() -> tuple[gr.Dropdown, str, gr.Dropdown, float]:
             """What runs now, for a page that is opened or loaded again."""
             now, sources = control.now(), control.sources()
             running = next((label for label, uri in sources.items() if uri == now.source_uri), None)
-            return gr.Dropdown(choices=list(sources), value=running), now.engine_name, control.opacity
+            points = gr.Dropdown(choices=control.operating_points(), value=now.operating_point)
+            return gr.Dropdown(choices=list(sources), value=running), now.engine_name, points, control.opacity
 
-        def named(label: str | None, engine_name: str) -> gr.Button:
+        def named(label: str | None, engine_name: str, operating_point: str) -> gr.Button:
             """What the first button does: what is chosen runs only once it is pressed."""
             now = control.now()
-            runs = now.source_uri, now.engine_name
-            other = (control.sources().get(label or ""), engine_name) != runs
+            runs = now.source_uri, now.engine_name, now.operating_point
+            other = (control.sources().get(label or ""), engine_name, operating_point) != runs
             return gr.Button("Switch" if other and not now.stopped else "Start")
 
-        def restart(label: str, engine_name: str) -> None:
+        def restart(label: str, engine_name: str, operating_point: str) -> None:
             uri = control.sources().get(label)
             if uri is None:
                 raise gr.Error(f"{label} is not attached any more. Reload the page for what is.", print_exception=False)
             with as_message():
-                control.start(uri, engine_name)
+                control.start(uri, engine_name, operating_point)
 
         def read_area() -> list[int | None]:
             """What is analysed now, to be kept or changed."""
@@ -121,10 +123,10 @@ def build(control: Control) -> gr.Blocks:
             return [None] * 4
 
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        page.load(shown, outputs=[source, engine, opacity], **quiet)
+        page.load(shown, outputs=[source, engine, point, opacity], **quiet)
         at_once = {"trigger_mode": "multiple", "concurrency_limit": None}  # not after what is under way
-        chosen = [source, engine]
-        gr.on([source.input, engine.input], named, chosen, start, **quiet)
+        chosen = [source, engine, point]
+        gr.on([one.input for one in chosen], named, chosen, start, **quiet)
         start.click(restart, chosen, **at_once, **quiet).then(named, chosen, start, **quiet)
         stop.click(control.stop, **at_once, **quiet).then(named, chosen, start, **quiet)
         panel.expand(read_area, outputs=box, **quiet)

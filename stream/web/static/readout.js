@@ -15,6 +15,7 @@ export function showReadout(root) {
       precision: status.engine?.precision ?? "–",
       parity: parity(status.engine?.parity),
       replaced: status.engine?.replaced?.join("; ") || "–",
+      "operating-point": status.operating_point ?? "–",
       weights: status.weights ?? "–",
       device: status.engine?.device ?? "–",
     });
