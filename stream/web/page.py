@@ -65,8 +65,13 @@ def build(control: Control) -> gr.Blocks:
                 gr.HTML(fragment("stage.html"), apply_default_css=False, js_on_load=loads("stage.js", "showStage"))
             with gr.Column(scale=1, min_width=320):
                 source = gr.Dropdown(label="Source", interactive=True, elem_id="source")
-                engine = gr.Dropdown(control.engines(), label="Engine", interactive=True, elem_id="engine")
-                point = gr.Dropdown(label="Operating point", interactive=True, elem_id="operating-point")
+                with gr.Row():
+                    engine = gr.Dropdown(
+                        control.engines(), label="Engine", interactive=True, elem_id="engine", min_width=120
+                    )
+                    point = gr.Dropdown(
+                        label="Operating point", interactive=True, elem_id="operating-point", min_width=120
+                    )
                 with gr.Row():
                     start = gr.Button("Start", variant="primary", elem_id="start", min_width=80)
                     stop = gr.Button("Stop", elem_id="stop", min_width=80)
