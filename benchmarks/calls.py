@@ -37,7 +37,7 @@ from stream.decision import Rule
 from stream.errors import UsageError
 from stream.pipeline import Pipeline
 from stream.sources.base import Closing
-from stream.sources.images import read_rgb
+from stream.sources.images import read_rgb, require_depth
 from stream.sources.uri import STILLS_FPS
 from stream.types import Frame, ScanArea, State
 from train import datasets, predictions
@@ -74,6 +74,7 @@ class LabelledPictures(Closing):
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``."""
+        require_depth(self._samples[0].image, 0)
         for index, sample in enumerate(self._samples):
             yield Frame(index, time.monotonic_ns(), index / STILLS_FPS, read_rgb(sample.image), sample.name)
 

@@ -96,8 +96,8 @@ def compare(logits: Floats, class_maps: Floats, golden: Golden) -> ParityReport:
 def count_flips(found: Floats, reference: Floats, spec: ModelSpec) -> int:
     """Pictures on the other side of a threshold; probabilities float32 [N, K]. Nearer calls than CLOSE_CALL pass.
 
-    Thresholds are those of every operating point and both ends of the undecided band. The malignant share decides only
-    where the reference flags a lesion.
+    Thresholds are those of every operating point and both ends of the undecided band around "balanced". The malignant
+    share decides only where the reference flags a lesion.
     """
     (lesion, share), (true_lesion, true_share) = (decisive(p, spec) for p in (found, reference))
     points = spec.operating_points.values()

@@ -32,9 +32,10 @@ class Rule:
         """
         low, high = spec.indeterminate
         by = log_odds(point.malignant) - log_odds(spec.operating_points["balanced"].malignant)
-        band = (shifted(low, by), shifted(high, by)) if by else (low, high)
-        if low == high:
-            band = point.malignant, point.malignant
+        if by:
+            low, high = shifted(low, by), shifted(high, by)
+        has_band = spec.indeterminate[0] < spec.indeterminate[1]
+        band = (min(low, point.malignant), max(high, point.malignant)) if has_band else (point.malignant,) * 2
         no_lesion_below = min(shifted(point.lesion, -lesion_margin), 0.5)
         return cls(no_lesion_below, shifted(point.lesion, lesion_margin), *band)
 

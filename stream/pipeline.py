@@ -267,6 +267,8 @@ class Pipeline:
                     f"judging a frame takes longer than {stall_s:g} s: the engine is too slow, or the machine too busy"
                 )
                 self._interrupt(last, slow, State.NOT_ANALYSED)
+            else:  # the first frame after a pause, as it may be
+                self._interrupt(last, f"nothing was judged for {silent_s:.1f} s", State.NOT_ANALYSED)
             return
         silence = f"no new frame for {silent_s:.1f} s"
         trouble = self._source.trouble

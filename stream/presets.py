@@ -48,6 +48,7 @@ class Presets:
             self._kept = {}
         except (OSError, ValueError, AttributeError) as error:
             log.warning("%s cannot be read (%s): scan areas that were kept there are not used", self._path, error)
+            self._kept = {}
 
 
 def _key(uri: str) -> str:

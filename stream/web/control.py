@@ -148,7 +148,8 @@ class Control:
 
     def operating_points(self) -> list[str]:
         """What the page may choose now: those of the weights, once an engine has loaded them."""
-        return [self._now.operating_point] if self._engine is None else list(self._engine.spec.operating_points)
+        engine = self._engine  # which another thread may close meanwhile
+        return [self._now.operating_point] if engine is None else list(engine.spec.operating_points)
 
     @property
     def opacity(self) -> float:

@@ -132,7 +132,8 @@ def build(control: Control) -> gr.Blocks:
         at_once = {"trigger_mode": "multiple", "concurrency_limit": None}  # not after what is under way
         chosen = [source, engine, point]
         gr.on([one.input for one in chosen], named, chosen, start, **quiet)
-        start.click(restart, chosen, **at_once, **quiet).then(named, chosen, start, **quiet)
+        started = start.click(restart, chosen, **at_once, **quiet).then(named, chosen, start, **quiet)
+        started.then(lambda: gr.Dropdown(choices=control.operating_points()), outputs=point, **quiet)  # of its weights
         stop.click(control.stop, **at_once, **quiet).then(named, chosen, start, **quiet)
         panel.expand(read_area, outputs=box, **quiet)
         keep.click(keep_area, box, **quiet)
