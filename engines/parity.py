@@ -96,8 +96,8 @@ def compare(logits: Floats, class_maps: Floats, golden: Golden) -> ParityReport:
 def count_flips(found: Floats, reference: Floats, spec: ModelSpec) -> int:
     """Pictures on the other side of a threshold; probabilities float32 [N, K]. Nearer calls than CLOSE_CALL pass.
 
-    Thresholds are those of every operating point and both ends of the undecided band around "balanced". The malignant
-    share decides only where the reference flags a lesion.
+    Thresholds are those of every operating point and both ends of the undecided band around each. The malignant share
+    decides only where the reference flags a lesion.
     """
     (lesion, share), (true_lesion, true_share) = (decisive(p, spec) for p in (found, reference))
     points = spec.operating_points.values()
@@ -105,7 +105,7 @@ def count_flips(found: Floats, reference: Floats, spec: ModelSpec) -> int:
     flipped = np.zeros(len(found), bool)
     for threshold in {point.lesion for point in points}:
         flipped |= _crossed(lesion, true_lesion, threshold)
-    for threshold in {*spec.indeterminate, *(point.malignant for point in points)}:
+    for threshold in {edge for point in points for edge in (point.malignant, *spec.undecided(point))}:
         flipped |= _crossed(share, true_share, threshold) & flagged
     return int(flipped.sum())
 

@@ -2,12 +2,16 @@
 the golden set all call this file, with the settings that the weights carry in their ModelSpec."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from rcdnet.spec import ModelSpec, Preprocessing
+
+LEAST_DEEP = 2**12
+"""Brightest value that a picture of 16 bits must reach: of a darker one at most 16 greys would be left."""
 
 Grey = NDArray[np.uint8]
 """A grey picture, uint8 [H, W]."""
@@ -53,6 +57,11 @@ class Placement:
 def to_grey(rgb: NDArray[np.uint8]) -> Grey:
     """Luma (ITU-R BT.601) of an RGB picture, uint8 [H, W, 3] -> uint8 [H, W]."""
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def too_dark(image: NDArray[Any]) -> bool:
+    """Whether a picture of any shape has 12 bits or less in its 16, so that its upper 8 are black, but is not black."""
+    return image.dtype == np.uint16 and 0 < int(image.max()) < LEAST_DEEP
 
 
 def enhance(grey: Grey, settings: Preprocessing) -> Grey:

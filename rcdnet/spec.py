@@ -1,7 +1,7 @@
 """ModelSpec: everything that a set of weights assumes, so that it can travel inside the weights file."""
 
 from dataclasses import field
-from math import inf
+from math import exp, inf, log
 from typing import Self
 
 from pydantic import ConfigDict, TypeAdapter, model_validator
@@ -108,6 +108,20 @@ class ModelSpec:
         """Position of a class among the logits. Raises ValueError if the model does not know it."""
         return self.class_names.index(class_name)
 
+    def undecided(self, point: OperatingPoint) -> tuple[float, float]:
+        """The half-open band of malignant shares that is not called either way at ``point``: as wide in log-odds as
+        ``indeterminate`` is around "balanced", so that a more sensitive point calls more malignant. Both ends are the
+        threshold itself where the weights have no band.
+        """
+        low, high = self.indeterminate
+        balanced = self.operating_points["balanced"].malignant
+        if low == high:
+            return point.malignant, point.malignant
+        if point.malignant != balanced:
+            by = log_odds(point.malignant) - log_odds(balanced)
+            low, high = shifted(low, by), shifted(high, by)
+        return min(low, point.malignant), max(high, point.malignant)
+
     @property
     def data_sets(self) -> tuple[str, ...]:
         """The names in ``trained_on``, which stand there with plus signs between them."""
@@ -126,6 +140,17 @@ class ModelSpec:
     def from_json(cls, text: str | bytes) -> "ModelSpec":
         """Inverse of ``to_json``. Raises pydantic.ValidationError (a ValueError) that names the wrong field."""
         return _ADAPTER.validate_json(text)
+
+
+def shifted(probability: float, by: float) -> float:
+    """The probability whose log-odds are larger by ``by``."""
+    return 1 / (1 + exp(-log_odds(probability) - by))
+
+
+def log_odds(probability: float) -> float:
+    """Kept finite: 0 and 1 count as 1e-6 from them."""
+    clipped = min(max(probability, 1e-6), 1 - 1e-6)
+    return log(clipped / (1 - clipped))
 
 
 _ADAPTER: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)

@@ -1,13 +1,12 @@
 """What is called at which probability? The operating point, with the margins in which nothing is called."""
 
 from dataclasses import dataclass
-from math import exp, log
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.spec import ModelSpec, OperatingPoint
+from rcdnet.spec import ModelSpec, OperatingPoint, shifted
 from stream.types import State
 
 
@@ -26,18 +25,11 @@ class Rule:
 
     @classmethod
     def of(cls, spec: ModelSpec, point: OperatingPoint, lesion_margin: float) -> Self:
-        """``lesion_margin`` is in log-odds: thresholds may lie near 1. The band of ``spec.indeterminate``, which lies
-        around the point "balanced", goes along to any other, as wide in log-odds: so a more sensitive point calls more
-        malignant. What is more likely a lesion than none is never called no lesion.
+        """``lesion_margin`` is in log-odds: thresholds may lie near 1. What is more likely a lesion than none is never
+        called no lesion.
         """
-        low, high = spec.indeterminate
-        by = log_odds(point.malignant) - log_odds(spec.operating_points["balanced"].malignant)
-        if by:
-            low, high = shifted(low, by), shifted(high, by)
-        has_band = spec.indeterminate[0] < spec.indeterminate[1]
-        band = (min(low, point.malignant), max(high, point.malignant)) if has_band else (point.malignant,) * 2
         no_lesion_below = min(shifted(point.lesion, -lesion_margin), 0.5)
-        return cls(no_lesion_below, shifted(point.lesion, lesion_margin), *band)
+        return cls(no_lesion_below, shifted(point.lesion, lesion_margin), *spec.undecided(point))
 
     def decide(self, probabilities: NDArray[np.float32], spec: ModelSpec) -> tuple[State, str | None, str]:
         """State, finding and reason for probabilities [K]."""
@@ -58,14 +50,3 @@ class Rule:
 def class_label(class_name: str) -> str:
     """How a class is called for people: the network knows no lesion, not health."""
     return "no lesion" if class_name == "normal" else class_name
-
-
-def shifted(probability: float, by: float) -> float:
-    """The probability whose log-odds are larger by ``by``."""
-    return 1 / (1 + exp(-log_odds(probability) - by))
-
-
-def log_odds(probability: float) -> float:
-    """Kept finite: 0 and 1 count as 1e-6 from them."""
-    clipped = min(max(probability, 1e-6), 1 - 1e-6)
-    return log(clipped / (1 - clipped))

@@ -105,6 +105,13 @@ def test_a_decision_flips_at_the_ends_of_the_undecided_band() -> None:
     assert flips([0.0, 0.67, 0.33], [0.0, 0.72, 0.28], replace(SPEC, indeterminate=(0.3, 0.7))) == 1
 
 
+def test_a_decision_flips_at_the_ends_of_the_band_around_any_operating_point() -> None:
+    banded = replace(SPEC, indeterminate=(0.4, 0.6))
+    points = banded.operating_points | {"sensitive": OperatingPoint(lesion=0.5, malignant=0.2)}
+    assert flips([0.0, 0.75, 0.25], [0.0, 0.7, 0.3], replace(banded, operating_points=points)) == 1
+    assert flips([0.0, 0.75, 0.25], [0.0, 0.7, 0.3], banded) == 0
+
+
 def test_the_malignant_share_of_a_picture_without_a_lesion_decides_nothing() -> None:
     assert flips([0.98, 0.008, 0.012], [0.98, 0.012, 0.008], SPEC) == 0
 

@@ -13,10 +13,6 @@ from stream.types import State, View
 from tests.stream_runs import PATIENCE_S, Clip, Receiver, Scripted, Seen
 
 
-def assert_free(paced: threading.Semaphore) -> None:
-    assert paced.acquire(timeout=PATIENCE_S)
-
-
 class Held(Scripted):
     """From its second call on it takes until it is let go."""
 
@@ -55,10 +51,12 @@ def test_a_receiver_hears_the_end_however_slow_the_disk_is() -> None:
         def write(self, view: View) -> None:
             read.wait(PATIENCE_S)
 
-    paced = threading.Semaphore(0)
-    seen = Seen()
-    count = RECORD_AHEAD + 10
-    source = Clip(count, live=True, hold=lambda index: assert_free(paced))
+    paced, seen, count = threading.Semaphore(0), Seen(), RECORD_AHEAD + 10
+
+    def hold(index: int) -> None:
+        assert paced.acquire(timeout=PATIENCE_S)
+
+    source = Clip(count, live=True, hold=hold)
     with Pipeline(source, Scripted(), StreamConfig(), [Slow(on_disk=True), receiver], seen) as pipeline:
         for index in range(count):
             paced.release()

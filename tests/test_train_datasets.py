@@ -103,6 +103,14 @@ def test_a_table_of_one_s_own_needs_no_masks_and_may_tell_files_and_patients(tmp
     assert not second.external  # UDIAT's names no patients
 
 
+def test_a_folder_of_masks_without_any_is_none(tmp_path):
+    write(tmp_path / "original" / "a.png", np.full((60, 80), 90, np.uint8))
+    (tmp_path / "GT").mkdir()
+    (tmp_path / "GT" / ".DS_Store").touch()
+    (tmp_path / "labels.csv").write_text("image,pathology\na,benign\n")
+    assert datasets.load(tmp_path)[0].masks == ()
+
+
 def test_a_lesion_without_its_mask_beside_others_is_missed_and_a_normal_picture_is_not(tmp_path):
     for name in ("a", "b"):
         write(tmp_path / "original" / f"{name}.png", np.full((60, 80), 90, np.uint8))

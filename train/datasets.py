@@ -19,12 +19,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rcdnet.preprocess import too_dark
+
 log = logging.getLogger(__name__)
 
 CLASS_NAMES = ("normal", "benign", "malignant")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-LEAST_DEEP = 2**12
-"""Brightest value of a picture of 16 bits that is told in full: below, at most 16 greys would be left of it."""
 _MASK = re.compile(r"_mask(_\d+)?$", re.IGNORECASE)
 
 
@@ -71,9 +71,9 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
     image = cv2.imdecode(np.fromfile(path, np.uint8), deep) if path.stat().st_size else None
     if image is None:
         raise DataError(f"{path} cannot be decoded as an image")
+    if too_dark(image):
+        raise DataError(f"{path} has 16 bits, but no value above {image.max()}: scale it to 65535 first")
     if image.dtype == np.uint16:
-        if 0 < image.max() < LEAST_DEEP:
-            raise DataError(f"{path} has 16 bits, but no value above {image.max()}: scale it to 65535 first")
         image = np.right_shift(image, 8)
     elif image.dtype != np.uint8:
         raise DataError(f"{path} has {image.dtype} pixels. Expected 8 or 16 bits.")
@@ -111,12 +111,17 @@ def load_all(roots: Sequence[Path]) -> list[Sample]:
 
 def _images(folder: Path) -> dict[str, Path]:
     """Image files by stem, in natural order. Raises DataError if two have the same stem."""
-    paths = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+    paths = [path for path in folder.iterdir() if _is_picture(path)]
     if not paths:
         raise DataError(f"{folder} holds no picture. Expected {', '.join(sorted(IMAGE_SUFFIXES))} right in it.")
     if twice := [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]:
         raise DataError(f"{folder} has {len(twice)} names for more than one picture, such as {twice[0]}: rename one.")
     return {path.stem: path for path in sorted(paths, key=lambda path: _natural(path.stem))}
+
+
+def _is_picture(path: Path) -> bool:
+    """By its name; a hidden file is none."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def _natural(stem: str) -> list[tuple[int, str]]:
@@ -194,7 +199,7 @@ def _bus_bra(root: Path) -> list[Sample]:
 
 def _udiat(root: Path) -> list[Sample]:
     images = _images(root / "original")
-    masks = _images(root / "GT") if (root / "GT").is_dir() and any((root / "GT").iterdir()) else None
+    masks = _images(root / "GT") if (root / "GT").is_dir() and any(map(_is_picture, (root / "GT").iterdir())) else None
     samples = []
     for row in _rows(root / "labels.csv", "image", "pathology"):
         file, label = Path(row["image"]), row["pathology"].strip().lower()

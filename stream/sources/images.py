@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rcdnet.preprocess import too_dark
 from stream.errors import SourceError
 from stream.sources.base import Closing, warn_left_out
 from stream.sources.uri import SIZE_LIMIT_PX, STILLS_FPS, is_clip, is_picture, options, printable
@@ -22,9 +23,6 @@ STACKS = frozenset({".tif", ".tiff"})
 """May hold several pictures each."""
 ANIMATED = frozenset({".png", ".webp"})
 """May hold moving pictures, of which OpenCV gives the first alone."""
-
-LEAST_DEEP = 2**12
-"""Brightest value of a picture of 16 bits: of a darker one at most 16 greys would be left."""
 
 UPRIGHT = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
 """Turned as EXIF says, which ``IMREAD_UNCHANGED`` does not; without alpha; 8 or 16 bits as they are."""
@@ -137,9 +135,9 @@ def require_depth(path: Path, page: int) -> None:
     """Raises SourceError if this, the first of a series, has 12 bits or less in 16: it would be black."""
     with suppress(OSError, cv2.error, IndexError):  # told when it is read
         image = _decoded(path, page)
-        if image is not None and image.dtype == np.uint16 and 0 < (brightest := image.max()) < LEAST_DEEP:
+        if image is not None and too_dark(image):
             raise SourceError(
-                f"{printable(path.name)} has 16 bits, but no value above {brightest}. Scale it to 65535 first."
+                f"{printable(path.name)} has 16 bits, but no value above {image.max()}. Scale it to 65535 first."
             )
 
 
