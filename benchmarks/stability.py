@@ -22,7 +22,8 @@ from benchmarks.report import console, machine, require_folder, write_json
 from engines.base import EngineInfo
 from engines.failover import open_engine
 from rcdnet.spec import ModelSpec
-from stream.__main__ import AreaText, ConfigFile, EngineName, exit_codes, raise_failures, settings_of
+from rcdnet.weights import SHIPPED
+from stream.__main__ import AreaText, ConfigFile, EngineName, WeightsFolder, exit_codes, raise_failures, settings_of
 from stream.config import StreamConfig
 from stream.errors import UsageError
 from stream.pipeline import Pipeline
@@ -99,6 +100,7 @@ class Measured:
 def main(
     sources: Annotated[list[str] | None, typer.Argument(help="recordings; none: the phantom")] = None,
     engine: EngineName = "auto",
+    weights: WeightsFolder = SHIPPED,
     config: ConfigFile = None,
     scan_area: AreaText = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
@@ -109,7 +111,7 @@ def main(
         settings = settings_of(config, scan_area)
         found = []
         for uri in sources or [f"phantom:?frames={30 * PHANTOM_S}"]:
-            found.append(measure(uri, engine, settings))
+            found.append(measure(uri, engine, settings, weights))
             show(found[-1])
         if json_file is not None:
             names = [
@@ -120,6 +122,7 @@ def main(
                 "command": shlex.join(["python", "-m", "benchmarks.stability", "--engine", engine, *names]),
                 "machine": machine(),
                 "engine": asdict(found[0].engine),
+                "weights_sha256": found[0].spec.weights_sha256,
                 "calibration": found[0].spec.calibration,
                 "config": settings.model_dump(),
                 "stability": [{"source": one.name, "rows": [asdict(row) for row in one.rows]} for one in found],
@@ -127,12 +130,12 @@ def main(
             write_json(json_file, told)
 
 
-def measure(uri: str, engine: str, config: StreamConfig) -> Measured:
+def measure(uri: str, engine: str, config: StreamConfig, weights: Path = SHIPPED) -> Measured:
     """One row for each of SMOOTHING_S. Raises StreamError, EngineError, UsageError for what is no recording."""
     if kind(uri) == "phantom" and "frames=" not in uri:
         raise UsageError(f"{uri} never ends. Expected a number of frames, like phantom:?frames=3600.")
     watching = Watching()
-    with open_source(uri, live=False) as source, open_engine(engine, wait=True) as opened:
+    with open_source(uri, live=False) as source, open_engine(engine, weights, wait=True) as opened:
         if source.live or source.still:
             why = "is live, and loses frames" if source.live else "holds stills, which are not smoothed"
             raise UsageError(f"{source.name} {why}. Expected a recording.")

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from benchmarks.stability import SMOOTHING_S, Watching, answer, app, judged_again, lesion_stretches, steadiness
 from engines.fake import FakeEngine
+from rcdnet.golden import Golden
 from stream.config import StreamConfig
 from stream.pipeline import Pipeline
 from stream.sinks import recording
@@ -128,6 +129,16 @@ def test_the_command_tells_every_smoothing_time_and_writes_it(tmp_path: Path) ->
     assert [row["smoothing_s"] for row in rows] == list(SMOOTHING_S)
     assert all(row["analysed"] == 90 and row["lesions"] is not None for row in rows)
     assert "true changes a minute" in result.output
+
+
+def test_other_weights_are_judged_and_named(untrained: Path, tmp_path: Path) -> None:
+    json_file = tmp_path / "stability.json"
+    result = CliRunner().invoke(
+        app, ["phantom:?size=320x240&frames=40", "--weights", str(untrained), "--json", str(json_file)]
+    )
+    assert result.exit_code == 0, result.output
+    told = json.loads(json_file.read_text())
+    assert told["weights_sha256"] == Golden.load(untrained / "golden.npz").spec.weights_sha256
 
 
 @pytest.mark.parametrize(

@@ -175,12 +175,12 @@ def theme() -> gr.themes.Base:
         "border_color_primary": "var(--line)",
         "input_background_fill": "var(--raised)",
         "input_border_color": "var(--line)",
-        "slider_color": "#aab4c0",
-        "button_primary_background_fill": "#d7dde5",
-        "button_primary_background_fill_hover": "#ffffff",
+        "slider_color": "var(--slider)",
+        "button_primary_background_fill": "var(--bright-button)",
+        "button_primary_background_fill_hover": "white",
         "button_primary_text_color": "var(--room)",
-        "button_secondary_background_fill": "#242a33",
-        "button_secondary_background_fill_hover": "#2f3641",
+        "button_secondary_background_fill": "var(--button)",
+        "button_secondary_background_fill_hover": "var(--button-hover)",
         "button_secondary_text_color": "var(--text)",
     }
     both = colours | {f"{name}_dark": value for name, value in colours.items()}

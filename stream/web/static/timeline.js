@@ -1,8 +1,7 @@
 // Smoothed probability of each class over time, with a band below for the states that say nothing.
 
-const INK = "#969da6";
-const GRID = "#2c3139";
-const BAND = { indeterminate: "#f0b446", not_analysed: "#a8772a", frozen: "#a8772a", no_signal: "#a8772a", warming_up: "#4b525c" };
+// Colours are those of live.css.
+const BAND = { indeterminate: "--amber", not_analysed: "--dark-amber", frozen: "--dark-amber", no_signal: "--dark-amber", warming_up: "--slate" };
 const LEFT = 46, RIGHT = 12, TOP = 8, BOTTOM = 30, BAND_HEIGHT = 5;
 const STEPS_S = [10, 20, 30, 60, 120, 300, 600], LABEL_PX = 60; // room for a label of the axis
 
@@ -14,19 +13,20 @@ export function drawTimeline(canvas, { timeline, timeline_s, class_colours }) {
   canvas.height = height * scale;
   if (!timeline) return;
   const context = canvas.getContext("2d");
+  const palette = getComputedStyle(canvas);
   context.scale(scale, scale);
   const last = timeline.at(-1)?.t_s ?? 0;
   const x = (t_s) => width - RIGHT - ((last - t_s) / timeline_s) * (width - LEFT - RIGHT);
   const y = (p) => TOP + (1 - p) * (height - TOP - BOTTOM);
-  drawGrid(context, x, y, last, timeline_s, width, height);
-  drawBand(context, x, timeline, height - BOTTOM + 4);
+  drawGrid(context, palette, x, y, last, timeline_s, width, height);
+  drawBand(context, palette, x, timeline, height - BOTTOM + 4);
   class_colours.forEach((colour, row) => drawLine(context, x, y, timeline, row, colour));
 }
 
-function drawGrid(context, x, y, last, span_s, width, height) {
+function drawGrid(context, palette, x, y, last, span_s, width, height) {
   context.font = "11px system-ui, sans-serif";
-  context.fillStyle = INK;
-  context.strokeStyle = GRID;
+  context.fillStyle = palette.getPropertyValue("--grey");
+  context.strokeStyle = palette.getPropertyValue("--line");
   context.textBaseline = "middle";
   context.textAlign = "right";
   for (const p of [0, 0.5, 1]) {
@@ -41,11 +41,11 @@ function drawGrid(context, x, y, last, span_s, width, height) {
   }
 }
 
-function drawBand(context, x, timeline, top) {
+function drawBand(context, palette, x, timeline, top) {
   timeline.forEach(({ t_s, state }, at) => {
     if (!(state in BAND)) return;
     const until = timeline[at + 1]?.t_s ?? t_s;
-    context.fillStyle = BAND[state];
+    context.fillStyle = palette.getPropertyValue(BAND[state]);
     context.fillRect(Math.floor(x(t_s)), top, Math.ceil(x(until) - x(t_s)) + 1, BAND_HEIGHT);
   });
 }
