@@ -1,3 +1,5 @@
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,17 @@ def test_a_known_sharpness_is_undone(sharpness):
     calm = held_out(1.0)
     found = held_out(sharpness).calibrated(*calibrate.fitted(held_out(sharpness)))
     np.testing.assert_allclose(found.malignant_share(), calm.malignant_share(), atol=0.02)
+
+
+def held_out_lesions_wrong(share: float, count: int = 3000) -> Predictions:
+    """Answers of which this share of the lesions' is wrong, however sure; normal pictures are told rightly."""
+    random = np.random.default_rng(0)
+    truth, lesion_sure = random.integers(0, 3, count), random.uniform(0.5, 3, count)
+    said = np.where((truth > 0) & (random.random(count) < share), 3 - truth, truth)
+    logits = np.zeros((count, 3), np.float32)
+    logits[:, 0] = np.where(truth == 0, 3, -3)
+    logits[np.arange(count), said] += lesion_sure
+    return answers_of(SPEC.class_names, logits, truth)
 
 
 def held_back(count: int) -> Predictions:
@@ -165,6 +178,13 @@ def test_nothing_is_tuned_on_the_external_set():
         calibrate.calibrated(SPEC, answers)
 
 
+def test_a_model_that_knows_no_normal_is_refused():
+    two = replace(SPEC, class_names=("benign", "malignant"))
+    answers = answers_of(two.class_names, np.eye(2, dtype=np.float32), np.array([0, 1]))
+    with pytest.raises(DataError, match="only a model that knows normal"):
+        calibrate.calibrated(two, answers)
+
+
 def test_a_model_of_other_classes_is_refused():
     answers = answers_of(("benign", "malignant"), np.zeros((2, 2), np.float32), np.array([0, 1]))
     with pytest.raises(DataError, match="predictions of benign, malignant cannot calibrate"):
@@ -175,7 +195,14 @@ def test_a_calibration_by_a_few_pictures_is_doubted():
     few = held_out(1.0, 30)
     assert "nothing can be told" in calibrate.doubts(calibrate.calibrated(SPEC, few), few)[0]
     many = held_out(1.0)
-    assert calibrate.doubts(calibrate.calibrated(SPEC, many), many) == []
+    assert not any("nothing can be told" in doubt for doubt in calibrate.doubts(calibrate.calibrated(SPEC, many), many))
+
+
+def test_a_band_that_leaves_more_wrong_calls_than_it_should_is_doubted():
+    good, bad = (held_out_lesions_wrong(share) for share in (0.02, 0.3))
+    assert calibrate.doubts(calibrate.calibrated(SPEC, good), good) == []
+    (doubt,) = calibrate.doubts(calibrate.calibrated(SPEC, bad), bad)
+    assert re.search(r"outside the indeterminate band (2|3)\d\.\d% of the calls are wrong", doubt)
 
 
 def test_answers_that_miss_a_class_are_refused():

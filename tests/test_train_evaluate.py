@@ -63,6 +63,14 @@ def test_right_answers_get_full_marks(tmp_path):
     assert result["confusion_matrix"] == [[6, 0], [0, 6]]
 
 
+def test_probabilities_that_are_too_low_on_both_sides_are_told_by_their_mean_and_not_by_the_ece():
+    said = np.repeat([0.3, 0.7], 1000)
+    positive = np.tile(np.arange(1000), 2) < np.repeat([400, 800], 1000)  # each 0.1 more often than was said
+    numbers = evaluate.yes_or_no(said, positive, [str(index) for index in range(2000)])
+    assert numbers["ece"] == pytest.approx(0)
+    assert (numbers["mean_probability"], numbers["share_positive"]) == pytest.approx((0.5, 0.6))
+
+
 def test_the_operating_point_decides_the_calls_but_not_the_auc(tmp_path):
     samples = evaluate.select(data_set(tmp_path), "binary")
     judgements = [judged(ANSWERS[s.label]) for s in samples]
@@ -87,6 +95,23 @@ def test_the_heat_map_is_held_against_the_masks(tmp_path):
     assert (on["n_masks"], on["pointing_game"]) == (12, 1)
     assert on["energy_ratio"] > 3
     assert (off["pointing_game"], off["energy_ratio"]) == (0, 0)
+
+
+def test_beside_the_heat_map_stands_one_that_never_sees_the_picture(tmp_path):
+    samples = evaluate.select(data_set(tmp_path), "binary")  # all lesions lie top left
+    quality = evaluate.heat_map_quality(samples, [judged(ANSWERS[s.label], (9, 12)) for s in samples], SPEC)
+    assert (quality["pointing_game"], quality["pointing_game_blind"]) == (0, 1)
+    assert quality["energy_ratio_blind"] > 3
+
+
+def test_the_usual_place_of_a_lesion_is_where_the_others_lie():
+    left, right, none = np.zeros((64, 64), bool), np.zeros((32, 48), bool), np.zeros((20, 20), bool)
+    left[:, :32], right[:, 24:] = True, True
+    of_left, of_right, of_none = evaluate.usual_place([left, right, none])
+    assert (of_left.shape, of_right.shape, of_none.shape) == ((64, 64), (32, 48), (20, 20))
+    assert (of_left[:, :28].max(), of_left[:, 36:].min()) == (0, 1)
+    assert (of_right[:, :21].min(), of_right[:, 27:].max()) == (1, 0)
+    np.testing.assert_allclose(of_none, 0.5, atol=1e-6)
 
 
 def test_without_masks_there_is_no_heat_map_figure(tmp_path):
@@ -161,6 +186,8 @@ KEYS = {
         "f1",
         "ece",
         "brier",
+        "mean_probability",
+        "share_positive",
     ),
     *("confusion_matrix", "pointing_game", "energy_ratio", "faithfulness", "in_paint"),
     *("weights_sha256", "calibration", "data", "task", "operating_point", "notice"),

@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
 
+from rcdnet.preprocess import prepare, to_pixels
 from rcdnet.spec import ModelSpec
-from train.faithfulness import SHARES, deletion_curve, without_cells
+from train.faithfulness import SHARES, deletion_curve, to_cells, without_cells
 
 SPEC = ModelSpec(("normal", "benign", "malignant"), 56, 56, 0.485, 0.229, "tf_efficientnet_lite0")
+
+
+BLIND = np.zeros((56, 56), np.float32)
 
 
 def textured_lesion(seed: int) -> np.ndarray:
@@ -29,14 +33,29 @@ def looker(sees: int):
 
 
 def test_a_map_that_marks_what_is_used_falls_faster_than_chance():
-    curve = deletion_curve([textured_lesion(seed) for seed in range(4)], SPEC, looker(1))
+    curve = deletion_curve([textured_lesion(seed) for seed in range(4)], [BLIND] * 4, SPEC, looker(1))
     assert curve.advantage > 0.02
     assert curve.hottest[0] == pytest.approx(curve.random[0])
 
 
 def test_a_map_that_marks_the_opposite_falls_slower():
-    curve = deletion_curve([textured_lesion(seed) for seed in range(4)], SPEC, looker(-1))
+    curve = deletion_curve([textured_lesion(seed) for seed in range(4)], [BLIND] * 4, SPEC, looker(-1))
     assert curve.advantage < -0.02
+
+
+def test_a_map_that_knows_as_much_without_looking_leaves_no_advantage():
+    knowing = BLIND.copy()
+    knowing[8:24, 28:44] = 1
+    curve = deletion_curve([textured_lesion(seed) for seed in range(4)], [knowing] * 4, SPEC, looker(1))
+    assert curve.advantage_over_blind == pytest.approx(0, abs=curve.advantage / 10)
+
+
+def test_a_blind_map_lies_in_the_input_where_its_picture_does():
+    ramp = np.tile(np.linspace(0, 1, 84, dtype=np.float32), (56, 1))  # the input has padding above and below
+    at = prepare(np.zeros((56, 84), np.uint8), SPEC)[1]
+    cells = to_cells(ramp, at, (14, 14))
+    assert not cells[[0, -1]].any()
+    np.testing.assert_allclose(to_pixels(cells, at)[20:36, 6:-6], ramp[20:36, 6:-6], atol=0.01)
 
 
 def test_what_lies_in_the_padding_counts_for_nothing():
@@ -47,7 +66,7 @@ def test_what_lies_in_the_padding_counts_for_nothing():
         maps[:, 2, :2] = maps[:, 2, -2:] = 9
         return logits, maps
 
-    curve, padded_curve = (deletion_curve(wide, SPEC, run) for run in (looker(1), padded))
+    curve, padded_curve = (deletion_curve(wide, [BLIND] * 4, SPEC, run) for run in (looker(1), padded))
     assert padded_curve.advantage == pytest.approx(curve.advantage)
 
 
@@ -62,4 +81,4 @@ def test_only_the_chosen_share_of_cells_changes():
 
 def test_no_picture_is_refused():
     with pytest.raises(ValueError, match="at least one"):
-        deletion_curve([], SPEC, looker(1))
+        deletion_curve([], [], SPEC, looker(1))

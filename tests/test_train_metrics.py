@@ -107,13 +107,15 @@ def test_the_error_of_perfectly_calibrated_answers_is_what_chance_gives():
     random = np.random.default_rng(1)
     probability = random.beta(0.5, 0.5, 150)
     errors = [metrics.expected_calibration_error(probability, random.random(150) < probability) for _ in range(400)]
-    chance = metrics.calibration_error_by_chance(probability)
+    chance = metrics.by_chance(metrics.expected_calibration_error, probability)
     assert chance.mean == pytest.approx(np.mean(errors), rel=0.05)
     assert chance.most == pytest.approx(np.quantile(errors, 0.95), rel=0.05)
 
 
 def test_chance_gives_less_the_more_pictures_there_are():
-    few, many = (metrics.calibration_error_by_chance(np.linspace(0, 1, count)).mean for count in (100, 10000))
+    few, many = (
+        metrics.by_chance(metrics.expected_calibration_error, np.linspace(0, 1, count)).mean for count in (100, 10000)
+    )
     assert many < few / 5
 
 

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from rcdnet.glance import Judgement
 from rcdnet.preprocess import Box, Placement
 from train import predictions
 from train.datasets import DataError, Sample
+from train.splits import LeakError
 
 CLASSES = ("normal", "benign", "malignant")
 
@@ -38,6 +41,20 @@ def test_the_answers_of_several_runs_are_read_one_after_the_other(two_runs):
     assert answers.names.tolist() == ["a", "b"]
     assert answers.patients.tolist() == ["a", "7"]
     assert answers.runs.tolist() == ["seed0-fold1", "seed0-fold2"]
+
+
+def test_a_table_that_could_not_be_written_whole_is_not_there(tmp_path):
+    samples, judgements = [sample("busi", "a", "benign")] * 2, [judged([-2.0, -0.2, -3.0])]  # one answer is missing
+    with pytest.raises(ValueError, match="zip"):
+        predictions.write(tmp_path / "p.csv", CLASSES, samples, judgements, ["a", "a"])
+    assert not (tmp_path / "p.csv").exists()
+
+
+def test_answers_of_a_split_that_leaks_are_not_held_out(two_runs):
+    predictions.require_held_out(two_runs)  # a table on its own says nothing
+    (two_runs[1].parent / "config.json").write_text(json.dumps({"n_test_leaked": 55}))
+    with pytest.raises(LeakError, match=r"fold2.*: 55 of its pictures"):
+        predictions.require_held_out(two_runs)
 
 
 def test_the_share_and_the_lesion_probability_are_those_of_the_softmax(two_runs):

@@ -125,7 +125,7 @@ def test_networks_are_drawn_beside_each_other_where_all_answered_the_same(folds)
 def test_folds_that_each_answered_the_external_set_are_told_by_their_mean(folds):
     """Of the AUC by network, of the heat maps by picture. The second network says the opposite of the first."""
     for fold, (n_masks, pointing) in {"1": (8, 0.75), "2": (24, 0.25)}.items():
-        quality = {"n_masks": n_masks, "pointing_game": pointing, "energy_ratio": 2.0, "pointing_chance": 0.1}
+        quality = {"n_masks": n_masks, "pointing_game": pointing, "energy_ratio": 2.0}
         (folds / f"RcdNet/grouped/seed0-fold{fold}/external_heat_maps.json").write_text(json.dumps(quality))
     answers = folds / "RcdNet/grouped/seed0-fold2/external.csv"
     head, *lines = answers.read_text().splitlines()

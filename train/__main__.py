@@ -224,6 +224,7 @@ def calibrate(
     """Calibration, operating points and indeterminate band from held-out predictions, into a checkpoint's spec."""
     with exit_codes():
         model = checkpoint.load(weights)
+        held_out.require_held_out(predictions)
         answers = held_out.read(predictions)
         model.spec = calibration.calibrated(model.spec, answers)
         spec = checkpoint.save(model, weights)
@@ -274,13 +275,17 @@ def evaluate(
                 samples, judgements, lambda greys: predict(model, greys), painted_away, spec
             )
         if faithfulness:
-            lesions = [sample.grey() for sample in samples if sample.label != "normal"]
-            curve = deletion_curve(lesions, spec, runner(model))
+            lesions = [sample for sample in samples if sample.label != "normal"]
+            blind = evaluation.usual_place([sample.lesion() for sample in lesions])
+            curve = deletion_curve([sample.grey() for sample in lesions], blind, spec, runner(model))
+            known = result["n_masks"] > 0  # else nobody knows the usual place
             result["faithfulness"] = {
                 "shares": curve.shares,
                 "hottest": curve.hottest.tolist(),
                 "random": curve.random.tolist(),
+                "blind": curve.blind.tolist() if known else None,
                 "advantage": curve.advantage,
+                "advantage_over_blind": curve.advantage_over_blind if known else None,
             }
         result |= {"task": task, "data": data.name, "weights_sha256": spec.weights_sha256}
         result |= {"calibration": spec.calibration, "trained_on": spec.trained_on, "notice": RESEARCH_NOTICE}
@@ -330,7 +335,7 @@ def print_result(result: dict[str, Any], task: str) -> None:
     """The numbers as a table on stdout."""
     table = Table("measure", f"{result['data']}, {task}")
     for key, value in result.items():
-        if key in ("auc_ci", "ece_by_chance") or isinstance(value, dict):
+        if key == "auc_ci" or key.endswith("_by_chance") or isinstance(value, dict):
             continue
         if key == "auc":
             low, high = result["auc_ci"]
@@ -339,10 +344,9 @@ def print_result(result: dict[str, Any], task: str) -> None:
             table.add_row("AUC, each patient once", f"{value:.3f}")
         elif key == "classes":
             table.add_row("confusion matrix of", ", ".join(value) + " (rows: truth)")
-        elif key == "ece":
-            chance = result["ece_by_chance"]
+        elif (chance := result.get(f"{key}_by_chance")) is not None:
             by_chance = f"{chance.mean:.3f} if perfectly calibrated, up to {chance.most:.3f}"
-            table.add_row("ece", f"{value:.3f} ({by_chance})")
+            table.add_row(key, f"{value:.3f} ({by_chance})")
         else:
             title = f"{key} (macro)" if key in ("precision", "recall", "f1") else key
             table.add_row(title, f"{value:.3f}" if isinstance(value, float) else str(value))

@@ -22,11 +22,11 @@ from train.splits import LeakError
 LESION_AIMS = {"sensitive": 0.99, "balanced": 0.98}
 """Share of lesions that must be flagged: what is not flagged is not looked at, so ``balanced`` leans this way too."""
 MALIGNANT_AIMS = {"sensitive": 0.95}
-"""Share of malignant lesions that must be called so."""
+"""Share of malignant lesions that must lie above its threshold; the band around it then takes some of them back."""
 LEAST_SPECIFICITY = {"specific": 0.95}
-"""Share of benign lesions that must not be called malignant."""
+"""Share of benign lesions that must lie below it."""
 LARGEST_RISK = 0.05
-"""Of the calls that are made outside the indeterminate band."""
+"""Of the calls that are made outside the indeterminate band, if LARGEST_ABSTENTION gets as far."""
 LARGEST_ABSTENTION = 0.15
 """Of the lesions that may fall into the band: a helper that mostly shrugs is none."""
 
@@ -107,8 +107,11 @@ def indeterminate_band(share: NDArray[np.floating], malignant: NDArray[np.bool_]
 def calibrated(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
     """``spec`` with calibration, operating points and band from ``held_out``.
 
-    Raises DataError for other classes or none of a kind, LeakError for answers to an external data set.
+    Raises DataError for other classes, for a model that knows no normal, or for none of a kind; LeakError for answers
+    to an external data set.
     """
+    if "normal" not in spec.class_names:
+        raise DataError(f"only a model that knows normal pictures can be calibrated, not one of {spec.class_names}")
     if held_out.class_names != spec.class_names:
         theirs, ours = ", ".join(held_out.class_names), ", ".join(spec.class_names)
         raise DataError(f"predictions of {theirs} cannot calibrate a model of {ours}")
@@ -156,11 +159,30 @@ def doubts(spec: ModelSpec, held_out: Predictions) -> list[str]:
     few = [f"{count} {name}" for name, count in counts.items() if count < LEAST_PICTURES]
     bounds = (LEAST_TEMPERATURE, MOST_TEMPERATURE)
     extreme = [name for name, point in spec.operating_points.items() if {point.lesion, point.malignant} & {0.0, 1.0}]
+    risk = wrong_outside_the_band(spec, held_out)
     return [
         *([f"of only {', '.join(few)} pictures nothing can be told"] if few else []),
         *([f"the temperature {spec.temperature} is at its bound"] if spec.temperature in bounds else []),
         *([f"a threshold of {', '.join(extreme)} is 0 or 1: it calls always or never"] if extreme else []),
+        *(
+            [
+                f"outside the indeterminate band {risk:.1%} of the calls are wrong, not {LARGEST_RISK:.0%}: "
+                f"it holds {LARGEST_ABSTENTION:.0%} of the lesions already"
+            ]
+            if risk > LARGEST_RISK
+            else []
+        ),
     ]
+
+
+def wrong_outside_the_band(spec: ModelSpec, held_out: Predictions) -> float:
+    """Share of wrong calls, benign or malignant, of the lesions that the band leaves to be called, 0..1."""
+    lesions = held_out[~held_out.is_label("normal")]
+    share = lesions.calibrated(spec.temperature, spec.cubic).malignant_share()
+    low, high = spec.indeterminate
+    called = (share < low) | (share >= high)
+    wrong = (share >= spec.operating_points["balanced"].malignant) != lesions.is_label("malignant")
+    return float(wrong[called].mean()) if called.any() else 0.0
 
 
 def rounded(value: float, to: Callable[[float], int]) -> float:

@@ -1,8 +1,9 @@
 """A finished model on a data set: numbers with n and interval, the heat map against the masks, subgroups, markers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,11 @@ from train.datasets import DataError, Sample
 from train.duplicates import drawn_together
 
 Task = Literal["binary", "three-class"]
+
+HEAT_MAP_KEYS = ("pointing_game", "energy_ratio", "pointing_game_blind", "energy_ratio_blind")
+
+USUAL_PX = 64
+"""Side of the picture onto which all masks are laid; a lesion is some 15 of its pixels wide."""
 
 
 def select(samples: Sequence[Sample], task: Task) -> list[Sample]:
@@ -82,8 +88,11 @@ def yes_or_no(
         "specificity": float((~called[~positive]).mean()),
         **metrics.classification(positive.astype(int), called.astype(int), 2),
         "ece": metrics.expected_calibration_error(score, positive),
-        "ece_by_chance": metrics.calibration_error_by_chance(score),
+        "ece_by_chance": metrics.by_chance(metrics.expected_calibration_error, score),
         "brier": metrics.brier(score, positive),
+        "brier_by_chance": metrics.by_chance(metrics.brier, score),
+        "mean_probability": float(score.mean()),
+        "share_positive": float(positive.mean()),
         "threshold": threshold,
     }
 
@@ -91,26 +100,36 @@ def yes_or_no(
 def heat_map_quality(
     samples: Sequence[Sample], judgements: Sequence[Judgement], spec: ModelSpec
 ) -> dict[str, float | int | None]:
-    """Pointing game and mean energy ratio of the called lesion class's map, over the pictures with a lesion mask."""
-    hits, ratios, chance = [], [], []
-    for sample, judgement in zip(samples, judgements, strict=True):
-        lesion = sample.lesion()
+    """Pointing game and mean energy ratio of the called lesion class's map, over the pictures with a lesion mask.
+
+    ``_blind``: of ``usual_place``, a map that never sees the picture. Lesions lie where the probe was put, so that it
+    is far better than chance.
+    """
+    found: dict[str, list[float]] = {key: [] for key in HEAT_MAP_KEYS}
+    masks = [sample.lesion() for sample in samples]
+    for lesion, judgement, blind in zip(masks, judgements, usual_place(masks), strict=True):
         if not lesion.any():
             continue
-        class_map = judgement.class_maps[lesion_class(judgement.logits, spec)]
-        hits.append(metrics.pointing_hit(to_pixels(class_map, judgement.placement), lesion))
-        ratios.append(
-            metrics.energy_ratio(to_pixels(attention(class_map, judgement.placement), judgement.placement), lesion)
-        )
-        chance.append(float(lesion.mean()))
-    if not hits:
-        return {"n_masks": 0, "pointing_game": None, "energy_ratio": None, "pointing_chance": None}
-    return {
-        "n_masks": len(hits),
-        "pointing_game": float(np.mean(hits)),
-        "energy_ratio": float(np.mean(ratios)),
-        "pointing_chance": float(np.mean(chance)),
-    }
+        class_map, at = judgement.class_maps[lesion_class(judgement.logits, spec)], judgement.placement
+        found["pointing_game"].append(metrics.pointing_hit(to_pixels(class_map, at), lesion))
+        found["energy_ratio"].append(metrics.energy_ratio(to_pixels(attention(class_map, at), at), lesion))
+        found["pointing_game_blind"].append(metrics.pointing_hit(blind, lesion))
+        found["energy_ratio_blind"].append(metrics.energy_ratio(blind, lesion))
+    count = len(found["pointing_game"])
+    return {"n_masks": count} | {key: float(np.mean(values)) if count else None for key, values in found.items()}
+
+
+def usual_place(masks: Sequence[NDArray[np.bool_]]) -> Iterator[NDArray[np.float32]]:
+    """For each picture, how often the others have a lesion where: 0..1, float32 [H, W] of its mask's size.
+
+    Pictures of other sizes are stretched onto it; masks without a lesion, bool [H, W] too, do not count.
+    """
+    side = (USUAL_PX, USUAL_PX)
+    small = [cv2.resize(mask.astype(np.float32), side, interpolation=cv2.INTER_AREA) for mask in masks]
+    total, count = np.sum(small, axis=0), sum(bool(mask.any()) for mask in masks)
+    for mask, own in zip(masks, small, strict=True):
+        others = (total - own) / max(1, count - bool(mask.any()))
+        yield np.asarray(cv2.resize(others, mask.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def by_subgroup(samples: Sequence[Sample], attribute: str) -> dict[str, list[int]]:

@@ -80,7 +80,7 @@ def reliability(answers: Sequence[Answers], path: Path, bins: int = 10) -> None:
         true = [float(one.malignant[which == number].mean()) for number in filled]
         sizes = [600 * float((which == number).mean()) for number in filled]
         error = metrics.expected_calibration_error(one.share, one.malignant)
-        by_chance = metrics.calibration_error_by_chance(one.share).mean
+        by_chance = metrics.by_chance(metrics.expected_calibration_error, one.share).mean
         label = f"{one.name}: ECE {error:.3f} (by chance {by_chance:.3f}), n {len(one.share)}"
         (line,) = axes.plot(said, true, linewidth=1, label=label)
         axes.scatter(said, true, sizes, color=line.get_color(), alpha=0.5)

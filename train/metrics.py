@@ -84,22 +84,26 @@ def bootstrap(
 def expected_calibration_error(probability: Floats, positive: NDArray[np.bool_], bins: int = 15) -> float:
     """ECE of a binary answer (Guo et al. 2017, equation 3): |confidence - accuracy| over equal-width bins, 0..1.
 
-    The confidence is that of the answer given, max(p, 1 - p), from 0.5 to 1.
+    The confidence is that of the answer given, max(p, 1 - p), from 0.5 to 1. So p too low on both sides of 0.5 is not
+    seen: too sure below cancels too unsure above. The mean probability beside the share of positives shows that.
     """
-    confidence, which = _in_bins(probability, bins)
+    confidence = _confidence(probability)
     right = (probability >= 0.5) == positive
-    return _gap(confidence, right, which)
+    which = np.minimum(((confidence - 0.5) * 2 * bins).astype(int), bins - 1)
+    return float(np.abs(np.bincount(which, confidence - right)).sum() / len(which))
 
 
-def calibration_error_by_chance(probability: Floats, bins: int = 15, rounds: int = 1000, seed: int = 0) -> Chance:
-    """The ECE of a network that is perfectly calibrated and says these probabilities.
+def by_chance(
+    error: Callable[[Floats, NDArray[np.bool_]], float], probability: Floats, rounds: int = 1000, seed: int = 0
+) -> Chance:
+    """``error(probability, positive)`` of a network that is perfectly calibrated and says these probabilities.
 
     It isn't 0: few pictures a bin are never right in just the share that was said. The truth is drawn from the
     probabilities (consistency resampling, Bröcker and Smith 2007, doi:10.1175/WAF993.1).
     """
     random = np.random.default_rng(seed)
-    confidence, which = _in_bins(probability, bins)
-    errors = [_gap(confidence, random.random(len(which)) < confidence, which) for _ in range(rounds)]
+    confidence, answer = _confidence(probability), probability >= 0.5
+    errors = [error(probability, (random.random(len(answer)) < confidence) == answer) for _ in range(rounds)]
     return Chance(float(np.mean(errors)), float(np.quantile(errors, 0.95)))
 
 
@@ -120,19 +124,13 @@ def selective_risk(share: Floats, malignant: NDArray[np.bool_], at: float) -> tu
     return distance[order], np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
 
 
-def _in_bins(probability: Floats, bins: int) -> tuple[Floats, Labels]:
-    """The confidence of each answer, and the number of its bin between 0.5 and 1."""
-    confidence = np.maximum(probability, 1 - probability)
-    return confidence, np.minimum(((confidence - 0.5) * 2 * bins).astype(int), bins - 1)
-
-
-def _gap(confidence: Floats, right: NDArray[np.bool_], which: Labels) -> float:
-    return float(np.abs(np.bincount(which, confidence - right)).sum() / len(which))
+def _confidence(probability: Floats) -> Floats:
+    return np.maximum(probability, 1 - probability)
 
 
 def brier(probability: Floats, positive: NDArray[np.bool_]) -> float:
     """Mean squared difference between probability and truth (Brier 1950), 0 best, 0.25 for always saying 0.5."""
-    return float(metrics.brier_score_loss(positive, probability))
+    return float(np.square(probability - positive).mean())
 
 
 def classification(truth: Labels, answer: Labels, classes: int) -> dict[str, Any]:
@@ -157,10 +155,10 @@ def pointing_hit(class_map: Floats, lesion: NDArray[np.bool_]) -> bool:
 
 
 def energy_ratio(attention: Floats, lesion: NDArray[np.bool_]) -> float:
-    """Share of the attention (0 or more) inside the lesion over the lesion's share of the picture; 1 is chance.
+    """Share of the attention (0 or more) inside the lesion over the lesion's share of the picture.
 
-    The energy-based pointing game (Wang et al. 2020, arXiv:1910.01279) made comparable between lesions of all sizes.
-    0 where nothing is attended to.
+    The energy-based pointing game (Wang et al. 2020, arXiv:1910.01279) over what uniform attention gets, which has 1.
+    The most is 1 / area: more is within reach for a small lesion. 0 where nothing is attended to.
     """
     total, area = float(attention.sum()), float(lesion.mean())
     return float(attention[lesion].sum()) / total / area if total > 0 and area > 0 else 0.0

@@ -1,6 +1,7 @@
 """What networks answered to pictures they were not trained on: the tables in run folders, read back together."""
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from rcdnet.glance import Judgement, calibrated, softmax
 from train.datasets import DataError, Sample
+from train.splits import LeakError
 
 _KEYS = ("dataset", "name", "label", "patient", "external")
 
@@ -93,18 +95,29 @@ def write(
     judgements: Sequence[Judgement],
     patients: Sequence[str],
 ) -> None:
-    """One row a picture; ``patients`` as of ``duplicates.drawn_together``."""
-    with path.open("w", newline="") as file:
+    """One row a picture; ``patients`` as of ``duplicates.drawn_together``. The file is there once it is whole."""
+    part = path.with_suffix(".part")
+    with part.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow([*_KEYS, *class_names])
         for s, j, patient in zip(samples, judgements, patients, strict=True):
             keys = s.dataset, s.name, s.label, patient, "yes" if s.external else ""
             rows.writerow([*keys, *(f"{value:.5f}" for value in j.logits)])
+    part.replace(path)
 
 
 def holds_some(path: Path) -> bool:
     """Whether it is there and holds answers: a run on everything leaves the head of a table alone."""
     return path.is_file() and len(path.read_text().splitlines()) > 1
+
+
+def require_held_out(paths: Sequence[Path]) -> None:
+    """Raises LeakError if a run folder says that near copies of what it answered were among what it learned from."""
+    for path in paths:
+        config = path.parent / "config.json"
+        leaked = json.loads(config.read_text()).get("n_test_leaked", 0) if config.is_file() else 0
+        if leaked:
+            raise LeakError(f"{path}: {leaked} of its pictures have a near copy among what its network learned from")
 
 
 def read(paths: Sequence[Path]) -> Predictions:

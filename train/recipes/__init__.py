@@ -76,7 +76,8 @@ class Recipe(BaseModel):
     teacher_weight: Share = 0.7
     """Of what the teachers say, beside the labels, if ``train fit --teacher`` names any."""
     ema_decay: Share = 0.998
-    """Of the averaged weights that are kept; 0 keeps the last ones."""
+    """Of the averaged weights that are kept in a step, at most: in step n it is 1 - (1 + n)^(-2/3), timm's warm-up,
+    which gets to 0.99 after 1000 steps, so that a short training never gets further. 0 keeps the last weights."""
 
     def spec(self) -> ModelSpec:
         """The ModelSpec of a network trained by this recipe, before calibration."""
