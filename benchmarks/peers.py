@@ -31,6 +31,7 @@ from benchmarks.peer_loops import SLOW_S
 from benchmarks.peer_meter import CAMERA_FPS, WARM_UP_S, Clip
 from benchmarks.report import console, machine, require_folder, write_json
 from benchmarks.workload import CLIP, make_clip
+from engines import cache
 from rcdnet.extras import install
 from stream import ASLEEP
 from stream.__main__ import exit_codes
@@ -199,8 +200,7 @@ def interpreter(name: str, folder: Path | None = None) -> Path:
     """The Python that has what a contestant needs, made below ``folder`` if it must be. Raises PeerError."""
     if name not in REQUIREMENTS:
         return Path(sys.executable)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    home = (folder or cache / "rcdnet-live" / "peers") / name
+    home = (folder or cache.root().with_name("peers")) / name
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     try:
         wanted = [need if "=" in need else f"{need}=={version(need)}" for need in REQUIREMENTS[name]]

@@ -114,9 +114,8 @@ def main(
             found.append(measure(uri, engine, settings, weights))
             show(found[-1])
         if json_file is not None:
-            names = [
-                Path(uri).name if kind(uri) in ON_DISK else uri for uri in sources or ()
-            ]  # a path may name a patient
+            # a path may name a patient
+            names = [Path(uri).name if kind(uri) in ON_DISK else uri for uri in sources or ()]
             told = {
                 "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "command": shlex.join(["python", "-m", "benchmarks.stability", "--engine", engine, *names]),

@@ -38,7 +38,7 @@ CLIP = "phantom:?size=1280x720&fps=60&seed=1&frames=240"
 class Run:
     """One run of the pipeline, from capture to JPEG, without its warm-up.
 
-    ``fps`` counts encoded pictures of judged frames. ``stages_ms`` is over the last 1000 samples of each stage
+    ``fps`` counts encoded pictures of judged frames. ``stages_ms`` is over the last ``stream.timing.WINDOW_S``
     (``engine`` is one call of the network, of which a frame takes one or two; ``source`` is decoding, in live use with
     the wait for the next frame). ``end_to_end_ms`` is from the moment a frame was dequeued to its annotated JPEG; in
     replay it holds the waiting in full queues. ``cpu_ms_per_frame`` is processor time over all cores, ``peak_rss_mb``

@@ -61,16 +61,7 @@ class EngineInfo:
 
 def require_images(images: NDArray[np.uint8], spec: ModelSpec) -> None:
     """Raise EngineError unless ``images`` is what ``spec`` expects. Runtimes differ in what else they would swallow."""
-    if (
-        images.dtype != np.uint8
-        or images.ndim != 3
-        or len(images) == 0
-        or images.shape[1:]
-        != (
-            spec.height_px,
-            spec.width_px,
-        )
-    ):
+    if images.dtype != np.uint8 or images.shape[1:] != (spec.height_px, spec.width_px) or len(images) == 0:
         raise EngineError(
             f"expected prepared pictures, uint8 [N, {spec.height_px}, {spec.width_px}] with N of at least 1, "
             f"not {images.dtype} {list(images.shape)}"

@@ -22,7 +22,6 @@ from engines.errors import EngineError, EngineUnavailable
 from engines.weights import read_onnx
 from rcdnet.extras import install
 from rcdnet.spec import ModelSpec
-from rcdnet.weights import SHIPPED
 
 MANIFEST = "manifest.json"
 
@@ -88,8 +87,8 @@ def _short_sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:12]
 
 
-def missing(weights: Path = SHIPPED, engine: str = "tensorrt_fp16") -> str | None:
-    """Why there is no usable built engine for these weights on this machine, or None if there is one."""
+def missing(weights: Path, engine: str) -> str | None:
+    """Why there is no usable build of this engine for these weights on this machine, or None if there is one."""
     try:
         _, spec = read_onnx(weights)
         read(key_here(engine, spec))

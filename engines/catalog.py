@@ -21,8 +21,9 @@ from rcdnet.weights import SHIPPED
 @dataclass(frozen=True)
 class Candidate:
     """``target`` is module:callable, and takes the folder of weights. It needs a ``gpu``, and ``packages``, which come
-    with ``extra``. ``absent``, module:callable, says why it cannot run here although it has them, or None; it must be
-    quick and import none of them. ``builder``, module:callable, makes what it loads, and needs ``builder_packages``."""
+    with ``extra``. ``absent``, module:callable, takes that folder and the engine's name and says why it cannot run here
+    although it has them, or None; it must be quick and import none of them. ``builder``, module:callable, makes what it
+    loads, and needs ``builder_packages``."""
 
     target: str
     packages: tuple[str, ...]
@@ -69,7 +70,7 @@ def missing(name: str, weights: Path = SHIPPED) -> str | None:
     candidate = ENGINES[name]
     reason = _lacks(candidate, candidate.packages)
     if reason is None and candidate.absent:
-        reason = _named(candidate.absent)(weights)
+        reason = _named(candidate.absent)(weights, name)
     return reason
 
 

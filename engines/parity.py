@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import ParityError, WeightsError
-from rcdnet.glance import Floats, probabilities
+from rcdnet.glance import Floats, decisive, probabilities
 from rcdnet.golden import Golden
 from rcdnet.spec import ModelSpec
 
@@ -108,14 +108,6 @@ def count_flips(found: Floats, reference: Floats, spec: ModelSpec) -> int:
     for threshold in {edge for point in points for edge in (point.malignant, *spec.undecided(point))}:
         flipped |= _crossed(share, true_share, threshold) & flagged
     return int(flipped.sum())
-
-
-def decisive(probabilities: Floats, spec: ModelSpec) -> tuple[Floats, Floats]:
-    """What thresholds are held against, [N] each: 1 - p(normal) and the malignant share, 1 where there is no such."""
-    of = {name: probabilities[:, index] for index, name in enumerate(spec.class_names)}
-    ones = np.ones(len(probabilities), np.float32)
-    lesion = ones - of["normal"] if "normal" in of else ones
-    return lesion, of["malignant"] / (of["benign"] + of["malignant"]) if {"benign", "malignant"} <= set(of) else ones
 
 
 def _crossed(found: Floats, reference: Floats, threshold: float) -> NDArray[np.bool_]:

@@ -140,6 +140,14 @@ def _sharpened(logits: Floats, temperature: float, cubic: float) -> Floats:
     return log_softmax(np.asarray(half / temperature + 4 * cubic * half**3, np.float32))
 
 
+def decisive(probabilities: Floats, spec: ModelSpec) -> tuple[Floats, Floats]:
+    """What thresholds are held against, [N] each: 1 - p(normal) and the malignant share, 1 where there is no such."""
+    of = {name: probabilities[:, index] for index, name in enumerate(spec.class_names)}
+    ones = np.ones(len(probabilities), np.float32)
+    lesion = ones - of["normal"] if "normal" in of else ones
+    return lesion, of["malignant"] / (of["benign"] + of["malignant"]) if {"benign", "malignant"} <= set(of) else ones
+
+
 def softmax(logits: Floats) -> Floats:
     """Probabilities over the last axis, float32."""
     return np.asarray(np.exp(log_softmax(logits)), np.float32)

@@ -91,8 +91,10 @@ class ModelSpec:
             raise ValueError(f"class_names must be at least two different names, not {self.class_names}")
         if self.height_px < 1 or self.width_px < 1:
             raise ValueError(f"input size must be positive, not {self.height_px}x{self.width_px}")
-        if self.std <= 0 or not 0 < self.temperature < inf:
-            raise ValueError("std must be positive, temperature too and finite")
+        if self.std <= 0:
+            raise ValueError(f"std must be positive, not {self.std}")
+        if not 0 < self.temperature < inf:
+            raise ValueError(f"temperature must be positive and finite, not {self.temperature}")
         if not 0 <= self.cubic < inf:
             raise ValueError(f"cubic must be 0 or more, not {self.cubic}: what is surer must stay surer")
         low, high = self.indeterminate

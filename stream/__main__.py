@@ -5,10 +5,9 @@ and errors to stderr.
 """
 
 import logging
-import os
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -26,11 +25,11 @@ from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.weights import SHIPPED
 from stream.config import StreamConfig, load_config
 from stream.errors import StreamError, UsageError
+from stream.kept_areas import KeptAreas
 from stream.pipeline import Pipeline
-from stream.presets import Presets
 from stream.scan_area import finder
 from stream.sinks import CINE, RESULTS, exporting, recording, sending
-from stream.sinks.base import Sink
+from stream.sinks.base import Sink, refused
 from stream.sources import ON_DISK, kind, open_source
 from stream.sources.uri import is_path, split
 from stream.status import Recording, Status
@@ -94,8 +93,8 @@ def run(
         def make_sinks() -> Sequence[Sink]:
             return (*(() if record is None else recording(dated(record))), *sending(send))
 
-        presets = Presets(Path(typer.get_app_dir("rcdnet-live")) / "scan_areas.json")
-        with listener, Control(settings, source, engine, make_sinks, presets, weights) as control:
+        kept_areas = KeptAreas(Path(typer.get_app_dir("rcdnet-live")) / "scan_areas.json")
+        with listener, Control(settings, source, engine, make_sinks, kept_areas, weights) as control:
             address = page_address(host, listener)
             try:
                 control.start()
@@ -171,15 +170,18 @@ def spare(clip: str, out: Path) -> None:
 
 
 def dated(folder: Path) -> Path:
-    """A subfolder that does not exist yet, named by the time of day in UTC."""
-    name = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-    candidates = (folder / (name if n == 0 else f"{name}-{n + 1}") for n in range(1000))
-    return next(path for path in candidates if not _is_there(path))
-
-
-def _is_there(path: Path) -> bool:
-    """False also where it may not look, which is told once it writes there."""
-    return os.path.exists(path)  # noqa: PTH110  Path.exists raises
+    """A new subfolder, named by the time of day in UTC; no other process gets the same. Raises UsageError."""
+    name, number = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"), 1
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            path = folder / (name if number == 1 else f"{name}-{number}")
+            with suppress(FileExistsError):
+                path.mkdir()
+                return path
+            number += 1
+    except OSError as error:
+        raise refused(folder, error) from error
 
 
 def follow(pipeline: Pipeline) -> None:

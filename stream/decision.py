@@ -37,10 +37,10 @@ class Rule:
         if "normal" in spec.class_names:
             lesion = 1 - float(probabilities[spec.index("normal")])
             if lesion < self.no_lesion_below:
-                return State.CLEAR_FINDING, "normal", f"benign + malignant below {self.no_lesion_below:.0%}"
+                return State.CLEAR_FINDING, "normal", f"probability of a lesion below {self.no_lesion_below:.0%}"
             if lesion < self.lesion_from:
                 between = f"{self.no_lesion_below:.0%} and {self.lesion_from:.0%}"
-                return State.INDETERMINATE, None, f"benign + malignant between {between}"
+                return State.INDETERMINATE, None, f"probability of a lesion between {between}"
         share = malignant / (benign + malignant)
         if self.benign_below <= share < self.malignant_from:
             return State.INDETERMINATE, None, "between benign and malignant"

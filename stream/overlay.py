@@ -38,6 +38,9 @@ PANEL_HEIGHT = 480
 """Of the panel, in units; a unit is one pixel on a picture of 720 rows."""
 MARGIN = 18
 
+FAINTEST = 0.05
+"""Attention below which nothing is coloured."""
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -137,7 +140,7 @@ def _blend_heat(picture: Picture, assessment: Assessment, opacity: float) -> Non
     attention, area = assessment.attention, assessment.scan_area
     if attention is None or area is None:
         return
-    rows, columns = np.nonzero(attention.max(axis=1) > 0.05)[0], np.nonzero(attention.max(axis=0) > 0.05)[0]
+    rows, columns = np.nonzero(attention.max(axis=1) > FAINTEST)[0], np.nonzero(attention.max(axis=0) > FAINTEST)[0]
     if rows.size == 0:
         return
     part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -145,7 +148,7 @@ def _blend_heat(picture: Picture, assessment: Assessment, opacity: float) -> Non
     # of a small area a cell may be less than a pixel: one is coloured
     top, left = min(round(y[rows[0]]), area.height_px - 1), min(round(x[columns[0]]), area.width_px - 1)
     bottom, right = max(round(y[rows[-1] + 1]), top + 1), max(round(x[columns[-1] + 1]), left + 1)
-    strength = opacity * np.clip((attention[part] - 0.05) / 0.45, 0, 1)[..., None]
+    strength = opacity * np.clip((attention[part] - FAINTEST) / (0.5 - FAINTEST), 0, 1)[..., None]
     tints = strength * _heat_tints()[np.rint(255 * attention[part]).astype(np.uint8)]
     size = (right - left, bottom - top)
     added, taken = (
@@ -199,10 +202,10 @@ def _write_panel(panel: Picture, unit: float, assessment: Assessment, heat: bool
             _box(panel, unit, (MARGIN + (width - 2) * raw, _bar_top(row) - 2, 2, 14), WHITE)
     below = _below(labels)
     if heat:
-        _text(panel, f"model attention: {assessment.attention_class}", unit, MARGIN, below, 16, WHITE)
+        _text(panel, f"heat map: {assessment.attention_class}", unit, MARGIN, below, 16, WHITE)
         _heat_legend(panel, unit, below + 9)
     else:
-        _text(panel, "model attention: none shown", unit, MARGIN, below, 16, GREY)
+        _text(panel, "no heat map", unit, MARGIN, below, 16, GREY)
 
 
 def _heat_legend(panel: Picture, unit: float, top: float) -> None:

@@ -60,8 +60,9 @@ class Pipeline:
 
     Live, the newest frame wins at every hop; in replay every frame takes every hop, in order. The pipeline closes
     ``source`` and ``sinks``; the engine stays with the caller, for the next pipeline, and must not be closed before
-    ``stop`` has returned. ``on_view`` is called on the drawing thread and should return at once; beside every drawn
-    frame it and the sinks that are not on disk get, in live use, the last one again, with why nothing is said any more.
+    ``stop`` has returned. ``on_view`` and the sinks that are not on disk are called on the drawing thread and should
+    return at once; beside every drawn frame they get, in live use, the last one again, with why nothing is said any
+    more.
     Raises UsageError if config and weights do not go together.
     """
 
@@ -95,7 +96,9 @@ class Pipeline:
         self._board = Board(self.session)
         self._gate = SignalGate(still=source.still)
         self._analyzer = Analyzer(engine, self._board.stages)
-        self._sinks = list(sinks)
+        self._receivers = [sink for sink in sinks if not sink.on_disk]
+        self._recorders = [sink for sink in sinks if sink.on_disk]
+        self._sinks = (*self._receivers, *self._recorders)
         self._on_view = on_view
         self._batch = 1 if source.live else engine.info.batch
         period_s = 1 / source.fps if source.fps else None
@@ -239,6 +242,7 @@ class Pipeline:
 
     def _draw(self) -> None:
         with _Stage(None, self._drawn):
+            self._receivers = self._willing(self._receivers, lambda sink: sink.open(self.session))
             last: Frame | None = None
             last_ns = time.monotonic_ns()
             with _Stage(self._judged, None) as stage:
@@ -251,7 +255,7 @@ class Pipeline:
             if self.session.live and last is not None:  # else the last finding would stay on the screen
                 reason = "stopped" if self._stopping.is_set() else "the source has ended"
                 with _Caught():  # it may be the showing that broke
-                    self._interrupt(last, reason if stage.error is None else explain(stage.error), over=True)
+                    self._interrupt(last, reason if stage.error is None else explain(stage.error))
             if stage.error is not None:
                 raise stage.error
 
@@ -281,44 +285,38 @@ class Pipeline:
                 frame, assessment, draw(frame, assessment, self.style, self._labels), judged.times, judged.engine
             )
         self._board.drawn(frame, assessment)
-        if self._on_view is not None:
-            with self._board.stages.measure("showing"):
-                self._on_view(view)
-        if not self._sinks:
+        self._tell(view)
+        if not self._recorders:
             return
         if self.session.live and self._drawn.full:
             self._board.not_recorded()
             return
         self._drawn.put(view)
 
-    def _interrupt(self, frame: Frame, reason: str, state: State = State.NO_SIGNAL, *, over: bool = False) -> None:
-        """Show and send the last frame again, as what it is by now; when the run is ``over`` even past a slow disk."""
+    def _tell(self, view: View) -> None:
+        if self._on_view is not None:
+            with self._board.stages.measure("showing"):
+                self._on_view(view)
+        self._receivers = self._given(self._receivers, view)
+
+    def _interrupt(self, frame: Frame, reason: str, state: State = State.NO_SIGNAL) -> None:
+        """Show and send the last frame again, as what it is by now."""
         age_ms = (time.monotonic_ns() - frame.captured_ns) / 1e6
         assessment = Assessment(frame.index, None, state, reason, age_ms)
         self._board.interrupted(assessment)
-        sent = not all(sink.on_disk for sink in self._sinks) and (over or not self._drawn.full)
-        if self._on_view is None and not sent:
-            return
-        picture = draw(frame, assessment, self.style, self._labels)
-        view = View(frame, assessment, picture, engine=self._engine.info.name, repeated=True)
-        if self._on_view is not None:
-            self._on_view(view)
-        if sent:
-            self._drawn.put(view)
+        if self._on_view is not None or self._receivers:
+            picture = draw(frame, assessment, self.style, self._labels)
+            self._tell(View(frame, assessment, picture, engine=self._engine.info.name, repeated=True))
 
     def _record(self) -> None:
         with _Stage(self._drawn, None) as stage:
-            sinks = [sink for sink in self._sinks if self._written(sink.open, self.session)]
-            if len(sinks) == len(self._sinks) and any(sink.on_disk for sink in sinks):
+            recording = self._willing(self._recorders, lambda sink: sink.open(self.session))
+            if recording and len(recording) == len(self._recorders):
                 self._board.recording(Recording.ON)
             for view in received(self._drawn):
                 if view is not None:
                     with self._board.stages.measure("recording"):
-                        sinks = [
-                            sink
-                            for sink in sinks
-                            if (view.repeated and sink.on_disk) or self._written(sink.write, view)
-                        ]
+                        recording = self._given(recording, view)
         self.error = stage.error
         unwhole = CUT_SHORT if self._cut_short else None
         fault = None if stage.error is None else explain(stage.error)
@@ -326,20 +324,26 @@ class Pipeline:
             log.error("the run broke off: %s", fault)
         self._board.ended(fault or unwhole)
         status = self.status()
-        for sink in self._sinks:
-            self._written(sink.close, status)
+        self._willing(self._sinks, lambda sink: sink.close(status))
         self._finished.set()
 
-    def _written(self, step: Callable[[T], None], what: T) -> bool:
-        """Take one step of a sink; its fault, above all a refusing disk, ends that sink and not the run."""
-        with _Caught() as guarded:
-            step(what)
-        if guarded.error is not None:
+    def _given(self, sinks: Sequence[Sink], view: View) -> list[Sink]:
+        return self._willing(sinks, lambda sink: sink.write(view))
+
+    def _willing(self, sinks: Sequence[Sink], step: Callable[[Sink], None]) -> list[Sink]:
+        """Those that took this step: a fault, above all of a refusing disk, ends that sink and not the run."""
+        willing = []
+        for sink in sinks:
+            with _Caught() as guarded:
+                step(sink)
+            if guarded.error is None:
+                willing.append(sink)
+                continue
             reason = explain(guarded.error)
             self._board.recording(Recording.FAILED, reason)
             if self.session.live:  # a replay ends with it
                 log.warning("the run goes on, but is no longer recorded: %s", reason)
-        return guarded.error is None
+        return willing
 
 
 class _Caught:

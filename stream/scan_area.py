@@ -135,7 +135,7 @@ class _Place:
 def grown(known: ScanArea, seen: ScanArea) -> bool:
     """Whether ``seen`` is ``known`` and at least GROWTH more: a probe in air shows the top of its scan alone."""
     before, after = known.width_px * known.height_px, seen.width_px * seen.height_px
-    return shared_px(known, seen) >= 0.95 * before and after >= (1 + GROWTH) * before
+    return shared_px(known, seen) >= (1 - GROWTH) * before and after >= (1 + GROWTH) * before
 
 
 def outside(known: ScanArea, seen: ScanArea) -> float:

@@ -70,7 +70,7 @@ ON_ITS_SIDE = NotAnalysed("the picture lies on its side: it must be turned by a 
 AIR = NotAnalysed("nothing below the surface: is the probe in contact?")
 FROZEN = NotAnalysed("the picture does not move: the scanner is frozen or the feed is dead", state=State.FROZEN)
 RECYCLED = NotAnalysed(
-    "the same few pictures again and again: the grabber has no input, or a very short loop", state=State.FROZEN
+    "the same few pictures again and again: the capture card has no input, or a very short loop", state=State.FROZEN
 )
 
 

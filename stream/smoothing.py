@@ -25,7 +25,8 @@ LEAST_PROBABILITY = 1e-3
 
 class Smoother:
     """Steadies the predictions of one stream. Another ``Frame.source`` is another recording, and begins anew, as does a
-    scan area elsewhere. Pictures that are ``still`` have nothing to do with one another: each is judged by itself.
+    scan area elsewhere, and a time that did not grow: a step of nothing would hold the old answer for ever. Pictures
+    that are ``still`` have nothing to do with one another: each is judged by itself.
 
     Raises UsageError if the weights do not know the operating point, or not the classes that it speaks of.
     """
@@ -67,7 +68,7 @@ class Smoother:
     def _smooth(self, probabilities: NDArray[np.float32], frame: Frame, area: ScanArea | None) -> NDArray[np.float32]:
         new = np.log(np.maximum(probabilities.astype(np.float64), LEAST_PROBABILITY))
         step_s = frame.pts_s - self._last_s
-        follows = frame.source == self._source and 0 <= step_s <= self._config.gap_s and not moved(self._area, area)
+        follows = frame.source == self._source and 0 < step_s <= self._config.gap_s and not moved(self._area, area)
         if self._still or self._log_probabilities is None or not follows:
             self._log_probabilities, self._since_s = new, frame.pts_s
         else:

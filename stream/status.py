@@ -9,7 +9,7 @@ from threading import Lock
 from engines.base import EngineInfo
 from stream.session import Session
 from stream.timing import Counters, Counts, Percentiles, Rate, StageClock, Summary
-from stream.types import Assessment, Frame, NotAnalysed, Prediction, State
+from stream.types import Assessment, Frame, NotAnalysed, Prediction
 
 TIMELINE_STEP_S = 0.2
 """Half the smoothing's time constant: the curve keeps its shape, and a minute of it stays a small message."""
@@ -36,13 +36,19 @@ class Recording(StrEnum):
     """The live view goes on; ``Status.recording_error`` says what could not be written."""
 
 
+NOT_RECORDED = "not_recorded"
+"""Pictures came, but the disk was too slow for them."""
+
+
 @dataclass(frozen=True)
 class Moment:
-    """One point of the timeline: ``t_s`` since the start, smoothed probabilities [K] (empty where none), state."""
+    """One point of the timeline: ``t_s`` since the start, smoothed probabilities [K] (empty where none), and the state,
+    or NOT_RECORDED, which no assessment can say.
+    """
 
     t_s: float
     smoothed: tuple[float, ...]
-    state: State
+    state: str
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from benchmarks.soak import Sample, app, drifted, sampled, served, viewer
 from stream.errors import SourceError
+from stream.sinks.report import ROOM_BYTES
 
 CALM = Sample(0, 30.0, {"p95": 40.0}, None, 0, 0, 0, 400.0, 10, 20, 0.0)
 SMALL = ("--source", "phantom:?size=320x240", "--engine", "fake", "--every", "0.5")
@@ -86,8 +87,8 @@ def test_a_server_that_dies_ends_the_samples(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on files there")
 def test_a_recording_that_the_disk_refuses_ends_it_with_what_there_was(tmp_path: Path) -> None:
-    """No file may be larger than 20 kB: a recording is after a second, what is told is not."""
-    limited = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+    """No file may be larger than the room that a report takes: the video soon is."""
+    limited = f"import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, ({ROOM_BYTES}, {ROOM_BYTES}))\n"
     limited += "runpy.run_module('benchmarks.soak', run_name='__main__')"
     arguments = [*SMALL, "--minutes", "1", "--json", str(tmp_path / "soak.json")]
     ran = subprocess.run([sys.executable, "-c", limited, *arguments], capture_output=True, text=True, check=False)

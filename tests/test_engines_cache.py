@@ -235,6 +235,6 @@ def test_the_place_follows_the_platform(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_without_a_gpu_or_without_a_built_engine_there_is_a_reason(untrained: Path) -> None:
-    reason = missing(untrained)
+    reason = missing(untrained, "tensorrt_fp16")
     assert reason is not None
     assert "\n" not in reason

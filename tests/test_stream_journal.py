@@ -1,4 +1,6 @@
+import io
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +58,41 @@ def test_a_full_disk_is_one_clear_line() -> None:
     with pytest.raises(UsageError, match="cannot write /dev/full: No space left on device"):
         sink.write(view())
     sink.close(ending())
+
+
+def test_a_disk_that_fills_up_within_a_line_keeps_the_whole_ones(tmp_path: Path) -> None:
+    path = tmp_path / "frames.jsonl"
+    sink = JournalSink(path)
+    sink.open(SESSION)
+    sink.write(view(0))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, limits[1]))
+    try:
+        with pytest.raises(UsageError, match=r"cannot write .*frames.jsonl: File too large"):
+            sink.write(view(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    sink.close(ending())
+    assert [json.loads(text)["frame"] for text in path.read_text().splitlines()] == [0]
+
+
+class Meagre(io.FileIO):
+    """Takes 100 bytes at a time, as a disk on which somebody just made a little room."""
+
+    def write(self, data: bytes) -> int:
+        return super().write(data[:100])
+
+
+def test_a_disk_that_has_room_again_gets_the_rest_of_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "frames.jsonl"
+    sink = JournalSink(path)
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "open", lambda path, mode, buffering: Meagre(path, mode))
+        sink.open(SESSION)
+    for index in range(3):
+        sink.write(view(index))
+    sink.close(ending())
+    assert [json.loads(text)["frame"] for text in path.read_text().splitlines()] == [0, 1, 2]
 
 
 def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:

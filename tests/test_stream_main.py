@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 from rcdnet.golden import Golden
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.__main__ import app, dated
+from stream.errors import UsageError
 from stream.sinks import CINE, RESULTS
 
 ROOT = Path(__file__).parents[1]
@@ -259,9 +261,16 @@ def test_the_source_may_come_from_the_environment_where_no_process_list_shows_it
 
 
 def test_recordings_of_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
-    first = dated(tmp_path)
-    first.mkdir()
-    assert dated(tmp_path) != first
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(lambda _: dated(tmp_path / "records"), range(20)))
+    assert len(set(folders)) == 20
+    assert all(folder.is_dir() for folder in folders)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot write"):
+        dated(tmp_path / "file")
 
 
 def test_a_folder_of_results_may_have_a_colon_in_its_name(

@@ -1,4 +1,5 @@
 import base64
+import errno
 import json
 import re
 from dataclasses import replace
@@ -13,10 +14,9 @@ import pytest
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.errors import UsageError
 from stream.session import Session
-from stream.sinks.report import MOST_EPISODES, MOST_KEY_FRAMES, MOST_PICTURES, MOST_POINTS, ReportSink
-from stream.sinks.report_page import polylines, state_bands
+from stream.sinks import RESULTS
+from stream.sinks.report import MOST_EPISODES, MOST_KEY_FRAMES, MOST_PICTURES, ReportSink
 from stream.sinks.video import VideoSink
-from stream.status import Moment
 from stream.timing import Counts, Summary
 from stream.types import State
 from tests.stream_views import SESSION, SPEC, ending, view
@@ -63,6 +63,7 @@ def test_the_report_shows_the_timeline_and_the_notice_and_needs_no_network(tmp_p
     assert [band.findtext("title") for band in shapes.findall("rect")] == [
         "warming up", "clear finding", "not analysed"
     ]  # fmt: skip
+    assert "nothing was called (amber), the model was warming up (grey) or pictures came but were not recorded" in page
     assert RESEARCH_NOTICE in page
     assert "http" not in page
 
@@ -180,7 +181,7 @@ def test_a_finding_in_one_of_several_recordings_names_it(tmp_path: Path) -> None
     assert figures(page)[0][0].endswith("at 0.00 s, frame 0 of clip.mp4")
 
 
-def test_of_very_many_findings_the_first_are_listed_and_the_highest_have_pictures(tmp_path: Path) -> None:
+def test_of_very_many_equal_findings_the_first_are_listed_and_the_highest_have_pictures(tmp_path: Path) -> None:
     sink = ReportSink(tmp_path)
     sink.open(SESSION)
     for index in range(MOST_EPISODES + 2):
@@ -190,9 +191,27 @@ def test_of_very_many_findings_the_first_are_listed_and_the_highest_have_picture
     sink.close(ending())
     summary, page = json.loads((tmp_path / "summary.json").read_text()), (tmp_path / "report.html").read_text()
     assert (len(summary["episodes"]), summary["episodes_unlisted"]) == (MOST_EPISODES, 2)
-    assert f"the first {MOST_EPISODES} times of {MOST_EPISODES + 2}; all are in frames.jsonl" in page
+    assert f"Flagged, {MOST_EPISODES} times of {MOST_EPISODES + 2}; all are in frames.jsonl" in page
+    assert f"With {MOST_KEY_FRAMES} pictures; listed and pictured are malignant ones first, then" in page
     with_picture = [number for number, (_, pictured) in enumerate(figures(page)) if pictured]
     assert with_picture == list(range(500, 500 + MOST_KEY_FRAMES))
+
+
+def test_a_malignant_finding_is_listed_however_many_came_before(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    for index in range(MOST_EPISODES + 3):
+        late = index >= MOST_EPISODES
+        finding, malignant = ("malignant", 0.6) if late else ("benign", 0.1)
+        sink.write(view(2 * index, finding=finding, malignant=malignant, size_px=(2, 2)))
+        sink.write(view(2 * index + 1, finding="normal", size_px=(2, 2)))
+    sink.close(ending())
+    summary, page = json.loads((tmp_path / "summary.json").read_text()), (tmp_path / "report.html").read_text()
+    assert (len(summary["episodes"]), summary["episodes_unlisted"]) == (MOST_EPISODES, 3)
+    frames = [episode["peak"]["frame"] for episode in summary["episodes"]]
+    assert frames == [*range(0, 2 * MOST_EPISODES - 6, 2), *range(2 * MOST_EPISODES, 2 * MOST_EPISODES + 6, 2)]
+    pictured = [words.partition(" ")[0] for words, picture in figures(page) if picture]
+    assert pictured == [*(MOST_KEY_FRAMES - 3) * ["benign"], *3 * ["malignant"]]
 
 
 def test_the_pictures_of_malignant_findings_are_the_last_to_be_left_out(tmp_path: Path) -> None:
@@ -258,48 +277,6 @@ def test_an_error_is_on_the_page_and_names_are_escaped(tmp_path: Path) -> None:
     assert "<script>" not in page
 
 
-def test_a_long_run_keeps_the_plot_and_not_every_point(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(SESSION)
-    for index in range(5 * MOST_POINTS):
-        sink.write(view(index, size_px=(2, 2)))
-    points = sink._points
-    assert MOST_POINTS / 2 <= len(points) <= MOST_POINTS
-    assert points[0].t_s == 0
-    assert points[-1].t_s == pytest.approx((5 * MOST_POINTS - 1) / 25, rel=0.01)
-
-
-def test_a_gap_breaks_the_line() -> None:
-    points = [
-        Moment(0, (0.5, 0.5), State.CLEAR_FINDING),
-        Moment(1, (), State.NOT_ANALYSED),
-        Moment(2, (1.0, 0.0), State.CLEAR_FINDING),
-    ]
-    assert polylines(points, ("benign", "malignant"))["benign"] == ["0.0,100.0", "1000.0,0.0"]
-    assert [band[2] for band in state_bands(points)] == ["clear_finding", "not_analysed", "clear_finding"]
-
-
-def test_an_outage_breaks_the_line(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(SESSION)
-    for index in (*range(10), *range(200, 210)):  # eight seconds are missing
-        sink.write(view(index, state=State.WARMING_UP if index == 200 else State.CLEAR_FINDING))
-    sink.close(ending())
-    page = (tmp_path / "report.html").read_text()
-    assert page.count("<polyline") == 2 * len(SPEC.class_names)
-
-
-def test_every_outage_of_a_long_run_breaks_the_line(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(replace(SESSION, config=SESSION.config.model_copy(update={"warm_up_s": 0.0})))
-    for index in range(4 * MOST_POINTS + 1):
-        outages = index // MOST_POINTS  # each of eight seconds
-        sink.write(view(index + 200 * outages, state=State.CLEAR_FINDING))
-    sink.close(ending())
-    page = (tmp_path / "report.html").read_text()
-    assert page.count("<polyline") == 5 * len(SPEC.class_names)
-
-
 def test_what_was_lost_on_the_way_to_the_disk_is_in_the_report(tmp_path: Path) -> None:
     sink = ReportSink(tmp_path)
     sink.open(SESSION)
@@ -338,7 +315,7 @@ def test_a_single_frame_has_no_rate(tmp_path: Path) -> None:
 def test_an_earlier_run_s_files_are_gone_as_soon_as_the_next_begins(tmp_path: Path) -> None:
     written(tmp_path)
     ReportSink(tmp_path).open(SESSION)
-    assert list(tmp_path.iterdir()) == []
+    assert not any((tmp_path / name).exists() for name in RESULTS)
 
 
 def test_an_earlier_file_that_cannot_be_removed_is_one_clear_line(tmp_path: Path) -> None:
@@ -351,7 +328,36 @@ def test_an_earlier_file_that_cannot_be_removed_is_one_clear_line(tmp_path: Path
 
 def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     sink = ReportSink(tmp_path / "none")
-    sink.open(SESSION)
-    with pytest.raises(UsageError, match=r"cannot write .*summary.json: No such file"):
-        sink.close(ending())
+    with pytest.raises(UsageError, match=r"cannot write .*report.html.part: No such file"):
+        sink.open(SESSION)
     sink.close(ending())
+
+
+@pytest.mark.parametrize(("refused", "kept"), [("summary.json", "report.html"), ("report.html", "summary.json")])
+def test_one_file_is_written_where_the_other_cannot_be(tmp_path: Path, refused: str, kept: str) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    sink.write(view())
+    (tmp_path / refused).mkdir()
+    with pytest.raises(UsageError, match=f"cannot write .*{refused}"):
+        sink.close(ending())
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [kept]
+
+
+def test_both_files_have_room_on_a_disk_that_filled_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Path.write_bytes
+
+    def bounded(path: Path, data: bytes) -> int:
+        others = [other for other in tmp_path.iterdir() if other != path]
+        if sum(other.stat().st_size for other in others) + len(data) > size:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    for index in range(30):
+        sink.write(view(index, size_px=(600, 800)))
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())  # of the disk: not a byte is free
+    monkeypatch.setattr(Path, "write_bytes", bounded)
+    sink.close(ending())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "summary.json"]

@@ -158,12 +158,3 @@ def test_no_size_and_no_area_breaks_the_gates(height: int, width: int, kind: str
     frame = Frame(0, 0, 0.0, noise if kind == "noise" else np.zeros_like(noise), "made")
     SignalGate().refusal(frame, ScanArea(left, 0, across, 1, "user"))
     SignalGate().refusal(frame, ScanArea(0, 0, width, height, "full"))
-
-
-def test_counts_of_right_answers() -> None:
-    refused, passed = (
-        gates.count("a", True, [signal.AIR, None]),
-        gates.count("b", False, [None, None, signal.AIR, None]),
-    )
-    assert (refused.n, refused.refused, refused.right, refused.reasons) == (2, 1, 0.5, {signal.AIR.reason: 1})
-    assert passed.right == 0.75

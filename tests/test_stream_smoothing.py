@@ -89,6 +89,21 @@ def test_a_jump_in_time_forgets_what_was_seen(next_s: float) -> None:
     np.testing.assert_allclose(after.smoothed, NORMAL, atol=1e-6)
 
 
+def test_a_time_that_stands_still_freezes_no_finding() -> None:
+    smoother = Smoother(SPEC, StreamConfig())
+    for n in range(30):
+        feed(smoother, n / 30, MALIGNANT)
+    found = [feed(smoother, 29 / 30, NORMAL) for _ in range(3)]
+    assert [(a.state, a.finding) for a in found] == [(State.WARMING_UP, None)] * 3
+    np.testing.assert_allclose(found[-1].smoothed, NORMAL, atol=1e-6)
+    assert feed(smoother, 1.4, NORMAL).finding == "normal"
+
+
+def test_stills_of_one_time_are_called_each_by_itself() -> None:
+    smoother = Smoother(SPEC, StreamConfig(), still=True)
+    assert [feed(smoother, 0.0, each).finding for each in (MALIGNANT, NORMAL)] == ["malignant", "normal"]
+
+
 def test_another_recording_forgets_what_was_seen() -> None:
     smoother = Smoother(SPEC, StreamConfig())
     for n in range(30):

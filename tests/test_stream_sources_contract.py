@@ -1,11 +1,13 @@
 """What every source keeps to, whatever it reads: real files, real sockets, real test devices."""
 
+import os
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 
@@ -267,3 +269,30 @@ def test_what_is_not_there_is_told_in_one_line(case: Case) -> None:
         list(source.frames())
     assert len(str(caught.value).splitlines()) == 1
     assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A folder that one may not enter. Root may enter any, so it is somebody else for as long."""
+    for where in SOURCES.values():  # which somebody else might not be able to read
+        import_module(where.partition(":")[0])
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(user)
+    folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("uri", ["{}", *(f"{{}}/a.{suffix}" for suffix in ("mp4", "png", "dcm", "mha")), "v4l2:{}/a"])
+def test_what_lies_in_a_folder_that_one_may_not_enter_is_told_in_one_line(closed: Path, uri: str) -> None:
+    with pytest.raises(SourceError, match=r"cannot be \w+ \(Permission denied\)") as caught:
+        open_source(uri.format(closed))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_name_too_long_for_any_file_is_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"cannot be opened \(File name too long\)"):
+        open_source(str(tmp_path / ("x" * 300 + ".mp4")))

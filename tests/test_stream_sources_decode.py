@@ -4,6 +4,7 @@ import gc
 from collections.abc import Sequence
 from fractions import Fraction
 from io import BytesIO
+from itertools import groupby
 from pathlib import Path
 
 import av
@@ -79,6 +80,25 @@ def test_turned_and_mirrored_clips_come_upright(tmp_path: Path, opened: type, or
 def test_pixels_are_made_square_before_the_picture_is_turned(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 3, aspect=Fraction(2), matrix=display_matrix(6))
     assert {frame.rgb.shape for frame in open_here(str(clip)).frames()} == {(128, 48, 3)}
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+def test_each_picture_is_made_square_as_its_own_part_of_a_stream_says(tmp_path: Path, codec: str) -> None:
+    """An encoder whose input changes in mid-stream, from oblong pixels to square ones and back; with B-frames."""
+    small, large = Fraction(16, 11), Fraction(1)
+    pal = write_clip(tmp_path / "pal.ts", 10, codec=codec, size_px=(176, 144), aspect=small).read_bytes()
+    hd = write_clip(tmp_path / "hd.ts", 10, codec=codec, size_px=(320, 180), aspect=large).read_bytes()
+    clip = tmp_path / "clip.ts"
+    clip.write_bytes(pal + hd + pal)
+    with open_here(str(clip)) as source:
+        shapes = [frame.rgb.shape for frame in source.frames()]
+    assert set(shapes) == {(144, 256, 3), (180, 320, 3)}
+    assert len(list(groupby(shapes))) == 3
+
+
+def test_a_container_that_has_its_own_shape_of_pixels_is_obeyed_to_the_end(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", 3, codec="mjpeg", aspect=Fraction(2))
+    assert {frame.rgb.shape for frame in open_here(str(clip)).frames()} == {(48, 128, 3)}
 
 
 def test_a_live_picture_gets_square_pixels_too() -> None:

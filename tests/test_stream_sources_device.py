@@ -1,6 +1,7 @@
 """Capture devices: everything that can be shown without a card, the rest through FFmpeg's own test sources."""
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -8,7 +9,15 @@ import pytest
 
 from stream.errors import SourceError, UsageError
 from stream.sources import open_source
-from stream.sources.device import AvfoundationSource, DeviceSource, DshowSource, LavfiSource, devices, tells
+from stream.sources.device import (
+    AvfoundationSource,
+    DeviceClock,
+    DeviceSource,
+    DshowSource,
+    LavfiSource,
+    devices,
+    tells,
+)
 from stream.sources.uri import split
 
 
@@ -59,8 +68,8 @@ def test_a_test_source_delivers_what_it_says() -> None:
     assert source.synthetic
 
 
-class Resized(DeviceSource):
-    """A card that delivers its own size whatever is asked, played by a test source."""
+class Played(DeviceSource):
+    """A card played by a test source: it delivers its own size whatever is asked, and all pictures at once."""
 
     def _connect(self, target: str, asked: dict[str, str]):
         return LavfiSource._connect(self, target, asked)
@@ -70,7 +79,46 @@ class Resized(DeviceSource):
 
 def test_another_size_than_the_one_asked_for_is_told() -> None:
     with pytest.raises(SourceError, match="delivers 320x240, not the 640x480 asked for"):
-        Resized("testsrc2=size=320x240", (640, 480))
+        Played("testsrc2=size=320x240", (640, 480))
+
+
+@pytest.mark.parametrize(
+    "told", ["N+3000*lt(N,9)", "N+3000*eq(N,9)", "N+3000*gte(N,9)"], ids=["back", "one far ahead", "ahead"]
+)
+def test_times_go_on_where_the_clock_of_a_card_jumps(told: str) -> None:
+    with Played(f"testsrc2=size=64x48:rate=30:duration=0.6,setpts='({told})/30/TB'") as source:
+        frames = list(source.frames())
+    assert len(frames) == 18
+    assert all(0 < after.pts_s - before.pts_s < 0.3 for before, after in pairwise(frames))
+
+
+def clocked(*told_and_arrived_s: tuple[float, float]) -> list[float]:
+    """What DeviceClock makes of pictures by their own times and when they arrived, where one usually lasts 0.1 s."""
+    clock = DeviceClock(0.1, ahead_s=1.0)
+    return [clock.since_first(told_s, round(arrived_s * 1e9)) for told_s, arrived_s in told_and_arrived_s]
+
+
+def test_a_card_that_comes_back_after_a_pause_with_its_clock_set_back_has_paused() -> None:
+    found = clocked((50.0, 7.0), (50.1, 7.1), (0.0, 8.6), (0.1, 8.7))
+    assert found == pytest.approx([0.0, 0.1, 1.6, 1.7])
+
+
+def test_a_pause_that_the_arrivals_bear_out_is_no_jump() -> None:
+    """The second picture had been waiting in the card's buffer."""
+    found = clocked((50.0, 7.0), (50.1, 12.0), (55.0, 12.01))
+    assert found == pytest.approx([0.0, 0.1, 5.0])
+
+
+def test_times_that_run_backwards_a_little_still_grow_and_gain_nothing() -> None:
+    found = clocked((50.0, 7.0), (50.2, 7.2), (50.1, 7.3), (50.2, 7.4), (50.5, 7.5))
+    assert found == pytest.approx([0.0, 0.2, 0.2, 0.2, 0.5], abs=1e-5)
+    assert all(before < after for before, after in pairwise(found))
+
+
+def test_a_clock_that_runs_a_little_fast_never_hides_a_pause() -> None:
+    """Of ten hours at 100 ppm too fast, by which it is 3.6 s ahead in the end."""
+    found = clocked(*((n * 1.0001, float(n)) for n in range(36_000)), (36_006.6, 36_003.0))
+    assert found[-1] - found[-2] == pytest.approx(4.0, abs=0.01)
 
 
 @pytest.mark.parametrize("uri", ["dshow:video=Cam", "avfoundation:0"])

@@ -3,6 +3,8 @@
 import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,39 @@ def test_a_decoder_that_hangs_is_ended_and_said_so(clip: str, monkeypatch: pytes
         with pytest.raises(SourceError, match=r"clip.mp4: nothing could be decoded for 1 s"):
             list(frames)
     assert not decoder.is_running()
+
+
+class Stopped:
+    """The clock of a process that Ctrl-Z stops for a minute while it waits for ``decoder``, which is only slow."""
+
+    monotonic_ns = staticmethod(time.monotonic_ns)
+
+    def __init__(self) -> None:
+        self.decoder: psutil.Process | None = None
+        self.source: isolated.IsolatedSource | None = None
+        self._looks, self._lost_s = 0, 0.0
+
+    def monotonic(self) -> float:
+        watches = threading.current_thread().name == "decoder watchdog"
+        if watches and self.source is not None and self.source._asked_s is not None:
+            self._looks += 1
+            self._lost_s = 60.0
+            if self._looks == 3:
+                self.decoder.resume()
+        return time.monotonic() + self._lost_s
+
+
+def test_a_replay_goes_on_after_it_was_itself_stopped(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Stopped()
+    monkeypatch.setattr(isolated, "time", clock)
+    with open_source(clip) as source:
+        frames = source.frames()
+        next(frames)
+        (clock.decoder,) = decoders()
+        clock.decoder.suspend()
+        clock.source = source
+        assert len(list(frames)) == 59
+    assert clock._looks >= 3
 
 
 def test_a_decoder_that_crashes_is_an_error_of_the_source(clip: str) -> None:

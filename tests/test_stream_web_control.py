@@ -1,19 +1,21 @@
 """What a start on the page begins with: the source's own scan area, and the engine that was chosen."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from engines.errors import EngineError
 from engines.fake import FakeEngine
 from stream.config import StreamConfig
-from stream.presets import Presets
+from stream.kept_areas import KeptAreas
 from stream.scan_area import parse_scan_area
 from stream.types import ScanArea
 from stream.web import control as control_module
 from stream.web.control import Control
-from tests.stream_runs import Receiver
+from tests.stream_runs import PATIENCE_S, Receiver
 
 GIVEN, OTHER = "phantom:?size=320x240", "phantom:?size=320x240&seed=2"
 SECTOR = "80,40/200,40/260,200/20,200"
@@ -35,9 +37,9 @@ class Runs:
 
 
 def test_the_area_given_at_the_start_is_of_that_source_alone() -> None:
-    runs, presets = Runs(), Presets()
-    presets.keep(OTHER, f"{SECTOR}@320x240")
-    with Control(StreamConfig(scan_area="0,0,300,200"), GIVEN, "fake", runs, presets) as control:
+    runs, kept = Runs(), KeptAreas()
+    kept.keep(OTHER, f"{SECTOR}@320x240")
+    with Control(StreamConfig(scan_area="0,0,300,200"), GIVEN, "fake", runs, kept) as control:
         control.start()
         assert runs.area() == ScanArea(0, 0, 300, 200, "user")
         control.start(OTHER)
@@ -71,15 +73,37 @@ def test_to_keep_an_area_of_another_source_leaves_that_of_the_given_one() -> Non
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_to_keep_the_box_of_a_sector_keeps_the_sector(stopped: bool) -> None:
-    runs, presets = Runs(), Presets()
-    with Control(StreamConfig(scan_area=SECTOR), GIVEN, "fake", runs, presets) as control:
+    runs, kept = Runs(), KeptAreas()
+    with Control(StreamConfig(scan_area=SECTOR), GIVEN, "fake", runs, kept) as control:
         control.start()
         runs.area()
         if stopped:
             control.stop()
         assert control.scan_area() == parse_scan_area(SECTOR)
         control.keep_scan_area(parse_scan_area("20,40,241,161"))
-    assert presets.get(GIVEN) == f"{SECTOR}@320x240"
+    assert kept.get(GIVEN) == f"{SECTOR}@320x240"
+
+
+def test_what_is_stopped_while_the_engine_loads_makes_no_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, loading, load = Runs(), Event(), Event()
+
+    def open_engine(name: str, weights: Path) -> FakeEngine:
+        loading.set()
+        assert load.wait(PATIENCE_S)
+        return FakeEngine()
+
+    monkeypatch.setattr(control_module, "open_engine", open_engine)
+    with Control(StreamConfig(), GIVEN, "fake", runs) as control, ThreadPoolExecutor(2) as pool:
+        started = pool.submit(control.start)
+        assert loading.wait(PATIENCE_S)
+        before = control._given_up
+        stopped = pool.submit(control.stop)
+        assert before.wait(PATIENCE_S)  # the button was pressed
+        load.set()
+        started.result(PATIENCE_S)
+        stopped.result(PATIENCE_S)
+        assert (control.now().stopped, control.now().error) == (True, None)
+    assert runs.receivers == []
 
 
 @pytest.mark.parametrize("mended", [False, True])

@@ -1,1 +1,1 @@
-"""Offline work: audit the data, train, evaluate, compare. Imports rcdnet and engines, never stream."""
+"""Offline work: audit the data, train, evaluate, compare. Imports rcdnet alone."""

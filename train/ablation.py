@@ -42,8 +42,8 @@ def looks(greys: Sequence[NDArray[np.uint8]], spec: ModelSpec, run: Run) -> dict
 
 def variants(parts: dict[str, Floats]) -> dict[str, Floats]:
     """The mixtures of glance and look that are compared; the first is what ships."""
-    glance, best = parts["glance"], parts["look 1.3"]
-    mixed = {f"glance + look {LOOK_WEIGHT:.2f} x 1.3": (1 - LOOK_WEIGHT) * glance + LOOK_WEIGHT * best}
+    glance, best = parts["glance"], parts[f"look {MARGINS[0]}"]
+    mixed = {f"glance + look {LOOK_WEIGHT:.2f} x {MARGINS[0]}": (1 - LOOK_WEIGHT) * glance + LOOK_WEIGHT * best}
     mixed |= {f"half and half, margin {margin}": (glance + parts[f"look {margin}"]) / 2 for margin in MARGINS}
     return mixed | parts
 

@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.parity import decisive
-from rcdnet.glance import Judgement, attention, lesion_class
+from rcdnet.glance import Judgement, attention, decisive, lesion_class
 from rcdnet.preprocess import to_pixels
 from rcdnet.spec import ModelSpec
 from train import metrics

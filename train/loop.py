@@ -101,9 +101,8 @@ def fit_together(
     folders: list[Path] = []
     one = next(iter(recipes.values()))
     external = {name for recipe in recipes.values() for name in recipe.external}
-    samples = {
-        name: select(datasets.load(data_root / name), "binary") for name in sorted(external)
-    }  # told before hours
+    # read first: a set that is missing is told before hours of training
+    samples = {name: select(datasets.load(data_root / name), "binary") for name in sorted(external)}
     for recipe in recipes.values():
         if differ := [key for key, value in recipe if key not in OWN and value != getattr(one, key)]:
             raise RecipeError(f"networks that learn side by side share their recipe, but for {', '.join(differ)}")

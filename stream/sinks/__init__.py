@@ -7,10 +7,12 @@ from rcdnet.extras import install
 from stream.errors import UsageError
 from stream.sinks.base import Sink, refused
 from stream.sinks.journal import JournalSink
-from stream.sinks.report import ReportSink
+from stream.sinks.report import REPORT, SUMMARY, ReportSink
 from stream.sinks.video import VideoSink
 
-RESULTS = ("annotated.mp4", "frames.jsonl", "report.html", "summary.json")
+JOURNAL, VIDEO = "frames.jsonl", "annotated.mp4"
+
+RESULTS = (VIDEO, JOURNAL, REPORT, SUMMARY)
 """The files of a recording."""
 
 CINE = "annotated.dcm"
@@ -24,7 +26,7 @@ def recording(folder: Path) -> tuple[Sink, ...]:
         (folder / CINE).unlink(missing_ok=True)  # an earlier one, of other pictures
     except OSError as error:
         raise refused(folder, error) from error
-    return JournalSink(folder / "frames.jsonl"), VideoSink(folder / "annotated.mp4"), ReportSink(folder)
+    return JournalSink(folder / JOURNAL), VideoSink(folder / VIDEO), ReportSink(folder)
 
 
 def exporting(folder: Path, *, dicom: bool) -> tuple[Sink, ...]:

@@ -1,4 +1,5 @@
-"""Where views go besides the screen. A sink belongs to the recording thread of one pipeline."""
+"""Where views go besides the screen. A sink belongs to one pipeline: on disk to its recording thread, else to the
+drawing thread, which must not wait."""
 
 from pathlib import Path
 from typing import Protocol

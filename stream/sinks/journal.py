@@ -1,6 +1,7 @@
 """One JSON line per frame, on disk before the next frame is taken: a killed process loses no complete line."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,18 +29,22 @@ class JournalSink:
         """Create the file, in place of an earlier one."""
         self._class_names = session.spec.class_names
         try:
-            self._file = self._path.open("wb", buffering=0)  # unbuffered: each line is one write
+            self._file = self._path.open("wb", buffering=0)  # unbuffered: each line is one write, but on a full disk
         except OSError as error:
             raise refused(self._path, error) from error
 
     def write(self, view: View) -> None:
-        """Append one line."""
+        """Append one line, or nothing of it."""
         if self._file is None:
             raise ValueError("the journal is not open")
         text = json.dumps(line(view, self._class_names), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        left, start = text.encode() + b"\n", self._file.tell()
         try:
-            self._file.write(text.encode() + b"\n")
+            while left:  # a disk that fills up takes a part, and refuses the rest
+                left = left[self._file.write(left) :]
         except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(start)
             raise refused(self._path, error) from error
 
     def close(self, status: Status) -> None:

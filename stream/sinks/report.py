@@ -1,6 +1,7 @@
 """summary.json for machines and report.html for people: what was seen in one run, and how well it ran."""
 
 import json
+import os
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -18,8 +19,10 @@ from stream.session import Session
 from stream.sinks.base import refused
 from stream.sinks.clock import Clock
 from stream.sinks.report_page import render
-from stream.status import Moment, Status
+from stream.status import NOT_RECORDED, Moment, Status
 from stream.types import Assessment, Frame, ScanArea, State, View
+
+SUMMARY, REPORT = "summary.json", "report.html"
 
 MOST_POINTS = 2000
 """Of the timeline plot; beyond it every second point is let go, so that a long run needs no more memory."""
@@ -28,13 +31,17 @@ MOST_PICTURES = 1000
 """Of stills, in the report's table; the journal has all."""
 
 MOST_EPISODES = 1000
-"""Of the findings that summary and report list; the journal has all."""
+"""Of the findings that summary and report list, malignant ones before benign ones, then those of the highest
+probability; the journal has all."""
 
 MOST_KEY_FRAMES = 24
-"""Of the pictures in the report, malignant ones first, then those of the highest probability: some 2 MB at most."""
+"""Of the pictures in the report, chosen likewise: some 2 MB at most."""
 
 JPEG_QUALITY = 80
 """Of these pictures."""
+
+ROOM_BYTES = 4_000_000
+"""Taken on the disk from the start, for both files: what fills it is often the recording itself."""
 
 MOST_AREAS = 20
 """Of the scan areas, those of the most frames: a scan that is found anew may have many."""
@@ -46,7 +53,7 @@ class ReportSink:
     on_disk = True
 
     def __init__(self, folder: Path) -> None:
-        self._summary_path, self._report_path = folder / "summary.json", folder / "report.html"
+        self._summary_path, self._report_path = folder / SUMMARY, folder / REPORT
         self._session: Session | None = None
         self._started_at = ""
         self._frames = 0
@@ -57,23 +64,28 @@ class ReportSink:
         self._episodes: Episodes | None = None
         self._clock: Clock | None = None
         self._key_in_video_s = 0.0
-        self._listed: list[dict[str, Any]] = []
-        self._unlisted = 0
+        self._found = 0
+        self._listed: dict[int, dict[str, Any]] = {}
         self._key_frames: dict[int, bytes] = {}
         self._first_pts_s = self._last_pts_s = 0.0
         self._first_ns = self._last_ns = 0
+        self._last_index = 0
+        self._paced_s, self._paced_frames = 0.0, 1
         self._pictures: list[tuple[str, Assessment]] = []
         self._points: list[Moment] = []
-        self._outages: list[Moment] = []
+        self._gaps: list[Moment] = []
         self._stride = 1
 
     def open(self, session: Session) -> None:
-        """Note the start. Removes an earlier run's files: this run may end before it has any."""
+        """Note the start and take the room. Removes an earlier run's files: this run may end before it has any."""
         for path in (self._summary_path, self._report_path):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise refused(path, error) from error
+        # where the report will be written first; random, as some disks store zeros in nothing
+        write_whole(part_of(self._report_path), os.urandom(ROOM_BYTES))
+        self._paced_s = session.config.gap_s / 3  # no source is taken for slower, until this one has shown its pace
         self._session = session
         self._episodes, self._clock = Episodes(session), Clock(session)
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -83,11 +95,14 @@ class ReportSink:
         if self._session is None or self._episodes is None or self._clock is None:
             raise ValueError("the report is not open")
         assessment, pts_s, captured_ns = view.assessment, view.frame.pts_s, view.frame.captured_ns
+        step_s, captured = pts_s - self._last_pts_s, view.frame.index - self._last_index
         if self._frames == 0:
             self._first_pts_s, self._first_ns = pts_s, captured_ns
-        elif pts_s - self._last_pts_s > self._session.config.gap_s:  # an outage, after which all begins anew
-            self._outages.append(Moment(self._last_pts_s - self._first_pts_s, (), State.NO_SIGNAL))
-        self._last_pts_s, self._last_ns = pts_s, captured_ns
+        elif step_s > self._session.config.gap_s:
+            self._gaps.append(Moment(self._last_pts_s - self._first_pts_s, (), self._why(step_s, captured - 1)))
+        else:
+            self._paced_s, self._paced_frames = self._paced_s + step_s, self._paced_frames + captured
+        self._last_pts_s, self._last_ns, self._last_index = pts_s, captured_ns, view.frame.index
         self._states[assessment.state.value] += 1
         if assessment.finding is not None:
             self._findings[assessment.finding] += 1
@@ -110,30 +125,40 @@ class ReportSink:
         self._frames += 1
 
     def close(self, status: Status) -> None:
-        """Write both files."""
+        """Write both files, each even if the other fails; the report first, for it has the room."""
         session, self._session = self._session, None
         if session is None or self._episodes is None:
             return
         self._list(self._episodes.end())
         summary = self._summary(session, status)
-        write_whole(self._summary_path, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-        points = sorted(self._points + self._outages, key=lambda point: point.t_s)  # stable: the frame, then the outage
-        write_whole(self._report_path, render(summary, points, self._pictures, self._key_frames))
+        points = sorted(self._points + self._gaps, key=lambda point: point.t_s)  # stable: the frame, then the gap
+        listed = enumerate(self._listed)
+        pictures = {place: self._key_frames[number] for place, number in listed if number in self._key_frames}
+        try:
+            write_whole(self._report_path, render(summary, points, self._pictures, pictures).encode())
+        finally:
+            write_whole(self._summary_path, (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
+
+    def _why(self, gap_s: float, missed: int) -> str:
+        """What a gap is: not recorded if the frames captured in it fill most of it, at the source's pace, as behind a
+        slow disk; else an outage, beside which a few frames may be lost too, as live always."""
+        filled_s = missed * self._paced_s / self._paced_frames
+        return NOT_RECORDED if filled_s > gap_s / 2 else State.NO_SIGNAL
 
     def _list(self, episode: Episode | None) -> None:
-        """Take an episode that has ended into the list, and its key frame among those that are worth most."""
+        """Take an episode that has ended into the list, and its key frame, each among those that are worth most."""
         if episode is None or self._episodes is None:
             return
-        if len(self._listed) == MOST_EPISODES:
-            self._unlisted += 1
-            return
-        self._key_frames[len(self._listed)] = as_jpeg(self._episodes.key_picture(episode), JPEG_QUALITY)
-        self._listed.append(told_of(episode, self._key_in_video_s))
+        self._key_frames[self._found] = as_jpeg(self._episodes.key_picture(episode), JPEG_QUALITY)
+        self._listed[self._found] = told_of(episode, self._key_in_video_s)
+        self._found += 1
         if len(self._key_frames) > MOST_KEY_FRAMES:
             del self._key_frames[min(self._key_frames, key=self._worth)]
+        if len(self._listed) > MOST_EPISODES:
+            del self._listed[min(self._listed, key=self._worth)]
 
     def _worth(self, number: int) -> tuple[bool, float, int]:
-        """Of an episode's picture: malignant ones stay before benign ones, then the surer, then the first."""
+        """Of an episode: malignant ones stay before benign ones, then the surer, then the first."""
         episode = self._listed[number]
         return episode["finding"] == "malignant", episode["peak"]["probability"], -number
 
@@ -173,8 +198,8 @@ class ReportSink:
             "states": dict(self._states),
             "findings": {name: self._findings[name] for name in spec.class_names},
             "peaks": self._peaks,
-            "episodes": self._listed,
-            "episodes_unlisted": self._unlisted,
+            "episodes": list(self._listed.values()),
+            "episodes_unlisted": self._found - len(self._listed),
             "scan_areas": [
                 {"where": told(area), "sides": area.sides, "corners": area.corners, "frames": frames}
                 for area, frames in self._areas.most_common(MOST_AREAS)
@@ -215,11 +240,16 @@ def told_of(episode: Episode, in_video_s: float) -> dict[str, Any]:
     }
 
 
-def write_whole(path: Path, text: str) -> None:
+def part_of(path: Path) -> Path:
+    """Where a file is written before it is whole."""
+    return path.with_name(path.name + ".part")
+
+
+def write_whole(path: Path, data: bytes) -> None:
     """All of it or nothing: a full disk leaves no half a report. Raises UsageError if it refuses."""
-    part = path.with_name(path.name + ".part")
+    part = part_of(path)
     try:
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(data)
         part.replace(path)
     except OSError as error:
         with suppress(OSError):

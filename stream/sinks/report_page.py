@@ -53,9 +53,9 @@ def state_bands(points: list[Moment]) -> list[tuple[float, float, str]]:
     if not points:
         return []
     span_s = max(point.t_s for point in points) or 1
-    starts = [i for i, point in enumerate(points) if i == 0 or point.state is not points[i - 1].state]
+    starts = [i for i, point in enumerate(points) if i == 0 or point.state != points[i - 1].state]
     bands = []
     for start, end in zip(starts, [*starts[1:], len(points) - 1], strict=True):
         left, right = (1000 * points[i].t_s / span_s for i in (start, end))
-        bands.append((round(left, 1), round(right - left, 1), points[start].state.value))
+        bands.append((round(left, 1), round(right - left, 1), points[start].state))
     return bands

@@ -8,9 +8,9 @@ from threading import Event
 from typing import Protocol, cast
 
 from rcdnet.extras import install
-from stream.errors import UsageError
+from stream.errors import SourceError, UsageError
 from stream.sources.base import Source
-from stream.sources.uri import ADDRESSES, IMAGE_SUFFIXES, is_dicom, is_path, split
+from stream.sources.uri import ADDRESSES, IMAGE_SUFFIXES, is_dicom, is_path, shown, split
 
 SOURCES = {
     "file": "stream.sources.file:FileSource",
@@ -81,7 +81,11 @@ def open_here(uri: str, *, live: bool | None = None, loop: bool = False) -> Sour
         if extra is None:
             raise
         raise UsageError(f"{kind(uri)}: needs {package}: {install(extra)}") from error
-    return opener.open(target, query, live, loop)
+    try:
+        return opener.open(target, query, live, loop)
+    except OSError as error:  # as where a folder on the way may not be entered
+        why = error.strerror or type(error).__name__
+        raise SourceError(f"{shown(target)} cannot be opened ({why}). Expected a path that you may read.") from None
 
 
 def kind(uri: str) -> str:

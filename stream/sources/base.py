@@ -16,7 +16,7 @@ LATEST_S = 0.25
 """A pace that has fallen behind by more starts afresh: catching up would show the past at double speed."""
 
 LEAST_STEP_S = 1e-6
-"""Between two frames that arrived together."""
+"""Between two frames that arrived together, or with one time."""
 
 
 class Source(Protocol):

@@ -79,7 +79,9 @@ def pictures(
     A picture counts as damaged if FFmpeg had to invent part of it, or cannot tell its colours. What later pictures
     inherit from a damaged one, up to the next key frame, FFmpeg does not tell.
     """
-    aspect = float(stream.sample_aspect_ratio or 1)
+    codec, told = stream.codec_context, stream.sample_aspect_ratio
+    aspect = float(told or 1)
+    told_by_codec = codec.sample_aspect_ratio == told  # else the container has its own, which holds to the end
     in_order = container.format.name == "avi"
     for packet in _packets(container, stream, closed):
         arrived_ns = time.monotonic_ns()
@@ -94,6 +96,8 @@ def pictures(
             yield Arrival(arrived_ns)
             continue
         for picture in found:
+            if told_by_codec and (picture.width, picture.height) == (codec.width, codec.height):  # else it is older
+                aspect = float(codec.sample_aspect_ratio or 1)
             rgb = None if picture.is_corrupt else _to_rgb(picture, aspect, name)
             time_s = _decoded_s(picture) if in_order else picture.time
             yield Arrival(arrived_ns) if rgb is None else Arrival(arrived_ns, time_s, rgb)

@@ -1,6 +1,7 @@
 """What FFmpeg captures in real time: a V4L2, DirectShow or AVFoundation device, or a lavfi test source."""
 
 import errno
+import math
 import os
 import struct
 import time
@@ -12,8 +13,9 @@ import av
 from av.container import InputContainer
 
 from stream.errors import SourceError, UsageError
-from stream.sources.base import Pace
+from stream.sources.base import LEAST_STEP_S, Pace
 from stream.sources.decode import LIMITS, OPEN_ERRORS, Arrival, Receiver, reason, video_stream
+from stream.sources.file import BACK_S
 from stream.sources.uri import Size, options, printable
 from stream.types import Frame, ScanArea
 
@@ -59,6 +61,8 @@ class DeviceSource(Receiver):
     FORMAT: ClassVar[str] = "v4l2"
     PIXEL_FORMAT: ClassVar[str] = "input_format"
     """What FFmpeg calls the option ``format`` of this kind."""
+    AHEAD_S: ClassVar[float] = 1.0
+    """By which its times may run ahead of the arrivals; beyond, its clock has jumped."""
     synthetic = False
     scan_area: ScanArea | None = None
 
@@ -103,8 +107,8 @@ class DeviceSource(Receiver):
         return cls(target, asked.size_px(), asked.fps(), asked.word("format"))
 
     def _received(self, arrivals: Iterator[Arrival]) -> Iterator[Frame]:
-        index, pace, origin_s, pts_s = 0, Pace(self._closed), None, 0.0
         step_s = 1 / (self.fps or FALLBACK_FPS)
+        index, pace, clock = 0, Pace(self._closed), DeviceClock(step_s, self.AHEAD_S)
         try:
             for arrival in arrivals:
                 if arrival.rgb is None:
@@ -112,8 +116,7 @@ class DeviceSource(Receiver):
                     index += 1
                     continue
                 told_s = arrival.time_s if arrival.time_s is not None else index * step_s
-                origin_s = told_s if origin_s is None else origin_s
-                pts_s = max(pts_s, told_s - origin_s)
+                pts_s = clock.since_first(told_s, arrival.arrived_ns)
                 due_ns = self._due(arrival.arrived_ns, pts_s, pace)
                 if due_ns is None:
                     return
@@ -143,6 +146,32 @@ class DeviceSource(Receiver):
     def _due(self, arrived_ns: int, pts_s: float, pace: Pace) -> int | None:
         """When the frame was captured, monotonic ns; None if the source was closed. A device sets the pace itself."""
         return arrived_ns
+
+
+class DeviceClock:
+    """Turns the times that a device tells into seconds since its first picture, which only grow.
+
+    Where its clock goes back by BACK_S or more, or ahead of the arrivals by ``ahead_s`` or more, times go on as the
+    pictures arrive, by ``step_s`` at least.
+    """
+
+    def __init__(self, step_s: float, ahead_s: float) -> None:
+        self._step_s, self._ahead_s = step_s, ahead_s
+        self._last_s: float | None = None
+        self._told_from_s = self._arrived_from_s = 0.0
+
+    def since_first(self, told_s: float, arrived_ns: int) -> float:
+        """For the next picture in order, by its own time and when it arrived, monotonic."""
+        arrived_s = arrived_ns / 1e9
+        if self._last_s is None:
+            self._last_s, self._told_from_s, self._arrived_from_s = 0.0, told_s, arrived_s
+            return self._last_s
+        pts_s, passed_s = told_s - self._told_from_s, arrived_s - self._arrived_from_s
+        if not self._last_s - BACK_S < pts_s < passed_s + self._ahead_s:
+            pts_s = max(self._last_s + self._step_s, passed_s)
+            self._told_from_s, self._arrived_from_s = told_s - pts_s, arrived_s - pts_s
+        self._last_s = max(self._last_s + LEAST_STEP_S, pts_s)
+        return self._last_s
 
 
 class NamedDevice(DeviceSource):
@@ -194,6 +223,7 @@ class LavfiSource(DeviceSource):
     """
 
     FORMAT: ClassVar[str] = "lavfi"
+    AHEAD_S: ClassVar[float] = math.inf  # it delivers before its times
     synthetic = True
 
     @classmethod

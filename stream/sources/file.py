@@ -14,7 +14,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from stream.errors import SourceError
-from stream.sources.base import Closing
+from stream.sources.base import LEAST_STEP_S, Closing
 from stream.sources.decode import LIMITS, OPEN_ERRORS, Tally, pictures, reason, video_stream
 from stream.sources.uri import options, printable
 from stream.types import Frame, ScanArea
@@ -141,7 +141,7 @@ class FileSource(Closing):
 
 
 class ClipClock:
-    """Turns the times that a clip tells into seconds since its first picture, which never run backwards.
+    """Turns the times that a clip tells into seconds since its first picture, which only grow.
 
     ``step_s`` is what a picture without a time lasts; ``ahead_s`` from where a jump begins another recording;
     ``start_s`` when the clip begins, for one whose first picture is damaged.
@@ -163,7 +163,8 @@ class ClipClock:
             or not -BACK_S < told_s - self._origin_s - self._last_s < self._ahead_s
         ):
             self._origin_s = told_s - next_s
-        self._last_s = max(self._last_s or 0.0, told_s - self._origin_s)  # what runs backwards a little stands still
+        least_s = 0.0 if self._last_s is None else self._last_s + LEAST_STEP_S  # for what runs backwards a little
+        self._last_s = max(least_s, told_s - self._origin_s)
         return self._last_s
 
 

@@ -39,7 +39,7 @@ POLL_S = 0.1
 MESSAGE_LIMIT = 4 * SIZE_LIMIT_PX**2
 """Bytes: the largest picture with four components."""
 
-MEND = "Is the server on, and is the port right? PLUS and 3D Slicer take 18944."
+MEND = f"Is the server on, and is the port right? PLUS and 3D Slicer take {DEFAULT_PORT}."
 
 
 class Connection:

@@ -39,6 +39,9 @@ START_S = 30.0
 WATCH_S = 0.2
 """How often the watchdog looks."""
 
+OVERSLEPT_S = 1.0
+"""A watchdog that looks later than it meant to by more was itself stopped, as by Ctrl-Z, and so was who reads."""
+
 MEMORY_LIMIT = 900 * 2**20
 """Bytes that the child may take: 4K video in 16 threads stays below half of it."""
 
@@ -170,9 +173,13 @@ class IsolatedSource(Closing):
         )
 
     def _watch(self) -> None:
+        looked_s = awake_s = time.monotonic()
         while not self._closed.wait(WATCH_S):
-            asked_s = self._asked_s
-            if asked_s is not None and time.monotonic() - asked_s > self._limit_s:
+            now_s, asked_s = time.monotonic(), self._asked_s
+            if now_s - looked_s > WATCH_S + OVERSLEPT_S:
+                awake_s = now_s
+            looked_s = now_s
+            if asked_s is not None and now_s - max(asked_s, awake_s) > self._limit_s:
                 self._overdue = True
                 self._child.kill()
                 return
@@ -225,8 +232,10 @@ def main(uri: str, loop: bool, out: BinaryIO) -> None:
 
 
 def _send(out: BinaryIO, facts: dict[str, Any], pixels: memoryview = memoryview(b"")) -> None:
-    out.write(json.dumps(facts).encode() + b"\n")
-    out.write(pixels)
+    for part in (memoryview(json.dumps(facts).encode() + b"\n"), pixels.cast("B")):
+        left = part
+        while left:  # with PYTHONUNBUFFERED, a write that a stop (Ctrl-Z) interrupts has written a part
+            left = left[out.write(left) :]
     out.flush()
 
 

@@ -79,17 +79,15 @@ async def load_control_room(control: Control) -> FastAPI | None:
         if not built.cancelled():
             built.set_result(room)
 
-    async def in_a_loop(create: Callable[[Control], FastAPI]) -> FastAPI:
-        return create(control)
-
     def build() -> None:
         room = None
         try:
             from stream.web.page import create_control_room  # imports Gradio: seconds
 
-            room = asyncio.run(
-                in_a_loop(create_control_room)
-            )  # where none runs, Gradio makes some and leaves them open
+            async def in_a_loop() -> FastAPI:  # where none runs, Gradio makes some and leaves them open
+                return create_control_room(control)
+
+            room = asyncio.run(in_a_loop())
         except Exception:
             log.exception("the controls cannot be loaded; the picture goes on without them")
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more

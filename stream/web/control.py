@@ -18,9 +18,9 @@ from engines.errors import EngineError
 from engines.failover import open_engine
 from rcdnet.weights import SHIPPED
 from stream.config import StreamConfig
-from stream.errors import UsageError
+from stream.errors import SourceError, UsageError
+from stream.kept_areas import KeptAreas
 from stream.pipeline import Pipeline
-from stream.presets import Presets
 from stream.scan_area import text_of, unfit
 from stream.sinks.base import Sink
 from stream.sources import ON_DISK, kind, open_source
@@ -66,14 +66,14 @@ class Control:
         source_uri: str,
         engine_name: str,
         make_sinks: Callable[[], Sequence[Sink]] = tuple,
-        presets: Presets | None = None,
+        kept_areas: KeptAreas | None = None,
         weights: Path = SHIPPED,
     ) -> None:
         self._config = config
         self._given_uri, self._given_engine = source_uri, engine_name
         self._weights = weights
         self._make_sinks = make_sinks
-        self._presets = presets or Presets()
+        self._kept_areas = kept_areas or KeptAreas()
         self._changing = Lock()
         self._asking = Lock()
         self._given_up = Event()  # of the last start: set by whatever is asked for after it
@@ -182,20 +182,17 @@ class Control:
         Raises UsageError if nothing has been seen of the source yet, or if the area does not fit it, and as ``start``
         does.
         """
-        pipeline = self._now.pipeline
-        size_px = None if pipeline is None else pipeline.status().size_px
-        if size_px is None:
+        now = self._now  # another tab may switch the source meanwhile
+        size_px = None if now.pipeline is None else now.pipeline.status().size_px
+        if now.pipeline is None or size_px is None:
             raise UsageError("nothing has been seen of the source yet. Start it first.")
-        seen = self.scan_area()
+        seen = now.pipeline.scan_area
         if area is not None and (refusal := unfit(area, size_px)) is not None:
             raise UsageError(f"{refusal}.")
         if area is not None and seen is not None and area.sides == seen.sides:
             area = seen
-        try:
-            self._presets.keep(self._now.source_uri, None if area is None else text_of(area, size_px))
-        except OSError as error:
-            raise UsageError(f"the scan area cannot be kept: {error.strerror}.") from error
-        if self._now.source_uri == self._given_uri:  # what was given at the start is over
+        self._kept_areas.keep(now.source_uri, None if area is None else text_of(area, size_px))
+        if now.source_uri == self._given_uri:  # what was given at the start is over
             self._config = self._config.model_copy(update={"scan_area": None})
         self.start()
 
@@ -211,8 +208,10 @@ class Control:
         if another_engine:
             self._close_engine()
         self._engine = self._loaded(now.engine_name)
+        if given_up.is_set():
+            raise SourceError("it was given up while the engine loaded")
         given = self._config.scan_area if now.source_uri == self._given_uri else None  # it was measured there
-        area = given or self._presets.get(now.source_uri)
+        area = given or self._kept_areas.get(now.source_uri)
         chosen = {"overlay": self._style, "scan_area": area, "operating_point": now.operating_point}
         config = self._config.model_copy(update=chosen)
         with ExitStack() as unless_started:

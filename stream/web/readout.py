@@ -62,7 +62,7 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         "recording": status.recording.value,
         "recording_error": status.recording_error,
         "timeline": [
-            {"t_s": round(at.t_s, 2), "smoothed": [round(p, 3) for p in at.smoothed], "state": at.state.value}
+            {"t_s": round(at.t_s, 2), "smoothed": [round(p, 3) for p in at.smoothed], "state": at.state}
             for at in status.timeline
         ],
     }

@@ -1,0 +1,88 @@
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from stream.sinks.report import MOST_POINTS, ReportSink
+from stream.sinks.report_page import polylines, state_bands
+from stream.status import Moment
+from stream.types import State, View
+from tests.stream_views import SESSION, SPEC, ending, view
+
+
+def test_a_long_run_keeps_the_plot_and_not_every_point(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    for index in range(5 * MOST_POINTS):
+        sink.write(view(index, size_px=(2, 2)))
+    points = sink._points
+    assert MOST_POINTS / 2 <= len(points) <= MOST_POINTS
+    assert points[0].t_s == 0
+    assert points[-1].t_s == pytest.approx((5 * MOST_POINTS - 1) / 25, rel=0.01)
+
+
+def test_a_gap_breaks_the_line() -> None:
+    points = [
+        Moment(0, (0.5, 0.5), State.CLEAR_FINDING),
+        Moment(1, (), State.NOT_ANALYSED),
+        Moment(2, (1.0, 0.0), State.CLEAR_FINDING),
+    ]
+    assert polylines(points, ("benign", "malignant"))["benign"] == ["0.0,100.0", "1000.0,0.0"]
+    assert [band[2] for band in state_bands(points)] == ["clear_finding", "not_analysed", "clear_finding"]
+
+
+def test_an_outage_breaks_the_line(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    for index in (*range(10), *range(200, 210)):  # eight seconds are missing
+        sink.write(view(index, state=State.WARMING_UP if index == 200 else State.CLEAR_FINDING))
+    sink.close(ending())
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<polyline") == 2 * len(SPEC.class_names)
+
+
+def bands(folder: Path, views: list[View]) -> list[str | None]:
+    sink = ReportSink(folder)
+    sink.open(replace(SESSION, live=True))
+    for one in views:
+        sink.write(one)
+    sink.close(ending())
+    page = (folder / "report.html").read_text()
+    svg = ElementTree.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
+    return [band.findtext("title") for band in svg.findall("rect")]
+
+
+@pytest.mark.parametrize(
+    ("every", "lost", "told"),
+    [
+        (1, 0, "no signal"),
+        (1, 20, "no signal"),
+        (6, 5, "no signal"),
+        (1, 100, "not recorded"),
+        (6, 100, "not recorded"),
+    ],
+    ids=["an outage", "begun with damaged frames", "a slow engine", "a slow disk", "both slow"],
+)
+def test_what_was_captured_but_not_recorded_is_no_outage(tmp_path: Path, every: int, lost: int, told: str) -> None:
+    before = range(0, 20 * every, every)  # at 25 frames a second; then four seconds without a view
+    after = range(before[-1] + 1 + lost, before[-1] + 1 + lost + 20 * every, every)
+    late_s = 4 - lost / 25
+    views = [view(index) for index in before] + [view(index, index / 25 + late_s) for index in after]
+    assert bands(tmp_path, views) == ["clear finding", told, "clear finding"]
+
+
+def test_a_source_without_a_pace_is_not_said_to_be_out(tmp_path: Path) -> None:
+    views = [view(60 * index, 2.0 * index) for index in range(5)]  # each frame takes the engine two seconds
+    assert set(bands(tmp_path, views)) == {"clear finding", "not recorded"}
+
+
+def test_every_outage_of_a_long_run_breaks_the_line(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(replace(SESSION, config=SESSION.config.model_copy(update={"warm_up_s": 0.0})))
+    for index in range(4 * MOST_POINTS + 1):
+        outages = index // MOST_POINTS  # each of eight seconds
+        sink.write(view(index + 200 * outages, state=State.CLEAR_FINDING))
+    sink.close(ending())
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<polyline") == 5 * len(SPEC.class_names)
