@@ -64,8 +64,13 @@ class KeptAreas:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         part = self._path.with_suffix(f".{os.getpid()}.new")
-        part.write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
-        part.replace(self._path)
+        try:
+            part.write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
+            part.replace(self._path)
+        except OSError:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
 
 
 def _key(uri: str) -> str:

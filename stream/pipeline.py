@@ -98,7 +98,7 @@ class Pipeline:
         self._analyzer = Analyzer(engine, self._board.stages)
         self._receivers = [sink for sink in sinks if not sink.on_disk]
         self._recorders = [sink for sink in sinks if sink.on_disk]
-        self._sinks = (*self._receivers, *self._recorders)
+        self._sinks = (*self._recorders, *self._receivers)  # closed in this order: a receiver may wait
         self._on_view = on_view
         self._batch = 1 if source.live else engine.info.batch
         period_s = 1 / source.fps if source.fps else None

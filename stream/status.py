@@ -37,7 +37,7 @@ class Recording(StrEnum):
 
 
 NOT_RECORDED = "not_recorded"
-"""Pictures came, but the disk was too slow for them."""
+"""Pictures came, but none was recorded: they were damaged, or the engine or the disk was too slow for them."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,10 @@ class Board:
             self._not_recorded += 1
 
     def recording(self, recording: Recording, error: str | None = None) -> None:
-        """Recording began, or failed; the first error stays."""
+        """Recording began, or failed: which stays, with the first error, for some sinks may begin after one failed."""
         with self._lock:
-            self._recording, self._recording_error = recording, self._recording_error or error
+            if self._recording is not Recording.FAILED:
+                self._recording, self._recording_error = recording, error
 
     def ended(self, error: str | None) -> None:
         """The source is at its end, or something broke."""

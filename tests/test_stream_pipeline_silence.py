@@ -7,8 +7,11 @@ from numpy.typing import NDArray
 
 from engines.base import EngineOutput
 from stream.config import StreamConfig
+from stream.errors import UsageError
 from stream.pipeline import RECORD_AHEAD, Pipeline
+from stream.session import Session
 from stream.sources.base import Pace
+from stream.status import Recording, Status
 from stream.types import State, View
 from tests.stream_runs import PATIENCE_S, Clip, Receiver, Scripted, Seen
 
@@ -66,6 +69,38 @@ def test_a_receiver_hears_everything_at_once_however_slow_the_disk_is() -> None:
         assert pipeline.wait(PATIENCE_S)
     assert [view.frame.index for view in receiver.views] == [*range(count), count - 1]
     assert receiver.views[-1].repeated
+
+
+def test_a_receiver_that_cannot_begin_is_not_forgotten_once_the_recording_begins() -> None:
+    failed = threading.Event()
+
+    class Unwilling(Receiver):
+        def open(self, session: Session) -> None:
+            raise UsageError("no receiver")
+
+        def close(self, status: Status) -> None:
+            closed.append("receiver")
+
+    class Recorder(Receiver):
+        def open(self, session: Session) -> None:
+            assert failed.wait(PATIENCE_S)
+
+        def close(self, status: Status) -> None:
+            closed.append("recording")
+
+    def hold(index: int) -> None:
+        while pipeline.status().recording is not Recording.FAILED:
+            assert pace.wait(index / 50)
+        failed.set()
+
+    closed: list[str] = []
+    pace = Pace(threading.Event())
+    sinks = [Unwilling(on_disk=False), Recorder(on_disk=True)]
+    pipeline = Pipeline(Clip(4, hold=hold), Scripted(), StreamConfig(), sinks)
+    with pipeline:
+        assert pipeline.wait(PATIENCE_S)
+    assert (pipeline.status().recording, pipeline.status().recording_error) == (Recording.FAILED, "no receiver")
+    assert closed == ["recording", "receiver"]  # what is on disk is whole before anybody waits for a receiver
 
 
 def test_a_slow_engine_is_not_taken_for_a_silent_source() -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rcdnet import checkpoint
 from rcdnet.glance import softmax
@@ -40,11 +42,14 @@ def test_a_known_sharpness_is_undone(sharpness):
     np.testing.assert_allclose(found.malignant_share(), calm.malignant_share(), atol=0.02)
 
 
-def held_out_lesions_wrong(share: float, count: int = 3000) -> Predictions:
-    """Answers of which this share of the lesions' is wrong, however sure; normal pictures are told rightly."""
-    random = np.random.default_rng(0)
+def held_out_lesions_wrong(share: float, seed: int = 0, sureness: float = 1.0) -> Predictions:
+    """Answers of which this share of the lesions' is wrong, all among the least sure part of this size; normal pictures
+    are told rightly.
+    """
+    random, count = np.random.default_rng(seed), 3000
     truth, lesion_sure = random.integers(0, 3, count), random.uniform(0.5, 3, count)
-    said = np.where((truth > 0) & (random.random(count) < share), 3 - truth, truth)
+    wrong = (lesion_sure < 0.5 + 2.5 * sureness) & (random.random(count) < share / sureness)
+    said = np.where((truth > 0) & wrong, 3 - truth, truth)
     logits = np.zeros((count, 3), np.float32)
     logits[:, 0] = np.where(truth == 0, 3, -3)
     logits[np.arange(count), said] += lesion_sure
@@ -202,7 +207,16 @@ def test_a_band_that_leaves_more_wrong_calls_than_it_should_is_doubted():
     good, bad = (held_out_lesions_wrong(share) for share in (0.02, 0.3))
     assert calibrate.doubts(calibrate.calibrated(SPEC, good), good) == []
     (doubt,) = calibrate.doubts(calibrate.calibrated(SPEC, bad), bad)
-    assert re.search(r"outside the indeterminate band (2|3)\d\.\d% of the calls are wrong", doubt)
+    assert re.search(r"outside the indeterminate band (2|3)\d\.\d% of the calls are wrong, not 5%: it holds 15%", doubt)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_a_band_that_stops_where_few_calls_are_wrong_is_not_doubted(seed: int):
+    answers = held_out_lesions_wrong(0.07, seed, sureness=0.2)
+    spec = calibrate.calibrated(SPEC, answers)
+    assert 0 < calibrate.of_the_band(spec, answers)[1] < calibrate.LARGEST_ABSTENTION
+    assert not any("band" in doubt for doubt in calibrate.doubts(spec, answers))
 
 
 def test_answers_that_miss_a_class_are_refused():

@@ -104,6 +104,12 @@ def test_beside_the_heat_map_stands_one_that_never_sees_the_picture(tmp_path):
     assert quality["energy_ratio_blind"] > 3
 
 
+def test_where_a_lesion_usually_lies_is_not_told_by_a_single_one(tmp_path):
+    (sample, *_) = evaluate.select(data_set(tmp_path), "binary")
+    quality = evaluate.heat_map_quality([sample], [judged(ANSWERS[sample.label])], SPEC)
+    assert (quality["n_masks"], quality["pointing_game_blind"], quality["energy_ratio_blind"]) == (1, None, None)
+
+
 def test_the_usual_place_of_a_lesion_is_where_the_others_lie():
     left, right, none = np.zeros((64, 64), bool), np.zeros((32, 48), bool), np.zeros((20, 20), bool)
     left[:, :32], right[:, 24:] = True, True

@@ -278,7 +278,7 @@ def evaluate(
             lesions = [sample for sample in samples if sample.label != "normal"]
             blind = evaluation.usual_place([sample.lesion() for sample in lesions])
             curve = deletion_curve([sample.grey() for sample in lesions], blind, spec, runner(model))
-            known = result["n_masks"] > 0  # else nobody knows the usual place
+            known = result["n_masks"] > 1  # else nobody knows the usual place
             result["faithfulness"] = {
                 "shares": curve.shares,
                 "hottest": curve.hottest.tolist(),

@@ -159,7 +159,7 @@ def doubts(spec: ModelSpec, held_out: Predictions) -> list[str]:
     few = [f"{count} {name}" for name, count in counts.items() if count < LEAST_PICTURES]
     bounds = (LEAST_TEMPERATURE, MOST_TEMPERATURE)
     extreme = [name for name, point in spec.operating_points.items() if {point.lesion, point.malignant} & {0.0, 1.0}]
-    risk = wrong_outside_the_band(spec, held_out)
+    risk, held_back = of_the_band(spec, held_out)
     return [
         *([f"of only {', '.join(few)} pictures nothing can be told"] if few else []),
         *([f"the temperature {spec.temperature} is at its bound"] if spec.temperature in bounds else []),
@@ -167,22 +167,24 @@ def doubts(spec: ModelSpec, held_out: Predictions) -> list[str]:
         *(
             [
                 f"outside the indeterminate band {risk:.1%} of the calls are wrong, not {LARGEST_RISK:.0%}: "
-                f"it holds {LARGEST_ABSTENTION:.0%} of the lesions already"
+                f"it holds {held_back:.0%} of the lesions already"
             ]
-            if risk > LARGEST_RISK
+            if risk > LARGEST_RISK and round(held_back, 2) >= LARGEST_ABSTENTION
             else []
         ),
     ]
 
 
-def wrong_outside_the_band(spec: ModelSpec, held_out: Predictions) -> float:
-    """Share of wrong calls, benign or malignant, of the lesions that the band leaves to be called, 0..1."""
+def of_the_band(spec: ModelSpec, held_out: Predictions) -> tuple[float, float]:
+    """Share of wrong calls, benign or malignant, of the lesions that the band leaves to be called; and the share of all
+    lesions that it does not leave, 0..1 each.
+    """
     lesions = held_out[~held_out.is_label("normal")]
     share = lesions.calibrated(spec.temperature, spec.cubic).malignant_share()
     low, high = spec.indeterminate
     called = (share < low) | (share >= high)
     wrong = (share >= spec.operating_points["balanced"].malignant) != lesions.is_label("malignant")
-    return float(wrong[called].mean()) if called.any() else 0.0
+    return float(wrong[called].mean()) if called.any() else 0.0, float(1 - called.mean())
 
 
 def rounded(value: float, to: Callable[[float], int]) -> float:

@@ -115,7 +115,8 @@ def heat_map_quality(
         found["pointing_game_blind"].append(metrics.pointing_hit(blind, lesion))
         found["energy_ratio_blind"].append(metrics.energy_ratio(blind, lesion))
     count = len(found["pointing_game"])
-    return {"n_masks": count} | {key: float(np.mean(values)) if count else None for key, values in found.items()}
+    needed = {key: 2 if key.endswith("_blind") else 1 for key in found}  # a single lesion has no others
+    return {"n_masks": count} | {key: float(np.mean(found[key])) if count >= needed[key] else None for key in found}
 
 
 def usual_place(masks: Sequence[NDArray[np.bool_]]) -> Iterator[NDArray[np.float32]]:

@@ -140,8 +140,9 @@ class ReportSink:
             write_whole(self._summary_path, (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
 
     def _why(self, gap_s: float, missed: int) -> str:
-        """What a gap is: not recorded if the frames captured in it fill most of it, at the source's pace, as behind a
-        slow disk; else an outage, beside which a few frames may be lost too, as live always."""
+        """What a gap is: not recorded if the frames captured in it fill most of it, at the source's pace, as when the
+        disk is slow, the engine stalls or the frames are damaged; else an outage, beside which a few may be lost too.
+        """
         filled_s = missed * self._paced_s / self._paced_frames
         return NOT_RECORDED if filled_s > gap_s / 2 else State.NO_SIGNAL
 
