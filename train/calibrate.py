@@ -160,19 +160,15 @@ def doubts(spec: ModelSpec, held_out: Predictions) -> list[str]:
     bounds = (LEAST_TEMPERATURE, MOST_TEMPERATURE)
     extreme = [name for name, point in spec.operating_points.items() if {point.lesion, point.malignant} & {0.0, 1.0}]
     risk, held_back = of_the_band(spec, held_out)
-    return [
-        *([f"of only {', '.join(few)} pictures nothing can be told"] if few else []),
-        *([f"the temperature {spec.temperature} is at its bound"] if spec.temperature in bounds else []),
-        *([f"a threshold of {', '.join(extreme)} is 0 or 1: it calls always or never"] if extreme else []),
-        *(
-            [
-                f"outside the indeterminate band {risk:.1%} of the calls are wrong, not {LARGEST_RISK:.0%}: "
-                f"it holds {held_back:.0%} of the lesions already"
-            ]
-            if risk > LARGEST_RISK and round(held_back, 2) >= LARGEST_ABSTENTION
-            else []
-        ),
-    ]
+    narrow = risk > LARGEST_RISK and round(held_back, 2) >= LARGEST_ABSTENTION
+    found = {
+        f"of only {', '.join(few)} pictures nothing can be told": bool(few),
+        f"the temperature {spec.temperature} is at its bound": spec.temperature in bounds,
+        f"a threshold of {', '.join(extreme)} is 0 or 1: it calls always or never": bool(extreme),
+        f"outside the indeterminate band {risk:.1%} of the calls are wrong, not {LARGEST_RISK:.0%}: "
+        f"it holds {held_back:.0%} of the lesions already": narrow,
+    }
+    return [doubt for doubt, holds in found.items() if holds]
 
 
 def of_the_band(spec: ModelSpec, held_out: Predictions) -> tuple[float, float]:
