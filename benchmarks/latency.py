@@ -22,12 +22,12 @@ from benchmarks import conditions
 from benchmarks.layers import Row, judging_over_engine
 from benchmarks.paint import NotPainted, measure_paint
 from benchmarks.ratios import Ratio, class_maps_cost, eager_gradcam_over_engine, eager_half_over_cuda_graph
-from benchmarks.report import Report, console, machine, require_folder, show, write_json
+from benchmarks.report import Report, console, machine, require_folder, show, weights_option, write_json
 from benchmarks.workload import CLIP, EngineRuns, make_clip, measure_engine
 from engines.catalog import ENGINES, choices
 from engines.errors import EngineError, EngineUnavailable, UnknownEngine
 from rcdnet.weights import SHIPPED
-from stream.__main__ import exit_codes
+from stream.__main__ import WeightsFolder, exit_codes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,6 +45,7 @@ def main(
     source: Annotated[
         str | None, typer.Option(help="for the live run; without it, the 720p clip that the benchmark makes")
     ] = None,
+    weights: WeightsFolder = SHIPPED,
     seconds: Annotated[float, typer.Option(min=0.5, help="for each run and each ratio")] = 10.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
     paint: Annotated[bool, typer.Option(help="measure to the screen of a headless Chromium as well")] = True,
@@ -58,7 +59,7 @@ def main(
         require_folder(json_file)
         old = None if compare is None else comparison.read(compare)  # read first: minutes pass until it is needed
         allowed = comparison.parse_tolerance(tolerance)
-        report = measure(engine, source, seconds, paint=paint)
+        report = measure(engine, source, seconds, weights, paint=paint)
         show(report, out)
         if json_file is not None:
             write_json(json_file, report.to_json())
@@ -68,7 +69,7 @@ def main(
         raise typer.Exit(comparison.REGRESSED)
 
 
-def measure(engine: str, source: str | None, seconds: float, weights: Path = SHIPPED, *, paint: bool = True) -> Report:
+def measure(engine: str, source: str | None, seconds: float, weights: Path, *, paint: bool) -> Report:
     """Everything, in turn. With ``engine`` "all", one that does not run here is reported, not raised."""
     if engine not in ("all", *choices()):
         raise UnknownEngine(f"no engine '{engine}'. Expected one of: all, {', '.join(choices())}.")
@@ -84,7 +85,7 @@ def measure(engine: str, source: str | None, seconds: float, weights: Path = SHI
             err.print(f"measuring {name}: replay, then live, {seconds:g} s each")
             try:
                 runs = in_fresh_process(measure_engine, name, clip, scan_area, source, seconds, weights)
-                engines[runs.info.name] = to_the_screen(runs, str(clip), scan_area, source, seconds, paint)
+                engines[runs.info.name] = to_the_screen(runs, str(clip), scan_area, source, seconds, weights, paint)
             except EngineError as error:
                 if engine != "all":
                     raise
@@ -94,17 +95,19 @@ def measure(engine: str, source: str | None, seconds: float, weights: Path = SHI
     best = best_cpu_engine(engines)
     found = ratios(best, engines, seconds, weights)
     moments["during"] = conditions.load(conditions.foreign_cores(start, conditions.Moment.now()))
-    return Report(source, seconds, before, engines, best, found, command(engine, source, seconds, paint), moments)
+    again = command(engine, source, seconds, weights, paint)
+    return Report(source, seconds, before, engines, best, found, again, moments)
 
 
-def command(engine: str, source: str | None, seconds: float, paint: bool) -> str:
+def command(engine: str, source: str | None, seconds: float, weights: Path, paint: bool) -> str:
     """What measures the same again."""
     words = ["python", "-m", "benchmarks.latency", "--engine", engine, "--seconds", f"{seconds:g}"]
-    return shlex.join(words + (["--source", source] if source else []) + ([] if paint else ["--no-paint"]))
+    words += ["--source", source] if source else []
+    return shlex.join([*words, *weights_option(weights), *([] if paint else ["--no-paint"])])
 
 
 def to_the_screen(
-    runs: EngineRuns, clip: str, scan_area: str, source: str | None, seconds: float, paint: bool
+    runs: EngineRuns, clip: str, scan_area: str, source: str | None, seconds: float, weights: Path, paint: bool
 ) -> EngineRuns:
     """The same with the rows of the whole pipeline, live, and of a browser's screen."""
     pipeline = Row("pipeline", 1, runs.live.end_to_end_ms)
@@ -114,7 +117,7 @@ def to_the_screen(
         err.print(f"measuring {name}: to a browser's screen, {seconds:g} s")
         area = scan_area if source is None else None
         try:
-            times = in_fresh_process(measure_paint, name, source or clip, area, seconds)
+            times = in_fresh_process(measure_paint, name, source or clip, area, seconds, weights)
             painted = replace(painted, times=times, reason="")
         except (NotPainted, EngineError) as error:
             painted = replace(painted, reason=str(error))

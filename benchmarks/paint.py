@@ -11,8 +11,10 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Event, Thread
 
+from rcdnet.weights import SHIPPED
 from stream.config import StreamConfig
 from stream.errors import StreamError
 from stream.timing import Percentiles, Summary
@@ -42,7 +44,9 @@ def browser() -> str | None:
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
-def measure_paint(engine_name: str, source: str, scan_area: str | None, seconds: float) -> Summary:
+def measure_paint(
+    engine_name: str, source: str, scan_area: str | None, seconds: float, weights: Path = SHIPPED
+) -> Summary:
     """From capture until the browser's word that the picture is painted has come back: no less than it was.
 
     Meant for a process of its own, on its main thread: the server ends by signal, as for a user.
@@ -72,7 +76,7 @@ def measure_paint(engine_name: str, source: str, scan_area: str | None, seconds:
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with Control(StreamConfig(scan_area=scan_area), source, engine_name) as control:
+    with Control(StreamConfig(scan_area=scan_area), source, engine_name, weights=weights) as control:
         control.broadcast.count_painted = count  # type: ignore[method-assign]  # its own percentiles forget old ones
         control.start()
         listener = listen("127.0.0.1", 0)

@@ -20,6 +20,7 @@ from benchmarks.ratios import Ratio
 from benchmarks.workload import WARM_UP_S, EngineRuns, Run
 from engines import nvidia
 from engines.errors import EngineUnavailable
+from rcdnet.weights import SHIPPED
 from stream.errors import UsageError
 from stream.timing import Summary
 
@@ -92,6 +93,11 @@ def write_json(path: Path, told: Mapping[str, Any]) -> None:
         path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--json {path}: {error.strerror}. Expected a file that can be written.") from error
+
+
+def weights_option(folder: Path) -> list[str]:
+    """How a report's command names other weights than the shipped ones: by their folder, as a path may be private."""
+    return [] if folder == SHIPPED else ["--weights", folder.name]
 
 
 def console() -> Console:

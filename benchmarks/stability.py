@@ -18,7 +18,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from benchmarks.report import console, machine, require_folder, write_json
+from benchmarks.report import console, machine, require_folder, weights_option, write_json
 from engines.base import EngineInfo
 from engines.failover import open_engine
 from rcdnet.spec import ModelSpec
@@ -116,9 +116,10 @@ def main(
         if json_file is not None:
             # a path may name a patient
             names = [Path(uri).name if kind(uri) in ON_DISK else uri for uri in sources or ()]
+            words = ["--engine", engine, *weights_option(weights), *names]
             told = {
                 "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "command": shlex.join(["python", "-m", "benchmarks.stability", "--engine", engine, *names]),
+                "command": shlex.join(["python", "-m", "benchmarks.stability", *words]),
                 "machine": machine(),
                 "engine": asdict(found[0].engine),
                 "weights_sha256": found[0].spec.weights_sha256,

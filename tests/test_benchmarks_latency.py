@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 from benchmarks.latency import app, in_fresh_process
 from benchmarks.ratios import Ratio
 from benchmarks.report import Report, machine
+from rcdnet.golden import Golden
 
 
 def invoke(*arguments: str) -> Result:
@@ -55,6 +56,17 @@ def test_a_whole_run_writes_its_numbers(tmp_path: Path) -> None:
     assert "--no-paint" in rows["to paint"]["reason"]
     assert told["command"] == "python -m benchmarks.latency --engine fake --seconds 0.5 --no-paint"
     assert {"before", "during"} == set(told["conditions"])
+
+
+def test_a_network_of_ones_own_is_measured_and_named(untrained: Path, tmp_path: Path) -> None:
+    path = tmp_path / "latency.json"
+    words = ["--engine", "openvino_cpu", "--weights", str(untrained), "--seconds", "0.5", "--no-paint"]
+    result = invoke(*words, "--json", str(path))
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(path.read_text())
+    info = told["engines"]["openvino_cpu"]["info"]
+    assert info["weights_sha256"] == Golden.load(untrained / "golden.npz").spec.weights_sha256
+    assert f"--weights {untrained.name}" in told["command"]
 
 
 def test_a_measurement_runs_in_another_process() -> None:

@@ -139,6 +139,7 @@ def test_other_weights_are_judged_and_named(untrained: Path, tmp_path: Path) -> 
     assert result.exit_code == 0, result.output
     told = json.loads(json_file.read_text())
     assert told["weights_sha256"] == Golden.load(untrained / "golden.npz").spec.weights_sha256
+    assert f"--weights {untrained.name}" in told["command"]
 
 
 @pytest.mark.parametrize(
