@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.config import OverlayStyle
 from stream.overlay import Labels, draw
+from stream.scan_detection import shrunk
 from stream.session import Session
 from stream.types import Assessment, Frame, State, View
 
@@ -70,11 +70,7 @@ class Episodes:
         """
         chosen = self._session.config.overlay
         style = chosen if chosen.opacity > 0 else OverlayStyle()
-        picture = draw(episode.key_frame, episode.assessment, style, self._labels)
-        height, width = picture.shape[:2]
-        factor = min(1.0, KEY_PICTURE_PX / max(height, width))
-        size = max(1, round(width * factor)), max(1, round(height * factor))
-        return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return shrunk(draw(episode.key_frame, episode.assessment, style, self._labels), KEY_PICTURE_PX)
 
     def _goes_on(self, episode: Episode, view: View) -> bool:
         says = view.assessment

@@ -228,13 +228,10 @@ def sketch(frame: Frame, area: ScanArea | None) -> NDArray[np.uint8]:
 
     For whoever draws the area anew: on black they would have to guess.
     """
-    height, width = frame.rgb.shape[:2]
-    shrink = min(1.0, SKETCH_CELLS / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    cells = cv2.cvtColor(cv2.resize(frame.rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2RGBA)
+    cells = cv2.cvtColor(shrunk(frame.rgb, SKETCH_CELLS), cv2.COLOR_RGB2RGBA)
     if area is not None:
         scan = blank_outside(replace(frame, rgb=np.full_like(frame.rgb, 255)), area).rgb
-        cells[cv2.resize(scan, size, interpolation=cv2.INTER_AREA)[..., 0] > 0] = 0
+        cells[shrunk(scan, SKETCH_CELLS)[..., 0] > 0] = 0
     return np.asarray(cells, np.uint8)
 
 

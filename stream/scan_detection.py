@@ -100,10 +100,12 @@ def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
 
 def shrunk(rgb: NDArray[np.uint8], longest_px: int) -> NDArray[np.uint8]:
     """The picture with a longer side of at most ``longest_px``; itself if that is so."""
-    shrink = longest_px / max(rgb.shape[:2])
+    height, width = rgb.shape[:2]
+    shrink = longest_px / max(height, width)
     if shrink >= 1:
         return rgb
-    return np.asarray(cv2.resize(rgb, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8)
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def background(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

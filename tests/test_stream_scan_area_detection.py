@@ -147,6 +147,13 @@ def test_nothing_of_a_picture_without_a_scan_is_analysed() -> None:
     assert isinstance(finder(None)(frame, None), NotAnalysed)
 
 
+@pytest.mark.parametrize("shape", [(1, 3000, 3), (3000, 1, 3)])
+def test_a_picture_that_is_nearly_a_line_ends_nothing(shape: tuple[int, int, int]) -> None:
+    frame = Frame(0, 0, 0.0, np.random.default_rng(0).integers(0, 256, shape, np.uint8), "x")
+    for text in (None, "0,0,64,64"):
+        finder(text)(frame, None)
+
+
 def test_a_detected_area_grows_when_the_probe_is_put_on() -> None:
     find = finder(None)
     screen, truth = first("phantom:?size=640x480&frames=1")
