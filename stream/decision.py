@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rcdnet.glance import decisive
 from rcdnet.spec import ModelSpec, OperatingPoint, shifted
 from stream.types import State
 
@@ -33,15 +34,12 @@ class Rule:
 
     def decide(self, probabilities: NDArray[np.float32], spec: ModelSpec) -> tuple[State, str | None, str]:
         """State, finding and reason for probabilities [K]."""
-        benign, malignant = (float(probabilities[spec.index(name)]) for name in ("benign", "malignant"))
-        if "normal" in spec.class_names:
-            lesion = 1 - float(probabilities[spec.index("normal")])
-            if lesion < self.no_lesion_below:
-                return State.CLEAR_FINDING, "normal", f"probability of a lesion below {self.no_lesion_below:.0%}"
-            if lesion < self.lesion_from:
-                between = f"{self.no_lesion_below:.0%} and {self.lesion_from:.0%}"
-                return State.INDETERMINATE, None, f"probability of a lesion between {between}"
-        share = malignant / (benign + malignant)
+        lesion, share = (float(of_one[0]) for of_one in decisive(probabilities[None], spec))
+        if lesion < self.no_lesion_below:
+            return State.CLEAR_FINDING, "normal", f"probability of a lesion below {self.no_lesion_below:.0%}"
+        if lesion < self.lesion_from:
+            between = f"{self.no_lesion_below:.0%} and {self.lesion_from:.0%}"
+            return State.INDETERMINATE, None, f"probability of a lesion between {between}"
         if self.benign_below <= share < self.malignant_from:
             return State.INDETERMINATE, None, "between benign and malignant"
         return State.CLEAR_FINDING, "malignant" if share >= self.malignant_from else "benign", ""
