@@ -85,8 +85,8 @@ def flagged(control: Control) -> int:
     control.flagged.begin(SESSION)
     for index, finding in enumerate(("benign", "normal")):
         control.flagged.add(view(index, finding=finding, captured_ns=time.monotonic_ns()))
-    (last,) = control.flagged.newest(time.monotonic_ns())
-    return last.number
+    ((number, _),) = control.flagged.newest(time.monotonic_ns())
+    return number
 
 
 def test_what_was_flagged_last_is_told_after_the_run_too(client: TestClient, flagged: int) -> None:

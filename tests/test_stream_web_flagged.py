@@ -26,20 +26,20 @@ def show(flagged: LastFlagged, *findings: str | None) -> None:
 
 def test_an_episode_is_told_while_it_lasts_and_afterwards(flagged: LastFlagged) -> None:
     show(flagged, "malignant", "malignant")
-    (now,) = flagged.newest(NOW_NS)
-    assert (now.finding, now.frame, now.lasted_s, now.last_ns) == ("malignant", 0, 1 / 25, NOW_NS + 1)
+    ((number, now),) = flagged.newest(NOW_NS)
+    assert (now.finding, now.key_frame.index, now.end_s, now.last_ns) == ("malignant", 0, 1 / 25, NOW_NS + 1)
     flagged.add(view(2, finding="normal"))
-    assert flagged.newest(NOW_NS) == [now]
+    assert flagged.newest(NOW_NS) == [(number, now)]
 
 
 def test_its_key_frame_is_the_surest_until_then(flagged: LastFlagged) -> None:
     for index, malignant in enumerate((0.6, 0.8, 0.7)):
         flagged.add(view(index, malignant=malignant, captured_ns=NOW_NS))
-    (now,) = flagged.newest(NOW_NS)
-    assert (now.frame, now.probability) == (1, pytest.approx(0.8))
+    ((number, now),) = flagged.newest(NOW_NS)
+    assert (now.key_frame.index, now.probability) == (1, pytest.approx(0.8))
     surest = view(1).frame.rgb[40, 60]
     for state in (State.CLEAR_FINDING, State.NOT_ANALYSED):  # under way, ended
-        picture = flagged.picture(now.number)
+        picture = flagged.picture(number)
         assert picture is not None
         assert (picture[40, 60] == surest).all()
         flagged.add(view(3, state=state, finding="malignant", malignant=0.5))
@@ -51,8 +51,8 @@ def test_the_newest_come_first_and_the_oldest_go(flagged: LastFlagged, under_way
     show(flagged, *(findings if under_way else findings[:-1]))
     told = flagged.newest(NOW_NS)
     last = len(findings) - (1 if under_way else 3)
-    assert [each.last_ns - NOW_NS for each in told] == [last - 2 * n for n in range(KEPT)]
-    assert len({each.number for each in told}) == KEPT
+    assert [episode.last_ns - NOW_NS for _, episode in told] == [last - 2 * n for n in range(KEPT)]
+    assert len({number for number, _ in told}) == KEPT
 
 
 def test_what_was_flagged_long_ago_is_not_shown_beside_the_next_patient(flagged: LastFlagged) -> None:
@@ -64,21 +64,21 @@ def test_what_was_flagged_long_ago_is_not_shown_beside_the_next_patient(flagged:
 
 def test_another_run_begins_without_any_and_gives_no_number_again(flagged: LastFlagged) -> None:
     show(flagged, "malignant", "normal", "benign")
-    before = {each.number for each in flagged.newest(NOW_NS)}
+    before = {number for number, _ in flagged.newest(NOW_NS)}
     flagged.begin(SESSION)
     assert flagged.newest(NOW_NS) == []
     assert all(flagged.picture(number) is None for number in before)
     show(flagged, "malignant", "normal")
-    (after,) = flagged.newest(NOW_NS)
-    assert after.number not in before
+    ((after, _),) = flagged.newest(NOW_NS)
+    assert after not in before
 
 
 def test_a_picture_shown_again_for_want_of_a_new_one_ends_nothing(flagged: LastFlagged) -> None:
     flagged.add(view(0))
     flagged.add(replace(view(0, state=State.NO_SIGNAL), repeated=True))
     flagged.add(view(12))
-    (only,) = flagged.newest(0)
-    assert only.lasted_s == pytest.approx(12 / 25)
+    ((_, only),) = flagged.newest(0)
+    assert only.end_s - only.start_s == pytest.approx(12 / 25)
 
 
 def test_of_stills_nothing_is_kept() -> None:

@@ -1,7 +1,6 @@
 """What was flagged last? The newest episodes of a run with their key frames, in memory alone."""
 
 import time
-from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
@@ -18,24 +17,11 @@ KEPT_S = 600.0
 """No older ones: in a run that lasts all day they would be of the patient before."""
 
 
-@dataclass(frozen=True)
-class Flagged:
-    """An episode, maybe still under way: then ``frame`` and what else is of its key frame may change.
-
-    ``number`` tells it from all others, those of earlier processes too. ``frame`` is the index of the key frame,
-    ``probability`` that frame's; ``last_ns``, monotonic, is when the last flagged frame was captured.
-    """
-
-    number: int
-    finding: str
-    probability: float
-    frame: int
-    lasted_s: float
-    last_ns: int
-
-
 class LastFlagged:
-    """Safe from any thread. Of stills nothing is kept: they are on the screen long enough."""
+    """Each with a number, which tells it from all others, those of earlier processes too. Safe from any thread.
+
+    Of stills nothing is kept: they are on the screen long enough.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -57,11 +43,11 @@ class LastFlagged:
                 self._ended = ((self._number, ended), *self._ended)[:KEPT]
                 self._number += 1
 
-    def newest(self, now_ns: int) -> list[Flagged]:
-        """At most KEPT, none older than KEPT_S at ``now_ns``, monotonic; newest first."""
+    def newest(self, now_ns: int) -> list[tuple[int, Episode]]:
+        """At most KEPT, newest first, which may be under way; none older than KEPT_S at ``now_ns``, monotonic."""
         with self._lock:
             found = self._all()[:KEPT]
-        return [told(*each) for each in found if now_ns - each[1].last_ns <= KEPT_S * 1e9]
+        return [each for each in found if now_ns - each[1].last_ns <= KEPT_S * 1e9]
 
     def picture(self, number: int) -> NDArray[np.uint8] | None:
         """The key frame of an episode that ``newest`` told, uint8 [H, W, 3] RGB, or None if it is gone."""
@@ -73,9 +59,3 @@ class LastFlagged:
         """Under the lock: the one under way, then those that have ended."""
         current = None if self._episodes is None else self._episodes.current
         return ([] if current is None else [(self._number, current)]) + list(self._ended)
-
-
-def told(number: int, episode: Episode) -> Flagged:
-    """What the page is told of it."""
-    lasted_s, frame = episode.end_s - episode.start_s, episode.key_frame.index
-    return Flagged(number, episode.finding, episode.probability, frame, lasted_s, episode.last_ns)

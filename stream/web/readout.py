@@ -1,4 +1,4 @@
-"""What does the page get to read? (Now, Audience, Flagged) -> plain JSON values; no pixels, no paths."""
+"""What does the page get to read? (Now, Audience, episodes) -> plain JSON values; no pixels, no paths."""
 
 import time
 from collections.abc import Sequence
@@ -7,17 +7,17 @@ from typing import Any
 
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.decision import class_label
+from stream.episodes import Episode
 from stream.overlay import CLASS_COLOURS, WHITE, Colour, headline
 from stream.scan_area import told
 from stream.status import Status
 from stream.timing import Summary
 from stream.types import Assessment
 from stream.web.control import Now
-from stream.web.flagged import Flagged
 from stream.web.viewer import Audience
 
 
-def readout(now: Now, audience: Audience, timeline_s: float, flagged: Sequence[Flagged]) -> dict[str, Any]:
+def readout(now: Now, audience: Audience, timeline_s: float, flagged: Sequence[tuple[int, Episode]]) -> dict[str, Any]:
     """What /status.json says of the run: what is chosen, who watches, and how the run goes if there is one."""
     facts: dict[str, Any] = {
         "notice": RESEARCH_NOTICE,
@@ -29,7 +29,7 @@ def readout(now: Now, audience: Audience, timeline_s: float, flagged: Sequence[F
     }
     if now.pipeline is not None:
         facts |= run(now.pipeline.status(), audience.skipped)
-        facts |= {"looped": now.looped, "flagged": [episode(one) for one in flagged]}
+        facts |= {"looped": now.looped, "flagged": [episode(number, one) for number, one in flagged]}
     if now.error is not None:
         facts["phase"] = "failed"
     elif now.stopped and facts["error"] is None:
@@ -68,15 +68,15 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
     }
 
 
-def episode(flagged: Flagged) -> dict[str, Any]:
+def episode(number: int, flagged: Episode) -> dict[str, Any]:
     """What was flagged, how surely (0..1), for how long, and how long ago; its key ``frame`` is /flagged/NUMBER.jpg."""
     return {
-        "number": flagged.number,
+        "number": number,
         "finding": class_label(flagged.finding),
         "colour": css(CLASS_COLOURS.get(flagged.finding, WHITE)),
         "probability": round(flagged.probability, 3),
-        "frame": flagged.frame,
-        "lasted_s": round(flagged.lasted_s, 2),
+        "frame": flagged.key_frame.index,
+        "lasted_s": round(flagged.end_s - flagged.start_s, 2),
         "age_s": round((time.monotonic_ns() - flagged.last_ns) / 1e9, 1),
     }
 
