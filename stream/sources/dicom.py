@@ -33,7 +33,7 @@ class DicomSource(Closing):
         self._loop = loop
         paths = [path]
         if path.is_dir():
-            paths = list_dicom(path)
+            paths = sorted(file for file in path.iterdir() if is_dicom(file))
             others = (file for file in path.iterdir() if (is_clip(file) or is_picture(file)) and file not in paths)
             warn_left_out(self.name, others, "beside DICOM files no others are read")
         headers = [header for file in paths if (header := read_header(file, fps)) is not None]
@@ -73,14 +73,6 @@ class DicomSource(Closing):
                     start_s = pts_s + header.step_s
                 if not self._loop:
                     return
-
-
-def list_dicom(folder: Path) -> list[Path]:
-    """The DICOM files of a folder, by name. Raises SourceError."""
-    try:
-        return sorted(path for path in folder.iterdir() if is_dicom(path))
-    except OSError as error:
-        raise SourceError(f"{printable(folder.name)} cannot be read ({error.strerror}).") from error
 
 
 def pixels(header: Header) -> Iterator[NDArray[np.uint8]]:

@@ -151,18 +151,15 @@ class _Unpacked:
 def layout(path: Path) -> Layout:
     """By the header, which must end in the word LOCAL. Raises SourceError."""
     packed = False
-    try:
-        with path.open("rb") as file:
-            for line in iter(lambda: file.readline(LONGEST_LINE), b""):
-                key, _, value = (part.strip() for part in line.partition(b"="))
-                if key == b"CompressedData":
-                    packed = value.lower() == b"true"
-                if key == b"ElementDataFile" and value == b"LOCAL":
-                    return Layout(file.tell(), packed)
-                if key == b"ElementDataFile" or (key == b"BinaryData" and value.lower() == b"false"):
-                    break
-    except OSError as error:
-        raise SourceError(f"{printable(path.name)} cannot be read ({error.strerror}).") from error
+    with path.open("rb") as file:
+        for line in iter(lambda: file.readline(LONGEST_LINE), b""):
+            key, _, value = (part.strip() for part in line.partition(b"="))
+            if key == b"CompressedData":
+                packed = value.lower() == b"true"
+            if key == b"ElementDataFile" and value == b"LOCAL":
+                return Layout(file.tell(), packed)
+            if key == b"ElementDataFile" or (key == b"BinaryData" and value.lower() == b"false"):
+                break
     raise SourceError(
         f"{printable(path.name)} is cut short, or its pixels are in another file or text. "
         "Expected a .mha file that holds them, in binary."
