@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -83,7 +82,8 @@ class Pipeline:
         sinks: Sequence[Sink] = (),
         on_view: Callable[[View], None] | None = None,
     ) -> None:
-        patience_s = 3 / source.fps if source.fps else 0.0  # a slow source is not silent, nor elsewhere, before that
+        period_s = 1 / source.fps if source.fps else 0.0
+        patience_s = 3 * period_s  # a slow source is not silent, nor elsewhere, before that
         changes = {key: max(getattr(config, key), patience_s) for key in ("gap_s", "stall_after_s")}
         config = config.model_copy(update=changes)
         self.style = config.overlay
@@ -101,7 +101,6 @@ class Pipeline:
         self._sinks = (*self._recorders, *self._receivers)  # closed in this order: a receiver may wait
         self._on_view = on_view
         self._batch = 1 if source.live else engine.info.batch
-        period_s = 1 / source.fps if source.fps else None
         self._captured: Handover[Frame] = LatestFrame(period_s) if source.live else EveryFrame(max(4, self._batch))
         self._judged: Handover[Judged] = LatestFrame(period_s) if source.live else EveryFrame()
         self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD) if source.live else EveryFrame()
@@ -354,9 +353,7 @@ class _Caught:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         self.error = error
         return True
 
@@ -368,9 +365,7 @@ class _Stage(_Caught):
         self._inbox = inbox
         self._outbox = outbox
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if self._inbox is not None:
             self._inbox.close()
         if self._outbox is not None:

@@ -105,7 +105,7 @@ class _Place:
     def __init__(self) -> None:
         self.known: ScanArea | None = None
         self._strays = 0
-        self._looked_s: float | None = None
+        self._looked_s = 0.0
 
     @property
     def left(self) -> bool:
@@ -113,7 +113,7 @@ class _Place:
 
     def is_due(self, frame: Frame) -> bool:
         """Whether to look at this frame: every LOOK_AGAIN_S, and at each until a scan is known."""
-        due = self.known is None or self._looked_s is None or not 0 <= frame.pts_s - self._looked_s < LOOK_AGAIN_S
+        due = self.known is None or not 0 <= frame.pts_s - self._looked_s < LOOK_AGAIN_S
         if due:
             self._looked_s = frame.pts_s
         return due
