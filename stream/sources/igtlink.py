@@ -56,7 +56,7 @@ class Connection:
         self._sending = Lock()
         self.closed = Event()
 
-    def receive(self, count: int, due_s: float = float("inf")) -> bytes | None:
+    def receive(self, count: int, due_s: float) -> bytes | None:
         """The next ``count`` bytes; None at the end of the connection. Raises TimeoutError at ``due_s``, monotonic."""
         data, filled = bytearray(count), 0
         while filled < count:

@@ -217,8 +217,8 @@ def layers(rng: np.random.Generator, columns: int) -> Floats:
         swing = sum(np.sin(k * along + rng.uniform(0, 2 * np.pi)) / k for k in range(1, 6))
         return np.asarray(size_mm * swing, np.float32)[None]
 
-    def below(depth_mm: Floats, soft_mm: float = 0.25) -> Floats:
-        return np.asarray(0.5 + 0.5 * np.tanh((mm - depth_mm) / (2 * soft_mm)), np.float32)
+    def below(depth_mm: Floats) -> Floats:
+        return np.asarray(0.5 + 0.5 * np.tanh((mm - depth_mm) / 0.5), np.float32)
 
     def strands(deep: float, wide: float, thin: float) -> Floats:
         return np.asarray(np.exp(-((noise(rng, columns, deep, wide) / thin) ** 2)), np.float32)
