@@ -25,7 +25,7 @@ SOURCES = {
     "phantom": "stream.sources.phantom:PhantomSource",
     "igtl": "stream.sources.igtlink:IgtlinkSource",
 } | dict.fromkeys(sorted(ADDRESSES - {"igtl"}), "stream.sources.network:NetworkSource")
-"""Scheme of the URI -> module:Class. ``file`` and ``images`` are also what a plain path becomes."""
+"""Scheme of the URI -> module:Class. Those of ON_DISK are also what a plain path becomes."""
 
 COMES_AND_GOES = ADDRESSES | {"avfoundation", "dshow", "v4l2"}
 """Kinds of SOURCES that can be unplugged or lost, and come back."""

@@ -102,7 +102,7 @@ class FileSource(Closing):
             with self._open() as container:
                 stream = video_stream(container, self.name)
                 stream.thread_type = "AUTO"  # whole frames in parallel where it can
-                clock = ClipClock(self._step_s, AHEAD_S.get(container.format.name, math.inf), start_s(stream))
+                clock = ClipClock(self._step_s, AHEAD_S.get(container.format.name, math.inf), begin_s(stream))
                 for arrival in pictures(container, stream, self.name, self._closed, tally):
                     read += 1
                     whole += arrival.rgb is not None
@@ -200,7 +200,7 @@ def holds_one_picture(container: InputContainer, stream: av.VideoStream) -> bool
         return False
 
 
-def start_s(stream: av.VideoStream) -> float | None:
+def begin_s(stream: av.VideoStream) -> float | None:
     """Time of the stream's first picture, or None where the header does not say."""
     if stream.start_time is None or stream.time_base is None:
         return None

@@ -113,7 +113,7 @@ class MetaImageSource(Closing):
 
         Not by SimpleITK, which reads the header anew for each frame, and unpacks all that lies before it.
         """
-        size, number = math.prod(self._shape), 0
+        size, read = math.prod(self._shape), 0
         try:
             with self._path.open("rb") as file:
                 file.seek(self._layout.offset)
@@ -123,10 +123,10 @@ class MetaImageSource(Closing):
                     if len(values) < size:
                         raise EOFError
                     yield np.frombuffer(values, np.uint8).reshape(self._shape)
-                    number += 1
+                    read += 1
         except (OSError, EOFError, zlib.error):
             raise SourceError(
-                f"{self.name} broke off after {number} of {len(self._slots)} frames. Copy it again."
+                f"{self.name} broke off after {read} of {len(self._slots)} frames. Copy it again."
             ) from None
 
 
@@ -205,7 +205,7 @@ def slots(found: Any, count: int, fps: float) -> list[Slot]:
     """When each frame begins, by PLUS' time stamps (Seq_Frame0000_Timestamp, seconds) if all are there and grow."""
     keys = [f"Seq_Frame{number:04d}_" for number in range(count)]
     valid = [told(found, key + "ImageStatus") != INVALID for key in keys]
-    at_s = np.array([number(told(found, key + "Timestamp")) for key in keys])
+    at_s = np.array([float_or_nan(told(found, key + "Timestamp")) for key in keys])
     if not (np.isfinite(at_s).all() and (np.diff(at_s) >= 1 / FPS_LIMIT).all()):
         at_s = np.arange(count) / fps
     return [Slot(float(begin), whole) for begin, whole in zip(at_s - at_s[0], valid, strict=True)]
@@ -237,8 +237,8 @@ def told(found: Any, key: str) -> str:
     return str(found.GetMetaData(key)).strip() if found.HasMetaDataKey(key) else ""
 
 
-def number(text: str) -> float:
-    """nan for what is none."""
+def float_or_nan(text: str) -> float:
+    """nan for what is no number."""
     try:
         return float(text)
     except ValueError:

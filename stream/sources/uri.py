@@ -22,7 +22,7 @@ STILLS_FPS = 2.0
 
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
-"""Files that are one picture; any other file is taken for a video."""
+"""Of files that are pictures."""
 
 ADDRESSES = frozenset({"http", "https", "igtl", "rtsp", "rtsps", "srt", "tcp", "udp"})
 """Schemes of addresses, ``scheme://host:port/...``, which stay whole: they may hold any letter, and passwords."""
