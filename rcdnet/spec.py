@@ -10,10 +10,10 @@ from pydantic.dataclasses import dataclass
 SPEC_KEY = "rcdnet.spec"
 """The metadata key that holds the spec as JSON, in safetensors and in ONNX alike."""
 
-_FROZEN = ConfigDict(extra="forbid")
+_NO_OTHER_KEYS = ConfigDict(extra="forbid")
 
 
-@dataclass(frozen=True, config=_FROZEN)
+@dataclass(frozen=True, config=_NO_OTHER_KEYS)
 class Preprocessing:
     """The paper's denoising and contrast enhancement, in the order in which they are applied.
 
@@ -38,7 +38,7 @@ class Preprocessing:
         return self
 
 
-@dataclass(frozen=True, config=_FROZEN)
+@dataclass(frozen=True, config=_NO_OTHER_KEYS)
 class OperatingPoint:
     """A named pair of thresholds, both on calibrated probabilities in 0..1.
 
@@ -56,7 +56,7 @@ class OperatingPoint:
         return self
 
 
-@dataclass(frozen=True, config=_FROZEN)
+@dataclass(frozen=True, config=_NO_OTHER_KEYS)
 class ModelSpec:
     """What the weights mean.
 
