@@ -10,6 +10,7 @@ import pytest
 from engines.errors import EngineError
 from engines.fake import FakeEngine
 from stream.config import StreamConfig
+from stream.errors import UsageError
 from stream.kept_areas import KeptAreas
 from stream.scan_area import parse_scan_area
 from stream.types import ScanArea
@@ -46,6 +47,24 @@ def test_the_area_given_at_the_start_is_of_that_source_alone() -> None:
         area = runs.area()
         assert area is not None
         assert area.corners == parse_scan_area(SECTOR).corners
+
+
+def test_a_kept_area_that_makes_no_sense_is_not_used() -> None:
+    runs, kept = Runs(), KeptAreas()
+    kept.keep(GIVEN, "somewhere@320x240")
+    with Control(StreamConfig(), GIVEN, "fake", runs, kept) as control:
+        control.start()
+        area = runs.area()
+    assert area is not None
+    assert area.origin == "header"
+
+
+def test_a_run_that_is_refused_for_its_operating_point_gets_no_recording() -> None:
+    runs = Runs()
+    config = StreamConfig(operating_point="wild")
+    with Control(config, GIVEN, "fake", runs) as control, pytest.raises(UsageError, match="wild"):
+        control.start()
+    assert not runs.receivers
 
 
 def test_the_operating_point_can_be_chosen_and_stays() -> None:

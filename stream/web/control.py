@@ -21,8 +21,9 @@ from stream.config import StreamConfig
 from stream.errors import SourceError, UsageError
 from stream.kept_areas import KeptAreas
 from stream.pipeline import Pipeline
-from stream.scan_area import text_of, unfit
+from stream.scan_area import finder, text_of, unfit
 from stream.sinks.base import Sink
+from stream.smoothing import Smoother
 from stream.sources import ON_DISK, kind, open_source
 from stream.sources.device import devices
 from stream.sources.uri import printable, shown, split
@@ -211,9 +212,10 @@ class Control:
         if given_up.is_set():
             raise SourceError("it was given up while the engine loaded")
         given = self._config.scan_area if now.source_uri == self._given_uri else None  # it was measured there
-        area = given or self._kept_areas.get(now.source_uri)
+        area = given or self._kept_area(now.source_uri)
         chosen = {"overlay": self._style, "scan_area": area, "operating_point": now.operating_point}
         config = self._config.model_copy(update=chosen)
+        Smoother(self._engine.spec, config)  # refuses what the weights do not know, before a recording has its folder
         with ExitStack() as unless_started:
             opened = open_source(now.source_uri, live=True, loop=True, given_up=given_up)
             source = unless_started.enter_context(opened)
@@ -222,6 +224,16 @@ class Control:
             pipeline.start()
             unless_started.pop_all()
         return pipeline
+
+    def _kept_area(self, uri: str) -> str | None:
+        """What is kept for a source, unless the file was damaged or is of a version that wrote something else."""
+        kept = self._kept_areas.get(uri)
+        try:
+            finder(kept)
+        except UsageError as error:
+            log.warning("what was kept for %s is not used: %s", label(uri), error)
+            return None
+        return kept
 
     def _show(self, view: View) -> None:
         """On the drawing thread."""
