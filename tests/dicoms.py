@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -15,7 +16,29 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from stream.sources import open_here
+from stream.types import Frame
+
 PATIENT = "Nobody^Erika"
+
+RANDOM = np.random.default_rng(1)
+
+
+def noise(*shape: int, dtype: type = np.uint8) -> NDArray[Any]:
+    """Every value that the type has."""
+    info = np.iinfo(dtype)
+    return RANDOM.integers(info.min, info.max + 1, shape, dtype)
+
+
+def read(path: Path) -> list[Frame]:
+    """All that a file or folder gives."""
+    with open_here(str(path)) as source:
+        return list(source.frames())
+
+
+def pictures(path: Path) -> NDArray[np.uint8]:
+    """Uint8 [frames, H, W, 3]."""
+    return np.stack([frame.rgb for frame in read(path)])
 
 
 def write_dicom(

@@ -272,15 +272,26 @@ def test_no_real_clip_is_thought_to_have_moved(shared_data: Path, clip: str) -> 
             assert isinstance(find(replace(frame, pts_s=float(frame.index)), None), ScanArea)
 
 
-@pytest.mark.parametrize("gap_px", [12, 24])
-def test_a_shaded_bar_with_a_name_is_not_taken_for_scan(gap_px: int) -> None:
-    screen, truth = first("phantom:?size=1280x720&frames=1")
-    assert truth is not None
-    rgb = screen.rgb.copy()
-    bottom = truth.y_px - gap_px
-    rgb[bottom - 34 : bottom] = 60
-    cv2.putText(rgb, "DOE, JANE 1970-01-01", (200, bottom - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (230, 230, 230), 2)
-    assert overlap(propose(rgb), (truth.x_px, truth.y_px, truth.width_px, truth.height_px)) > 0.95
+WORDY = "DOE^JANE  ID 4711-0815   F 1970-01-02   St. Elsewhere Hospital  27.11.2025 09:31:22"
+
+
+@pytest.mark.parametrize("fading", [0, 40])
+@pytest.mark.parametrize(("gap_px", "words"), [(12, "DOE, JANE 1970-01-01"), (24, "DOE, JANE"), (40, WORDY)])
+def test_a_shaded_bar_with_a_name_is_not_taken_for_scan(breast: Picture, gap_px: int, words: str, fading: int) -> None:
+    rgb, bar = np.zeros((1080, 1920, 3), np.uint8), np.linspace(40, 40 + fading, 50)
+    rgb[130:1030, 420:1570] = cv2.resize(breast, (1150, 900), interpolation=cv2.INTER_CUBIC)
+    rgb[130 - gap_px - 50 : 130 - gap_px] = bar.astype(np.uint8)[:, None, None]
+    cv2.putText(rgb, words, (430, 130 - gap_px - 15), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (230, 230, 230), 2)
+    assert overlap(propose(rgb), (420, 130, 1150, 900)) > 0.98
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_thumbnails_below_the_scan_are_none_of_it(breast: Picture, count: int) -> None:
+    rgb = np.zeros((720, 1280, 3), np.uint8)
+    rgb[50:530, 330:890] = cv2.resize(breast, (560, 480), interpolation=cv2.INTER_CUBIC)
+    for x in 340 + 108 * np.arange(count):
+        rgb[600:680, x : x + 100] = cv2.resize(breast, (100, 80), interpolation=cv2.INTER_AREA)
+    assert overlap(propose(rgb), (330, 50, 560, 480)) > 0.98
 
 
 def test_a_detected_area_stays_until_the_picture_changes_its_size() -> None:

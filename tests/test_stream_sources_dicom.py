@@ -27,24 +27,8 @@ from pydicom.uid import (
 from stream.errors import SourceError
 from stream.sources import kind, open_here, open_source
 from stream.sources.dicom_header import read_header
-from stream.types import Frame, ScanArea
-from tests.dicoms import PATIENT, region, regions, write_dicom, write_object
-
-RANDOM = np.random.default_rng(1)
-
-
-def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
-    info = np.iinfo(dtype)
-    return RANDOM.integers(info.min, info.max + 1, shape, dtype)
-
-
-def read(path: Path) -> list[Frame]:
-    with open_here(str(path)) as source:
-        return list(source.frames())
-
-
-def pictures(path: Path) -> np.ndarray:
-    return np.stack([frame.rgb for frame in read(path)])
+from stream.types import ScanArea
+from tests.dicoms import PATIENT, noise, pictures, read, region, regions, write_dicom, write_object
 
 
 def test_a_real_cine_plays_as_it_was_scanned(shared_data: Path) -> None:
@@ -178,24 +162,6 @@ def test_frames_come_at_the_times_of_the_header(tmp_path: Path, told: dict, star
     assert [frame.pts_s for frame in frames] == pytest.approx(starts_s)
 
 
-def test_a_region_is_the_scan_area_and_its_corners_belong_to_it(tmp_path: Path) -> None:
-    header = {
-        "SequenceOfUltrasoundRegions": regions(region(0, 0, 3, 3), region(10, 20, 29, 49), region(0, 0, 59, 59, kind=3))
-    }
-    path = write_dicom(tmp_path / "a.dcm", noise(1, 60, 60), **header)
-    with open_here(str(path)) as source:
-        assert source.scan_area == ScanArea(10, 20, 20, 30, "header")
-        assert next(source.frames()).mm_per_px == pytest.approx((0.2, 0.2))
-
-
-def test_a_region_that_cannot_be_is_no_scan_area(tmp_path: Path) -> None:
-    without_corner = region(0, 0, 20, 20)
-    del without_corner.RegionLocationMaxX1
-    header = {"SequenceOfUltrasoundRegions": regions(region(50, 0, 20, 30), region(0, 0, 6000, 6000), without_corner)}
-    with open_here(str(write_dicom(tmp_path / "a.dcm", noise(1, 60, 60), **header))) as source:
-        assert source.scan_area is None
-
-
 def test_other_files_beside_dicom_are_not_passed_over_in_silence(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -217,35 +183,6 @@ def test_only_single_pictures_need_not_move(tmp_path: Path, frames: int) -> None
 def test_what_tells_no_times_is_a_cine_of_25_or_a_picture(tmp_path: Path, frames: int, query: str, fps: float) -> None:
     with open_source(f"{write_dicom(tmp_path / 'a.dcm', noise(frames, 8, 8))}{query}") as source:
         assert source.fps == pytest.approx(fps)
-
-
-def test_a_spacing_without_regions(tmp_path: Path) -> None:
-    assert read(write_dicom(tmp_path / "a.dcm", noise(1, 8, 8), PixelSpacing=[0.3, 0.3]))[0].mm_per_px == (0.3, 0.3)
-
-
-@pytest.mark.parametrize(
-    ("told", "mm_per_px"),
-    [({"PixelSpacing": [0.2, 0.1]}, (0.1, 0.1)), ({"PixelAspectRatio": [2, 1]}, None)],
-    ids=["spacing", "aspect"],
-)
-def test_oblong_pixels_become_square(tmp_path: Path, told: dict, mm_per_px: tuple[float, float] | None) -> None:
-    (frame,) = read(write_dicom(tmp_path / "a.dcm", noise(1, 20, 30), **told))
-    assert frame.rgb.shape == (40, 30, 3)
-    assert frame.mm_per_px == (None if mm_per_px is None else pytest.approx(mm_per_px))
-
-
-def test_a_region_goes_with_pixels_that_become_square(tmp_path: Path) -> None:
-    header = {"SequenceOfUltrasoundRegions": regions(region(10, 20, 29, 49, higher=2.0))}
-    with open_here(str(write_dicom(tmp_path / "a.dcm", noise(1, 60, 60), **header))) as source:
-        assert source.scan_area == ScanArea(10, 40, 20, 60, "header")
-        frame = next(source.frames())
-    assert frame.rgb.shape == (120, 60, 3)
-    assert frame.mm_per_px == pytest.approx((0.2, 0.2))
-
-
-def test_pixels_too_oblong_to_be_shown_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="Expected at most"):
-        read(write_dicom(tmp_path / "a.dcm", noise(1, 20, 30), PixelSpacing=[1e-9, 1e9]))
 
 
 def test_a_folder_comes_in_order_of_its_instances(tmp_path: Path) -> None:
@@ -285,15 +222,6 @@ def test_a_folder_is_as_slow_as_its_slowest_cine(tmp_path: Path) -> None:
         write_dicom(tmp_path / name, noise(2, 8, 8), FrameTime=step_ms)
     with open_source(str(tmp_path)) as source:
         assert source.fps == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize("first", [(region(0, 0, 7, 7),), ()])
-def test_regions_that_differ_within_a_folder_are_refused(tmp_path: Path, first: tuple) -> None:
-    for number, found in enumerate((first, (region(1, 0, 7, 7),))):
-        header = {"SequenceOfUltrasoundRegions": regions(*found)}
-        write_dicom(tmp_path / f"{number}.dcm", noise(1, 8, 8), **header)
-    with pytest.raises(SourceError, match="different sizes or regions"):
-        open_here(str(tmp_path))
 
 
 def test_a_loop_goes_on_counting(tmp_path: Path) -> None:

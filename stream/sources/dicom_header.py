@@ -17,6 +17,7 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import apply_color_lut, get_decoder
 
 from stream.errors import SourceError
+from stream.scan_detection import TWIN_SHARE
 from stream.sources.geometry import check_size, square_px
 from stream.sources.uri import FPS_LIMIT, FRAMES_LIMIT, STILLS_FPS, printable
 from stream.types import ScanArea
@@ -171,11 +172,12 @@ def possible(step_s: float) -> bool:
 
 def geometry(found: Any, width_px: int, height_px: int) -> tuple[ScanArea | None, tuple[float, float] | None]:
     """Scan area and mm per pixel (row, column) of the largest two-dimensional tissue region, or without any None and
-    the Pixel Spacing (PS3.3 C.8.5.5, 10.7.1.3).
+    the Pixel Spacing (PS3.3 C.8.5.5, 10.7.1.3). The area is also None if another picture stands ``beside`` it.
 
     A region that is larger than the picture is divided by the least whole number that makes it fit, rounded inwards.
     """
     spacing = found.get("PixelSpacing")
+    areas: list[ScanArea] = []
     best: ScanArea | None = None
     mm_per_px = None if spacing is None else positive(float(spacing[0]), float(spacing[1]))
     for region in found.get("SequenceOfUltrasoundRegions") or ():
@@ -191,9 +193,12 @@ def geometry(found: Any, width_px: int, height_px: int) -> tuple[ScanArea | None
             continue
         x_px, y_px = -(-left // shrunk), -(-top // shrunk)
         size = right // shrunk - x_px, bottom // shrunk - y_px
-        if min(size) < 1 or (best is not None and size[0] * size[1] <= best.width_px * best.height_px):
+        if min(size) < 1:
             continue
-        best = ScanArea(x_px, y_px, *size, "header")
+        areas.append(ScanArea(x_px, y_px, *size, "header"))
+        if best is not None and size[0] * size[1] <= best.width_px * best.height_px:
+            continue
+        best = areas[-1]
         row, column = (
             MM_PER_UNIT.get(region.get(f"PhysicalUnits{axis}Direction"), 0.0)
             * shrunk
@@ -201,7 +206,17 @@ def geometry(found: Any, width_px: int, height_px: int) -> tuple[ScanArea | None
             for axis in "YX"
         )
         mm_per_px = positive(row, column)
+    if best is not None and any(beside(best, other) for other in areas):
+        best = None  # which of them is meant nobody knows: the picture is looked at, and refused if it shows both
     return best, mm_per_px
+
+
+def beside(one: ScanArea, other: ScanArea) -> bool:
+    """Whether these are two pictures side by side, the second about as high and as large (``scan_detection``)."""
+    apart = max(one.x_px, other.x_px) - min(one.x_px + one.width_px, other.x_px + other.width_px)
+    level = min(one.y_px + one.height_px, other.y_px + other.height_px) - max(one.y_px, other.y_px)
+    share = other.width_px * other.height_px / (one.width_px * one.height_px)
+    return apart >= 0 and level >= 0.8 * min(one.height_px, other.height_px) and share >= TWIN_SHARE
 
 
 def aspect(found: Any, mm_per_px: tuple[float, float] | None) -> float:
