@@ -9,3 +9,6 @@ before this package."""
 
 for _name, _value in ASLEEP.items():
     os.environ.setdefault(_name, _value)
+
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+"""What it cannot read our errors tell, by name alone: its own lines give the whole path, which may name a patient."""

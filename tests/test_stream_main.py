@@ -300,3 +300,16 @@ def test_the_real_clip_replays_whole_and_twice_the_same(shared_data: Path, tmp_p
     assert len(without_times(tmp_path / "a" / "frames.jsonl")) == 56
     with av.open(str(tmp_path / "a" / "annotated.mp4")) as container:
         assert len(list(container.decode(video=0))) == 56
+
+
+def test_of_a_picture_that_cannot_be_read_nobody_is_told_where_it_lies(tmp_path: Path) -> None:
+    folder = tmp_path / "Nobody^Erika" / "pictures"
+    folder.mkdir(parents=True)
+    cv2.imwrite(str(folder / "1.png"), np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
+    (folder / "2.png").write_bytes((folder / "1.png").read_bytes()[:500])
+    words = [str(folder), "--engine", "fake", "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-m", "stream", "replay", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert "2.png" in done.stderr
+    assert "Erika" not in done.stderr
