@@ -76,6 +76,19 @@ def test_runs_of_other_classes_are_refused(two_runs, tmp_path):
         predictions.read([*two_runs, tmp_path / "x.csv"])
 
 
+def test_a_picture_that_two_runs_of_one_seed_answered_is_refused(two_runs, tmp_path):
+    """Of another seed, it is answered anew."""
+    (tmp_path / "seed1-fold1").mkdir()
+    again = two_runs[0].rename(tmp_path / "seed1-fold1" / "p.csv")
+    two_runs[0].write_text(again.read_text())
+    assert len(predictions.read([*two_runs, again])) == 3
+    two_runs[1].write_text(again.read_text())
+    with pytest.raises(
+        DataError, match="1 pictures are answered more than once for one seed, such as busi/a for seed0"
+    ):
+        predictions.read(two_runs)
+
+
 def test_a_run_without_predictions_is_named(tmp_path):
     with pytest.raises(DataError, match=r"no .*predictions\.csv"):
         predictions.read([tmp_path / "predictions.csv"])

@@ -6,16 +6,16 @@ import pytest
 from rcdnet.glance import Judgement
 from rcdnet.preprocess import Box, Placement
 from train import calibrate, predictions, results
-from train.datasets import Sample
+from train.datasets import DataError, Sample
 
 CLASSES = ("normal", "benign", "malignant")
 AT = Placement(Box(0, 0, 1, 1), 0, 0, 1, 1, 1, 1)
 
 
-def run(folder, labels, logits, *, leaked=0, answers="predictions", dataset="busi"):
+def run(folder, labels, logits, *, leaked=0, answers="predictions", dataset="busi", **changes):
     """A run folder as the loop leaves it, as far as results are read from it."""
     folder.mkdir(parents=True, exist_ok=True)
-    recipe = {"name": "tiny", "epochs": 3, "size_px": 224, "external": ["udiat"]}
+    recipe = {"name": "tiny", "about": "", "seeds": [0], "epochs": 3, "size_px": 224, "external": ["udiat"], **changes}
     (folder / "config.json").write_text(json.dumps({"recipe": recipe, "n_test_leaked": leaked, "start": "hub"}))
     samples = [Sample(dataset, f"{folder.name} {i}", None, (), label) for i, label in enumerate(labels)]
     maps = np.zeros((3, 1, 1), np.float32)
@@ -45,6 +45,16 @@ def test_the_folds_of_a_seed_are_pooled_and_the_seeds_are_kept_apart(folds):
         (f"seed{seed}, 2 folds", question) for seed in (0, 1) for question in ("malignant", "lesion")
     ]
     assert found[1].numbers["n"] == 120
+
+
+def test_folds_of_different_recipes_are_not_pooled(folds):
+    """What is said about them, which seeds were asked for, and keys that came later may differ."""
+    pair = ["benign", "malignant"]
+    run(folds / "seed0-fold3", pair, np.eye(3)[1:], about="more", seeds=[0, 1], teacher_weight=0.7)
+    results.of_recipe(folds)
+    run(folds / "seed0-fold3", pair, np.eye(3)[1:], epochs=1)
+    with pytest.raises(DataError, match=r"fold3 was trained with another epochs than .*fold1"):
+        results.of_recipe(folds)
 
 
 def test_the_mean_over_the_seeds_is_told(folds):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -123,7 +124,8 @@ def require_held_out(paths: Sequence[Path]) -> None:
 def read(paths: Sequence[Path]) -> Predictions:
     """The files of several runs, one after the other.
 
-    Raises DataError if one is missing, is no table of answers, or names other classes.
+    Raises DataError if one is missing, is no table of answers, names other classes, or if a picture is answered twice
+    for one seed: the folds of one recipe and data have each once.
     """
     rows, runs, names = [], [], None
     for path in paths:
@@ -147,6 +149,13 @@ def read(paths: Sequence[Path]) -> Predictions:
         raise DataError(
             f"{', '.join(map(str, paths))}: no table of answers as `train fit` writes it: {error}"
         ) from error
+    pictures = ((run.partition("-")[0], row["dataset"], row["name"]) for run, row in zip(runs, rows, strict=True))
+    if twice := [picture for picture, count in Counter(pictures).items() if count > 1]:
+        seed, dataset, name = twice[0]
+        raise DataError(
+            f"{len(twice)} pictures are answered more than once for one seed, such as {dataset}/{name} for {seed}. "
+            "Expected each file once, and folds of one recipe on the same data."
+        )
     return Predictions(
         names,
         logits,

@@ -10,6 +10,7 @@ import numpy as np
 
 from train import predictions
 from train.calibrate import fitted
+from train.datasets import DataError
 from train.evaluate import yes_or_no
 from train.predictions import QUESTIONS, Predictions, Question
 
@@ -111,6 +112,8 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
     runs = [file.parent for file in files]
     configs = [json.loads((run / "config.json").read_text()) for run in runs]
     recipe = configs[0]["recipe"]
+    for run, config in zip(runs, configs, strict=True):
+        _check_same(recipe, config["recipe"], runs[0], run)
     answers = predictions.read(files)
     calibrated = cross_fitted(answers)
     title = runs[0].name if len(runs) == 1 else f"{part}, {len(runs)} folds"
@@ -128,6 +131,16 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
             0 if dataset in recipe["external"] else sum(config["n_test_leaked"] for config in configs),
             numbers,
             tuple(runs),
+        )
+
+
+def _check_same(recipe: dict[str, Any], other: dict[str, Any], first: Path, run: Path) -> None:
+    """Raises DataError if runs that would be pooled had different recipes. A key that one of them lacks came later."""
+    free = {"about", "seeds"}
+    if differ := sorted(key for key in recipe.keys() & other.keys() - free if recipe[key] != other[key]):
+        raise DataError(
+            f"{run} was trained with another {', '.join(differ)} than {first}: folds of one recipe are pooled. Train "
+            "each variant into an --out of its own"
         )
 
 
