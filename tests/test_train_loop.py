@@ -146,6 +146,12 @@ def test_random_filters_are_not_kept_as_they_are(data, tmp_path):
         loop.fit(recipe(), data, tmp_path, start="scratch", only="random")
 
 
+def test_a_backbone_that_cannot_be_folded_is_refused_before_it_is_trained(data, tmp_path):
+    with pytest.raises(RecipeError, match="densenet121 cannot be RcdNet's backbone"):
+        loop.fit(recipe(backbone="densenet121", **PLAIN), data, tmp_path, start="scratch", only="random")
+    assert not (tmp_path / "seed0-random" / "metrics.csv").exists()
+
+
 def test_a_start_that_held_out_the_same_pictures_is_taken_on(data, start, tmp_path):
     (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only="random")
     (second,) = loop.fit(recipe(), data, tmp_path / "second", start=first / "model.safetensors", only="random")

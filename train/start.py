@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import timm
+import torch
 
 from rcdnet import checkpoint
 from rcdnet.checkpoint import CheckpointError
@@ -27,7 +28,8 @@ def network(recipe: Recipe, start: Start = "scratch") -> Network:
     """The network of a recipe before training. Its spec names the data that its start was trained on as well.
 
     A start that knows other classes gives all but the last layer. Raises CheckpointError if the file is of neither kind
-    or does not fit; RecipeError for a peer, which takes none, and if the recipe would keep random filters as they are.
+    or does not fit; RecipeError for a peer, which takes none, for a backbone whose batch norms cannot be folded, and if
+    the recipe would keep random filters as they are.
     """
     if not timm.is_model(recipe.backbone):
         raise RecipeError(f"{recipe.name}: timm has no {recipe.backbone!r}. timm.list_models() names what it has.")
@@ -40,6 +42,14 @@ def network(recipe: Recipe, start: Start = "scratch") -> Network:
         if isinstance(start, Path):
             raise RecipeError(f"{start}: a network to compare with begins from timm's hub or from scratch, not a file")
         return _from_hub(partial(Peer, recipe.spec()), "") if start == "hub" else Peer(recipe.spec())
+    try:
+        with torch.random.fork_rng(devices=()):  # the network that is trained is drawn as if this had not been
+            RcdNet(recipe.spec())
+    except (TypeError, RuntimeError) as error:
+        raise RecipeError(
+            f"{recipe.name}: {recipe.backbone} cannot be RcdNet's backbone ({error}). Take one such as "
+            "tf_efficientnet_lite0, or --set 'architecture=\"peer\"'"
+        ) from error
     if start == "hub":
         return _from_hub(partial(RcdNet, recipe.spec()), "`train fit --pretrained FILE`, or ")
     model = RcdNet(recipe.spec(), fold=start != "scratch")
