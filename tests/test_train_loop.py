@@ -368,6 +368,12 @@ def test_how_many_processes_draw_views_changes_nothing(data, start, tmp_path, mo
     assert same(weights(one), weights(two))
 
 
+def test_a_training_that_diverges_ends_there_and_leaves_no_network(data, start, tmp_path):
+    with pytest.raises(RecipeError, match=r"has diverged\. Lower lr_head \(1e\+30\)"):
+        loop.fit(recipe(lr_head=1e30, lr_body=1e30), data, tmp_path, start=start, only="random")
+    assert not (tmp_path / "seed0-random" / "model.safetensors").exists()
+
+
 def test_networks_of_different_recipes_are_not_trained_side_by_side(data, tmp_path):
     together = {tmp_path / "ours": OURS, tmp_path / "peer": PEER.model_copy(update={"batch": 4})}
     with pytest.raises(RecipeError, match="share their recipe, but for batch"):

@@ -8,6 +8,7 @@ run; RUN/external.csv and its heat maps are there if the recipe names an externa
 """
 
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -185,6 +186,11 @@ def _train(trainings: Sequence[Training], views: _Views, workers: int | None) ->
                 progress.advance(task)
             progress.remove_task(task)
             losses = [training.loss() for training in learning]  # which waits for the GPU
+            if not all(math.isfinite(loss) for loss in losses):
+                raise RecipeError(
+                    f"epoch {epoch + 1} of {recipe.name} has a loss that is not finite: it has diverged. Lower "
+                    f"lr_head ({recipe.lr_head:g}) and lr_body ({recipe.lr_body:g}), into a new --out"
+                )
             seconds = time.monotonic() - started
             for training, loss in zip(learning, losses, strict=True):
                 training.end(epoch, loss, seconds)
