@@ -31,7 +31,15 @@ def test_what_is_set_replaces_what_the_recipe_says():
 
 
 @pytest.mark.parametrize(
-    "change", ["epochs = 0", "batch = 0", "seeds = []", "second_look = 0.5", "augmentation = {covered = 3.5}"]
+    "change",
+    [
+        "epochs = 0",
+        "batch = 0",
+        "seeds = []",
+        "second_look = 0.5",
+        "augmentation = {covered = 3.5}",
+        'class_names = ["normal", "malignant"]',
+    ],
 )
 def test_a_value_that_no_training_can_take_is_refused(change):
     with pytest.raises(recipes.RecipeError, match=f"does not hold: {change.split()[0]}"):

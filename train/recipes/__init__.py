@@ -24,6 +24,12 @@ def _named(folder: str) -> str:
     return folder
 
 
+def _with_lesions(names: tuple[str, ...]) -> tuple[str, ...]:
+    if missing := {"benign", "malignant"} - set(names):
+        raise ValueError(f"{', '.join(sorted(missing))} is missing: benign or malignant is what is asked of a lesion")
+    return names
+
+
 Folder = Annotated[str, AfterValidator(_named)]
 
 
@@ -42,7 +48,7 @@ class Recipe(BaseModel):
     test_data: tuple[Folder, ...] = ()
     external: tuple[Folder, ...] = ()
     """Sets that the finished, frozen network is put to as well; nothing is fitted to it."""
-    class_names: tuple[str, ...] = CLASS_NAMES
+    class_names: Annotated[tuple[str, ...], AfterValidator(_with_lesions)] = CLASS_NAMES
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
 
     backbone: str = "tf_efficientnet_lite0"
