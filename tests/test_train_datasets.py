@@ -35,6 +35,13 @@ def test_class_folders_with_several_masks_and_any_suffix(tmp_path):
     assert not any(s.external for s in samples)
 
 
+@pytest.mark.parametrize(("column", "told"), [("", {}), (",diagnosis", {"histology": "IDC"})])
+def test_a_histology_that_no_column_names_is_not_told(tmp_path, column, told):
+    write(tmp_path / "original" / "a.png", np.full((60, 80), 90, np.uint8))
+    (tmp_path / "labels.csv").write_text(f"image,pathology{column}\na,benign{',IDC' if column else ''}\n")
+    assert datasets.load(tmp_path)[0].attributes == told
+
+
 def test_one_name_in_two_classes_is_told_with_its_class(tmp_path):
     for label in ("benign", "malignant"):
         write(tmp_path / label / "001.png", np.full((60, 80), 90, np.uint8))

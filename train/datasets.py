@@ -206,7 +206,7 @@ def _udiat(root: Path) -> list[Sample]:
         name = file.stem if file.suffix.lower() in IMAGE_SUFFIXES else row["image"]
         if name not in images or (masks is not None and name not in masks and label != "normal"):
             raise DataError(f"{root / 'labels.csv'} lists {name}, but its image or mask is missing")
-        attributes = {"histology": row.get("diagnosis", "")}
+        attributes = {"histology": row["diagnosis"]} if "diagnosis" in row else {}
         samples.append(
             Sample(
                 root.name,
