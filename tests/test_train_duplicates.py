@@ -77,10 +77,12 @@ def test_groups_are_joined_through_others():
     assert numbers[0] == numbers[2] == numbers[3] != numbers[1]
 
 
-def on_disk(folder: Path, name: str, picture: np.ndarray, label: str, patient: str | None = None) -> Sample:
+def on_disk(
+    folder: Path, name: str, picture: np.ndarray, label: str, patient: str | None = None, dataset: str = "set"
+) -> Sample:
     path = folder / f"{name}.png"
     assert cv2.imwrite(str(path), picture)
-    return Sample("set", name, path, (), label, patient=patient)
+    return Sample(dataset, name, path, (), label, patient=patient)
 
 
 def test_a_copy_under_another_label_is_a_conflict(tmp_path):
@@ -102,6 +104,14 @@ def test_pictures_of_one_patient_share_a_group_and_their_labels_may_differ(tmp_p
     groups = groups_of(samples)
     assert groups[samples[0]] == groups[samples[2]] != groups[samples[1]]
     assert conflicts(samples, groups) == []
+
+
+def test_copies_share_a_group_across_data_sets_and_patients_of_one_name_do_not(tmp_path):
+    first = on_disk(tmp_path, "a", scan(0), "benign", "7")
+    copy = on_disk(tmp_path, "b", scan(0), "benign", "8", dataset="other")
+    namesake = on_disk(tmp_path, "c", scan(1), "benign", "7", dataset="other")
+    groups = groups_of([first, copy, namesake])
+    assert groups[first] == groups[copy] != groups[namesake]
 
 
 def test_busi_agrees_with_the_published_groups(shared_data):

@@ -167,6 +167,14 @@ def test_a_recipe_that_would_train_on_the_external_set_is_refused(small_root, na
         plan(recipe, small_root)
 
 
+def test_a_set_that_is_tested_and_is_a_copy_of_one_that_is_trained_on_is_refused(small_root, tmp_path):
+    for name in ("busbra", "copied"):
+        shutil.copytree(small_root / "busbra", tmp_path / name)
+    copied = recipes.load("transfer").model_copy(update={"test_data": ("copied",)})
+    with pytest.raises(LeakError, match="20 test pictures have a near copy or their patient in training"):
+        plan(copied, tmp_path)
+
+
 def test_the_folds_of_a_recipe_keep_the_copies_together(small_root):
     for run in plan(recipes.load("grouped"), small_root):
         sides = {"benign (0)" in {s.name for s in side} for side in (run.train, run.test)}

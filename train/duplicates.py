@@ -2,6 +2,7 @@
 correlation, mirrored ones too. Near copies on both sides of a split are a leak; with two labels they are a conflict."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
@@ -79,22 +80,22 @@ def group(count: int, pairs: Sequence[Pair]) -> list[int]:
 
 
 def groups_of(samples: Sequence[Sample]) -> dict[Sample, str]:
-    """A group for every sample: its patient where known, joined with whatever is a near copy within its data set."""
-    groups: dict[Sample, str] = {}
-    for dataset in dict.fromkeys(sample.dataset for sample in samples):
-        own = [sample for sample in samples if sample.dataset == dataset]
-        pairs = find_pairs([sample.grey() for sample in own])
-        by_patient: dict[str, list[int]] = {}
-        for index, sample in enumerate(own):
-            if sample.patient is not None:
-                by_patient.setdefault(sample.patient, []).append(index)
-        pairs += [
-            Pair(first, second, 1.0, mirrored=False, exact=False)
-            for members in by_patient.values()
-            for first, second in pairwise(members)
-        ]
-        groups |= {s: f"{dataset}-{leader}" for s, leader in zip(own, group(len(own), pairs), strict=True)}
-    return groups
+    """A group for every sample: its patient where known, joined with whatever is a near copy, in whichever data set."""
+    pairs = find_pairs([sample.grey() for sample in samples])
+    by_patient: dict[tuple[str, str], list[int]] = {}
+    names, count = [], Counter[str]()
+    for index, sample in enumerate(samples):
+        names.append(f"{sample.dataset}-{count[sample.dataset]}")
+        count[sample.dataset] += 1
+        if sample.patient is not None:
+            by_patient.setdefault((sample.dataset, sample.patient), []).append(index)
+    pairs += [
+        Pair(first, second, 1.0, mirrored=False, exact=False)
+        for members in by_patient.values()
+        for first, second in pairwise(members)
+    ]
+    leaders = group(len(samples), pairs)
+    return {sample: names[leader] for sample, leader in zip(samples, leaders, strict=True)}
 
 
 def drawn_together(samples: Sequence[Sample]) -> list[str]:
