@@ -110,6 +110,13 @@ def test_a_table_of_one_s_own_needs_no_masks_and_may_tell_files_and_patients(tmp
     assert not second.external  # UDIAT's names no patients
 
 
+def test_a_blank_beside_a_patient_s_name_makes_no_other_patient(tmp_path):
+    for name in ("a", "b", "c"):
+        write(tmp_path / "original" / f"{name}.png", np.full((60, 80), 90, np.uint8))
+    (tmp_path / "labels.csv").write_text("image,pathology,patient\na,benign,7\nb,benign,7 \nc,benign, \n")
+    assert [sample.patient for sample in datasets.load(tmp_path)] == ["7", "7", None]
+
+
 def test_a_folder_of_masks_without_any_is_none(tmp_path):
     write(tmp_path / "original" / "a.png", np.full((60, 80), 90, np.uint8))
     (tmp_path / "GT").mkdir()

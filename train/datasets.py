@@ -189,7 +189,7 @@ def _bus_bra(root: Path) -> list[Sample]:
                 images[name],
                 (mask,),
                 row["Pathology"].strip().lower(),
-                patient=row["Case"],
+                patient=row["Case"].strip() or None,
                 fold=folds.get(name),
                 attributes=attributes,
             )
@@ -214,7 +214,7 @@ def _udiat(root: Path) -> list[Sample]:
                 images[name],
                 (masks[name],) if masks is not None and name in masks else (),
                 label,
-                patient=row.get("patient") or None,
+                patient=(row.get("patient") or "").strip() or None,
                 external="patient" not in row,
                 attributes=attributes,
             )
