@@ -60,3 +60,9 @@ def test_a_table_keeps_what_is_not_set(tmp_path):
 def test_a_folder_whose_name_says_nothing_of_what_was_seen_is_refused(folder):
     with pytest.raises(recipes.RecipeError, match="name"):
         recipes.load("shipped", [f'data = ["{folder}"]'])
+
+
+@pytest.mark.parametrize("change", ['data = ["busi", "old/busi"]', 'test_data = ["busi"]', 'external = ["new/busi"]'])
+def test_two_sets_of_one_name_are_refused(change):
+    with pytest.raises(recipes.RecipeError, match="name busi more than once"):
+        recipes.load("grouped", [change])

@@ -1,11 +1,12 @@
 """A recipe: everything that one published run depends on, in one TOML file. A result names the recipe that made it."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rcdnet.spec import ModelSpec, Preprocessing
 from train.augment import Augmentation, Share
@@ -85,6 +86,13 @@ class Recipe(BaseModel):
     """Of the averaged weights that are kept in a step, at most: in step n it is 1 - (1 + n)^(-2/3), timm's warm-up,
     which gets to 0.99 after 1000 steps, so that a short training never gets further. 0 keeps the last weights."""
 
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        folders = Counter(Path(name).name for name in (*self.data, *self.test_data, *self.external))
+        if twice := [name for name, count in folders.items() if count > 1]:
+            raise ValueError(f"data, test_data and external name {', '.join(twice)} more than once. Keep one of them")
+        return self
+
     def spec(self) -> ModelSpec:
         """The ModelSpec of a network trained by this recipe, before calibration."""
         return ModelSpec(
@@ -125,5 +133,6 @@ def load(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{' with '.join([str(path), *changes])} is not TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise RecipeError(f"{' with '.join([str(path), *changes])} does not hold: {key}: {first['msg']}") from error
+        keys = ".".join(str(part) for part in first["loc"])
+        what = ": ".join(filter(None, ["does not hold", keys, first["msg"]]))
+        raise RecipeError(f"{' with '.join([str(path), *changes])} {what}") from error
