@@ -66,3 +66,16 @@ def test_a_folder_whose_name_says_nothing_of_what_was_seen_is_refused(folder):
 def test_two_sets_of_one_name_are_refused(change):
     with pytest.raises(recipes.RecipeError, match="name busi more than once"):
         recipes.load("grouped", [change])
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("grouped", 'test_data = ["busbra"]', "test_data is what the protocol transfer tests on"),
+        ("transfer", "test_data = []", "test_data is what the protocol transfer tests on"),
+        ("grouped", "seeds = [0, 0]", r"seeds \[0, 0\] name one more than once"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(name, change, message):
+    with pytest.raises(recipes.RecipeError, match=message):
+        recipes.load(name, [change])

@@ -91,6 +91,10 @@ class Recipe(BaseModel):
         folders = Counter(Path(name).name for name in (*self.data, *self.test_data, *self.external))
         if twice := [name for name, count in folders.items() if count > 1]:
             raise ValueError(f"data, test_data and external name {', '.join(twice)} more than once. Keep one of them")
+        if (self.protocol == "transfer") != bool(self.test_data):
+            raise ValueError("test_data is what the protocol transfer tests on, and no other does. Name both or neither")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)} name one more than once. A seed gives the same run each time")
         return self
 
     def spec(self) -> ModelSpec:
