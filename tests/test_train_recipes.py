@@ -36,6 +36,7 @@ def test_what_is_set_replaces_what_the_recipe_says():
         "epochs = 0",
         "batch = 0",
         "seeds = []",
+        "seeds = [-1]",
         "second_look = 0.5",
         "augmentation = {covered = 3.5}",
         'class_names = ["normal", "malignant"]',

@@ -50,7 +50,7 @@ class Recipe(BaseModel):
     external: tuple[Folder, ...] = ()
     """Sets that the finished, frozen network is put to as well; nothing is fitted to it."""
     class_names: Annotated[tuple[str, ...], AfterValidator(_with_lesions)] = CLASS_NAMES
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(default=(0,), min_length=1)
 
     backbone: str = "tf_efficientnet_lite0"
     size_px: int = Field(default=224, ge=32)
@@ -92,7 +92,9 @@ class Recipe(BaseModel):
         if twice := [name for name, count in folders.items() if count > 1]:
             raise ValueError(f"data, test_data and external name {', '.join(twice)} more than once. Keep one of them")
         if (self.protocol == "transfer") != bool(self.test_data):
-            raise ValueError("test_data is what the protocol transfer tests on, and no other does. Name both or neither")
+            raise ValueError(
+                "test_data is what the protocol transfer tests on, and no other does. Name both or neither"
+            )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)} name one more than once. A seed gives the same run each time")
         return self
