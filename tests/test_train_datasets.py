@@ -152,6 +152,13 @@ def test_a_mask_may_be_of_any_white(tmp_path, white):
     assert sample.lesion().sum() == 100
 
 
+def test_a_mask_may_number_its_lesions(tmp_path):
+    write(tmp_path / "benign" / "a.png", np.full((60, 80), 90, np.uint8))
+    numbered = square((60, 80), 20) // 255 + square((60, 80), 40) // 255 * 2
+    write(tmp_path / "benign" / "a_mask.png", numbered)
+    assert datasets.load(tmp_path)[0].lesion().sum() == 200
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [

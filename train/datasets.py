@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 CLASS_NAMES = ("normal", "benign", "malignant")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+MOST_NUMBERED = 15
+"""Up to here a mask's values are no brightness but numbers: of its one lesion, or of each of several."""
 _MASK = re.compile(r"_mask(_\d+)?$", re.IGNORECASE)
 
 
@@ -61,7 +63,8 @@ class Sample:
             mask = read_grey(path)
             if mask.shape != shape:
                 mask = np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
-            union |= mask > mask.max() // 2  # some write 0 and 1
+            brightest = mask.max()
+            union |= mask > (brightest // 2 if brightest > MOST_NUMBERED else 0)
         return union
 
 
