@@ -217,6 +217,37 @@ def test_a_folder_that_is_no_class_is_told(tmp_path, caplog):
     assert "left out: bösartig" in caplog.text
 
 
+def test_what_is_no_picture_beside_pictures_is_told(tmp_path, caplog):
+    write(tmp_path / "benign" / "a.png", np.full((60, 80), 90, np.uint8))
+    write(tmp_path / "benign" / "sub" / "b.png", np.full((60, 80), 90, np.uint8))
+    for name in ("scan.dcm", "x.mp4", "y.gif", ".DS_Store"):
+        (tmp_path / "benign" / name).touch()
+    datasets.load(tmp_path)
+    assert "benign: left out: scan.dcm, sub, x.mp4 and 1 more" in caplog.text
+
+
+def test_pictures_that_no_table_lists_are_told(tmp_path, caplog):
+    bus_bra(tmp_path / "busbra")
+    table = tmp_path / "busbra" / "bus_data.csv"
+    table.write_text("\n".join(table.read_text().splitlines()[:2]))
+    datasets.load(tmp_path / "busbra")
+    assert "Images: left out: bus_0001-r. bus_data.csv" in caplog.text
+    for name in ("a", "b"):
+        write(tmp_path / "own" / "original" / f"{name}.png", np.full((60, 80), 90, np.uint8))
+    (tmp_path / "own" / "labels.csv").write_text("image,pathology\na,benign\n")
+    datasets.load(tmp_path / "own")
+    assert "original: left out: b. labels.csv" in caplog.text
+
+
+def test_further_pages_of_a_picture_are_told(tmp_path, caplog):
+    (tmp_path / "benign").mkdir()
+    assert cv2.imwritemulti(str(tmp_path / "benign" / "stack.tif"), [np.full((60, 80), 90, np.uint8)] * 2)
+    write(tmp_path / "benign" / "single.tif", np.full((60, 80), 90, np.uint8))
+    datasets.load(tmp_path)
+    assert "left out: all pages of stack.tif but its first" in caplog.text
+    assert "single" not in caplog.text
+
+
 def test_a_class_folder_without_pictures_is_told(tmp_path):
     (tmp_path / "benign").mkdir()
     with pytest.raises(datasets.DataError, match="benign holds no picture"):

@@ -11,7 +11,7 @@ import csv
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -114,12 +114,23 @@ def load_all(roots: Sequence[Path]) -> list[Sample]:
 
 def _images(folder: Path) -> dict[str, Path]:
     """Image files by stem, in natural order. Raises DataError if two have the same stem."""
-    paths = [path for path in folder.iterdir() if _is_picture(path)]
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    paths = [path for path in inside if _is_picture(path)]
     if not paths:
         raise DataError(f"{folder} holds no picture. Expected {', '.join(sorted(IMAGE_SUFFIXES))} right in it.")
     if twice := [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]:
         raise DataError(f"{folder} has {len(twice)} names for more than one picture, such as {twice[0]}: rename one.")
+    _tell_left_out(folder, {path.name for path in inside} - {path.name for path in paths}, "No picture by its name")
+    stacks = [path for path in paths if path.suffix.lower() in (".tif", ".tiff") and cv2.imcount(str(path)) > 1]
+    _tell_left_out(folder, [f"all pages of {path.name} but its first" for path in stacks], "Save each as a picture")
     return {path.stem: path for path in sorted(paths, key=lambda path: _natural(path.stem))}
+
+
+def _tell_left_out(folder: Path, names: Collection[str], why: str) -> None:
+    """A warning with the first of ``names``, if there are any."""
+    if names:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        log.warning("%s: left out: %s%s. %s", folder.name, ", ".join(sorted(names)[:3]), more, why)
 
 
 def _is_picture(path: Path) -> bool:
@@ -152,9 +163,9 @@ def _class_folders(root: Path) -> list[Sample]:
     samples = []
     folders = {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir()}
     known = [label for label in CLASS_NAMES if label in folders]
-    others = sorted(path.name for name, path in folders.items() if name not in CLASS_NAMES and name[:1] != ".")
-    if known and others:
-        log.warning("%s: left out: %s. Classes are %s", root.name, ", ".join(others), ", ".join(CLASS_NAMES))
+    if known:
+        others = [path.name for name, path in folders.items() if name not in CLASS_NAMES and name[:1] != "."]
+        _tell_left_out(root, others, f"Classes are {', '.join(CLASS_NAMES)}")
     for label in known:
         images = _images(folders[label])
         masks: dict[str, list[Path]] = {}
@@ -197,6 +208,7 @@ def _bus_bra(root: Path) -> list[Sample]:
                 attributes=attributes,
             )
         )
+    _tell_left_out(root / "Images", images.keys() - {s.name for s in samples}, "bus_data.csv does not list it")
     return samples
 
 
@@ -222,4 +234,5 @@ def _udiat(root: Path) -> list[Sample]:
                 attributes=attributes,
             )
         )
+    _tell_left_out(root / "original", images.keys() - {s.name for s in samples}, "labels.csv does not list it")
     return samples
