@@ -273,6 +273,15 @@ def test_an_undecodable_picture_is_named(tmp_path, content):
         datasets.read_grey(tmp_path / "broken.png")
 
 
+def test_a_set_is_called_by_its_folder_also_from_within(tmp_path, monkeypatch):
+    write(tmp_path / "own" / "benign" / "a.png", np.full((60, 80), 90, np.uint8))
+    (tmp_path / "link").symlink_to(tmp_path / "own")
+    monkeypatch.chdir(tmp_path / "own" / "benign")
+    assert [datasets.load(root)[0].dataset for root in (Path(".."), tmp_path / "link")] == ["own", "link"]
+    monkeypatch.chdir(tmp_path / "own")
+    assert datasets.load(Path())[0].dataset == "own"
+
+
 def test_an_unknown_layout_says_what_is_expected(tmp_path):
     with pytest.raises(datasets.DataError, match="class folders"):
         datasets.load(tmp_path)

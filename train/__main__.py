@@ -287,7 +287,7 @@ def evaluate(
                 "advantage": curve.advantage,
                 "advantage_over_blind": curve.advantage_over_blind if known else None,
             }
-        result |= {"task": task, "data": data.name, "weights_sha256": spec.weights_sha256}
+        result |= {"task": task, "data": samples[0].dataset, "weights_sha256": spec.weights_sha256}
         result |= {"calibration": spec.calibration, "trained_on": spec.trained_on, "notice": RESEARCH_NOTICE}
         print_result(result, task)
         write_json(json_file, result)

@@ -87,6 +87,8 @@ def load(root: Path) -> list[Sample]:
     """All samples below ``root``, in order of name. Raises DataError if its layout is none that we know."""
     if not root.is_dir():
         raise DataError(f"{root} is no folder")
+    if root.name in ("", ".."):  # of ".", which is how checkpoints would tell what they saw
+        root = root.resolve()
     if (root / "bus_data.csv").is_file():
         samples = _bus_bra(root)
     elif (root / "labels.csv").is_file() and (root / "original").is_dir():
