@@ -269,19 +269,28 @@ def test_a_missing_external_set_is_told_before_anything_is_trained(data, start, 
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_teacher_that_has_seen_the_external_set_is_refused(data, start, tmp_path):
+    lay_elsewhere(tmp_path / "data")
+    shutil.copytree(data / "tiny", tmp_path / "data" / "tiny")
+    teacher, known = teacher_that_says("benign", tmp_path), recipe(external=("elsewhere",))
+    with pytest.raises(splits.LeakError, match="was trained on 2 pictures that tiny tests on"):
+        loop.fit(known, tmp_path / "data", tmp_path / "runs", start=start, teachers=[teacher])
+
+
+def lay_elsewhere(root):
+    """Another set, of one picture a class with its mask."""
+    random = np.random.default_rng(1)
+    for label in ("benign", "malignant"):
+        (root / "elsewhere" / label).mkdir(parents=True)
+        picture = cv2.resize(random.integers(0, 255, (8, 8), dtype=np.uint8), (64, 64))
+        for name in ("a", "a_mask"):
+            cv2.imwrite(str(root / "elsewhere" / label / f"{name}.png"), picture)
+
+
 def test_a_lesion_class_without_pictures_is_refused(data, start, tmp_path):
     shutil.copytree(data / "tiny" / "benign", tmp_path / "data" / "tiny" / "benign")
     with pytest.raises(DataError, match="no picture to learn malignant from"):
         loop.fit(recipe(protocol="all"), tmp_path / "data", tmp_path / "runs", start=start)
-
-
-def test_without_masks_there_are_no_crops_to_learn_normal_from(data, start, tmp_path):
-    for label in ("benign", "malignant"):
-        unmasked = shutil.ignore_patterns("*_mask.png")
-        shutil.copytree(data / "tiny" / label, tmp_path / "data" / "tiny" / label, ignore=unmasked)
-    three = recipe(class_names=("normal", "benign", "malignant"))
-    with pytest.raises(DataError, match="no picture to learn normal from"):
-        loop.fit(three, tmp_path / "data", tmp_path / "runs", start=start)
 
 
 def test_a_hub_out_of_reach_is_one_clear_line(data, tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ from train.evaluate import select
 from train.peers import Peer
 from train.plan import Run, plan
 from train.recipes import Precision, Recipe, RecipeError
-from train.start import Start, sha256, told
+from train.start import Start, check, sha256, told
 from train.teachers import taught_by
 from train.training import Training, examine
 
@@ -80,7 +80,8 @@ def fit(
 
     ``workers`` processes draw the views, by default one, or beside a GPU one for each core up to MOST_WORKERS; how many
     changes nothing that is learnt. Returns the folders of these runs. Raises RecipeError if one of them was begun by
-    another recipe, data, start or teachers, LeakError if ``start`` or a teacher has seen what a run tests on.
+    another recipe, data, start or teachers, LeakError if ``start`` or a teacher has seen what a run tests on,
+    or anything that the runs train on is in an external set.
     """
     return fit_together(
         {out: recipe}, data_root, start=start, teachers=teachers, precision=precision, only=only, workers=workers
@@ -107,7 +108,10 @@ def fit_together(
     for recipe in recipes.values():
         if differ := [key for key, value in recipe if key not in OWN and value != getattr(one, key)]:
             raise RecipeError(f"networks that learn side by side share their recipe, but for {', '.join(differ)}")
-    for run in plan(one, data_root):
+    outside = [sample for name in samples for sample in samples[name]]
+    for weights in (start, *teachers):
+        check(weights, outside, one.name)
+    for run in plan(one, data_root, outside):
         if only not in run.name:
             continue
         its = {out / run.name: recipe for out, recipe in recipes.items()}

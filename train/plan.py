@@ -1,7 +1,7 @@
 """Which networks does a recipe train, and on which pictures is each of them tested?"""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,16 +38,18 @@ class Run:
         return digest.hexdigest()
 
 
-def plan(recipe: Recipe, data_root: Path) -> list[Run]:
-    """All runs of a recipe, each checked for leaks. Raises splits.LeakError, datasets.DataError."""
+def plan(recipe: Recipe, data_root: Path, external: Sequence[Sample] = ()) -> list[Run]:
+    """All runs of a recipe, each checked for leaks, of which none may train on a near copy of what is ``external``
+    either. Raises splits.LeakError, datasets.DataError."""
     samples = datasets.load_all([data_root / name for name in recipe.data])
     samples = [s for s in samples if s.label in recipe.class_names]
     test_samples = datasets.load_all([data_root / name for name in recipe.test_data])
     test_samples = [s for s in test_samples if s.label in recipe.class_names]
-    groups = groups_of([*samples, *test_samples])
+    groups = groups_of([*samples, *test_samples, *external])
     runs = []
     for seed in recipe.seeds:
         for name, train, test in _parts(recipe, samples, test_samples, groups, seed):
+            splits.check(train, external, groups)
             shown = {sample.label for sample in train}
             if any(sample.masks for sample in train):  # of which lesion-free crops can be made
                 shown.add("normal")

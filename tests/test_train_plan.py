@@ -1,0 +1,40 @@
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from train.datasets import DataError, load
+from train.plan import plan
+from train.recipes import Recipe
+from train.splits import LeakError
+
+RECIPE = Recipe(name="tiny", about="", data=("tiny",), protocol="all")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A set of two benign and two malignant pictures, each with its mask."""
+    random = np.random.default_rng(0)
+    for label in ("benign", "malignant"):
+        (tmp_path / "tiny" / label).mkdir(parents=True)
+        for name in ("a", "b"):
+            picture = cv2.resize(random.integers(0, 255, (8, 8), dtype=np.uint8), (64, 64))
+            cv2.imwrite(str(tmp_path / "tiny" / label / f"{name}.png"), picture)
+            mask = cv2.circle(np.zeros((64, 64), np.uint8), (32, 32), 10, 255, -1)
+            cv2.imwrite(str(tmp_path / "tiny" / label / f"{name}_mask.png"), mask)
+    return tmp_path
+
+
+def test_an_external_set_whose_pictures_are_trained_on_is_refused(data):
+    shutil.copytree(data / "tiny", data / "copied")
+    with pytest.raises(LeakError, match="4 test pictures have a near copy"):
+        plan(RECIPE, data, load(data / "copied"))
+
+
+def test_without_masks_there_are_no_crops_to_learn_normal_from(data):
+    assert plan(RECIPE, data)
+    for mask in data.glob("tiny/*/*_mask.png"):
+        mask.unlink()
+    with pytest.raises(DataError, match="no picture to learn normal from"):
+        plan(RECIPE, data)
