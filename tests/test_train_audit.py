@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -64,6 +65,14 @@ def test_a_folder_without_a_data_set_is_one_line_and_code_three(tmp_path):
     assert done.exit_code == 3
     assert "holds no data set" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_mask_that_cannot_be_decoded_is_told(flawed, tmp_path):
+    broken = Path(shutil.copytree(flawed, tmp_path / "broken")) / "benign" / "plain_mask.png"
+    broken.write_bytes(b"no picture")
+    done = CliRunner().invoke(app, ["audit", str(tmp_path / "broken")])
+    assert done.exit_code == 3
+    assert "plain_mask.png cannot be decoded" in done.stderr
 
 
 def test_a_kind_of_sheet_that_cannot_be_written_is_told_before_anything_is_read(tmp_path):

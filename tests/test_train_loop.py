@@ -287,6 +287,16 @@ def lay_elsewhere(root):
             cv2.imwrite(str(root / "elsewhere" / label / f"{name}.png"), picture)
 
 
+@pytest.mark.parametrize("broken", ["tiny/benign/benign (0)_mask.png", "elsewhere/benign/a_mask.png"])
+def test_a_mask_that_cannot_be_decoded_is_told_before_anything_is_trained(data, start, tmp_path, broken):
+    shutil.copytree(data / "tiny", tmp_path / "data" / "tiny")
+    lay_elsewhere(tmp_path / "data")
+    (tmp_path / "data" / broken).write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"_mask\.png cannot be decoded"):
+        loop.fit(recipe(external=("elsewhere",)), tmp_path / "data", tmp_path / "runs", start=start)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_lesion_class_without_pictures_is_refused(data, start, tmp_path):
     shutil.copytree(data / "tiny" / "benign", tmp_path / "data" / "tiny" / "benign")
     with pytest.raises(DataError, match="no picture to learn malignant from"):

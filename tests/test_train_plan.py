@@ -38,3 +38,10 @@ def test_without_masks_there_are_no_crops_to_learn_normal_from(data):
         mask.unlink()
     with pytest.raises(DataError, match="no picture to learn normal from"):
         plan(RECIPE, data)
+
+
+def test_black_masks_are_none(data):
+    for mask in data.glob("tiny/*/*_mask.png"):
+        cv2.imwrite(str(mask), np.zeros((64, 64), np.uint8))
+    with pytest.raises(DataError, match="no picture to learn normal from"):
+        plan(RECIPE, data)

@@ -19,8 +19,12 @@ def audit(samples: Sequence[Sample]) -> tuple[dict[str, Any], list[Pair]]:
 
     ``groups`` are the near-copy groups of two or more, ``exact`` the pairs of identical pixels, ``conflicts`` the
     groups with more than one label, ``markers`` the names of pictures with ink on them. Names read DATASET/NAME.
+    Raises DataError for a picture or mask that cannot be decoded.
     """
-    greys = [sample.grey() for sample in track(samples, description="reading", transient=True)]
+    greys = []
+    for sample in track(samples, description="reading", transient=True):
+        greys.append(sample.grey())
+        sample.lesion()  # a mask that cannot be decoded is told now
     pairs = find_pairs(greys)
     leaders = group(len(samples), pairs)
     groups = {sample: str(leader) for sample, leader in zip(samples, leaders, strict=True)}

@@ -40,18 +40,20 @@ class Run:
 
 def plan(recipe: Recipe, data_root: Path, external: Sequence[Sample] = ()) -> list[Run]:
     """All runs of a recipe, each checked for leaks, of which none may train on a near copy of what is ``external``
-    either. Raises splits.LeakError, datasets.DataError."""
+    either. Every picture and mask is decoded, lest a broken one ends the training. Raises splits.LeakError,
+    datasets.DataError."""
     samples = datasets.load_all([data_root / name for name in recipe.data])
     samples = [s for s in samples if s.label in recipe.class_names]
     test_samples = datasets.load_all([data_root / name for name in recipe.test_data])
     test_samples = [s for s in test_samples if s.label in recipe.class_names]
     groups = groups_of([*samples, *test_samples, *external])
+    outlined = {sample for sample in groups if sample.lesion().any()}
     runs = []
     for seed in recipe.seeds:
         for name, train, test in _parts(recipe, samples, test_samples, groups, seed):
             splits.check(train, external, groups)
             shown = {sample.label for sample in train}
-            if any(sample.masks for sample in train):  # of which lesion-free crops can be made
+            if not outlined.isdisjoint(train):  # of which lesion-free crops can be made
                 shown.add("normal")
             if missing := set(recipe.class_names) - shown:
                 raise datasets.DataError(f"{recipe.name}, {name}: no picture to learn {' or '.join(missing)} from")
