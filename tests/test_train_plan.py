@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from train.augment import Augmentation
 from train.datasets import DataError, load
 from train.plan import plan
 from train.recipes import Recipe
@@ -45,3 +46,9 @@ def test_black_masks_are_none(data):
         cv2.imwrite(str(mask), np.zeros((64, 64), np.uint8))
     with pytest.raises(DataError, match="no picture to learn normal from"):
         plan(RECIPE, data)
+
+
+def test_masks_of_which_no_lesion_free_picture_is_made_teach_no_normal(data):
+    with pytest.raises(DataError, match="no picture to learn normal from"):
+        plan(RECIPE.model_copy(update={"augmentation": Augmentation(lesion_free=0.0)}), data)
+    assert plan(RECIPE.model_copy(update={"augmentation": Augmentation(lesion_free=0.0, covered=0.3)}), data)

@@ -48,12 +48,13 @@ def plan(recipe: Recipe, data_root: Path, external: Sequence[Sample] = ()) -> li
     test_samples = [s for s in test_samples if s.label in recipe.class_names]
     groups = groups_of([*samples, *test_samples, *external])
     outlined = {sample for sample in groups if sample.lesion().any()}
+    lesion_free = recipe.augmentation.lesion_free or recipe.augmentation.covered
     runs = []
     for seed in recipe.seeds:
         for name, train, test in _parts(recipe, samples, test_samples, groups, seed):
             splits.check(train, external, groups)
             shown = {sample.label for sample in train}
-            if not outlined.isdisjoint(train):  # of which lesion-free crops can be made
+            if lesion_free and not outlined.isdisjoint(train):
                 shown.add("normal")
             if missing := set(recipe.class_names) - shown:
                 raise datasets.DataError(f"{recipe.name}, {name}: no picture to learn {' or '.join(missing)} from")
