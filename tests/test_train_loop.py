@@ -1,19 +1,18 @@
 import csv
 import json
 import shutil
-from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
 from rcdnet import checkpoint
 from rcdnet.checkpoint import CheckpointError
-from rcdnet.model import RcdNet
+from tests.tiny_training import backbone, pictures, recipe, teacher_that_says
 from train import loop, splits, training
 from train.datasets import DataError, load
 from train.plan import plan
@@ -22,34 +21,12 @@ from train.recipes import Recipe, RecipeError
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Twenty-four pictures laid out like BUSI: benign ones with a dark disc, malignant ones with a bright one."""
-    root = tmp_path_factory.mktemp("data")
-    random = np.random.default_rng(0)
-    for label, shade in (("benign", 20), ("malignant", 230)):
-        (root / "tiny" / label).mkdir(parents=True)
-        for index in range(12):
-            picture = cv2.resize(random.integers(80, 160, (8, 8), dtype=np.uint8), (64, 64))
-            mask = cv2.circle(np.zeros((64, 64), np.uint8), (32, int(random.integers(20, 44))), 10, 255, -1)
-            picture[mask > 0] = shade
-            cv2.imwrite(str(root / "tiny" / label / f"{label} ({index}).png"), picture)
-            cv2.imwrite(str(root / "tiny" / label / f"{label} ({index})_mask.png"), mask)
-    return root
+    return pictures(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
-    """A backbone file with random filters, in the form of the pretrained one."""
-    torch.manual_seed(0)
-    tensors = RcdNet(recipe().spec()).backbone.state_dict()
-    tensors["conv_stem.weight"] = tensors["conv_stem.weight"].repeat(1, 3, 1, 1) / 3 / 128
-    path = tmp_path_factory.mktemp("start") / "start.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
-    return path
-
-
-def recipe(**changes):
-    settings = {"size_px": 64, "epochs": 1, "batch": 8, "class_names": ("benign", "malignant"), **changes}
-    return Recipe(name="tiny", about="", data=("tiny",), protocol=settings.pop("protocol", "random"), **settings)
+    return backbone(tmp_path_factory.mktemp("start"))
 
 
 def test_a_finished_run_holds_weights_curves_predictions_and_provenance(data, start, tmp_path):
@@ -65,13 +42,6 @@ def test_a_finished_run_holds_weights_curves_predictions_and_provenance(data, st
     assert json.loads((folder / "spec.json").read_text())["class_names"] == ["benign", "malignant"]
     assert json.loads((folder / "predictions_heat_maps.json").read_text())["n_masks"] == 8
     assert not (folder / "state.pt").exists()
-
-
-def test_a_finished_run_is_not_trained_again(data, start, tmp_path):
-    folder, _ = loop.fit(recipe(), data, tmp_path, start=start)
-    before = (folder / "model.safetensors").stat().st_mtime_ns
-    loop.fit(recipe(), data, tmp_path, start=start)
-    assert (folder / "model.safetensors").stat().st_mtime_ns == before
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(data, start, tmp_path, monkeypatch):
@@ -131,16 +101,6 @@ def test_a_network_that_only_lies_beside_held_out_answers_may_have_seen_them(dat
         loop.fit(recipe(), data, tmp_path / "second", start=mixed, only="random")
 
 
-def test_a_run_in_another_precision_or_from_other_weights_of_the_same_data_is_left_alone(data, start, tmp_path):
-    (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only="random")
-    (second,) = loop.fit(recipe(lr_head=0.01), data, tmp_path / "second", start=start, only="random")
-    loop.fit(recipe(), data, tmp_path / "third", start=first / "model.safetensors", only="random")
-    with pytest.raises(RecipeError, match="another start"):
-        loop.fit(recipe(), data, tmp_path / "third", start=second / "model.safetensors", only="random")
-    with pytest.raises(RecipeError, match="another precision"):
-        loop.fit(recipe(), data, tmp_path / "first", start=start, precision="bf16-mixed", only="random")
-
-
 def test_random_filters_are_not_kept_as_they_are(data, tmp_path):
     with pytest.raises(RecipeError, match="--set frozen_stages=0"):
         loop.fit(recipe(), data, tmp_path, start="scratch", only="random")
@@ -192,18 +152,6 @@ def test_a_network_remembers_what_its_start_has_seen(data, start, tmp_path):
     assert checkpoint.read_spec(second / "model.safetensors").trained_on == "tiny + other"
 
 
-def teacher_that_says(label, folder, **changes):
-    """Of whatever it is shown; its spec says that it was trained on pictures of ``elsewhere``."""
-    torch.manual_seed(0)
-    spec = replace(recipe(**changes).spec(), trained_on="elsewhere")
-    model = RcdNet(spec)
-    with torch.no_grad():
-        model.classifier.weight.zero_()
-        model.classifier.bias.fill_(-3.0)[spec.index(label)] = 3.0
-    checkpoint.save(model, folder / "teacher.safetensors")
-    return folder / "teacher.safetensors"
-
-
 @pytest.mark.parametrize(("label", "other"), [("benign", "malignant"), ("malignant", "benign")])
 def test_a_network_learns_to_answer_as_its_teacher_does_whatever_the_labels_say(data, start, tmp_path, label, other):
     teacher = teacher_that_says(label, tmp_path)
@@ -238,29 +186,6 @@ def test_a_teacher_of_another_question_or_size_is_refused(data, start, tmp_path,
     with pytest.raises(CheckpointError, match=f"cannot teach this network: {said}"):
         loop.fit(recipe(), data, tmp_path / "runs", start=start, teachers=[teacher], only="random")
     assert loop.fit(recipe(), data, tmp_path / "runs", start=start, only="random")  # the folder is still free
-
-
-def test_a_folder_of_other_teachers_is_left_alone(data, start, tmp_path):
-    loop.fit(recipe(), data, tmp_path / "runs", start=start, only="random")
-    teacher = teacher_that_says("malignant", tmp_path)
-    with pytest.raises(RecipeError, match="another teacher"):
-        loop.fit(recipe(), data, tmp_path / "runs", start=start, teachers=[teacher], only="random")
-
-
-@pytest.mark.parametrize(("changes", "what"), [({"label_smoothing": 0.0}, "label_smoothing"), ({}, "start")])
-def test_a_folder_of_another_recipe_or_start_is_left_alone(data, start, tmp_path, changes, what):
-    loop.fit(recipe(), data, tmp_path, start=start, only="random")
-    with pytest.raises(RecipeError, match=f"another {what}"):
-        loop.fit(recipe(**changes), data, tmp_path, start=start if changes else "scratch", only="random")
-
-
-def test_a_run_on_other_data_is_left_alone(data, start, tmp_path):
-    shutil.copytree(data, tmp_path / "data")
-    loop.fit(recipe(), tmp_path / "data", tmp_path / "runs", start=start, only="random")
-    victim = tmp_path / "data/tiny/benign/benign (0).png"
-    shutil.copy(tmp_path / "data/tiny/benign/benign (1).png", victim)
-    with pytest.raises(RecipeError, match="another data set"):
-        loop.fit(recipe(), tmp_path / "data", tmp_path / "runs", start=start, only="random")
 
 
 def test_a_missing_external_set_is_told_before_anything_is_trained(data, start, tmp_path):

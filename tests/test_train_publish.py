@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from train import compare, publish
+from train import ablation, compare, publish
 from train.__main__ import app, print_rows
+from train.datasets import DataError
 from train.recipes import FOLDER, load
 
 
@@ -139,6 +140,15 @@ def test_folds_that_each_answered_the_external_set_are_told_by_their_mean(folds)
     assert row["part"] == "mean of 2 folds"
     assert row["AUC (95 %)"].startswith("0.500 (folds ")
     assert row["pointing game"] == "0.375"
+
+
+def test_a_picture_that_is_gone_is_told(folds, data, tmp_path):
+    """No set has those of the second fold."""
+    (tmp_path / "joint").symlink_to(folds / "RcdNet/grouped")
+    with pytest.raises(DataError, match=r"has no busi/.* any more, which the runs of .*joint answer"):
+        publish.tables(tmp_path, data)
+    with pytest.raises(DataError, match=r"has no busi/.* any more, which .*fold2.* answers"):
+        ablation.ablate(tmp_path / "joint", data)
 
 
 def test_a_folder_without_runs_is_an_error_that_says_so(data, tmp_path):

@@ -58,13 +58,17 @@ def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
     tested: list[Sample] = []
     files = sorted(folder.glob("seed0-fold*/predictions.csv"))
     if not files:
-        raise DataError(f"{folder} holds no finished fold: point at what `train fit joint --out` made")
+        raise DataError(
+            f"{folder} holds no finished fold of seed 0, seed0-fold*: point at what `train fit joint --out` made"
+        )
     for file in files:
         model = loop.trained(file.parent)
         found = predictions.read([file])
         held_out = found.pictures()
         recipe = loop.recipe_of(file.parent)
         samples = datasets.load_all([data_root / name for name in recipe.data])
+        if missing := held_out - {(s.dataset, s.name) for s in samples}:
+            raise DataError(f"{data_root} has no {'/'.join(min(missing))} any more, which {file} answers")
         samples = [s for s in samples if (s.dataset, s.name) in held_out and s.label != "normal"]
         parts = looks([sample.grey() for sample in samples], model.spec, runner(model))
         pair = [model.spec.index(name) for name in ("benign", "malignant")]

@@ -28,7 +28,7 @@ from rcdnet import checkpoint
 from rcdnet.model import Network
 from train import datasets
 from train.augment import training_view
-from train.datasets import Sample
+from train.datasets import DataError, Sample
 from train.evaluate import select
 from train.peers import Peer
 from train.plan import Run, plan
@@ -133,8 +133,13 @@ def fit_together(
 
 
 def recipe_of(folder: Path) -> Recipe:
-    """The recipe of a run folder, as it was run."""
-    return Recipe.model_validate(json.loads((folder / "config.json").read_text())["recipe"])
+    """The recipe of a run folder, as it was run. Raises DataError."""
+    try:
+        return Recipe.model_validate(json.loads((folder / "config.json").read_text())["recipe"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{folder / 'config.json'} is damaged, or of another version: {error}. Choose another --out, or delete it."
+        ) from error
 
 
 def _check_same(
@@ -143,10 +148,10 @@ def _check_same(
     """Raises RecipeError if the folder holds a run of another recipe, on other data, from another start, of other
     teachers or in another precision. Folders of before 2026-11-27 do not tell all of it."""
     before, config = recipe_of(folder), json.loads((folder / "config.json").read_text())
-    differ = [key for key, value in recipe if key != "about" and value != getattr(before, key)]
+    differ = [key for key, value in recipe if key not in ("about", "seeds") and value != getattr(before, key)]
     if run.data_sha256 != config.get("data_sha256", run.data_sha256):  # what was held out may have been learnt from
         differ.append("data set")
-    if told(start) != config["start"] or sha256(start) != config.get("start_sha256", sha256(start)):
+    if told(start) != config["start"] or sha256(start) != (config.get("start_sha256") or sha256(start)):
         differ.append("start")
     if sorted(taught_by(path) for path in teachers) != sorted(config.get("teachers", [])):
         differ.append("teacher")

@@ -53,9 +53,10 @@ def publish(runs: Path, data_root: Path, weights: Path, out: Path, *, pictures: 
             "selective.png": partial(figures.selective, calibrated, model.spec.operating_points["balanced"].malignant),
             "heat_maps.png": partial(figures.heat_maps, _examples(external), _networks(runs, model), pictures=pictures),
         }
+    text = tables(runs, data_root)  # first: what it misses is told before anything is drawn
     for name, draw in write.items():
         draw(path=out / name)
-    (out / "tables.md").write_text(tables(runs, data_root))
+    (out / "tables.md").write_text(text)
     return [out / "tables.md", *(out / name for name in write)]
 
 
@@ -178,6 +179,8 @@ def _subgroups(folder: Path, data_root: Path) -> list[dict[str, str]]:
     share = results.cross_fitted(answers).malignant_share()
     known = datasets.load_all([data_root / name for name in sorted(set(answers.datasets.tolist()))])
     by_name = {(sample.dataset, sample.name): sample for sample in known}
+    if missing := answers.pictures() - by_name.keys():
+        raise DataError(f"{data_root} has no {'/'.join(min(missing))} any more, which the runs of {folder} answer")
     rows = []
     for dataset in sorted(set(answers.datasets.tolist())):
         index = np.flatnonzero((answers.datasets == dataset) & ~answers.is_label("normal"))

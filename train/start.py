@@ -1,5 +1,6 @@
 """Where do the weights of a network begin, and which pictures have they seen before?"""
 
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -117,9 +118,11 @@ def told(start: Start) -> str:
 
 
 def sha256(start: Start) -> str:
-    """Of a checkpoint's weights; else empty."""
+    """Of a checkpoint's weights, or of another file; empty of what is none."""
+    if not isinstance(start, Path):
+        return ""
     spec = _spec(start)
-    return "" if spec is None else spec.weights_sha256
+    return hashlib.sha256(start.read_bytes()).hexdigest() if spec is None else spec.weights_sha256
 
 
 def _spec(start: Start) -> ModelSpec | None:

@@ -72,7 +72,9 @@ class Training:
         self._wrapped, self._stepper = self.fabric.setup(self.model, self.optimizer)
         self._teachers = self.fabric.setup(Teachers(teachers, self.model.spec)) if teachers else None
         provenance = _provenance(recipe, run, self.fabric, start, teachers) | {"precision": precision}
-        (folder / "config.json").write_text(json.dumps(provenance, indent=1))
+        part = folder / "config.part"
+        part.write_text(json.dumps(provenance, indent=1))
+        part.replace(folder / "config.json")
 
     def begin(self, epoch: int) -> None:
         """An epoch: its own random numbers, whatever else is trained beside it."""

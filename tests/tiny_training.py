@@ -1,0 +1,53 @@
+"""A training that takes a second: pictures, a start, a recipe and a teacher."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from rcdnet import checkpoint
+from rcdnet.model import RcdNet
+from train.recipes import Recipe
+
+
+def pictures(root):
+    """Twenty-four pictures laid out like BUSI: benign ones with a dark disc, malignant ones with a bright one."""
+    random = np.random.default_rng(0)
+    for label, shade in (("benign", 20), ("malignant", 230)):
+        (root / "tiny" / label).mkdir(parents=True)
+        for index in range(12):
+            picture = cv2.resize(random.integers(80, 160, (8, 8), dtype=np.uint8), (64, 64))
+            mask = cv2.circle(np.zeros((64, 64), np.uint8), (32, int(random.integers(20, 44))), 10, 255, -1)
+            picture[mask > 0] = shade
+            cv2.imwrite(str(root / "tiny" / label / f"{label} ({index}).png"), picture)
+            cv2.imwrite(str(root / "tiny" / label / f"{label} ({index})_mask.png"), mask)
+    return root
+
+
+def backbone(folder):
+    """A backbone file with random filters, in the form of the pretrained one."""
+    torch.manual_seed(0)
+    tensors = RcdNet(recipe().spec()).backbone.state_dict()
+    tensors["conv_stem.weight"] = tensors["conv_stem.weight"].repeat(1, 3, 1, 1) / 3 / 128
+    path = folder / "start.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    return path
+
+
+def recipe(**changes):
+    settings = {"size_px": 64, "epochs": 1, "batch": 8, "class_names": ("benign", "malignant"), **changes}
+    return Recipe(name="tiny", about="", data=("tiny",), protocol=settings.pop("protocol", "random"), **settings)
+
+
+def teacher_that_says(label, folder, **changes):
+    """Of whatever it is shown; its spec says that it was trained on pictures of ``elsewhere``."""
+    torch.manual_seed(0)
+    spec = replace(recipe(**changes).spec(), trained_on="elsewhere")
+    model = RcdNet(spec)
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+        model.classifier.bias.fill_(-3.0)[spec.index(label)] = 3.0
+    checkpoint.save(model, folder / "teacher.safetensors")
+    return folder / "teacher.safetensors"
