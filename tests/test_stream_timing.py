@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.timing import Counters, Percentiles, Rate, StageClock
+from stream.timing import WINDOW_S, Counters, Percentiles, Rate, StageClock
 
 MS = 1_000_000
 
@@ -60,6 +60,15 @@ def test_stages_are_measured_in_the_order_in_which_they_came() -> None:
     assert summaries["decode"].p50_ms == pytest.approx(3)
     assert summaries["analysis"].max_ms == pytest.approx(10)
     assert times == {"decode": 2 * MS}
+
+
+def test_a_stage_looks_back_as_far_as_all_percentiles() -> None:
+    clock = FakeClock()
+    stages = StageClock(clock)
+    stages.add("decode", 9 * MS)
+    clock.advance(WINDOW_S + 1)
+    stages.add("decode", 2 * MS)
+    assert stages.summaries()["decode"].max_ms == 2
 
 
 def test_a_stage_that_breaks_is_still_measured() -> None:
