@@ -1,5 +1,6 @@
 import json
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,11 @@ from hypothesis import strategies as st
 from engines.errors import EngineError
 from stream.config import OverlayStyle, StreamConfig
 from stream.errors import SourceError, UsageError
-from stream.pipeline import RECORD_AHEAD, Pipeline
+from stream.pipeline import CUT_SHORT, RECORD_AHEAD, Pipeline
 from stream.sinks import recording
 from stream.sinks.journal import JournalSink
 from stream.status import Phase, Recording
-from stream.types import ScanArea, State, View
+from stream.types import Frame, ScanArea, State, View
 from tests.stream_runs import PATIENCE_S, Clip, Scripted, Seen, ran
 
 
@@ -301,6 +302,18 @@ def test_stopping_keeps_what_was_drawn_and_closes_the_source(tmp_path: Path) -> 
     assert pipeline.status().counts.in_flight == 0
 
 
+@pytest.mark.parametrize(("live", "error"), [(False, CUT_SHORT), (True, None)])
+def test_to_stop_a_replay_cuts_it_short_also_while_it_waits_for_a_frame(live: bool, error: str | None) -> None:
+    class Slow(Clip):
+        def frames(self) -> Iterator[Frame]:
+            yield from super().frames()
+            assert_soon(self._closed)
+
+    with Pipeline(Slow(3, live=live), Scripted(), StreamConfig(), on_view=(seen := Seen())) as pipeline:
+        seen.until(lambda said: said.frame_index == 2)
+    assert pipeline.status().error == error
+
+
 def test_a_pipeline_that_was_never_started_can_be_stopped() -> None:
     source = Clip(3)
     pipeline = Pipeline(source, Scripted(), StreamConfig())
@@ -324,6 +337,11 @@ def test_the_style_can_be_swapped_while_it_runs() -> None:
 def test_a_slow_source_is_called(fps: float) -> None:
     _, views = ran(Clip(3, fps=fps))
     assert [view.assessment.state for view in views] == [State.WARMING_UP] + [State.CLEAR_FINDING] * 2
+
+
+def test_a_slow_source_is_neither_silent_nor_elsewhere_between_two_frames() -> None:
+    config = Pipeline(Clip(1, fps=0.5), Scripted(), StreamConfig()).session.config
+    assert (config.stall_after_s, config.gap_s) == (6, 6)
 
 
 def test_config_that_does_not_fit_the_weights_is_refused_at_the_door() -> None:
