@@ -187,6 +187,13 @@ def test_pixels_outside_the_scan_area_reach_neither_screen_nor_journal() -> None
         assert view.frame.rgb[inside].max() > 200
 
 
+def test_of_a_picture_whose_scan_area_is_not_known_nothing_is_shown() -> None:
+    _, views = ran(Clip(2), config=StreamConfig(scan_area="10,5,40,40@640x480"))
+    assert [view.assessment.state for view in views] == [State.NOT_ANALYSED] * 2
+    for view in views:
+        assert max(view.frame.rgb.max(), view.picture[:60, :80].max()) == 0
+
+
 def test_the_source_s_own_scan_area_holds_unless_the_user_gives_one() -> None:
     area = ScanArea(8, 8, 40, 40, "header")
     _, own = ran(Clip(1, area=area))
@@ -239,6 +246,13 @@ def test_a_source_that_breaks_off_in_the_middle_of_a_batch_loses_none_of_it() ->
     assert [view.frame.index for view in views] == list(range(11))
     assert status.error == "truncated"
     assert status.counts.analysed == 11
+
+
+def test_a_fault_of_ours_takes_the_whole_batch_and_says_so() -> None:
+    together = Scripted({0: KeyError("a bug")})
+    together.info = replace(Scripted.info, batch=3)
+    status, _ = ran(Clip(5), together)
+    assert (status.counts.failed, status.counts.in_flight) == ({"internal error": 3}, 0)
 
 
 def test_nothing_is_written_unless_it_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
