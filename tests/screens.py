@@ -22,6 +22,12 @@ SCREEN = (960, 1280)
 """Height and width of those that are laid out here."""
 
 
+def textured(height: int, width: int) -> Picture:
+    """A picture that is scan all over."""
+    grey = np.random.default_rng(0).integers(60, 200, (height, width, 1), np.uint8)
+    return np.ascontiguousarray(grey.repeat(3, axis=2))
+
+
 def first(uri: str) -> tuple[Frame, ScanArea | None]:
     with open_here(uri, live=False) as source:
         return next(source.frames()), source.scan_area

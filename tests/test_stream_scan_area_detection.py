@@ -15,7 +15,7 @@ from stream.scan_detection import propose
 from stream.signal import TWO_PICTURES, SignalGate
 from stream.sources import open_here
 from stream.types import Frame, NotAnalysed, ScanArea
-from tests.screens import RINGING_PX, SCREEN, Picture, first, read, replayed
+from tests.screens import RINGING_PX, SCREEN, Picture, first, read, replayed, textured
 
 DRAWN = {
     "scanner_screen_clarius": (264, 87, 752, 792),
@@ -49,6 +49,20 @@ def test_the_scan_is_found_in_a_scanner_s_screen(shared_data: Path, clip: str) -
     assert overlap(found, DRAWN[clip]) >= 0.9
     assert found is not None
     assert not found.corners  # both are of linear probes
+
+
+def test_the_area_ends_where_the_scan_does() -> None:
+    screen = np.zeros((720, 1280, 3), np.uint8)
+    screen[153:556, 301:902] = textured(403, 601)
+    assert propose(screen) == ScanArea(301, 153, 601, 403, "detected")
+
+
+def test_a_scan_at_the_lower_edge_of_a_large_screen_does_not_leave_it() -> None:
+    screen = np.zeros((968, 1920, 3), np.uint8)  # 645 * (968 / 645) is more than 968
+    screen[300:, 400:1500] = textured(668, 1100)
+    found = propose(cv2.blur(screen, (3, 3)).astype(np.uint8))
+    assert found is not None
+    assert found.y_px + found.height_px == 968
 
 
 @pytest.mark.parametrize("gap_px", [16, 60])

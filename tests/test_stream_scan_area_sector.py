@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stream.scan_area import blank_outside, finder
 from stream.scan_detection import propose
 from stream.types import Frame, ScanArea
-from tests.screens import RINGING_PX, SCREEN, Picture, first, read, replayed
+from tests.screens import RINGING_PX, SCREEN, Picture, first, read, replayed, textured
 
 SECTORS = [{"half_deg": 35, "radius": 0.5}, {"half_deg": 45, "radius": 0.05}, {"half_deg": 10, "radius": 2.5}]
 """A convex probe, a phased array, and a linear probe with its beams steered apart."""
@@ -106,3 +106,17 @@ def test_a_name_beside_a_sector_that_reaches_all_sides_is_blanked(breast: Pictur
     assert found is not None
     assert found.width_px * found.height_px > 0.95 * cut.shape[0] * cut.shape[1]
     assert blank_outside(Frame(0, 0, 0.0, cut, "x"), found).rgb[:50, :150].max() == 0
+
+
+@pytest.mark.parametrize("size_px", [(720, 1280), (1440, 2560)])
+def test_a_sector_that_is_as_large_as_the_picture_is_not_all_of_it(size_px: tuple[int, int]) -> None:
+    height, width = size_px
+    within = np.zeros((height, width, 1), np.uint8)
+    cv2.fillPoly(
+        within, [np.array([(width // 4, 0), (width * 3 // 4, 0), (width - 1, height - 1), (0, height - 1)])], 1
+    )
+    found = propose(textured(height, width) * within)
+    assert found is not None
+    assert found.sides == (0, 0, width, height)
+    white = Frame(0, 0, 0.0, np.full((height, width, 3), 255, np.uint8), "x")
+    assert blank_outside(white, found).rgb[: height // 4, : width // 8].max() == 0
