@@ -118,6 +118,12 @@ def test_a_folder_that_may_not_be_searched_is_said_to_be(tmp_path: Path, caplog:
     assert "cannot be read" in caplog.text
 
 
+def test_a_path_that_is_no_text_can_be_kept() -> None:
+    areas = KeptAreas()
+    areas.keep("clip\udcff.mp4", AREA)
+    assert areas.get("clip\udcff.mp4") == AREA
+
+
 @given(st.text())
 def test_any_address_can_be_kept(uri: str) -> None:
     areas = KeptAreas()

@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.errors import UsageError
-from stream.scan_area import SMALLEST_SIDE_PX, blank_outside, finder, full_frame, parse_scan_area, text_of, unfit
+from stream.scan_area import (
+    SMALLEST_SIDE_PX,
+    blank_outside,
+    finder,
+    full_frame,
+    outside,
+    parse_scan_area,
+    text_of,
+    unfit,
+)
 from stream.types import Frame, NotAnalysed, ScanArea
 
 
@@ -87,6 +96,11 @@ def test_the_full_frame_is_not_copied() -> None:
 )
 def test_an_area_that_cannot_be_judged_is_refused_with_a_reason(area: ScanArea, reason: str) -> None:
     assert reason in (unfit(area, (64, 64)) or "")
+
+
+@pytest.mark.parametrize(("x_px", "y_px"), [(80, 0), (0, 80), (80, 80), (20, 20)])
+def test_an_area_that_touches_another_nowhere_is_all_outside_it(x_px: int, y_px: int) -> None:
+    assert outside(ScanArea(0, 0, 20, 20, "detected"), ScanArea(x_px, y_px, 20, 20, "detected")) == 1
 
 
 def test_an_area_that_was_drawn_is_refused_when_the_picture_changes_its_size() -> None:
