@@ -57,6 +57,13 @@ def test_the_area_ends_where_the_scan_does() -> None:
     assert propose(screen) == ScanArea(301, 153, 601, 403, "detected")
 
 
+def test_a_scale_that_touches_the_scan_is_no_part_of_it() -> None:
+    screen = np.zeros((720, 1280, 3), np.uint8)
+    screen[153:556, 301:902] = textured(403, 601)
+    screen[300:306, 902:1100] = textured(6, 198)
+    assert propose(screen) == ScanArea(301, 153, 601, 403, "detected")
+
+
 def test_a_scan_at_the_lower_edge_of_a_large_screen_does_not_leave_it() -> None:
     screen = np.zeros((968, 1920, 3), np.uint8)  # 645 * (968 / 645) is more than 968
     screen[300:, 400:1500] = textured(668, 1100)
@@ -100,6 +107,11 @@ def test_a_clip_that_is_already_cut_is_kept_whole(shared_data: Path, clip: str) 
     found = propose(frame.rgb)
     assert found is not None
     assert (found.width_px, found.height_px, found.origin) == (*frame.rgb.shape[1::-1], "full")
+
+
+def test_of_a_large_picture_that_is_all_scan_nothing_is_cut() -> None:
+    large = np.asarray(cv2.resize(textured(360, 640), (2560, 1440), interpolation=cv2.INTER_NEAREST), np.uint8)
+    assert propose(large) == ScanArea(0, 0, 2560, 1440, "full")
 
 
 @pytest.mark.parametrize("clip", DRAWN)
@@ -211,6 +223,20 @@ def test_where_the_scan_leaves_the_drawn_area_nothing_is_judged_until_it_is_back
     assert moved[:2] == [area] * 2  # one strange picture is no new layout
     assert moved[2:] == [refusal] * 4
     assert back == [area] * 2
+
+
+def test_a_larger_scan_elsewhere_is_a_new_layout_as_well(scan: Picture) -> None:
+    find = finder("100,100,336,599")
+    larger = np.asarray(cv2.resize(scan, (420, 740)), np.uint8)
+    for frame in [*laid_out(scan, 100, 100, range(3)), *laid_out(larger, 700, 200, range(3, 9))]:
+        found = find(frame, None)
+    assert isinstance(found, NotAnalysed)
+
+
+def test_stills_may_have_their_scan_anywhere(scan: Picture) -> None:
+    find = finder("100,100,336,599", still=True)
+    for frame in [*laid_out(scan, 100, 100, range(3)), *laid_out(scan, 500, 200, range(3, 9))]:
+        assert find(frame, None) == ScanArea(100, 100, 336, 599, "user")
 
 
 def test_a_detected_area_follows_the_scan(scan: Picture) -> None:

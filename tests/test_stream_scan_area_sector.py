@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stream.scan_area import blank_outside, finder
-from stream.scan_detection import propose
+from stream.scan_detection import joined, propose
 from stream.types import Frame, ScanArea
 from tests.screens import RINGING_PX, SCREEN, Picture, first, read, replayed, textured
 
@@ -108,14 +108,32 @@ def test_a_name_beside_a_sector_that_reaches_all_sides_is_blanked(breast: Pictur
     assert blank_outside(Frame(0, 0, 0.0, cut, "x"), found).rgb[:50, :150].max() == 0
 
 
+def trapezoid(height: int, width: int) -> Picture:
+    """A scan that is half as wide above as below, and as large as the picture."""
+    corners = np.array([(width // 4, 0), (width * 3 // 4, 0), (width - 1, height - 1), (0, height - 1)])
+    within = np.zeros((height, width, 1), np.uint8)
+    cv2.fillPoly(within, [corners], 1)
+    return textured(height, width) * within
+
+
+def test_a_flank_in_shadow_is_where_the_other_one_is() -> None:
+    bright = trapezoid(720, 1280)
+    dark = bright.copy()
+    dark[:360, 800:] = 0
+    white = Frame(0, 0, 0.0, np.full_like(bright, 255), "x")
+    lit, shaded = (blank_outside(white, propose(rgb)).rgb > 0 for rgb in (bright, dark))
+    assert np.count_nonzero(lit != shaded) < 0.01 * np.count_nonzero(lit)
+
+
+def test_what_was_once_a_box_stays_it() -> None:
+    corners = ((10, 0), (30, 0), (40, 40), (0, 40))
+    assert joined((), corners) == joined(corners, ()) == ()
+
+
 @pytest.mark.parametrize("size_px", [(720, 1280), (1440, 2560)])
 def test_a_sector_that_is_as_large_as_the_picture_is_not_all_of_it(size_px: tuple[int, int]) -> None:
     height, width = size_px
-    within = np.zeros((height, width, 1), np.uint8)
-    cv2.fillPoly(
-        within, [np.array([(width // 4, 0), (width * 3 // 4, 0), (width - 1, height - 1), (0, height - 1)])], 1
-    )
-    found = propose(textured(height, width) * within)
+    found = propose(trapezoid(height, width))
     assert found is not None
     assert found.sides == (0, 0, width, height)
     white = Frame(0, 0, 0.0, np.full((height, width, 3), 255, np.uint8), "x")
