@@ -38,6 +38,12 @@ def test_the_letterbox_is_cut_off(width_px: int, height_px: int) -> None:
     np.testing.assert_allclose(middle_px, np.array([height_px, width_px]) / 2 + cell_px / 2, atol=cell_px / 4)
 
 
+def test_what_the_padding_says_is_no_background() -> None:
+    maps = class_maps(9.0, (4, 4))
+    maps[1][[0, 1, 2, 5, 6, 7]] = 50  # above and below a scan that is four times as wide as high
+    assert attention(maps, "malignant", ScanArea(0, 0, 64, 16, "full"), SPEC).max() > 0.85
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_attention_is_within_0_and_1(seed: int) -> None:
     maps = np.random.default_rng(seed).normal(0, 30, (3, 8, 8)).astype(np.float32)

@@ -19,6 +19,22 @@ def test_what_is_more_likely_a_lesion_than_none_is_never_called_none() -> None:
     assert rule.decide(smoothed, SPEC)[:2] == (State.INDETERMINATE, None)
 
 
+@pytest.mark.parametrize(
+    ("malignant", "normal", "said"),
+    [
+        (0.0, 0.75, (State.INDETERMINATE, None)),
+        (0.0, 0.5, (State.CLEAR_FINDING, "benign")),
+        (0.25, 0.0, (State.INDETERMINATE, None)),
+        (0.75, 0.0, (State.CLEAR_FINDING, "malignant")),
+    ],
+)
+def test_at_a_threshold_begins_what_lies_above_it(
+    malignant: float, normal: float, said: tuple[State, str | None]
+) -> None:
+    rule = Rule(no_lesion_below=0.25, lesion_from=0.5, benign_below=0.25, malignant_from=0.75)
+    assert rule.decide(np.array((1 - malignant - normal, malignant, normal), np.float32), SPEC)[:2] == said
+
+
 def test_the_band_around_balanced_is_that_of_the_weights() -> None:
     rule = Rule.of(SPEC, SPEC.operating_points["balanced"], 0.5)
     assert (rule.benign_below, rule.malignant_from) == SPEC.indeterminate

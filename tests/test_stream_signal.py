@@ -112,6 +112,12 @@ def test_a_slow_probe_s_repeated_pictures_are_not_frozen(scans: list[Picture]) -
 
 def test_recycled_buffers_are_told_from_a_freeze(scans: list[Picture]) -> None:
     assert verdicts([scans[0], scans[4], scans[8], scans[11]] * 5)[-1] == signal.RECYCLED
+    assert verdicts([scans[0], scans[8]] * 10)[-1] == signal.RECYCLED
+
+
+def test_a_freeze_is_one_also_of_a_probe_that_repeats_its_pictures(scans: list[Picture]) -> None:
+    repeated = [picture for picture in scans[:8] for _ in range(3)]
+    assert verdicts(repeated + [scans[8]] * 15)[-1] == signal.FROZEN
 
 
 def test_still_pictures_need_not_move(scans: list[Picture]) -> None:
@@ -120,7 +126,8 @@ def test_still_pictures_need_not_move(scans: list[Picture]) -> None:
 
 def test_a_clip_that_starts_again_is_not_frozen(scans: list[Picture]) -> None:
     gate, area = SignalGate(), ScanArea(0, 0, scans[0].shape[1], scans[0].shape[0], "full")
-    assert [gate.refusal(Frame(0, 0, pts_s, scans[0], "made"), area) for pts_s in (50.0, 50.5, 0.0, 0.5)] == [None] * 4
+    found = [gate.refusal(Frame(0, 0, pts_s, scans[0], "made"), area) for pts_s in (50.0, 50.9, 0.0, 0.9, 1.1)]
+    assert found == [None] * 4 + [signal.FROZEN]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from rcdnet.spec import ModelSpec, OperatingPoint
 from stream.config import StreamConfig
 from stream.decision import Rule
 from stream.errors import UsageError
-from stream.smoothing import Smoother, attention_class
+from stream.smoothing import Smoother, attention_class, moved
 from stream.types import Assessment, Frame, NotAnalysed, Prediction, ScanArea, State
 
 SPEC = ModelSpec(("benign", "malignant", "normal"), 32, 32, 0.5, 0.25, "none", indeterminate=(0.4, 0.6))
@@ -121,6 +121,12 @@ def test_a_scan_elsewhere_forgets_what_was_seen_and_one_that_grew_does_not(x_px:
         smoother.update(frame(index / 25), ScanArea(0, 0, 300, 200, "detected"), prediction((0.1, 0.8, 0.1)), 0)
     now = smoother.update(frame(2.0), ScanArea(x_px, 0, 300, 220, "detected"), prediction((0.1, 0.1, 0.8)), 0)
     assert now.state is state
+
+
+def test_a_scan_of_which_only_the_top_is_seen_has_not_moved() -> None:
+    whole, top = ScanArea(0, 0, 300, 600, "detected"), ScanArea(0, 0, 300, 200, "detected")
+    assert not moved(whole, top)
+    assert not moved(top, whole)
 
 
 def test_a_frame_that_is_not_analysed_says_why_and_shows_no_old_value() -> None:
