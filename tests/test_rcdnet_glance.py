@@ -78,6 +78,51 @@ def test_the_second_look_is_around_the_lesion(x: int, y: int, radius: int) -> No
     assert max(look.width_px, look.height_px) < 300
 
 
+def test_the_second_look_of_a_box_is_in_pixels_of_the_picture() -> None:
+    look = judge(with_spot(300, 700, 500, 180, 30), LOOK, brightness, Box(300, 20, 400, 280)).look
+    assert look is not None
+    assert abs(look.x_px + look.width_px / 2 - 500) < 15
+    assert abs(look.y_px + look.height_px / 2 - 180) < 15
+
+
+@pytest.mark.parametrize("margin", [1.5, 3.0])
+def test_the_second_look_is_as_many_times_as_long_as_the_lesion_s_longer_side(margin: float) -> None:
+    bar = np.full((300, 400), 30, np.uint8)
+    bar[140:160, 150:250] = 255
+    look = judge(bar, replace(LOOK, second_look=margin), brightness).look
+    assert look is not None
+    assert look.width_px == pytest.approx(margin * 100, rel=0.15)
+
+
+def test_what_lies_in_the_padding_is_no_lesion() -> None:
+    at = place(Box(0, 0, 400, 100), LOOK)  # rows 36 to 60 of 96
+    maps = np.zeros((3, 12, 16), np.float32)
+    maps[2, 6, 3] = 5
+    maps[2, 10, 12] = 9
+    look = locate(maps, maps.mean(axis=(1, 2)), at, LOOK)
+    assert look.x_px < 75 < look.x_px + look.width_px < 200
+
+
+def test_tissue_that_is_brighter_than_the_padding_is_no_lesion() -> None:
+    at = place(Box(0, 0, 400, 100), LOOK)
+    maps = np.zeros((3, 12, 16), np.float32)
+    maps[2, 4:8] = 3
+    maps[2, 6, 3] = 6
+    assert locate(maps, maps.mean(axis=(1, 2)), at, LOOK).width_px < 200
+
+
+def test_a_small_lesion_s_second_look_is_a_quarter_of_the_longer_side() -> None:
+    assert square_around(200, 50, 4, Box(0, 0, 400, 100)) == Box(150, 0, 100, 100)
+
+
+def test_in_the_answer_s_map_glance_and_look_weigh_as_in_the_answer() -> None:
+    at = place(Box(0, 0, 128, 96), LOOK)
+    flat, risen = np.zeros((3, 12, 16), np.float32), np.zeros((3, 12, 16), np.float32)
+    risen[2, 4:8, 4:8] = 3
+    assert answer_maps(risen, at, flat, at).max() == pytest.approx(1)
+    assert answer_maps(flat, at, risen, at).max() == pytest.approx(2)
+
+
 def test_glance_and_look_are_averaged_on_log_odds_the_look_twice_as_heavy() -> None:
     grey = with_spot(300, 400, 200, 150, 40)
     found = judge(grey, LOOK, brightness)
