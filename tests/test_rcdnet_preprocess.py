@@ -4,7 +4,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rcdnet.preprocess import Box, Placement, place, prepare, to_grey, to_pixels
+from rcdnet.preprocess import Box, Placement, place, prepare, to_grey, to_pixels, too_dark
 from rcdnet.spec import ModelSpec, Preprocessing
 
 PLAIN = Preprocessing(median_px=1, clahe_clip=0, pad_value=7)
@@ -103,6 +103,11 @@ def test_a_single_bad_pixel_is_denoised_and_faint_contrast_raised() -> None:
 def test_grey_is_bt601_luma() -> None:
     rgb = np.random.default_rng(5).integers(0, 256, (9, 7, 3), np.uint8)
     np.testing.assert_allclose(to_grey(rgb), rgb @ np.array([0.299, 0.587, 0.114]), atol=1)
+
+
+@pytest.mark.parametrize(("brightest", "dark"), [(0, False), (1, True), (4095, True), (4096, False)])
+def test_a_picture_of_twelve_bits_is_too_dark_and_a_black_one_is_not(brightest: int, dark: bool) -> None:
+    assert too_dark(np.array([[0, brightest]], np.uint16)) is dark
 
 
 def lookup(cells: NDArray[np.float32], at: Placement) -> NDArray[np.float64]:

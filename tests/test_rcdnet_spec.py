@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +50,12 @@ def test_a_spec_that_makes_no_sense_is_refused_by_name(field: str, value: object
     values = {name: getattr(SPEC, name) for name in SPEC.__dataclass_fields__}
     with pytest.raises(ValueError, match=field if field != "height_px" else "input size"):
         ModelSpec(**{**values, field: value})
+
+
+@pytest.mark.parametrize(("band", "undecided"), [((0.3, 0.4), (0.3, 0.5)), ((0.6, 0.7), (0.5, 0.7))])
+def test_a_band_beside_the_threshold_reaches_to_it(band: tuple[float, float], undecided: tuple[float, float]) -> None:
+    spec = replace(SPEC, indeterminate=band, operating_points={"balanced": OperatingPoint(0.5, 0.5)})
+    assert spec.undecided(spec.operating_points["balanced"]) == undecided
 
 
 def test_an_unknown_field_is_refused() -> None:
