@@ -8,7 +8,7 @@ import pytest
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.config import OverlayStyle
 from stream.decision import class_label
-from stream.overlay import AMBER, GREY, Labels, draw, headline
+from stream.overlay import AMBER, CLASS_COLOURS, GREY, MARGIN, PANEL_WIDTH, Labels, _heat_colours, draw, headline
 from stream.types import Assessment, Frame, ScanArea, State
 
 LABELS = Labels(("benign", "malignant", "normal"))
@@ -96,6 +96,15 @@ def test_the_heat_map_colours_the_scan_and_leaves_its_brightness(grey: int) -> N
     assert np.abs(luma.astype(int) - grey).max() <= 2
 
 
+def test_from_one_half_on_the_colour_is_as_strong_as_the_opacity_says() -> None:
+    source = Frame(3, 1, 0.0, np.full((256, 256, 3), 120, np.uint8), "clip.mp4")
+    hot = assessment(source, attention=np.full((8, 8), 0.5, np.float32))
+    full, half = (draw(source, hot, OverlayStyle(opacity=opacity), LABELS)[128, 128] for opacity in (1, 0.5))
+    legend = np.asarray(_heat_colours(), int)[128, 0]
+    assert full[0] - 120 == pytest.approx(legend[0] - legend @ (0.299, 0.587, 0.114), abs=2)
+    assert half[0] - 120 == pytest.approx((full[0] - 120) / 2, abs=2)
+
+
 def test_without_attention_of_any_strength_nothing_glows() -> None:
     source = frame(256, 256)
     faint = assessment(source, attention=np.full((8, 8), 0.04, np.float32))
@@ -160,6 +169,27 @@ def test_the_panel_shows_state_probabilities_and_age(changes: dict[str, object])
     assert (before != after).any()
 
 
+def test_a_bar_is_as_long_as_the_smoothed_probability() -> None:
+    source = frame(720, 1280)
+    picture = draw(source, assessment(source), OverlayStyle(), LABELS)
+    bar_px = (picture[:, 1280:] == CLASS_COLOURS["malignant"]).all(axis=2).sum(axis=1).max()
+    assert bar_px == pytest.approx(0.7 * (PANEL_WIDTH - 2 * MARGIN), abs=3)  # a tick covers 2
+
+
+def test_the_panel_names_the_class_of_the_heat_map_also_where_nothing_is_called() -> None:
+    source = frame(256, 256)
+    panels = [
+        draw(
+            source,
+            assessment(source, state=State.INDETERMINATE, finding=None, attention_class=name),
+            OverlayStyle(),
+            LABELS,
+        )[:, 256:]
+        for name in ("benign", "malignant")
+    ]
+    assert (panels[0] != panels[1]).any()
+
+
 @pytest.mark.parametrize("height", [256, 720])
 def test_the_notice_stands_at_the_bottom_of_the_panel(height: int) -> None:
     source = frame(height, height)
@@ -170,9 +200,12 @@ def test_the_notice_stands_at_the_bottom_of_the_panel(height: int) -> None:
 
 def test_a_synthetic_source_is_labelled() -> None:
     source = frame(256, 256)
-    real = draw(source, assessment(source), OverlayStyle(), LABELS)
-    synthetic = draw(source, assessment(source), OverlayStyle(), Labels(LABELS.class_names, synthetic=True))
-    assert (real != synthetic).any()
+    real, synthetic = (
+        draw(source, assessment(source), OverlayStyle(), Labels(LABELS.class_names, synthetic=said))[:, 256:]
+        for said in (False, True)
+    )
+    assert not (real == AMBER).all(axis=2).any()
+    assert (synthetic == AMBER).all(axis=2).any()
 
 
 def test_threads_draw_the_same_picture() -> None:
