@@ -148,6 +148,13 @@ def test_the_spacing_of_the_pixels_is_kept_where_all_have_one(tmp_path: Path) ->
     assert "PixelSpacing" not in written(tmp_path / "a.dcm", [*spaced, view(2)])
 
 
+def test_a_picture_that_was_made_smaller_has_no_longer_the_spacing_of_its_pixels(tmp_path: Path) -> None:
+    sizes = [(48, 64), (96, 128)]
+    views = [view(n, size_px=size) for n, size in enumerate(sizes)]
+    spaced = [replace(each, frame=replace(each.frame, mm_per_px=(0.25, 0.2))) for each in views]
+    assert "PixelSpacing" not in written(tmp_path / "a.dcm", spaced)
+
+
 def test_a_run_without_a_picture_leaves_no_file(tmp_path: Path) -> None:
     sink = DicomSink(tmp_path / "a.dcm")
     sink.open(SESSION)

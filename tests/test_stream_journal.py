@@ -3,6 +3,7 @@ import json
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.errors import UsageError
 from stream.sinks.journal import JournalSink, line
-from stream.types import State
+from stream.types import ScanArea, State
 from tests.stream_views import SESSION, SPEC, ending, view
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +39,13 @@ def test_a_line_tells_what_was_said_and_where() -> None:
     assert entry["attention"] == {"class": "malignant", "peak": 0.75, "x_px": 17, "y_px": 13}
     assert entry["scan_area"] == [0, 0, 64, 48]
     assert entry["times"] == {"age_ms": 12.5, "analysis_ns": 9_000_000}
+
+
+def test_where_the_attention_is_highest_is_told_in_pixels_of_the_whole_picture() -> None:
+    within = view(size_px=(480, 640))
+    area = ScanArea(100, 50, 320, 240, "user")
+    entry = line(replace(within, assessment=replace(within.assessment, scan_area=area)), SPEC.class_names)
+    assert (entry["attention"]["x_px"], entry["attention"]["y_px"]) == (100 + 85, 50 + 65)  # cell 8, 6 of 32x24
 
 
 def test_a_frame_that_was_not_analysed_has_a_reason_and_no_numbers() -> None:
