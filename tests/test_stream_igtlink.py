@@ -3,18 +3,20 @@
 import json
 import socket
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pyigtl.messages import ImageMessage, MessageBase
 
 from engines.fake import FakeEngine
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.config import StreamConfig
 from stream.pipeline import Pipeline
 from stream.sinks import sending
-from stream.sinks.igtlink import FINDING, PICTURE, IgtlinkSink
+from stream.sinks.igtlink import FINDING, PICTURE, IgtlinkSink, messages
 from stream.sources import open_source
 from stream.sources.igtlink import IgtlinkSource
 from stream.status import Recording
@@ -62,6 +64,7 @@ def test_a_receiver_gets_the_picture_that_is_drawn() -> None:
         sink.write(view(9))
         picture, finding = server.received(PICTURE), server.received(FINDING)
         sink.close(ending())
+    assert not sink._thread.is_alive()
     assert np.array_equal(picture.image[0], view(9).picture)
     said = json.loads(finding.string)
     assert said["frame"] == 9
@@ -88,6 +91,33 @@ def test_a_receiver_that_comes_later_is_found() -> None:
         with connection:
             assert len(connection.recv(58)) == 58
             sink.close(ending())
+
+
+def test_a_receiver_that_hung_up_is_called_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.sinks.igtlink.RETRY_S", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as receiver:
+        receiver.settimeout(60)
+        sink = IgtlinkSink(f"igtl://127.0.0.1:{receiver.getsockname()[1]}")
+        sink.open(SESSION)
+        sink.write(view(1))
+        receiver.accept()[0].close()
+        receiver.settimeout(0.05)
+        deadline_s, again = time.monotonic() + 60, None
+        while again is None:
+            assert time.monotonic() < deadline_s
+            sink.write(view(2))
+            with suppress(TimeoutError):
+                again, _ = receiver.accept()
+        again.close()
+        sink.close(ending())
+
+
+def test_the_picture_goes_with_the_spacing_of_its_columns_and_rows() -> None:
+    spaced = replace(view().frame, mm_per_px=(0.25, 0.2))
+    packed, _ = messages(replace(view(), frame=spaced), SPEC.class_names)
+    message = ImageMessage()
+    message.unpack(MessageBase.parse_header(packed[:58]), packed[58:])
+    assert np.diag(message.ijk_to_world_matrix) == pytest.approx([0.2, 0.25, 1, 1])
 
 
 def test_a_receiver_that_reads_nothing_holds_nobody_up() -> None:
