@@ -304,6 +304,16 @@ def test_the_rate_is_that_of_the_whole_run(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "summary.json").read_text())["times"]["fps"] == 2
 
 
+def test_the_duration_is_from_the_first_frame_to_the_last(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    for pts_s in (7.0, 7.5):
+        sink.write(view(0, pts_s))
+    sink.close(ending())
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["first_pts_s"], summary["duration_s"]) == (7, 0.5)
+
+
 def test_a_single_frame_has_no_rate(tmp_path: Path) -> None:
     sink = ReportSink(tmp_path)
     sink.open(SESSION)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,6 +21,7 @@ def test_a_long_run_keeps_the_plot_and_not_every_point(tmp_path: Path) -> None:
     assert MOST_POINTS / 2 <= len(points) <= MOST_POINTS
     assert points[0].t_s == 0
     assert points[-1].t_s == pytest.approx((5 * MOST_POINTS - 1) / 25, rel=0.01)
+    assert {round((b.t_s - a.t_s) * 25) for a, b in pairwise(points)} == {8}
 
 
 def test_a_gap_breaks_the_line() -> None:
@@ -70,6 +72,16 @@ def test_what_was_captured_but_not_recorded_is_no_outage(tmp_path: Path, every: 
     late_s = 4 - lost / 25
     views = [view(index) for index in before] + [view(index, index / 25 + late_s) for index in after]
     assert bands(tmp_path, views) == ["clear finding", told, "clear finding"]
+
+
+def test_where_most_frames_were_damaged_their_pace_is_that_of_all(tmp_path: Path) -> None:
+    before = [view(2 * index, 0.08 * index) for index in range(20)]  # every second one is damaged
+    after = [view(2 * index + 60, 0.08 * index + 4) for index in range(20)]  # of those between, some 20 at 25 a second
+    assert bands(tmp_path, before + after) == ["clear finding", "no signal", "clear finding"]
+
+
+def test_a_pause_that_is_shorter_than_a_gap_is_none(tmp_path: Path) -> None:
+    assert bands(tmp_path, [view(0, 0.0), view(1, 0.9), view(2, 1.8)]) == ["clear finding"]
 
 
 def test_a_source_without_a_pace_is_not_said_to_be_out(tmp_path: Path) -> None:
