@@ -30,6 +30,9 @@ def test_an_episode_is_told_while_it_lasts_and_afterwards(flagged: LastFlagged) 
     assert (now.finding, now.key_frame.index, now.end_s, now.last_ns) == ("malignant", 0, 1 / 25, NOW_NS + 1)
     flagged.add(view(2, finding="normal"))
     assert flagged.newest(NOW_NS) == [(number, now)]
+    flagged.add(view(3, captured_ns=NOW_NS))
+    (_, latest), _ = flagged.newest(NOW_NS)
+    assert latest.start_s == latest.end_s
 
 
 def test_its_key_frame_is_the_surest_until_then(flagged: LastFlagged) -> None:
@@ -53,6 +56,13 @@ def test_the_newest_come_first_and_the_oldest_go(flagged: LastFlagged, under_way
     last = len(findings) - (1 if under_way else 3)
     assert [episode.last_ns - NOW_NS for _, episode in told] == [last - 2 * n for n in range(KEPT)]
     assert len({number for number, _ in told}) == KEPT
+
+
+def test_of_what_is_no_longer_told_no_picture_is_kept(flagged: LastFlagged) -> None:
+    show(flagged, "malignant", "normal")
+    ((first, _),) = flagged.newest(NOW_NS)
+    show(flagged, *KEPT * ("malignant", "normal"))
+    assert flagged.picture(first) is None
 
 
 def test_what_was_flagged_long_ago_is_not_shown_beside_the_next_patient(flagged: LastFlagged) -> None:

@@ -1,15 +1,21 @@
 import json
+import time
 from dataclasses import replace
 
 import pytest
 from stream_views import ENGINE, ending, view
 
 from engines.parity import ParityReport
-from stream.timing import Counts
+from stream.config import StreamConfig
+from stream.episodes import Episode
+from stream.errors import SourceError
+from stream.pipeline import Pipeline
+from stream.timing import Counts, Summary
 from stream.types import State
 from stream.web.control import Now
-from stream.web.readout import readout, run, verdict
+from stream.web.readout import episode, milliseconds, readout, run, verdict
 from stream.web.viewer import Audience
+from tests.stream_runs import PATIENCE_S, Clip, Scripted
 
 NOBODY = Audience(viewers=0, skipped=0, painted_ms=None)
 
@@ -44,15 +50,40 @@ def test_without_a_run_the_page_still_knows_why(now: Now, phase: str) -> None:
 
 def test_every_lost_frame_has_a_row_with_its_reason() -> None:
     counts = Counts(10, 4, {"scan area leaves the picture": 1}, {"overwritten": 3}, {"engine failed": 2})
-    rows = run(ending(counts=counts), not_shown=5)["counts"]
+    status = replace(ending(counts=counts), not_drawn=6, not_recorded=7, reopened=8)
+    rows = run(status, not_shown=5)["counts"]
     assert {(row["label"], row["reason"]): row["count"] for row in rows} == {
         ("captured", ""): 10,
         ("analysed", ""): 4,
         ("not analysed", "scan area leaves the picture"): 1,
         ("dropped", "overwritten"): 3,
         ("failed", "engine failed"): 2,
+        ("looked at, not drawn", ""): 6,
+        ("drawn, not recorded", ""): 7,
         ("drawn, skipped by a screen", ""): 5,
+        ("times the source was lost and found again", ""): 8,
     }
+    assert len(run(ending(counts=counts), not_shown=0)["counts"]) == 5  # what did not happen has no row
+
+
+def test_a_run_that_broke_off_and_was_then_stopped_is_still_said_to_have_failed() -> None:
+    with Pipeline(Clip(1, error=SourceError("the cable is out")), Scripted(), StreamConfig()) as pipeline:
+        assert pipeline.wait(PATIENCE_S)
+    told = readout(Now("clip.mp4", "auto", pipeline=pipeline, stopped=True), NOBODY, timeline_s=60, flagged=())
+    assert (told["phase"], told["error"]) == ("failed", "the cable is out")
+
+
+def test_how_long_ago_it_was_flagged_is_told_in_seconds() -> None:
+    before_ns = time.monotonic_ns()
+    seen = view(3, finding="benign")
+    flagged = Episode("benign", 0.0, 2.0, before_ns - 90_000_000_000, 3, 0.7, seen.frame, seen.assessment)
+    told = episode(1, flagged)
+    assert 90 <= told["age_s"] <= 90.1 + (time.monotonic_ns() - before_ns) / 1e9
+
+
+def test_percentiles_are_told_in_milliseconds() -> None:
+    told = milliseconds(Summary(count=9, p50_ms=1.01, p95_ms=2.0, p99_ms=3.0, max_ms=4.0))
+    assert told == {"p50": 1.0, "p95": 2.0, "p99": 3.0, "max": 4.0}
 
 
 def test_the_engine_is_told_with_its_proof() -> None:
