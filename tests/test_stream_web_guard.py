@@ -42,6 +42,8 @@ def test_every_answer_forbids_other_hosts_and_other_pages(client: TestClient) ->
         {"Origin": "http://["},
         {"Host": "["},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"},
     ],
 )
 def test_other_pages_are_refused(client: TestClient, headers: dict[str, str]) -> None:
@@ -62,6 +64,13 @@ def test_other_pages_are_refused(client: TestClient, headers: dict[str, str]) ->
 )
 def test_our_own_page_and_a_link_to_it_are_not_refused(client: TestClient, headers: dict[str, str]) -> None:
     assert client.get("/status.json", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "route", ["upload", "upload_progress", "file=/etc/passwd", "proxy=http://evil.example", "stream/1"]
+)
+def test_gradio_s_routes_for_files_and_addresses_are_shut(client: TestClient, route: str) -> None:
+    assert client.get(f"/gradio_api/{route}").status_code == 403
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "192.168.0.7", "::1", "localhost"])
