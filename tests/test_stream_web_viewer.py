@@ -1,16 +1,21 @@
 import asyncio
+import struct
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from threading import Event
+from typing import cast
 
 import cv2
 import numpy as np
 import pytest
+from fastapi import WebSocket
 from numpy.typing import NDArray
 from stream_views import view
 
 from stream.jpeg import as_jpeg
 from stream.web import viewer
+from stream.web.routes import message, send_pictures
 from stream.web.viewer import Broadcast, encode
 
 
@@ -70,16 +75,47 @@ def test_who_comes_late_sees_the_last_picture_at_once_and_does_not_count_as_slow
     assert broadcast.audience().painted_ms is None
 
 
-def test_who_comes_after_nobody_watched_gets_no_old_picture(broadcast: Broadcast) -> None:
+def test_who_comes_after_nobody_watched_gets_no_old_picture(
+    broadcast: Broadcast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode_it = Event()
+
+    def held(rgb: NDArray[np.uint8], quality: int) -> bytes:
+        assert encode_it.wait(20)
+        return as_jpeg(rgb, quality)
+
     async def watch() -> int:
         with broadcast.join() as first:
             broadcast.publish(view(1))
             await anext(first)
+        monkeypatch.setattr(viewer, "as_jpeg", held)
         broadcast.publish(view(2))  # nobody watches, so it is not encoded
         with broadcast.join() as later:
-            return (await anext(later)).index
+            coming = asyncio.ensure_future(anext(later))
+            for _ in range(3):  # what it was offered, it has
+                await asyncio.sleep(0)
+            encode_it.set()
+            return (await coming).index
 
     assert asyncio.run(watch()) == 2
+
+
+def test_what_nobody_watched_was_skipped_by_no_screen(broadcast: Broadcast) -> None:
+    for index in range(3):
+        broadcast.publish(view(index))
+    assert broadcast.audience().skipped == 0
+
+
+def test_a_picture_of_the_run_before_is_not_timed(broadcast: Broadcast) -> None:
+    async def watch() -> None:
+        with broadcast.join() as watching:
+            broadcast.publish(view(captured_ns=time.monotonic_ns()))
+            await anext(watching)
+            broadcast.begin()
+            watching.painted()
+
+    asyncio.run(watch())
+    assert broadcast.audience().painted_ms is None
 
 
 def test_a_picture_published_to_nobody_waits_for_the_first_viewer(broadcast: Broadcast) -> None:
@@ -117,6 +153,43 @@ def test_a_viewer_that_breaks_off_is_forgotten(broadcast: Broadcast) -> None:
     with pytest.raises(ConnectionError):
         asyncio.run(break_off())
     assert broadcast.audience().viewers == 0
+
+
+def test_who_comes_after_the_end_does_not_wait_behind_the_last_picture(broadcast: Broadcast) -> None:
+    async def watch() -> list[int]:
+        with broadcast.join() as first:
+            broadcast.publish(view(1))
+            await anext(first)
+        await asyncio.to_thread(broadcast.close)
+        with broadcast.join() as late:
+            return [picture.index async for picture in late]
+
+    assert asyncio.run(asyncio.wait_for(watch(), 20)) == []
+
+
+def test_a_screen_that_breaks_off_before_it_answers_is_forgotten(broadcast: Broadcast) -> None:
+    class Gone:
+        """A browser that closes its socket once it has a picture."""
+
+        def __init__(self) -> None:
+            self.sent = asyncio.Event()
+
+        async def send_bytes(self, data: bytes) -> None:
+            self.sent.set()
+
+        async def iter_text(self) -> AsyncIterator[str]:
+            await self.sent.wait()
+            for word in ():
+                yield word
+
+    broadcast.publish(view())
+    asyncio.run(asyncio.wait_for(send_pictures(cast(WebSocket, Gone()), broadcast), 20))
+    assert broadcast.audience().viewers == 0
+
+
+def test_a_message_tells_the_age_from_the_capture_on() -> None:
+    picture = encode(view(7, captured_ns=1_000_000), 80)
+    assert struct.unpack_from("<If", message(picture, now_ns=31_000_000)) == (7, 30.0)
 
 
 def test_closing_ends_those_who_watch_and_those_who_come_after(broadcast: Broadcast) -> None:
