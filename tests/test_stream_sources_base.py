@@ -1,10 +1,11 @@
 """The clock that paces the sources which have none of their own."""
 
+from itertools import pairwise
 from threading import Event
 
 import pytest
 
-from stream.sources.base import Pace
+from stream.sources.base import ArrivalClock, Pace
 
 
 class Waits(Event):
@@ -36,6 +37,23 @@ def test_a_pace_that_fell_far_behind_does_not_rush_to_catch_up() -> None:
     late_ns = closed.now_ns
     pace.wait(0.2)
     assert closed.now_ns - late_ns == pytest.approx(1e8)
+
+
+def test_a_pace_that_begins_late_waits_no_longer_than_one_that_begins_at_the_start() -> None:
+    closed = Waits()
+    pace = Pace(closed, lambda: closed.now_ns)
+    begun_ns = closed.now_ns
+    for pts_s in (7.0, 7.1):
+        assert pace.wait(pts_s)
+    assert closed.now_ns - begun_ns == pytest.approx(1e8)
+
+
+def test_what_arrives_together_gets_times_that_grow() -> None:
+    clock = ArrivalClock()
+    times_s = [clock.pts_s(arrived_ns) for arrived_ns in (5, 5, 5, 40_000_005)]
+    assert times_s[0] == 0
+    assert all(earlier < later for earlier, later in pairwise(times_s))
+    assert times_s[-1] == pytest.approx(0.04)
 
 
 def test_a_pace_stops_waiting_when_the_source_is_closed() -> None:

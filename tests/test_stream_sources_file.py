@@ -182,6 +182,17 @@ def test_a_clip_cut_short_gives_what_is_left_and_says_so(tmp_path: Path, name: s
     assert "of 60 frames" in message or "frames of 2.4 s" in message
 
 
+def test_a_picture_that_is_cut_in_two_is_not_filled_up(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.avi", 60, codec="mjpeg")
+    data = clip.read_bytes()
+    begins = data.index(b"00dc", len(data) // 2)
+    ends = data.index(b"00dc", begins + 4)
+    clip.write_bytes(data[: ends - (ends - begins) // 8])
+    frames, _, damaged = read_until_it_breaks(clip)
+    assert damaged == 1
+    assert np.abs(frames[-1].rgb.astype(int) - picture(len(frames) - 1)).mean() < 8
+
+
 def test_a_recording_that_broke_off_inside_a_fragment_gives_what_is_left_and_says_so(tmp_path: Path) -> None:
     muxer = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
     clip = write_clip(tmp_path / "clip.mp4", 20, codec="mjpeg", muxer=muxer)
