@@ -57,9 +57,32 @@ def test_an_engine_that_is_off_only_when_it_gets_several_is_refused_where_it_wil
         parity.require(OffInBatches("f32"), golden, (1, 4))
 
 
+def test_what_does_not_hold_counts_more_than_what_is_further_off_and_holds(golden: Golden) -> None:
+    class MisplacedAlone(Altered):
+        def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+            self._shift, self._place = (np.float32(0), 1) if len(images) == 1 else (np.float32(0.01), 0)
+            return super().run(images)
+
+    assert parity.measure(MisplacedAlone("f32"), golden, 6).holds
+    assert not parity.worst(MisplacedAlone("f32"), golden, (1, 6)).holds
+
+
+def test_the_maps_of_the_worst_picture_count(golden: Golden) -> None:
+    maps = golden.class_maps.copy()
+    maps[-1] = np.roll(maps[-1], 1, axis=2)
+    assert not parity.compare(golden.logits, maps, golden).holds
+
+
+def test_a_flip_alone_is_a_refusal() -> None:
+    assert parity.ParityReport(pictures=6, max_abs_dp=0.0, flips=0, map_correlation=1.0).holds
+    assert not parity.ParityReport(pictures=6, max_abs_dp=0.0, flips=1, map_correlation=1.0).holds
+
+
 @pytest.mark.parametrize("precision", ["f32", "f16", "bf16"])
-def test_probabilities_that_differ_too_much_are_refused_with_the_number(golden: Golden, precision: str) -> None:
-    shift = 0.03
+@pytest.mark.parametrize("shift", [0.03, -0.03])
+def test_probabilities_that_differ_too_much_are_refused_with_the_number(
+    golden: Golden, precision: str, shift: float
+) -> None:
     shifted = golden.logits + np.array([shift, 0, 0], np.float32)
     expected = float(np.abs(softmax(shifted) - softmax(golden.logits)).max())
     with pytest.raises(ParityError, match=f"{expected:.5f}"):
@@ -99,6 +122,12 @@ def test_a_decision_flips_at_the_malignant_threshold_of_any_operating_point() ->
     spec = replace(SPEC, operating_points={**SPEC.operating_points, "sensitive": OperatingPoint(0.3, 0.2)})
     assert flips([0.0, 0.77, 0.23], [0.0, 0.81, 0.19], spec) == 1
     assert flips([0.0, 0.77, 0.23], [0.0, 0.81, 0.19], SPEC) == 0
+
+
+def test_a_decision_flips_at_the_lesion_threshold_of_any_operating_point() -> None:
+    spec = replace(SPEC, operating_points={**SPEC.operating_points, "sensitive": OperatingPoint(0.3, 0.2)})
+    assert flips([0.72, 0.24, 0.04], [0.68, 0.28, 0.04], spec) == 1
+    assert flips([0.6, 0.3, 0.1], [0.6, 0.34, 0.06], spec) == 1  # which of the two, where only that point sees one
 
 
 def test_a_decision_flips_at_the_ends_of_the_undecided_band() -> None:
