@@ -1,6 +1,8 @@
 """Fail-over with real engines; the one that fails is the one that ``--engine failing`` shows."""
 
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,9 +109,10 @@ def test_without_any_other_the_engine_is_tried_again(
     monkeypatch.setattr(catalog, "open_first", none)
     first, inner = broken()
     with Failover(first, ["next"], wait=True) as engine:
-        for words in ("the GPU is lost .* no engine runs here", "the GPU is lost"):
-            with pytest.raises(EngineError, match=words):
-                engine.run(images)
+        with pytest.raises(EngineError, match=r"the GPU is lost .* no engine runs here"):
+            engine.run(images)
+        with pytest.raises(EngineError, match=r"the GPU is lost [^;]*$"):  # none is looked for again
+            engine.run(images)
         assert not inner.closed
         first._good_pictures = 1  # it is back
         engine.run(images)
@@ -137,6 +140,25 @@ def test_what_follows_an_engine_is_the_rest_of_the_order() -> None:
     assert successors("torch_reference") == []
     assert successors(catalog.FAILING) == list(catalog.ENGINES)
     assert successors(catalog.FAKE) == []
+
+
+def test_one_that_took_over_and_fails_is_followed_by_those_after_it(
+    images: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def next_one(names: Sequence[str], *_: object) -> Engine:
+        asked.append(names)
+        opened = broken(good_pictures=2 - len(asked))[0]
+        opened.info = replace(opened.info, name="openvino_cpu")
+        return opened if len(asked) == 1 else FakeEngine()
+
+    monkeypatch.setattr(catalog, "open_first", next_one)
+    with Failover(broken()[0], ["openvino_cpu", "onnx_cpu"], wait=True) as engine:
+        engine.run(images)
+        engine.run(images)
+        assert asked == [["openvino_cpu", "onnx_cpu"], ["onnx_cpu", "torch_reference"]]
+        assert [why.partition(" ")[0] for why in engine.info.replaced] == ["failing", "openvino_cpu"]
 
 
 def test_a_real_engine_takes_over_with_the_same_answers(untrained: Path) -> None:
