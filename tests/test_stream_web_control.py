@@ -90,6 +90,15 @@ def test_to_keep_an_area_of_another_source_leaves_that_of_the_given_one() -> Non
         assert runs.area() == ScanArea(0, 0, 300, 200, "user")
 
 
+def test_an_area_that_is_kept_takes_the_place_of_the_one_given_at_the_start() -> None:
+    runs = Runs()
+    with Control(StreamConfig(scan_area="0,0,300,200"), GIVEN, "fake", runs) as control:
+        control.start()
+        runs.area()
+        control.keep_scan_area(parse_scan_area("20,40,240,160"))
+        assert runs.area() == ScanArea(20, 40, 240, 160, "user")
+
+
 @pytest.mark.parametrize("stopped", [False, True])
 def test_to_keep_the_box_of_a_sector_keeps_the_sector(stopped: bool) -> None:
     runs, kept = Runs(), KeptAreas()
@@ -125,6 +134,33 @@ def test_what_is_stopped_while_the_engine_loads_makes_no_recording(monkeypatch: 
     assert runs.receivers == []
 
 
+class Given(FakeEngine):
+    """A fake that knows whether it was given back."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(("names", "loaded"), [(("one", "one"), 1), (("one", "two"), 2)])
+def test_another_engine_is_loaded_once_the_one_before_is_given_back(
+    monkeypatch: pytest.MonkeyPatch, names: tuple[str, str], loaded: int
+) -> None:
+    opened: list[Given] = []
+
+    def open_engine(name: str, weights: Path) -> Given:
+        assert all(engine.closed for engine in opened)  # a GPU may not hold both
+        opened.append(Given())
+        return opened[-1]
+
+    monkeypatch.setattr(control_module, "open_engine", open_engine)
+    with Control(StreamConfig(), GIVEN, "one") as control:
+        for name in names:
+            control.start(engine_name=name)
+        assert [engine.closed for engine in opened] == [True] * (loaded - 1) + [False]
+
+
 @pytest.mark.parametrize("mended", [False, True])
 def test_an_engine_that_failed_is_tried_again_with_the_next_start_and_else_its_successor_stays(
     monkeypatch: pytest.MonkeyPatch, mended: bool
@@ -134,7 +170,7 @@ def test_an_engine_that_failed_is_tried_again_with_the_next_start_and_else_its_s
     def open_engine(name: str, weights: Path) -> FakeEngine:
         if opened and not mended:
             raise EngineError("device lost")
-        opened.append(FakeEngine())
+        opened.append(Given())
         if len(opened) == 1:  # what stands in for the one asked for
             opened[0].info = replace(opened[0].info, name="successor", replaced=("fake failed: device lost",))
         return opened[-1]
@@ -148,3 +184,4 @@ def test_an_engine_that_failed_is_tried_again_with_the_next_start_and_else_its_s
         pipeline = control.now().pipeline
         assert pipeline is not None
         assert pipeline.status().engine.name == ("fake" if mended else "successor")
+        assert opened[0].closed == mended
