@@ -232,6 +232,16 @@ def test_a_scan_area_in_the_config_file_that_makes_no_sense_is_told_before_anyth
     assert "'somewhere' makes no sense" in result.stderr
 
 
+def test_a_picture_that_cannot_be_read_is_told_and_has_a_code(tmp_path: Path) -> None:
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((64, 64), 90, np.uint8))
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    result = command("replay", tmp_path, "--out", tmp_path / "out", "--engine", "fake")
+    assert result.exit_code == 3
+    assert "error: 1 of 2 pictures" in result.stderr
+    assert len((tmp_path / "out" / "frames.jsonl").read_text().splitlines()) == 1
+
+
 def test_a_single_picture_is_called(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     cv2.imwrite(str(tmp_path / "scan.png"), random.integers(20, 220, (240, 320), dtype=np.uint8))

@@ -64,6 +64,16 @@ def test_the_socket_sends_picture_and_verdict_together_and_times_what_is_painted
     assert client.get("/status.json").json()["painted_ms"]["p50"] > 0
 
 
+def test_what_nobody_saw_was_not_painted(control: Control, client: TestClient) -> None:
+    control.start()
+    with client.websocket_connect(SOCKET) as hidden:
+        for _ in range(2):
+            hidden.receive_bytes()
+            hidden.send_text("passed")
+        hidden.receive_bytes()  # sent only once the last answer was heard
+        assert control.broadcast.audience().painted_ms is None
+
+
 def test_a_screen_that_does_not_answer_gets_no_second_picture(control: Control, client: TestClient) -> None:
     control.start()
     with client.websocket_connect(SOCKET) as silent, client.websocket_connect(SOCKET) as other:
