@@ -56,6 +56,13 @@ def test_nobody_else_may_look(folder: Path) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in place(folder).iterdir()} == {0o600}
 
 
+def test_a_folder_that_all_may_write_becomes_one_s_own(tmp_path: Path) -> None:
+    (tmp_path / "engines").mkdir()
+    (tmp_path / "engines").chmod(0o777)
+    write(KEY, ARTEFACT, tmp_path / "engines")
+    assert read(KEY, tmp_path / "engines") == ARTEFACT
+
+
 @given(name=st.sampled_from([field.name for field in fields(Key)]), value=st.text(min_size=1))
 def test_every_ingredient_changes_the_key(name: str, value: str) -> None:
     other = replace(KEY, **{name: value})

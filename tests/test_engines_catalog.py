@@ -39,6 +39,17 @@ def turned_around(weights: Path) -> TurnedAround:
     return TurnedAround(weights, "f32")
 
 
+class TurnedTogether(TurnedAround):
+    """Wrong where it gets several pictures."""
+
+    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        return super().run(images) if len(images) > 1 else OpenvinoCpu.run(self, images)
+
+
+def turned_together(weights: Path) -> TurnedTogether:
+    return TurnedTogether(weights, "f32")
+
+
 @pytest.fixture
 def weights(untrained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(untrained, tmp_path / "weights"))
@@ -155,6 +166,17 @@ def test_auto_leaves_an_engine_that_is_off_closes_it_and_says_by_how_much(
     assert message.startswith("engine turned is not used: ")
     assert "flips" in message
     assert TurnedAround.closed == 1
+
+
+def test_an_engine_is_held_against_the_golden_set_as_it_will_be_called(
+    untrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turned = catalog.Candidate(f"{__name__}:turned_together", ("openvino",))
+    monkeypatch.setattr(catalog, "ENGINES", {"turned": turned})
+    with catalog.open_engine("turned", untrained) as engine:
+        assert engine.info.batch > 1
+    with pytest.raises(ParityError):
+        catalog.open_engine("turned", untrained, batched=True)
 
 
 def test_an_engine_that_computes_something_else_is_refused_with_numbers(wrong_golden: Path) -> None:
