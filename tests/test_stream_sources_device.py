@@ -5,10 +5,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from stream.errors import SourceError, UsageError
 from stream.sources import open_source
+from stream.sources.decode import Arrival
 from stream.sources.device import (
     AvfoundationSource,
     DeviceClock,
@@ -75,6 +77,14 @@ class Played(DeviceSource):
         return LavfiSource._connect(self, target, asked)
 
     FORMAT = "lavfi"
+
+
+def test_a_picture_that_arrived_damaged_has_a_number_and_is_counted() -> None:
+    rgb = np.zeros((48, 64, 3), np.uint8)
+    with Played("testsrc2=size=64x48") as source:
+        frames = list(source._received(iter([Arrival(1, 0.0, rgb), Arrival(2), Arrival(3, 0.1, rgb)])))
+    assert [frame.index for frame in frames] == [0, 2]
+    assert source.damaged == 1
 
 
 def test_another_size_than_the_one_asked_for_is_told() -> None:

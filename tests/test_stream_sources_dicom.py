@@ -152,7 +152,7 @@ def test_jpeg_frames_are_converted_once(tmp_path: Path, kind: str) -> None:
         ({"FrameTimeVector": [0, 30, 50]}, [0, 0.03, 0.08]),
         ({"CineRate": 20}, [0, 0.05, 0.1]),
         ({"RecommendedDisplayFrameRate": 10}, [0, 0.1, 0.2]),
-        ({"FrameTime": 0, "CineRate": 20}, [0, 0.05, 0.1]),
+        ({"FrameTime": 0, "CineRate": 20, "RecommendedDisplayFrameRate": 10}, [0, 0.05, 0.1]),
         ({"FrameTimeVector": [0, 30], "FrameTime": 40}, [0, 0.04, 0.08]),
         ({}, [0, 0.04, 0.08]),
     ],
