@@ -94,6 +94,16 @@ def test_a_class_that_is_never_answered_counts_as_zero():
     assert metrics.classification(np.array([0, 1, 2]), np.array([0, 1, 1]), 3)["recall"] == pytest.approx(2 / 3)
 
 
+def test_a_class_that_is_nowhere_has_its_row_and_column():
+    found = metrics.classification(np.array([0, 1]), np.array([1, 1]), 3)
+    assert found["confusion_matrix"] == [[0, 1, 0], [0, 1, 0], [0, 0, 0]]
+
+
+def test_the_calibration_error_is_over_fifteen_bins_from_one_half_to_one():
+    answers = np.array([0.54, 0.58])  # of two bins: what one lacks the other does not make up for
+    assert metrics.expected_calibration_error(answers, np.array([True, False])) == pytest.approx((0.46 + 0.58) / 2)
+
+
 def test_calibrated_answers_have_little_error_and_overconfident_ones_have_theirs():
     random = np.random.default_rng(0)
     probability = random.random(20000)
@@ -124,6 +134,11 @@ def test_the_risk_falls_where_the_sure_calls_are_right():
     distance, risk = metrics.selective_risk(share, malignant, 0.5)
     np.testing.assert_allclose(distance, np.log([99, 99, 7 / 3, 3 / 2]))
     np.testing.assert_allclose(risk, [0, 0, 0, 0.25])
+
+
+def test_what_lies_at_the_threshold_is_called_malignant():
+    _, risk = metrics.selective_risk(np.array([0.5]), np.array([True]), 0.5)
+    assert risk.tolist() == [0]
 
 
 def test_brier_of_the_know_nothing():
