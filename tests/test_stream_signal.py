@@ -82,6 +82,13 @@ def test_a_calliper_s_line_down_the_middle_is_no_second_picture(shared_data: Pat
     assert verdicts([scan]) == [None]
 
 
+def test_an_edge_in_a_third_of_the_picture_is_no_second_picture(shared_data: Path) -> None:
+    scan = scan_of(str(shared_data / "clips" / "breast_linear_BR001.mp4")).copy()
+    part = scan[: len(scan) // 3, scan.shape[1] // 2 :]
+    part[:] = cv2.add(part, np.full_like(part, 60))
+    assert verdicts([scan], still=True) == [None]
+
+
 def test_a_black_screen_is_no_signal() -> None:
     (refusal,) = verdicts([np.zeros((48, 64, 3), np.uint8)])
     assert refusal is not None
