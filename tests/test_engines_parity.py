@@ -107,6 +107,11 @@ def test_numbers_that_are_not_finite_are_refused(golden: Golden) -> None:
         parity.measure(Altered("bf16", float("nan")), golden)
 
 
+def test_maps_that_are_not_finite_are_refused_though_the_logits_are() -> None:
+    with pytest.raises(EngineError, match="not finite"):
+        EngineOutput(np.zeros((1, 3), np.float32), np.full((1, 3, 2, 2), np.inf, np.float32))
+
+
 def flips(reference: list[float], found: list[float], spec: ModelSpec) -> int:
     return parity.count_flips(np.array([found], np.float32), np.array([reference], np.float32), spec)
 

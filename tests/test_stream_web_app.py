@@ -338,6 +338,17 @@ def test_the_page_offers_the_given_source_without_its_folder_and_the_phantom() -
     assert not any("Miller" in label for label in offered)
 
 
+def test_controls_that_cannot_be_loaded_are_said_to_be_missing(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none(control: Control) -> None:
+        """What is left of Gradio that cannot be imported."""
+
+    monkeypatch.setattr("stream.web.app.load_control_room", none)
+    with TestClient(create_app(control), base_url=ADDRESS) as client:
+        assert client.get("/status.json").json()["control_room"] == "failed"
+
+
 def test_the_plain_page_comes_before_gradio_and_says_what_this_is_not(client: TestClient) -> None:
     page = client.get("/").text
     assert RESEARCH_NOTICE in page
