@@ -104,6 +104,14 @@ def test_the_random_split_is_seven_to_three_and_its_leak_is_counted():
     assert splits.leaked(train, [s for s in test if s not in crossing], groups) == []
 
 
+def test_the_split_by_groups_is_seven_to_three_and_leaks_nothing():
+    samples, groups = hundred()
+    train, test = splits.group_split(samples, groups, 0.7, seed=0)
+    assert len(train) == pytest.approx(70, abs=4)
+    assert {*train, *test} == {*samples}
+    assert splits.leaked(train, test, groups) == []
+
+
 def test_too_few_pictures_to_split_are_told_as_such():
     few = [sample(0), sample(1, "malignant"), sample(2, "malignant")]
     with pytest.raises(DataError, match="3 pictures are too few to split"):
