@@ -185,27 +185,6 @@ def test_the_research_notice_stays_in_sight_on_a_small_screen(browser: webdriver
     assert top >= 0
 
 
-def test_a_report_breaks_no_number_on_a_narrow_screen(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    words = ["lavfi:testsrc2=size=64x48:rate=30:duration=4", "--engine", "fake", "--out", str(tmp_path)]
-    subprocess.run([sys.executable, "-m", "stream", "replay", *words], cwd=ROOT, check=True, capture_output=True)
-    lines = """
-    const cell = [...document.querySelectorAll("td")].findLast((each) => each.textContent === "120");
-    const text = document.createRange();
-    text.selectNodeContents(cell);
-    return text.getClientRects().length;
-    """
-    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    page = browser.current_window_handle
-    browser.switch_to.new_window("tab")
-    try:
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
-        browser.get((tmp_path / "report.html").as_uri())
-        assert browser.execute_script(lines) == 1
-    finally:
-        browser.close()
-        browser.switch_to.window(page)
-
-
 def test_the_slider_sets_the_opacity(browser: webdriver.Chrome) -> None:
     number = control(browser, "#opacity input[type=number]")
     browser.execute_script(
@@ -326,6 +305,27 @@ def test_nothing_is_fetched_from_elsewhere(browser: webdriver.Chrome, address: s
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
     hosts = {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "blob:", "chrome:"))}
     assert hosts == {urlsplit(address).netloc}
+
+
+def test_a_report_breaks_no_number_on_a_narrow_screen(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    words = ["lavfi:testsrc2=size=64x48:rate=30:duration=4", "--engine", "fake", "--out", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "stream", "replay", *words], cwd=ROOT, check=True, capture_output=True)
+    lines = """
+    const cell = [...document.querySelectorAll("td")].findLast((each) => each.textContent === "120");
+    const text = document.createRange();
+    text.selectNodeContents(cell);
+    return text.getClientRects().length;
+    """
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    page = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    try:
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        browser.get((tmp_path / "report.html").as_uri())
+        assert browser.execute_script(lines) == 1
+    finally:
+        browser.close()
+        browser.switch_to.window(page)
 
 
 def test_a_second_run_shows_its_picture_in_the_same_tab(browser: webdriver.Chrome, tmp_path: Path) -> None:

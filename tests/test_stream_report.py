@@ -282,8 +282,8 @@ def test_what_was_lost_on_the_way_to_the_disk_is_in_the_report(tmp_path: Path) -
     sink.open(SESSION)
     sink.close(replace(ending(), not_drawn=3, not_recorded=7))
     page = (tmp_path / "report.html").read_text()
-    assert "not drawn: a newer one was ready, or the run ended</th><td>3<" in page
-    assert "not recorded: the disk was too slow</th><td>7<" in page
+    assert 'not drawn: a newer one was ready, or the run ended</th><td class="n">3<' in page
+    assert 'not recorded: the disk was too slow</th><td class="n">7<' in page
 
 
 def test_nothing_seen_is_still_a_report(tmp_path: Path) -> None:
