@@ -8,7 +8,7 @@ import pytest
 
 from train import datasets
 from train.datasets import Sample
-from train.duplicates import conflicts, drawn_together, find_pairs, group, groups_of
+from train.duplicates import Pair, conflicts, drawn_together, find_pairs, group, groups_of
 
 
 def scan(seed: int, shape: tuple[int, int] = (240, 320)) -> np.ndarray:
@@ -77,6 +77,19 @@ def test_groups_are_joined_through_others():
     assert numbers[0] == numbers[2] == numbers[3] != numbers[1]
 
 
+def test_two_groups_that_a_third_picture_joins_become_one():
+    found = [Pair(first, second, 1.0, mirrored=False, exact=False) for first, second in ((0, 1), (2, 3), (1, 3))]
+    numbers = group(5, found)
+    assert len(set(numbers[:4])) == 1
+    assert numbers[4] != numbers[0]
+
+
+def test_a_view_whose_cut_was_shifted_is_a_copy():
+    (pair,) = find_pairs([scan(2), scan(1), np.ascontiguousarray(scan(2)[:, 16:])])
+    assert (pair.first, pair.second) == (0, 2)
+    assert pair.correlation < 0.9
+
+
 def on_disk(
     folder: Path, name: str, picture: np.ndarray, label: str, patient: str | None = None, dataset: str = "set"
 ) -> Sample:
@@ -112,6 +125,11 @@ def test_copies_share_a_group_across_data_sets_and_patients_of_one_name_do_not(t
     namesake = on_disk(tmp_path, "c", scan(1), "benign", "7", dataset="other")
     groups = groups_of([first, copy, namesake])
     assert groups[first] == groups[copy] != groups[namesake]
+
+
+def test_all_pictures_of_a_patient_share_a_group_however_many(tmp_path):
+    samples = [on_disk(tmp_path, str(seed), scan(seed), "benign", "7") for seed in range(4)]
+    assert len(set(groups_of(samples).values())) == 1
 
 
 def test_busi_agrees_with_the_published_groups(shared_data):
