@@ -2,6 +2,7 @@
 
 import socket
 import traceback
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from stream.errors import SourceError, StreamError, UsageError
 from stream.sources import network, open_here, open_source
+from stream.sources.decode import Arrival
 from stream.sources.uri import shown
 from stream.web.control import label
 from tests.clips import picture
@@ -54,6 +56,45 @@ def test_a_silence_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         sender.kill()
         with pytest.raises(SourceError, match="sent no picture for 1 s"):
             list(frames)
+
+
+class Clock:
+    """Stands while nothing comes."""
+
+    now_ns = 0
+
+    def monotonic_ns(self) -> int:
+        return self.now_ns
+
+    def after(self, *pauses_s: float) -> Iterator[Arrival]:
+        """What arrives after these pauses; the third is damaged."""
+        for number, pause_s in enumerate(pauses_s):
+            self.now_ns += round(pause_s * 1e9)
+            yield Arrival(self.now_ns, rgb=None if number == 2 else picture(number))
+
+
+@pytest.fixture
+def received(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[network.NetworkSource, Clock]]:
+    with Sender("tcp", folder) as sender, network.NetworkSource(sender.uri) as source:
+        clock = Clock()
+        monkeypatch.setattr(network, "time", clock)
+        yield source, clock
+
+
+def test_a_silence_is_counted_from_the_last_picture_on(received: tuple[network.NetworkSource, Clock]) -> None:
+    source, clock = received
+    frames = list(source._received(clock.after(1.5, 1.5, 1.5, 1.5)))
+    assert [frame.pts_s for frame in frames] == pytest.approx([0, 1.5, 4.5])
+    assert [frame.index for frame in frames] == [0, 1, 3]
+    assert source.damaged == 1
+
+
+def test_what_ffmpeg_hands_out_as_it_gives_up_is_no_picture(received: tuple[network.NetworkSource, Clock]) -> None:
+    source, clock = received
+    frames = source._received(clock.after(0.1, 2.1))
+    next(frames)
+    with pytest.raises(SourceError, match="sent no picture for 2 s"):
+        next(frames)
 
 
 def test_close_from_another_thread_ends_a_silent_stream(folder: Path) -> None:

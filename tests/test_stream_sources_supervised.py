@@ -102,10 +102,19 @@ def test_it_says_what_is_wrong_until_it_is_mended() -> None:
 
 def test_a_silent_connection_is_closed_and_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervised, "SILENCE_S", 0.3)
+    told: list[str | None] = []
     silent = Connection(2, silent=True)
-    with SupervisedSource(opening(silent, Connection(1))) as source:
+    source = SupervisedSource(opening(silent))
+
+    def again() -> Connection:
+        told.append(source.trouble)
+        return Connection(1)
+
+    source._again = again
+    with source:
         assert len(list(islice(source.frames(), 3))) == 3
     assert silent.closed.is_set()
+    assert told == ["card sent nothing for 0 s"]  # the 0.3 that it got after its first frame, and not FIRST_S
 
 
 def test_the_first_opening_is_strict() -> None:
