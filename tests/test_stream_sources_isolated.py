@@ -71,6 +71,14 @@ def test_a_decoder_that_hangs_is_ended_and_said_so(clip: str, monkeypatch: pytes
     assert not decoder.is_running()
 
 
+def test_in_real_time_a_frame_is_captured_when_it_is_due_and_not_when_it_was_decoded(clip: str) -> None:
+    with open_source(clip, live=True) as source:
+        frames = source.frames()
+        for _ in range(5):
+            asked_ns = time.monotonic_ns()
+            assert next(frames).captured_ns >= asked_ns
+
+
 class Stopped:
     """The clock of a process that Ctrl-Z stops for a minute while it waits for ``decoder``, which is only slow."""
 
