@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from stream.errors import StreamError, UsageError
 from stream.sources import SOURCES, open_source
-from stream.sources.uri import split
+from stream.sources.uri import shown, split
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,23 @@ def test_an_unknown_kind_names_the_known_ones_and_no_password() -> None:
         open_source("nope://user:secret@host/stream")
     assert all(f"{scheme}:" in str(caught.value) for scheme in SOURCES)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("rtsp://user:secret@host:554/Jane?x=1", "rtsp://host:554"),
+        ("rtsp://user:12345/word@host", "rtsp://..."),  # a slash in a password: what comes before it is no port
+    ],
+)
+def test_of_an_address_no_part_of_a_password_is_shown(uri: str, told: str) -> None:
+    assert shown(uri) == told
+
+
+@pytest.mark.parametrize("query", ["size=8193x480", "size=15x480", "fps=0", "fps=1001", "frames=-1"])
+def test_numbers_that_nothing_could_deliver_are_refused(query: str) -> None:
+    with pytest.raises(UsageError, match="makes no sense"):
+        open_source(f"phantom:?{query}")
 
 
 def test_no_source_at_all_is_told() -> None:
