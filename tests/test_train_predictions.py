@@ -64,6 +64,21 @@ def test_the_share_and_the_lesion_probability_are_those_of_the_softmax(two_runs)
     np.testing.assert_allclose(answers.lesion_probability(), 1 - p[:, 0], rtol=1e-5)
 
 
+def test_what_is_external_stays_it(tmp_path):
+    outside = Sample("udiat", "a", None, (), "benign", external=True)
+    inside = sample("busi", "b", "malignant")
+    answers = [judged([-2.0, -0.2, -3.0])] * 2
+    predictions.write(tmp_path / "p.csv", CLASSES, [outside, inside], answers, ["a", "b"])
+    assert predictions.read([tmp_path / "p.csv"]).external.tolist() == [True, False]
+
+
+def test_malignant_or_not_is_asked_of_lesions_alone(tmp_path):
+    samples = [sample("busi", label, label) for label in CLASSES]
+    predictions.write(tmp_path / "p.csv", CLASSES, samples, [judged([-1.0, -1.0, -1.0])] * 3, CLASSES)
+    asked = {question: chosen.tolist() for _, question, chosen in predictions.read([tmp_path / "p.csv"]).questions()}
+    assert asked == {"malignant": [False, True, True], "lesion": [True, True, True]}
+
+
 def test_a_temperature_flattens_the_share(two_runs):
     answers = predictions.read(two_runs)
     calm = answers.calibrated(3.0, 0.0)
