@@ -181,6 +181,9 @@ def test_nothing_is_tuned_on_the_external_set():
     answers = answers_of(SPEC.class_names, np.zeros((3, 3), np.float32), np.arange(3), external=True)
     with pytest.raises(LeakError, match="busi is external"):
         calibrate.calibrated(SPEC, answers)
+    answers.external[1:] = False  # a single one is one too many
+    with pytest.raises(LeakError, match="busi is external"):
+        calibrate.calibrated(SPEC, answers)
 
 
 def test_a_model_that_knows_no_normal_is_refused():
@@ -199,8 +202,16 @@ def test_a_model_of_other_classes_is_refused():
 def test_a_calibration_by_a_few_pictures_is_doubted():
     few = held_out(1.0, 30)
     assert "nothing can be told" in calibrate.doubts(calibrate.calibrated(SPEC, few), few)[0]
+    enough = answers_of(SPEC.class_names, np.eye(3, dtype=np.float32)[np.arange(60) % 3], np.arange(60) % 3)
+    assert not any("nothing can be told" in doubt for doubt in calibrate.doubts(SPEC, enough))  # 20 of each
     many = held_out(1.0)
     assert not any("nothing can be told" in doubt for doubt in calibrate.doubts(calibrate.calibrated(SPEC, many), many))
+
+
+def test_the_band_ends_below_its_upper_edge():
+    spec = replace(SPEC, indeterminate=(0.25, 0.5))
+    answers = answers_of(SPEC.class_names, np.zeros((2, 3), np.float32), np.array([1, 2]))  # shares of one half
+    assert calibrate.of_the_band(spec, answers) == (0.5, 0)
 
 
 def test_a_band_that_leaves_more_wrong_calls_than_it_should_is_doubted():
