@@ -79,6 +79,14 @@ def test_in_real_time_a_frame_is_captured_when_it_is_due_and_not_when_it_was_dec
             assert next(frames).captured_ns >= asked_ns
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell the limits of another process")
+def test_a_decoder_may_take_only_so_much_memory_and_write_nothing(clip: str) -> None:
+    with open_source(clip):
+        (decoder,) = decoders()
+        assert decoder.rlimit(psutil.RLIMIT_DATA) == (isolated.MEMORY_LIMIT, isolated.MEMORY_LIMIT)
+        assert decoder.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
+
+
 class Stopped:
     """The clock of a process that Ctrl-Z stops for a minute while it waits for ``decoder``, which is only slow."""
 
