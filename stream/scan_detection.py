@@ -83,7 +83,7 @@ def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     grey = np.asarray(cv2.blur(raw, (BLUR_PX, BLUR_PX)), np.uint8)
     detail = cv2.blur(cv2.absdiff(raw, grey).astype(np.float32), (TEXTURE_PX, TEXTURE_PX))
     lit = ((cv2.absdiff(grey, background(grey)) > STEP) & (detail > TEXTURE)).view(np.uint8)
-    side = max(3, round(LETTER_SHARE * max(height, width)))
+    side = max(3, round(LETTER_SHARE * max(height, width))) | 1  # odd: an even one moves what it opens by a pixel
     solid = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
     count, labels, found, _ = cv2.connectedComponentsWithStats(solid)
     if count == 1:

@@ -51,10 +51,11 @@ def test_the_scan_is_found_in_a_scanner_s_screen(shared_data: Path, clip: str) -
     assert not found.corners  # both are of linear probes
 
 
-def test_the_area_ends_where_the_scan_does() -> None:
-    screen = np.zeros((720, 1280, 3), np.uint8)
-    screen[153:556, 301:902] = textured(403, 601)
-    assert propose(screen) == ScanArea(301, 153, 601, 403, "detected")
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (800, 600), (1024, 768), (1280, 720)])
+def test_the_area_ends_where_the_scan_does(width: int, height: int) -> None:
+    screen = np.zeros((height, width, 3), np.uint8)
+    screen[61:402, 131:520] = textured(341, 389)
+    assert propose(screen) == ScanArea(131, 61, 389, 341, "detected")
 
 
 def test_a_scale_that_touches_the_scan_is_no_part_of_it() -> None:
