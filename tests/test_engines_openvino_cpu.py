@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -95,3 +96,22 @@ def test_ctrl_c_is_heard_after_engines_were_closed(untrained: Path, close: str) 
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
+
+
+def test_nobody_is_told_that_openvino_is_used(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "doors = ('socket.getaddrinfo', 'socket.connect', 'urllib.Request', 'os.fork')\n"
+        "sys.addaudithook(lambda event, told: event in doors and print(event, told, flush=True))\n"
+        "import engines.openvino_cpu\n"
+    )
+    told = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD", "JENKINS_URL")}
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env=told | {"HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
