@@ -1,5 +1,7 @@
 """The server as other machines meet it: ``python -m stream run`` in its own process, through real sockets."""
 
+import json
+import os
 import re
 import signal
 import struct
@@ -8,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import httpx
@@ -23,12 +26,16 @@ PATIENCE_S = 60
 
 
 @contextmanager
-def served(port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(port: int = 0, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The running process and its HOST:PORT; ended by Ctrl-C if the test did not."""
     arguments = ["run", "--source", "phantom:?size=320x240", "--engine", "fake", "--port", str(port)]
     arguments += ["--config", str(ROOT / "tests" / "patient.toml")]
     with subprocess.Popen(
-        [sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "stream", *arguments],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
     ) as process:
         assert process.stderr is not None
         try:
@@ -145,3 +152,45 @@ def test_a_port_in_use_is_told_in_one_line_before_anything_opens() -> None:
         f"error: cannot serve on 127.0.0.1 port {port}: Address already in use. Choose another with --host or --port."
     )
     assert ended.stderr == f"{said}\n"
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The address of the open control room, and its folder for temporary files."""
+    folder = tmp_path_factory.mktemp("tmp")
+    with served(TMPDIR=str(folder)) as (_, address):
+        assert opened(address) == "open"
+        yield f"http://{address}", folder
+
+
+def opened(address: str) -> str:
+    """Whether the control room is there or failed, once that is known."""
+    while (state := str(httpx.get(f"http://{address}/status.json").json()["control_room"])) == "opening":
+        pass
+    return state
+
+
+def ask(room: str, control: str, *values: object) -> dict[str, Any]:
+    """What Gradio answers to a press of ``control`` by somebody who sends what he likes."""
+    names = [part["api_name"] for part in httpx.get(f"{room}/config").json()["dependencies"]]
+    asked = {"data": values, "fn_index": names.index(control), "session_hash": "somebody"}
+    httpx.post(f"{room}/gradio_api/queue/join", json=asked).raise_for_status()
+    with httpx.stream("GET", f"{room}/gradio_api/queue/data?session_hash=somebody", timeout=PATIENCE_S) as told:
+        for line in told.iter_lines():
+            message: dict[str, Any] = json.loads(line.partition(":")[2] or "{}")
+            if message.get("msg") == "process_completed":
+                return message
+    raise AssertionError("nothing was answered")
+
+
+def files_in(folder: Path) -> set[str]:
+    """The names of all files below it."""
+    return {path.name for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("path", [__file__, "http://127.0.0.1:9/away"])
+def test_no_file_is_copied_and_no_address_asked_for_a_value_that_names_one(room: tuple[str, Path], path: str) -> None:
+    address, folder = room
+    answer = ask(address, "named", {"path": path, "meta": {"_type": "gradio.FileData"}}, "auto", "balanced")
+    assert answer["output"]["error"] == "The live page takes no files and no addresses."
+    assert files_in(folder) == set()

@@ -3,8 +3,9 @@
 No pixels and no numbers pass through Gradio: its HTML blocks only hold the elements that the page's own scripts fill.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -17,6 +18,18 @@ from stream.web.stubs import no_stubs
 
 with no_stubs():
     import gradio as gr
+
+    class Page(gr.Blocks):  # type: ignore[misc]  # it is Any to mypy
+        """Takes words and numbers alone. Whatever looks like a file, Gradio would first copy into a folder of its own,
+        or fetch if it is an address, while all viewers wait; and only then let the control refuse it.
+        """
+
+        def validate_inputs(self, block_fn: Any, inputs: Sequence[Any]) -> None:
+            """Called by Gradio before it looks at what a browser sent."""
+            if not all(isinstance(value, str | int | float | None) for value in inputs):
+                raise gr.Error("The live page takes no files and no addresses.", print_exception=False)
+            super().validate_inputs(block_fn, inputs)
+
 
 HEAD = '<link rel="stylesheet" href="/viewer/live.css"><meta name="color-scheme" content="dark">'
 DARK = "() => document.body.classList.add('dark')"
@@ -58,7 +71,7 @@ def create_control_room(control: Control) -> FastAPI:
 
 def build(control: Control) -> gr.Blocks:
     """The page: picture and timeline on the left, controls and numbers on the right."""
-    with gr.Blocks(title="RcdNet Live", analytics_enabled=False, fill_width=True) as page:
+    with Page(title="RcdNet Live", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(fragment("header.html"), apply_default_css=False)
         with gr.Row():
             with gr.Column(scale=4, min_width=640):
