@@ -194,3 +194,10 @@ def test_no_file_is_copied_and_no_address_asked_for_a_value_that_names_one(room:
     answer = ask(address, "named", {"path": path, "meta": {"_type": "gradio.FileData"}}, "auto", "balanced")
     assert answer["output"]["error"] == "The live page takes no files and no addresses."
     assert files_in(folder) == set()
+
+
+def test_what_stands_on_the_page_is_not_written_to_disk(room: tuple[str, Path]) -> None:
+    address, folder = room
+    assert ask(address, "set_opacity", 0.5)["success"]
+    assert httpx.get(f"{address}/gradio_api/deep_link?session_hash=somebody").status_code == 403
+    assert files_in(folder) == set()

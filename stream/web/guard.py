@@ -26,7 +26,10 @@ HEADERS = {
 
 UNUSED_GRADIO_ROUTES = tuple(
     "/gradio_api/" + name
-    for name in ("upload", "file", "proxy=", "stream/", "component_server", "vibe", "process_recording", "run-history")
+    for name in (
+        *("upload", "file", "proxy=", "stream/", "component_server", "vibe", "process_recording", "run-history"),
+        "deep_link",  # which writes the controls' state to disk
+    )
 )
 """Gradio's routes for files and addresses, where its past holes were. The page has neither, so they stay shut."""
 
