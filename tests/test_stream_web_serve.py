@@ -201,3 +201,8 @@ def test_what_stands_on_the_page_is_not_written_to_disk(room: tuple[str, Path]) 
     assert ask(address, "set_opacity", 0.5)["success"]
     assert httpx.get(f"{address}/gradio_api/deep_link?session_hash=somebody").status_code == 403
     assert files_in(folder) == set()
+
+
+@pytest.mark.parametrize("how", [{"content": bytes(2**20)}, {"content": iter([b"of a length that is not told"])}])
+def test_a_request_that_would_take_much_memory_is_refused(room: tuple[str, Path], how: dict[str, Any]) -> None:
+    assert httpx.post(f"{room[0]}/gradio_api/queue/join", **how).status_code == 403

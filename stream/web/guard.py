@@ -33,6 +33,9 @@ UNUSED_GRADIO_ROUTES = tuple(
 )
 """Gradio's routes for files and addresses, where its past holes were. The page has neither, so they stay shut."""
 
+LONGEST_BODY = 2**16
+"""Bytes of a request; the page's own are a hundredth of it, and tell their length. Gradio takes any into memory."""
+
 
 class Guard:
     """ASGI middleware: refuses what did not come from our own page, and marks every answer as ours alone."""
@@ -69,6 +72,8 @@ def refuse(headers: Headers, path: str) -> str | None:
     embedded = headers.get("sec-fetch-site") in ("cross-site", "same-site")
     if embedded and headers.get("sec-fetch-mode") != "navigate":
         return "refused: another page may not embed the live view."
+    if "transfer-encoding" in headers or int(headers.get("content-length", 0)) > LONGEST_BODY:
+        return f"refused: a request has {LONGEST_BODY} bytes at most, and says how many."
     if path.startswith(UNUSED_GRADIO_ROUTES):
         return "refused: the live page takes no files and no addresses."
     return None
