@@ -206,3 +206,10 @@ def test_what_stands_on_the_page_is_not_written_to_disk(room: tuple[str, Path]) 
 @pytest.mark.parametrize("how", [{"content": bytes(2**20)}, {"content": iter([b"of a length that is not told"])}])
 def test_a_request_that_would_take_much_memory_is_refused(room: tuple[str, Path], how: dict[str, Any]) -> None:
     assert httpx.post(f"{room[0]}/gradio_api/queue/join", **how).status_code == 403
+
+
+def test_gradio_s_folder_is_a_new_one_and_goes_with_the_run(tmp_path: Path) -> None:
+    (tmp_path / "gradio").touch()  # as another user's folder, in which nothing can be written
+    with served(TMPDIR=str(tmp_path)) as (_, address):
+        assert opened(address) == "open"
+    assert [path.name for path in tmp_path.iterdir()] == ["gradio"]

@@ -3,8 +3,12 @@
 No pixels and no numbers pass through Gradio: its HTML blocks only hold the elements that the page's own scripts fill.
 """
 
+import atexit
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,6 +19,9 @@ from stream.scan_area import parse_scan_area
 from stream.web.control import Control
 from stream.web.routes import fragment
 from stream.web.stubs import no_stubs
+
+os.environ["GRADIO_TEMP_DIR"] = mkdtemp(prefix="rcdnet-live-")  # else /tmp/gradio, of whoever had one first
+atexit.register(rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
 with no_stubs():
     import gradio as gr
