@@ -10,7 +10,7 @@ import pytest
 from engines.errors import EngineError
 from engines.fake import FakeEngine
 from stream.config import StreamConfig
-from stream.errors import UsageError
+from stream.errors import SourceError, UsageError
 from stream.kept_areas import KeptAreas
 from stream.scan_area import parse_scan_area
 from stream.types import ScanArea
@@ -185,3 +185,14 @@ def test_an_engine_that_failed_is_tried_again_with_the_next_start_and_else_its_s
         assert pipeline is not None
         assert pipeline.status().engine.name == ("fake" if mended else "successor")
         assert opened[0].closed == mended
+
+
+@pytest.mark.parametrize("there", ["clip.mp4", "pictures", "pictures/1.png", "a" * 300 + ".mp4"])
+def test_a_source_that_is_gone_is_told_without_the_folders_before_it(tmp_path: Path, there: str) -> None:
+    path = tmp_path / "Miller^Erika" / there
+    (path if path.suffix == "" else path.parent).mkdir(parents=True)
+    with Control(StreamConfig(), str(path), "fake") as control:
+        with pytest.raises(SourceError) as told:
+            control.start()
+        assert path.name[:200] in str(told.value)
+        assert "Miller" not in str(control.now().error)

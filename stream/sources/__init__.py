@@ -85,7 +85,8 @@ def open_here(uri: str, *, live: bool | None = None, loop: bool = False) -> Sour
         return opener.open(target, query, live, loop)
     except OSError as error:  # as where a folder on the way may not be entered
         why = error.strerror or type(error).__name__
-        raise SourceError(f"{shown(target)} cannot be opened ({why}). Expected a path that you may read.") from None
+        name = shown(target if "://" in target else Path(target).name)  # the page tells it: folders may name a patient
+        raise SourceError(f"{name} cannot be opened ({why}). Expected a path that you may read.") from None
 
 
 def kind(uri: str) -> str:

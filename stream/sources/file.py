@@ -125,7 +125,7 @@ class FileSource(Closing):
             device = printable(str(self._path))
             raise SourceError(f"{device} is a device and no clip. If it is a capture card: v4l2:{device}")
         if not self._path.is_file():
-            raise SourceError(f"{printable(str(self._path))} is not there, or is no file. Expected a video.")
+            raise SourceError(f"{self.name} is not there, or is no file. Expected a video.")
         try:
             # an absolute path, for FFmpeg takes "name:rest" for a protocol
             return av.open(

@@ -48,7 +48,7 @@ class ImageSource(Closing):
         self._pictures = [(path, page) for path in paths for page in range(pages(path))]
         if not self._pictures:
             raise SourceError(
-                f"{printable(str(path))} holds no picture. Expected PNG, JPEG or TIFF; a clip is given by its own path."
+                f"{self.name or path} holds no picture. Expected PNG, JPEG or TIFF; a clip is given by its own path."
             )
         if path.is_dir():
             warn_left_out(self.name, filter(is_clip, path.iterdir()), "a clip is given by its own path")
@@ -160,7 +160,7 @@ def list_pictures(folder: Path) -> list[Path]:
         ]
     except OSError as error:
         raise SourceError(
-            f"{printable(str(folder))} cannot be read ({error.strerror}). Expected a picture or a folder of them."
+            f"{printable(folder.name)} cannot be read ({error.strerror}). Expected a picture or a folder of them."
         ) from error
     return sorted(found, key=lambda path: (_natural(path.stem), path.name))
 
