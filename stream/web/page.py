@@ -7,6 +7,7 @@ import atexit
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from html import escape
 from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any
@@ -125,9 +126,9 @@ def build(control: Control) -> gr.Blocks:
 
         def restart(label: str, engine_name: str, operating_point: str) -> None:
             uri = control.sources().get(label)
-            if uri is None:
-                raise gr.Error(f"{label} is not attached any more. Reload the page for what is.", print_exception=False)
             with as_message():
+                if uri is None:
+                    raise UsageError(f"{label} is not attached any more. Reload the page for what is.")
                 control.start(uri, engine_name, operating_point)
 
         def read_area() -> list[int | None]:
@@ -164,11 +165,11 @@ def build(control: Control) -> gr.Blocks:
 
 @contextmanager
 def as_message() -> Iterator[None]:
-    """Show our own errors on the page, in their words."""
+    """Show our own errors on the page as they are: Gradio takes them for HTML, and a file may be called anything."""
     try:
         yield
     except (StreamError, EngineError) as error:
-        raise gr.Error(str(error), duration=READ_S, print_exception=False) from error
+        raise gr.Error(escape(str(error)), duration=READ_S, print_exception=False) from error
 
 
 def loads(module: str, function: str) -> str:
