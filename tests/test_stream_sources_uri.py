@@ -24,9 +24,10 @@ def test_a_uri_is_taken_apart(uri: str, parts: tuple[str | None, str, str]) -> N
     assert split(uri) == parts
 
 
-def test_an_unknown_kind_names_the_known_ones_and_no_password() -> None:
+@pytest.mark.parametrize("slip", ["nope://", " rtsp://", '"rtsp://', "rtsp+tls://"])
+def test_an_unknown_kind_names_the_known_ones_and_no_password(slip: str) -> None:
     with pytest.raises(UsageError) as caught:
-        open_source("nope://user:secret@host/stream")
+        open_source(f"{slip}user:secret@host")
     assert all(f"{scheme}:" in str(caught.value) for scheme in SOURCES)
     assert "secret" not in str(caught.value)
 

@@ -94,6 +94,8 @@ def kind(uri: str) -> str:
     scheme, target, _ = split(uri)
     if scheme is None and not target:
         raise UsageError(f"no source is named. Expected {EXPECTED}")
+    if scheme is None and "://" in target and not is_path(target):  # a slip in an address, which may hold a password
+        raise UsageError(f"no such kind of address is known. Expected {EXPECTED}")
     if scheme is None:
         return _kind_on_disk(Path(target))
     if scheme not in SOURCES:
