@@ -191,6 +191,12 @@ def test_devices_are_listed_in_order_with_their_names(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_card_calls_itself_upsets_no_terminal(tmp_path: Path) -> None:
+    (tmp_path / "video82").mkdir()
+    (tmp_path / "video82" / "name").write_text("Card\x1b]0;renamed\x07\n")
+    assert list(devices(tmp_path).values()) == ["Card?]0;renamed?"]
+
+
 def test_no_devices_are_no_error(tmp_path: Path) -> None:
     assert devices(tmp_path / "absent") == {}
 

@@ -324,6 +324,6 @@ def delivers_pictures(node: Path) -> bool:
 
 def _device_name(folder: Path) -> str:
     try:
-        return (folder / "name").read_text(errors="replace").strip()
+        return printable((folder / "name").read_text(errors="replace").strip())
     except OSError:  # unplugged since it was listed
         return "unknown"
