@@ -2,9 +2,11 @@
 
 import os
 import signal
+import struct
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +165,20 @@ def test_what_the_file_says_is_told_as_without_the_wall(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown option"):
         open_source(f"{tmp_path}?colour=1")
     assert decoders() == []
+
+
+def test_what_a_file_says_upsets_no_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = write_clip(tmp_path / "scan.png", 1, codec="png", pixels="rgb24", muxer={"update": "1"})
+    profile = bytearray(np.random.default_rng(0).bytes(400))  # no profile at all, of which libpng warns by its name
+    profile[:4] = struct.pack(">I", len(profile))
+    chunk = b"iCCP" + b"\x1b]0;renamed\x07\0\0" + zlib.compress(profile)
+    whole = path.read_bytes()
+    after_header = 33
+    named = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    path.write_bytes(whole[:after_header] + named + whole[after_header:])
+    with open_source(str(path)) as source:
+        assert len(list(source.frames())) == 1
+    assert "iCCP: profile '?]0;renamed?'" in capfd.readouterr().err
 
 
 def test_an_absurd_size_is_refused_before_memory_is_taken(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:

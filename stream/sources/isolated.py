@@ -76,10 +76,13 @@ class IsolatedSource(Closing):
             [sys.executable, "-m", "stream.sources.isolated", uri, "loop" if loop else "once"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for us; we end the child
             env=os.environ | SINGLE_THREADED,
         )
         Thread(target=self._watch, name="decoder watchdog", daemon=True).start()
+        self._listener = Thread(target=self._pass_on, name="decoder's warnings", daemon=True)
+        self._listener.start()
         try:
             self._receive()
             self._limit_s = PATIENCE_S + PER_FILE_S * files_in(Path(split(uri)[1]))
@@ -117,6 +120,7 @@ class IsolatedSource(Closing):
         super().close()
         self._child.kill()
         self._child.wait()
+        self._listener.join()
         with self._reading:
             assert self._child.stdout is not None
             self._child.stdout.close()
@@ -171,6 +175,13 @@ class IsolatedSource(Closing):
             f"{self.name}: its decoder crashed (exit code {code}). The file is damaged, or made to do this; "
             "convert it with a program that you trust."
         )
+
+    def _pass_on(self) -> None:
+        """What the child warns of, fit for a terminal: libraries repeat what the file says."""
+        assert self._child.stderr is not None
+        with self._child.stderr as pipe:
+            for line in iter(lambda: pipe.readline(LONGEST_LINE), b""):
+                sys.stderr.write(f"{printable(line.decode(errors='replace').rstrip())}\n")
 
     def _watch(self) -> None:
         looked_s = awake_s = time.monotonic()
