@@ -4,17 +4,19 @@ import json
 import os
 import re
 import signal
+import socket
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import cv2
 import httpx
 import numpy as np
+import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -136,6 +138,21 @@ def test_ctrl_c_lets_go_of_all_who_watch() -> None:
         assert process.wait(PATIENCE_S) == 0
         with pytest.raises(ConnectionClosed):
             waiting.recv(PATIENCE_S)
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit another process")
+def test_more_connections_than_it_may_have_files_are_hung_up_on() -> None:
+    with served() as (process, address), ExitStack() as stack:
+        psutil.Process(process.pid).rlimit(psutil.RLIMIT_NOFILE, (850, 850))
+        host, port = address.split(":")
+        many = [stack.enter_context(socket.create_connection((host, int(port)), PATIENCE_S)) for _ in range(900)]
+        assert {one.recv(1) for one in many[-200:]} == {b""}
+        many[0].sendall(f"GET /status.json HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
+        assert many[0].recv(15) == b"HTTP/1.1 200 OK"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 

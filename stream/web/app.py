@@ -16,6 +16,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stream.errors import UsageError
 from stream.web.control import Control
@@ -26,6 +27,15 @@ log = logging.getLogger(__name__)
 
 SEND_BUFFER_BYTES = 1 << 18
 """Of one connection, in the kernel: two pictures. Left alone it grows to megabytes, which a slow player sees as lag."""
+
+MOST_CONNECTIONS = 256
+"""At a time; a page has up to eight. Each takes one of the files that a process may open, 1024 on most systems: without
+any left, no source and no recording can be opened, and asyncio logs without end. Four times BACKLOG may be there until
+they are hung up on.
+"""
+
+BACKLOG = 128
+"""Connections that wait to be accepted, and are accepted together."""
 
 LET_GO_S = 1.0
 """What browsers get to close their connections after Ctrl-C, before they are cut: a stuck player never would."""
@@ -101,7 +111,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket, so that a port in use is known before anything else is opened. Raises UsageError."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=128)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         why = str(error.strerror or error).split(" (while")[0]  # Python adds the address, which is said already
         raise UsageError(f"cannot serve on {host} port {port}: {why}. Choose another with --host or --port.") from error
@@ -138,8 +148,19 @@ def serve(control: Control, listener: socket.socket, on_ready: Callable[[], None
         ws="websockets-sansio",
         ws_per_message_deflate=False,  # JPEG does not get smaller
         ws_max_size=1024,  # acknowledgements are one word
+        http=_Connection,
+        backlog=BACKLOG,
     )
     _Server(config, control, on_ready).run(sockets=[listener])
+
+
+class _Connection(H11Protocol):
+    """Hangs up on whoever comes when MOST_CONNECTIONS are there."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
 
 
 class _Server(uvicorn.Server):
