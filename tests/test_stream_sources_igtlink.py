@@ -103,6 +103,8 @@ def answering(answer: bytes) -> int:
 
 
 HEADER = struct.Struct("> H 12s 20s II Q Q")
+LATIN_1 = struct.pack("> HHII HHHI 2s", 12, 10, 2, 0, 1, 1, 4, 1, b"kv")
+"""A body of nothing but metadata, k = v, in letters that pyigtl does not know."""
 
 
 @pytest.mark.parametrize(
@@ -114,6 +116,7 @@ HEADER = struct.Struct("> H 12s 20s II Q Q")
         (HEADER.pack(1, b"IMAGE", b"x", 0, 0, 2**60, 0), "no OpenIGTLink"),
         (HEADER.pack(1, b"IMAGE", b"x", 0, 0, 10, 0) + bytes(10), "no OpenIGTLink"),
         (HEADER.pack(1, b"\xff\xfe", b"x", 0, 0, 10, 0) + bytes(10), "no OpenIGTLink"),
+        (HEADER.pack(2, b"IMAGE", b"x", 0, 0, len(LATIN_1), 0) + LATIN_1, "no OpenIGTLink"),
     ],
 )
 def test_a_server_that_breaks_off_or_speaks_otherwise_is_told(answer: bytes, says: str) -> None:

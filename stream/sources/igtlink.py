@@ -39,6 +39,9 @@ POLL_S = 0.1
 MESSAGE_LIMIT = 4 * SIZE_LIMIT_PX**2
 """Bytes: the largest picture with four components."""
 
+NONSENSE = (ValueError, KeyError, NotImplementedError, TypeError, struct.error)
+"""What pyigtl raises for a message that it cannot read; TypeError where it tries to raise a text."""
+
 MEND = f"Is the server on, and is the port right? PLUS and 3D Slicer take {DEFAULT_PORT}."
 
 
@@ -161,7 +164,7 @@ class IgtlinkSource(Closing):
                 message = self._next_image(due_s)
             except TimeoutError as error:
                 raise SourceError(f"{self.name} sent no picture for {SILENCE_S:.0f} s. Is the scanner on?") from error
-            except (ValueError, KeyError, NotImplementedError, struct.error) as error:
+            except NONSENSE as error:
                 raise SourceError(
                     f"{self.name} sent what is no OpenIGTLink ({type(error).__name__}). {MEND}"
                 ) from error
