@@ -1,5 +1,6 @@
 """What a user kept for a source is there the next time, and tells nobody where that source is."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
 from pathlib import Path
@@ -33,6 +34,13 @@ def test_neither_password_nor_path_is_written(tmp_path: Path) -> None:
     path = tmp_path / "scan_areas.json"
     KeptAreas(path).keep("rtsp://user:secret@host/Jane_Doe", AREA)
     assert not [word for word in ("secret", "Jane", "host", "user") if word in path.read_text()]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps rights elsewhere")
+def test_other_accounts_cannot_read_the_hash_of_a_password(tmp_path: Path) -> None:
+    path = tmp_path / "scan_areas.json"
+    KeptAreas(path).keep("rtsp://user:1234@host", AREA)
+    assert path.stat().st_mode & 0o077 == 0
 
 
 def test_clips_of_one_name_in_two_folders_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
