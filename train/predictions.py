@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rcdnet.files import written_whole
 from rcdnet.glance import Judgement, calibrated, softmax
 from train.datasets import DataError, Sample
 from train.splits import LeakError
@@ -97,14 +98,12 @@ def write(
     patients: Sequence[str],
 ) -> None:
     """One row a picture; ``patients`` as of ``duplicates.drawn_together``. The file is there once it is whole."""
-    part = path.with_suffix(".part")
-    with part.open("w", newline="") as file:
+    with written_whole(path) as part, part.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow([*_KEYS, *class_names])
         for s, j, patient in zip(samples, judgements, patients, strict=True):
             keys = s.dataset, s.name, s.label, patient, "yes" if s.external else ""
             rows.writerow([*keys, *(f"{value:.5f}" for value in j.logits)])
-    part.replace(path)
 
 
 def holds_some(path: Path) -> bool:

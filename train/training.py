@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rcdnet import checkpoint
+from rcdnet.files import written_whole
 from rcdnet.model import Network, RcdNet, fold_batch_norm
 from train import figures, predictions
 from train.datasets import Sample
@@ -72,9 +73,8 @@ class Training:
         self._wrapped, self._stepper = self.fabric.setup(self.model, self.optimizer)
         self._teachers = self.fabric.setup(Teachers(teachers, self.model.spec)) if teachers else None
         provenance = _provenance(recipe, run, self.fabric, start, teachers) | {"precision": precision}
-        part = folder / "config.part"
-        part.write_text(json.dumps(provenance, indent=1))
-        part.replace(folder / "config.json")
+        with written_whole(folder / "config.json") as part:
+            part.write_text(json.dumps(provenance, indent=1))
 
     def begin(self, epoch: int) -> None:
         """An epoch: its own random numbers, whatever else is trained beside it."""
@@ -129,9 +129,8 @@ class Training:
             "average": self.average.module.state_dict() if self.average is not None else None,
             "rows": self.rows,
         }
-        part = self.folder / "state.part"
-        torch.save(state, part)
-        part.replace(self.folder / STATE)  # a kill while writing leaves the one saved before
+        with written_whole(self.folder / STATE) as part:  # a kill while writing leaves the one saved before
+            torch.save(state, part)
 
     def _resume(self) -> None:
         """Fill everything from what was saved, if anything was."""

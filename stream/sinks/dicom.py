@@ -19,6 +19,7 @@ from pydicom.encaps import itemize_fragment
 from pydicom.tag import Tag
 from pydicom.uid import JPEGBaseline8Bit, MultiFrameTrueColorSecondaryCaptureImageStorage, generate_uid
 
+from rcdnet.files import written_whole
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.jpeg import as_jpeg
 from stream.session import Session
@@ -84,7 +85,7 @@ class DicomSink:
 
     def close(self, status: Status) -> None:
         """Write the file, if there was any picture."""
-        pictures, part = self._pictures, self._path.with_name(self._path.name + ".part")
+        pictures = self._pictures
         if pictures is None or self._session is None:
             return
         try:
@@ -92,11 +93,9 @@ class DicomSink:
                 cine = self._cine(self._session, pictures)
                 if status.error is not None:  # it may quote a file's name
                     cine.ImageComments += " Not whole: the run broke off."
-                cine.save_as(part, enforce_file_format=True)
-                part.replace(self._path)
+                with written_whole(self._path) as part:
+                    cine.save_as(part, enforce_file_format=True)
         except OSError as error:
-            with suppress(OSError):
-                part.unlink()
             cause = error.__cause__  # pydicom tells the disk's refusal with a traceback in it
             raise refused(self._path, cause if isinstance(cause, OSError) else error) from error
         finally:

@@ -3,13 +3,13 @@
 import json
 import os
 from collections import Counter
-from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rcdnet.files import part_of, written_whole
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.decision import Rule
 from stream.episodes import Episode, Episodes
@@ -241,18 +241,10 @@ def told_of(episode: Episode, in_video_s: float) -> dict[str, Any]:
     }
 
 
-def part_of(path: Path) -> Path:
-    """Where a file is written before it is whole."""
-    return path.with_name(path.name + ".part")
-
-
 def write_whole(path: Path, data: bytes) -> None:
     """All of it or nothing: a full disk leaves no half a report. Raises UsageError if it refuses."""
-    part = part_of(path)
     try:
-        part.write_bytes(data)
-        part.replace(path)
+        with written_whole(path) as part:
+            part.write_bytes(data)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise refused(path, error) from error
