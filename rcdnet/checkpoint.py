@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from rcdnet.files import written_whole
 from rcdnet.model import Network, RcdNet
 from rcdnet.spec import SPEC_KEY, ModelSpec
 
@@ -39,8 +40,9 @@ def save(model: Network, path: Path) -> ModelSpec:
     spec = replace(model.spec, weights_sha256=tensors_sha256(tensors))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        save_file(tensors, path, metadata={SPEC_KEY: spec.to_json()})
-    except SafetensorError as error:
+        with written_whole(path) as part:  # `train calibrate` writes over the only copy there is
+            save_file(tensors, part, metadata={SPEC_KEY: spec.to_json()})
+    except (SafetensorError, OSError) as error:
         raise OSError(f"{path} cannot be written: {error}") from error
     return spec
 

@@ -1,3 +1,4 @@
+import errno
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,18 @@ def test_what_was_saved_is_what_is_loaded(path: Path, tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_an_error_of_the_disk(path: Path, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="cannot be written"):
         checkpoint.save(checkpoint.load(path), tmp_path)
+
+
+def test_a_full_disk_leaves_the_weights_that_were_to_be_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def filling(tensors: object, file: Path, metadata: object) -> None:
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    model = checkpoint.load(path)
+    monkeypatch.setattr(checkpoint, "save_file", filling)
+    with pytest.raises(OSError, match=r"cannot be written: .*No space left"):
+        checkpoint.save(model, path)
+    assert checkpoint.load(path).spec == model.spec
 
 
 def test_an_altered_weight_is_found(path: Path) -> None:
