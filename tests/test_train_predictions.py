@@ -52,8 +52,11 @@ def test_a_table_that_could_not_be_written_whole_is_not_there(tmp_path):
 
 def test_answers_of_a_split_that_leaks_are_not_held_out(two_runs):
     predictions.require_held_out(two_runs)  # a table on its own says nothing
-    (two_runs[1].parent / "config.json").write_text(json.dumps({"n_test_leaked": 55}))
+    (two_runs[1].parent / "config.json").write_text(json.dumps({"recipe": {}, "start": "hub", "n_test_leaked": 55}))
     with pytest.raises(LeakError, match=r"fold2.*: 55 of its pictures"):
+        predictions.require_held_out(two_runs)
+    (two_runs[1].parent / "config.json").write_text("{")
+    with pytest.raises(DataError, match=r"fold2.config\.json is damaged"):
         predictions.require_held_out(two_runs)
 
 

@@ -81,6 +81,12 @@ def test_a_comparison_stopped_before_the_external_set_is_told_as_far_as_it_came(
     assert [(row["network"], row["data"]) for row in compare.table(tmp_path)] == [("RcdNet", "busi")]
 
 
+def test_heat_map_figures_that_are_damaged_are_told_in_words(folds):
+    (folds / "RcdNet/grouped/seed0-fold2/predictions_heat_maps.json").write_text("{")
+    with pytest.raises(DataError, match=r"fold2.predictions_heat_maps\.json is damaged"):
+        compare.table(folds)
+
+
 def test_the_table_needs_no_weights(runs, tmp_path):
     """They stay behind on the machine that trained."""
     shutil.copytree(runs / "compare", tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))

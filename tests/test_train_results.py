@@ -57,6 +57,12 @@ def test_folds_of_different_recipes_are_not_pooled(folds):
         results.of_recipe(folds)
 
 
+def test_a_damaged_run_folder_is_told_in_words(folds):
+    (folds / "seed1-fold2" / "config.json").write_text("{")
+    with pytest.raises(DataError, match=r"seed1-fold2.config\.json is damaged"):
+        results.of_recipe(folds)
+
+
 def test_the_mean_over_the_seeds_is_told(folds):
     found = results.of_recipe(folds)
     last = results.rows(found)[-1]

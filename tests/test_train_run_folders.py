@@ -71,9 +71,10 @@ def test_another_backbone_file_of_the_same_name_is_another_start(data, start, tm
     assert loop.fit(recipe(), data, tmp_path, start=other, only="random") == [folder]
 
 
-def test_a_damaged_run_folder_is_told_in_words(data, start, tmp_path):
+@pytest.mark.parametrize("config", ["", "[]", '{"start": "hub"}', '{"recipe": {}, "start": "hub", "n_test_leaked": 0}'])
+def test_a_damaged_run_folder_is_told_in_words(data, start, tmp_path, config):
     (tmp_path / "seed0-random").mkdir()
-    (tmp_path / "seed0-random" / "config.json").touch()
+    (tmp_path / "seed0-random" / "config.json").write_text(config)
     with pytest.raises(DataError, match=r"config\.json is damaged"):
         loop.fit(recipe(), data, tmp_path, start=start, only="random")
 

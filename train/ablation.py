@@ -18,6 +18,7 @@ from train.datasets import DataError, Sample
 from train.duplicates import drawn_together
 from train.metrics import Interval
 from train.predict import runner
+from train.run_folder import recipe_of
 
 Floats = NDArray[np.float32]
 MARGINS = (1.3, 1.7, 2.4)
@@ -65,7 +66,7 @@ def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
         model = loop.trained(file.parent)
         found = predictions.read([file])
         held_out = found.pictures()
-        recipe = loop.recipe_of(file.parent)
+        recipe = recipe_of(file.parent)
         samples = datasets.load_all([data_root / name for name in recipe.data])
         if missing := held_out - {(s.dataset, s.name) for s in samples}:
             raise DataError(f"{data_root} has no {'/'.join(min(missing))} any more, which {file} answers")

@@ -1,6 +1,5 @@
 """RcdNet beside the networks of the paper's tables: same data, same recipe, same epochs, same kind of start."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from train import loop, results
 from train.peers import PEERS, Peer, macs
 from train.recipes import Precision, Recipe, RecipeError
 from train.results import Kind
+from train.run_folder import read_json, recipe_of
 from train.start import Start
 
 NETWORKS = ("RcdNet", *PEERS)
@@ -74,12 +74,13 @@ def table(out: Path) -> list[dict[str, str]]:
 
 def _heat_map(runs: Sequence[Path], kind: Kind) -> dict[str, str]:
     """Pointing game and energy ratio, the mean over the pictures with a mask that the runs were asked about."""
-    told = [json.loads((run / f"{kind}_heat_maps.json").read_text()) for run in runs]
-    told = [quality for quality in told if quality["n_masks"]]
+    keys = ("pointing_game", "energy_ratio")
+    qualities = [read_json(run / f"{kind}_heat_maps.json", "n_masks", *keys) for run in runs]
+    told = [quality for quality in qualities if quality["n_masks"]]
     counts = [quality["n_masks"] for quality in told]
     return {
         key.replace("_", " "): f"{np.average([quality[key] for quality in told], weights=counts):.3f}" if told else ""
-        for key in ("pointing_game", "energy_ratio")
+        for key in keys
     }
 
 
@@ -88,7 +89,7 @@ def _size(folder: Path) -> dict[str, str]:
     finished = next(folder.glob("*/predictions.csv"), None)
     if finished is None:
         return {}
-    recipe = loop.recipe_of(finished.parent)
+    recipe = recipe_of(finished.parent)
     network = Peer(recipe.spec()) if recipe.architecture == "peer" else RcdNet(recipe.spec())
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"M parameters": f"{parameters / 1e6:.2f}", "GMAC": f"{macs(network, network.spec) / 1e9:.2f}"}

@@ -7,7 +7,6 @@ RUN/model.safetensors, RUN/spec.json, RUN/predictions.csv (held out) and RUN/pre
 run; RUN/external.csv and its heat maps are there if the recipe names an external set
 """
 
-import json
 import math
 import sys
 import time
@@ -28,11 +27,12 @@ from rcdnet import checkpoint
 from rcdnet.model import Network
 from train import datasets
 from train.augment import training_view
-from train.datasets import DataError, Sample
+from train.datasets import Sample
 from train.evaluate import select
 from train.peers import Peer
 from train.plan import Run, plan
 from train.recipes import Precision, Recipe, RecipeError
+from train.run_folder import config_of, differing, recipe_of
 from train.start import Start, check, sha256, told
 from train.teachers import taught_by
 from train.training import Training, examine
@@ -132,23 +132,13 @@ def fit_together(
     return folders
 
 
-def recipe_of(folder: Path) -> Recipe:
-    """The recipe of a run folder, as it was run. Raises DataError."""
-    try:
-        return Recipe.model_validate(json.loads((folder / "config.json").read_text())["recipe"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{folder / 'config.json'} is damaged, or of another version: {error}. Choose another --out, or delete it."
-        ) from error
-
-
 def _check_same(
     folder: Path, recipe: Recipe, run: Run, start: Start, teachers: Sequence[Path], precision: Precision
 ) -> None:
     """Raises RecipeError if the folder holds a run of another recipe, on other data, from another start, of other
     teachers or in another precision. Folders of before 2026-11-27 do not tell all of it."""
-    before, config = recipe_of(folder), json.loads((folder / "config.json").read_text())
-    differ = [key for key, value in recipe if key not in ("about", "seeds") and value != getattr(before, key)]
+    before, config = recipe_of(folder), config_of(folder)
+    differ = differing(recipe.model_dump(), before.model_dump())
     if run.data_sha256 != config.get("data_sha256", run.data_sha256):  # what was held out may have been learnt from
         differ.append("data set")
     if told(start) != config["start"] or sha256(start) != (config.get("start_sha256") or sha256(start)):

@@ -1,7 +1,6 @@
 """What networks answered to pictures they were not trained on: the tables in run folders, read back together."""
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from rcdnet.files import written_whole
 from rcdnet.glance import Judgement, calibrated, softmax
 from train.datasets import DataError, Sample
+from train.run_folder import config_of
 from train.splits import LeakError
 
 _KEYS = ("dataset", "name", "label", "patient", "external")
@@ -114,9 +114,7 @@ def holds_some(path: Path) -> bool:
 def require_held_out(paths: Sequence[Path]) -> None:
     """Raises LeakError if a run folder says that near copies of what it answered were among what it learned from."""
     for path in paths:
-        config = path.parent / "config.json"
-        leaked = json.loads(config.read_text()).get("n_test_leaked", 0) if config.is_file() else 0
-        if leaked:
+        if (path.parent / "config.json").is_file() and (leaked := config_of(path.parent)["n_test_leaked"]):
             raise LeakError(f"{path}: {leaked} of its pictures have a near copy among what its network learned from")
 
 

@@ -1,6 +1,5 @@
 """``figures``: what docs/results holds, made from run folders, the shipped weights and the data."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,6 +19,7 @@ from train.evaluate import by_subgroup, malignant_share, select, yes_or_no
 from train.figures import Answers, Judge
 from train.predict import predict
 from train.results import Kind
+from train.run_folder import began, config_of, recipe_of
 
 RECIPES = ("joint", "twin", "grouped", "patient", "transfer", "paper", "shipped")
 
@@ -141,9 +141,8 @@ def _malignant(files: Sequence[Path]) -> Iterator[tuple[str, Answers]]:
 
 def _how(run: Path) -> str:
     """What a reader must know before comparing: start, teachers, epochs and input of a run."""
-    recipe = loop.recipe_of(run)
-    start = results.began(json.loads((run / "config.json").read_text()))
-    return f"{start}, {recipe.epochs} epochs, {recipe.size_px} px"
+    recipe = recipe_of(run)
+    return f"{began(config_of(run))}, {recipe.epochs} epochs, {recipe.size_px} px"
 
 
 def _answers(name: str, samples: Sequence[Sample], judgements: Sequence[Judgement], spec: ModelSpec) -> Answers:

@@ -1,6 +1,5 @@
 """From run folders to numbers: folds pooled by seed, each question with its n and interval."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from train.calibrate import fitted
 from train.datasets import DataError
 from train.evaluate import yes_or_no
 from train.predictions import QUESTIONS, Predictions, Question
+from train.run_folder import began, config_of, differing
 
 Kind = Literal["predictions", "external"]
 """Answers to held-out pictures, or to the external set."""
@@ -110,10 +110,14 @@ def parts(folder: Path, kind: Kind = "predictions") -> dict[str, list[Path]]:
 
 def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
     runs = [file.parent for file in files]
-    configs = [json.loads((run / "config.json").read_text()) for run in runs]
+    configs = [config_of(run) for run in runs]
     recipe = configs[0]["recipe"]
     for run, config in zip(runs, configs, strict=True):
-        _check_same(recipe, config["recipe"], runs[0], run)
+        if differ := differing(recipe, config["recipe"]):
+            raise DataError(
+                f"{run} was trained with another {', '.join(differ)} than {runs[0]}: folds of one recipe are pooled. "
+                "Train each variant into an --out of its own"
+            )
     answers = predictions.read(files)
     calibrated = cross_fitted(answers)
     title = runs[0].name if len(runs) == 1 else f"{part}, {len(runs)} folds"
@@ -132,22 +136,6 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
             numbers,
             tuple(runs),
         )
-
-
-def _check_same(recipe: dict[str, Any], other: dict[str, Any], first: Path, run: Path) -> None:
-    """Raises DataError if runs that would be pooled had different recipes. A key that one of them lacks came later."""
-    free = {"about", "seeds"}
-    if differ := sorted(key for key in recipe.keys() & other.keys() - free if recipe[key] != other[key]):
-        raise DataError(
-            f"{run} was trained with another {', '.join(differ)} than {first}: folds of one recipe are pooled. Train "
-            "each variant into an --out of its own"
-        )
-
-
-def began(config: dict[str, Any]) -> str:
-    """Where a run began, and how many teachers it had, from its config.json."""
-    count = len(config.get("teachers", []))  # which no run had before 2026-11-26
-    return str(config["start"]) + (f", {count} teacher{'s' if count > 1 else ''}" if count else "")
 
 
 def cross_fitted(answers: Predictions) -> Predictions:

@@ -19,6 +19,7 @@ from train import backbone, predictions
 from train.datasets import Sample
 from train.peers import Peer
 from train.recipes import Recipe, RecipeError
+from train.run_folder import read_json
 from train.splits import LeakError
 
 Start = Path | Literal["hub", "scratch"]
@@ -136,4 +137,4 @@ def _spec(start: Start) -> ModelSpec | None:
 def _made_here(weights: Path) -> bool:
     """Whether the run folder in which a checkpoint lies is that of its training."""
     made = weights.parent / "spec.json"
-    return made.is_file() and ModelSpec.from_json(made.read_text()).weights_sha256 == sha256(weights)
+    return made.is_file() and read_json(made, "weights_sha256")["weights_sha256"] == sha256(weights)
