@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rcdnet.glance import LOOK_WEIGHT, Run, locate, log_softmax
 from rcdnet.preprocess import prepare
 from rcdnet.spec import ModelSpec
-from train import datasets, loop, metrics, predictions
+from train import loop, metrics, predictions
 from train.datasets import DataError, Sample
 from train.duplicates import drawn_together
 from train.metrics import Interval
@@ -53,7 +53,7 @@ def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
     """One row for each data set and variant, over the finished folds of one seed below a recipe's FOLDER.
 
     AUC benign against malignant, and its paired difference to the first variant with a 95 % bootstrap interval. Raises
-    DataError if no fold is finished.
+    DataError if no fold is finished or a picture is gone.
     """
     answers: dict[str, list[Floats]] = {}
     tested: list[Sample] = []
@@ -62,15 +62,10 @@ def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
         raise DataError(
             f"{folder} holds no finished fold of seed 0, seed0-fold*: point at what `train fit joint --out` made"
         )
-    for file in files:
+    held_out = [predictions.read([file]).samples(data_root, recipe_of(file.parent).data) for file in files]
+    for file, answered in zip(files, held_out, strict=True):  # what is gone is told before any of them is judged
         model = loop.trained(file.parent)
-        found = predictions.read([file])
-        held_out = found.pictures()
-        recipe = recipe_of(file.parent)
-        samples = datasets.load_all([data_root / name for name in recipe.data])
-        if missing := held_out - {(s.dataset, s.name) for s in samples}:
-            raise DataError(f"{data_root} has no {'/'.join(min(missing))} any more, which {file} answers")
-        samples = [s for s in samples if (s.dataset, s.name) in held_out and s.label != "normal"]
+        samples = [sample for sample in answered if sample.label != "normal"]
         parts = looks([sample.grey() for sample in samples], model.spec, runner(model))
         pair = [model.spec.index(name) for name in ("benign", "malignant")]
         for name, logits in variants(parts).items():

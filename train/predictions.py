@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rcdnet.files import written_whole
 from rcdnet.glance import Judgement, calibrated, softmax
-from train.datasets import DataError, Sample
+from train.datasets import DataError, Sample, load_all
 from train.run_folder import config_of
 from train.splits import LeakError
 
@@ -53,6 +53,16 @@ class Predictions:
     def pictures(self) -> set[tuple[str, str]]:
         """Data set and name of each."""
         return set(zip(self.datasets.tolist(), self.names.tolist(), strict=True))
+
+    def samples(self, data_root: Path, folders: Sequence[str]) -> list[Sample]:
+        """The pictures themselves, each once and in order of the data sets. Raises DataError if one is gone."""
+        asked = self.pictures()
+        found = [s for s in load_all([data_root / name for name in folders]) if (s.dataset, s.name) in asked]
+        if missing := asked - {(s.dataset, s.name) for s in found}:
+            dataset, name = min(missing)
+            run = self.runs[(self.datasets == dataset) & (self.names == name)][0]
+            raise DataError(f"{data_root} has no {dataset}/{name} any more, which {run} answered")
+        return found
 
     def is_label(self, name: str) -> NDArray[np.bool_]:
         """Where the truth is this class; nowhere, if the model does not know it."""

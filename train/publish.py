@@ -176,10 +176,8 @@ def _subgroups(folder: Path, data_root: Path) -> list[dict[str, str]]:
         return []
     answers = predictions.read(files)
     share = results.cross_fitted(answers).malignant_share()
-    known = datasets.load_all([data_root / name for name in sorted(set(answers.datasets.tolist()))])
+    known = answers.samples(data_root, recipe_of(files[0].parent).data)
     by_name = {(sample.dataset, sample.name): sample for sample in known}
-    if missing := answers.pictures() - by_name.keys():
-        raise DataError(f"{data_root} has no {'/'.join(min(missing))} any more, which the runs of {folder} answer")
     rows = []
     for dataset in sorted(set(answers.datasets.tolist())):
         index = np.flatnonzero((answers.datasets == dataset) & ~answers.is_label("normal"))
