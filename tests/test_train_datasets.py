@@ -3,6 +3,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from train import datasets
 
@@ -156,6 +157,38 @@ def test_a_mask_may_number_its_lesions(tmp_path):
     write(tmp_path / "benign" / "a.png", np.full((60, 80), 90, np.uint8))
     numbered = square((60, 80), 20) // 255 + square((60, 80), 40) // 255 * 2
     write(tmp_path / "benign" / "a_mask.png", numbered)
+    assert datasets.load(tmp_path)[0].lesion().sum() == 200
+
+
+@pytest.mark.parametrize(
+    "palette",
+    [
+        pytest.param([0, 0, 0, 85, 85, 85, 255, 255, 255], id="greys"),
+        pytest.param([0, 0, 0, 0, 0, 128, 128, 128, 0], id="colours"),  # dark blue is a seventh as bright as yellow
+    ],
+)
+def test_a_mask_may_number_its_lesions_by_a_palette(tmp_path, palette):
+    write(tmp_path / "benign" / "a.png", np.full((60, 80), 90, np.uint8))
+    mask = Image.fromarray(square((60, 80), 20) // 255 + square((60, 80), 40) // 255 * 2, "P")
+    mask.putpalette(palette)
+    mask.save(tmp_path / "benign" / "a_mask.png")
+    assert datasets.load(tmp_path)[0].lesion().sum() == 200
+
+
+@pytest.mark.parametrize("shade", [0, 255])
+def test_a_mask_may_lie_in_its_transparency(tmp_path, shade):
+    write(tmp_path / "benign" / "a.png", np.full((60, 80), 90, np.uint8))
+    write(tmp_path / "benign" / "a_mask.png", np.dstack([np.full((60, 80, 3), shade, np.uint8), square((60, 80), 20)]))
+    assert datasets.load(tmp_path)[0].lesion().sum() == 100
+
+
+def test_what_is_transparent_in_a_mask_is_no_lesion_whatever_its_colour(tmp_path):
+    write(tmp_path / "benign" / "a.png", np.full((60, 80), 90, np.uint8))
+    mask = np.dstack([square((60, 80), 20)] * 3 + [np.full((60, 80), 255, np.uint8)])
+    mask[30:40, 20:30] = 255, 255, 255, 254
+    mask[50:, :, 3] = 0
+    mask[50:, :, :3] = 255  # nobody sees this white
+    write(tmp_path / "benign" / "a_mask.png", mask)
     assert datasets.load(tmp_path)[0].lesion().sum() == 200
 
 

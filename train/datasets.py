@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 from rcdnet.preprocess import too_dark
 
@@ -26,7 +27,8 @@ log = logging.getLogger(__name__)
 CLASS_NAMES = ("normal", "benign", "malignant")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MOST_NUMBERED = 15
-"""Up to here a mask's values are no brightness but numbers: of its one lesion, or of each of several."""
+"""Up to here a mask's values are no brightness but numbers: of its one lesion, or of each of several; so many are the
+colours of a palette."""
 _MASK = re.compile(r"_mask(_\d+)?$", re.IGNORECASE)
 
 
@@ -60,18 +62,40 @@ class Sample:
         shape = self.grey().shape
         union = np.zeros(shape, bool)
         for path in self.masks:
-            mask = read_grey(path)
+            mask = read_mask(path)
             if mask.shape != shape:
-                mask = np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
-            brightest = mask.max()
-            union |= mask > (brightest // 2 if brightest > MOST_NUMBERED else 0)
+                mask = cv2.resize(mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+            union |= mask
         return union
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
-    """An image file as uint8 [H, W]. Raises DataError if it cannot be decoded."""
-    deep = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
-    image = cv2.imdecode(np.fromfile(path, np.uint8), deep) if path.stat().st_size else None
+    """An image file as uint8 [H, W]; what is transparent is not. Raises DataError if it cannot be decoded."""
+    return _decoded(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """Where a mask shows a lesion, bool [H, W]. Raises DataError if it cannot be decoded.
+
+    What is brighter than half of its brightest; or all but black, where the values are numbers: no larger than
+    MOST_NUMBERED, or as few colours of a palette. What is transparent shows none; where all the rest is black, the rest
+    is the lesion.
+    """
+    image = _decoded(path, cv2.IMREAD_UNCHANGED)
+    brightness = image if image.ndim == 2 else image[..., :3].max(axis=2)  # dark blue is as much a lesion's as yellow
+    if image.ndim == 3 and image.shape[2] == 4 and np.ptp(image[..., 3]):
+        opaque = image[..., 3] > 127
+        brightness = np.where(opaque, brightness, 0)
+        if not brightness.any():
+            return opaque
+    brightest = brightness.max()
+    few = _has_palette(path) and len(np.unique(brightness)) <= MOST_NUMBERED + 1
+    return np.asarray(brightness > (0 if few or brightest <= MOST_NUMBERED else brightest // 2))
+
+
+def _decoded(path: Path, flags: int) -> NDArray[np.uint8]:
+    """As OpenCV has it by its flags, with the upper 8 bits of 16. Raises DataError."""
+    image = cv2.imdecode(np.fromfile(path, np.uint8), flags) if path.stat().st_size else None
     if image is None:
         raise DataError(f"{path} cannot be decoded as an image")
     if too_dark(image):
@@ -81,6 +105,15 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
     elif image.dtype != np.uint8:
         raise DataError(f"{path} has {image.dtype} pixels. Expected 8 or 16 bits.")
     return np.asarray(image, np.uint8)
+
+
+def _has_palette(path: Path) -> bool:
+    """Which OpenCV, that has looked its colours up, does not tell."""
+    try:
+        with Image.open(path) as image:
+            return image.mode == "P"
+    except UnidentifiedImageError:  # of what OpenCV alone reads
+        return False
 
 
 def load(root: Path) -> list[Sample]:
