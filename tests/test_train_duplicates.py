@@ -63,12 +63,13 @@ def test_blank_pictures_break_nothing():
 
 
 def test_near_copies_and_patients_are_drawn_together(tmp_path):
-    views = {"a": scan(0), "b": scan(1), "c": callipers(scan(0)), "d": scan(2), "e": scan(3)}
+    copied = {"c": callipers(scan(0)), "d": callipers(scan(2))}  # of "a", of a picture whose patient is named
+    views = {"a": scan(0), "b": scan(1), **copied, "e": scan(2), "f": scan(3)}
     for name, picture in views.items():
         cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
-    patients = dict.fromkeys(views) | {"d": "7", "e": "7"}
+    patients = dict.fromkeys(views) | {"e": "7", "f": "7"}
     samples = [Sample("set", name, tmp_path / f"{name}.png", (), "benign", patients[name]) for name in views]
-    assert drawn_together(samples) == ["a", "b", "a", "7", "7"]
+    assert drawn_together(samples) == ["a", "b", "a", "7", "7", "7"]
 
 
 def test_groups_are_joined_through_others():
@@ -125,6 +126,13 @@ def test_copies_share_a_group_across_data_sets_and_patients_of_one_name_do_not(t
     namesake = on_disk(tmp_path, "c", scan(1), "benign", "7", dataset="other")
     groups = groups_of([first, copy, namesake])
     assert groups[first] == groups[copy] != groups[namesake]
+
+
+def test_a_copy_under_another_label_is_a_conflict_also_between_patients_of_one_name(tmp_path):
+    first = on_disk(tmp_path, "a", scan(0), "benign", "7")
+    copy = on_disk(tmp_path, "b", scan(0), "malignant", "7", dataset="other")
+    samples = [first, copy]
+    assert conflicts(samples, groups_of(samples)) == [samples]
 
 
 def test_all_pictures_of_a_patient_share_a_group_however_many(tmp_path):

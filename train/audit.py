@@ -36,7 +36,7 @@ def audit(samples: Sequence[Sample]) -> tuple[dict[str, Any], list[Pair]]:
     findings: dict[str, object] = {
         "n": len(samples),
         "labels": dict(Counter(sample.label for sample in samples)),
-        "patients": len({sample.patient for sample in samples if sample.patient}) or None,
+        "patients": len({sample.person for sample in samples} - {None}) or None,
         "groups": [members for members in together.values() if len(members) > 1],
         "exact": [[_name(samples[p.first]), _name(samples[p.second])] for p in pairs if p.exact],
         "mirrored": [[_name(samples[p.first]), _name(samples[p.second])] for p in pairs if p.mirrored],

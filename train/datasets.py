@@ -53,6 +53,11 @@ class Sample:
     external: bool = False
     attributes: dict[str, str] = field(default_factory=dict, hash=False)
 
+    @property
+    def person(self) -> tuple[str, str] | None:
+        """Data set and patient, if one is named: two sets may name different ones alike."""
+        return None if self.patient is None else (self.dataset, self.patient)
+
     def grey(self) -> NDArray[np.uint8]:
         """The picture, uint8 [H, W]. Raises DataError."""
         return read_grey(self.image)

@@ -3,7 +3,7 @@ correlation, mirrored ones too. Near copies on both sides of a split are a leak;
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
@@ -87,8 +87,8 @@ def groups_of(samples: Sequence[Sample]) -> dict[Sample, str]:
     for index, sample in enumerate(samples):
         names.append(f"{sample.dataset}-{count[sample.dataset]}")
         count[sample.dataset] += 1
-        if sample.patient is not None:
-            by_patient.setdefault((sample.dataset, sample.patient), []).append(index)
+        if sample.person is not None:
+            by_patient.setdefault(sample.person, []).append(index)
     pairs += [
         Pair(first, second, 1.0, mirrored=False, exact=False)
         for members in by_patient.values()
@@ -99,14 +99,16 @@ def groups_of(samples: Sequence[Sample]) -> dict[Sample, str]:
 
 
 def drawn_together(samples: Sequence[Sample]) -> list[str]:
-    """Whom a bootstrap must draw as one: a picture's patient or, where none is named, the first of its near copies."""
-    groups, first = groups_of(samples), dict[str, str]()
-    for sample in samples:
-        first.setdefault(groups[sample], sample.name)
-    return [sample.patient or first[groups[sample]] for sample in samples]
+    """Whom a bootstrap must draw as one: a picture's patient or, where none is named, that of a near copy, or the first
+    of its near copies where no copy has one either.
+    """
+    groups, whom = groups_of(samples), dict[str, str]()
+    for sample in sorted(samples, key=lambda sample: sample.patient is None):
+        whom.setdefault(groups[sample], sample.patient or sample.name)
+    return [sample.patient or whom[groups[sample]] for sample in samples]
 
 
-def conflicts(samples: Sequence[Sample], groups: dict[Sample, str]) -> list[list[Sample]]:
+def conflicts(samples: Sequence[Sample], groups: Mapping[Sample, str]) -> list[list[Sample]]:
     """The groups whose members carry different labels, patients' own several lesions aside."""
     members: dict[str, list[Sample]] = {}
     for sample in samples:
@@ -114,7 +116,7 @@ def conflicts(samples: Sequence[Sample], groups: dict[Sample, str]) -> list[list
     return [
         group
         for group in members.values()
-        if any(a.label != b.label and (a.patient is None or a.patient != b.patient) for a, b in combinations(group, 2))
+        if any(a.label != b.label and (a.person is None or a.person != b.person) for a, b in combinations(group, 2))
     ]
 
 

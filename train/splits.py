@@ -20,7 +20,7 @@ class LeakError(ValueError):
 
 def without_conflicts(samples: Sequence[Sample], groups: Groups) -> list[Sample]:
     """The samples without those whose near copy carries another label: one of the two is wrong, nobody knows which."""
-    dropped = {sample for group in conflicts(samples, dict(groups)) for sample in group}
+    dropped = {sample for group in conflicts(samples, groups) for sample in group}
     return [sample for sample in samples if sample not in dropped]
 
 
