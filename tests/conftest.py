@@ -51,3 +51,19 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     golden = export.write_golden(folder / "rcdnet.safetensors", folder / "golden.npz")
     assert len(np.unique(golden.logits.argmax(1))) > 1
     return folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pictures of ``tests.tiny_training``, for whoever only reads them."""
+    from tests.tiny_training import pictures
+
+    return pictures(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The backbone that a training of ``tests.tiny_training`` starts from."""
+    from tests.tiny_training import backbone
+
+    return backbone(tmp_path_factory.mktemp("start"))

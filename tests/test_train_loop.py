@@ -12,21 +12,11 @@ from torch.utils.data import DataLoader
 
 from rcdnet import checkpoint
 from rcdnet.checkpoint import CheckpointError
-from tests.tiny_training import backbone, pictures, recipe, teacher_that_says
+from tests.tiny_training import recipe, teacher_that_says
 from train import loop, splits, training
 from train.datasets import DataError, load
 from train.plan import plan
 from train.recipes import Recipe, RecipeError
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return pictures(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    return backbone(tmp_path_factory.mktemp("start"))
 
 
 def test_a_finished_run_holds_weights_curves_predictions_and_provenance(data, start, tmp_path):
@@ -146,9 +136,9 @@ def test_a_start_of_another_kind_is_refused_in_words(data, start, tmp_path, chan
 
 def test_a_network_remembers_what_its_start_has_seen(data, start, tmp_path):
     (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only="random")
-    (data / "other").symlink_to(data / "tiny")
+    (tmp_path / "other").symlink_to(data / "tiny")
     other = recipe().model_copy(update={"data": ("other",)})
-    (second,) = loop.fit(other, data, tmp_path / "second", start=first / "model.safetensors", only="random")
+    (second,) = loop.fit(other, tmp_path, tmp_path / "second", start=first / "model.safetensors", only="random")
     assert checkpoint.read_spec(second / "model.safetensors").trained_on == "tiny + other"
 
 

@@ -6,20 +6,10 @@ import shutil
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tests.tiny_training import backbone, pictures, recipe, teacher_that_says
+from tests.tiny_training import recipe, teacher_that_says
 from train import loop
 from train.datasets import DataError
 from train.recipes import RecipeError
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return pictures(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    return backbone(tmp_path_factory.mktemp("start"))
 
 
 def test_a_finished_run_is_not_trained_again(data, start, tmp_path):
