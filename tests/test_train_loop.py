@@ -102,6 +102,19 @@ def test_a_backbone_that_cannot_be_folded_is_refused_before_it_is_trained(data, 
     assert not (tmp_path / "seed0-random" / "metrics.csv").exists()
 
 
+def test_stages_that_are_not_known_are_not_frozen(data, tmp_path):
+    seen_elsewhere = teacher_that_says("benign", tmp_path, backbone="resnet18")
+    with pytest.raises(RecipeError, match=r"which stages of resnet18 .* --set frozen_stages=0"):
+        loop.fit(recipe(backbone="resnet18"), data, tmp_path, start=seen_elsewhere, only="random")
+
+
+@pytest.mark.parametrize("architecture", ["rcdnet", "peer"])
+def test_a_backbone_that_the_hub_has_no_weights_of_is_refused_in_words(data, tmp_path, architecture):
+    rare = recipe(backbone="efficientnet_b0_gn", architecture=architecture)
+    with pytest.raises(RecipeError, match=r"hub has no weights of efficientnet_b0_gn\. Start --from-scratch"):
+        loop.fit(rare, data, tmp_path, start="hub", only="random")
+
+
 def test_a_start_that_held_out_the_same_pictures_is_taken_on(data, start, tmp_path):
     (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only="random")
     (second,) = loop.fit(recipe(), data, tmp_path / "second", start=first / "model.safetensors", only="random")

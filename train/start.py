@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import timm
 import torch
@@ -25,16 +25,21 @@ from train.splits import LeakError
 Start = Path | Literal["hub", "scratch"]
 """A checkpoint of ours or a file for ``backbone.load_folded``, timm's hub, or random weights."""
 
+N = TypeVar("N", bound=Network)
+
 
 def network(recipe: Recipe, start: Start = "scratch") -> Network:
     """The network of a recipe before training. Its spec names the data that its start was trained on as well.
 
     A start that knows other classes gives all but the last layer. Raises CheckpointError if the file is of neither kind
-    or does not fit; RecipeError for a peer, which takes none, for a backbone whose batch norms cannot be folded, and if
-    the recipe would keep random filters as they are.
+    or does not fit; RecipeError for a peer, which takes none, for a backbone that timm's hub has no weights of or whose
+    batch norms cannot be folded, and if the recipe would keep random filters as they are.
     """
+    spec = recipe.spec()
     if not timm.is_model(recipe.backbone):
         raise RecipeError(f"{recipe.name}: timm has no {recipe.backbone!r}. timm.list_models() names what it has.")
+    if start == "hub" and not timm.is_model_pretrained(recipe.backbone):
+        raise RecipeError(f"{recipe.name}: timm's hub has no weights of {recipe.backbone}. Start --from-scratch.")
     if start == "scratch" and (recipe.frozen_stages or recipe.frozen_large_filters):
         raise RecipeError(
             f"{recipe.name} keeps filters of its start, and from scratch these are random: "
@@ -43,18 +48,19 @@ def network(recipe: Recipe, start: Start = "scratch") -> Network:
     if recipe.architecture == "peer":
         if isinstance(start, Path):
             raise RecipeError(f"{start}: a network to compare with begins from timm's hub or from scratch, not a file")
-        return _from_hub(partial(Peer, recipe.spec()), "") if start == "hub" else Peer(recipe.spec())
+        return _from_hub(partial(Peer, spec), "") if start == "hub" else Peer(spec)
     try:
-        with torch.random.fork_rng(devices=()):  # the network that is trained is drawn as if this had not been
-            RcdNet(recipe.spec())
+        if start == "scratch":
+            with torch.random.fork_rng(devices=()):  # the network that is trained is drawn as if this had not been
+                RcdNet(spec)  # what could not be folded once it is trained is told now
+            return RcdNet(spec, fold=False)
+        make = partial(RcdNet, spec)
+        model = _from_hub(make, "`train fit --pretrained FILE`, or ") if start == "hub" else make()
     except (TypeError, RuntimeError) as error:
         raise RecipeError(
             f"{recipe.name}: {recipe.backbone} cannot be RcdNet's backbone ({error}). Take one such as "
             "tf_efficientnet_lite0, or --set 'architecture=\"peer\"'"
         ) from error
-    if start == "hub":
-        return _from_hub(partial(RcdNet, recipe.spec()), "`train fit --pretrained FILE`, or ")
-    model = RcdNet(recipe.spec(), fold=start != "scratch")
     if isinstance(start, Path) and _spec(start) is not None:
         before = checkpoint.load(start)
         layers = before.state_dict()
@@ -72,7 +78,7 @@ def network(recipe: Recipe, start: Start = "scratch") -> Network:
     return model
 
 
-def _from_hub(make: Callable[..., Network], instead: str) -> Network:
+def _from_hub(make: Callable[..., N], instead: str) -> N:
     """Raises RecipeError, which names what to do ``instead``, where timm's hub does not give its weights."""
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it announces each of its dozens of attempts
     try:

@@ -27,7 +27,7 @@ from train.evaluate import heat_map_quality
 from train.losses import pointing_loss
 from train.plan import Run
 from train.predict import predict
-from train.recipes import Precision, Recipe
+from train.recipes import Precision, Recipe, RecipeError
 from train.start import Start, check, having_seen, network, sha256, told
 from train.teachers import Teachers, taught_by
 
@@ -185,8 +185,12 @@ def _loss(
 
 
 def _trainable_body(model: Network, recipe: Recipe) -> list[nn.Parameter]:
-    """The backbone's parameters that learn; what the recipe freezes is switched off."""
+    """The backbone's parameters that learn; what the recipe freezes is switched off. Raises RecipeError."""
     if recipe.frozen_stages:
+        if not hasattr(model.backbone, "conv_stem"):  # as EfficientNets and MobileNets have
+            raise RecipeError(
+                f"{recipe.name}: which stages of {recipe.backbone} come first is not known: --set frozen_stages=0"
+            )
         frozen = [model.backbone.conv_stem, *model.backbone.blocks[: recipe.frozen_stages]]
         for parameter in (p for module in frozen for p in module.parameters()):
             parameter.requires_grad_(False)
