@@ -32,14 +32,3 @@ def test_what_ships_is_the_first_variant_and_lies_between_its_parts():
 def test_a_folder_without_finished_folds_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"holds no finished fold of seed 0, seed0-fold\*"):
         ablation.ablate(tmp_path, tmp_path)
-
-
-def test_a_difference_is_paired_picture_by_picture():
-    random = np.random.default_rng(0)
-    positive = np.arange(200) >= 100
-    score = (positive + random.normal(0, 1, 200)).astype(np.float32)
-    names = [str(i) for i in range(200)]
-    same = ablation.paired(positive, score, score, names)
-    assert (same.low, same.value, same.high) == (0, 0, 0)
-    worse = ablation.paired(positive, random.normal(0, 1, 200).astype(np.float32), score, names)
-    assert worse.high < 0

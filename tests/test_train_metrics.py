@@ -24,7 +24,7 @@ def test_the_interval_holds_the_value_and_narrows_with_more_pictures():
     widths = []
     for count in (60, 600):
         positive, score = scored(1, count)
-        interval = metrics.bootstrap(lambda i: metrics.auc(positive[i], score[i]), positive, rounds=300)  # noqa: B023
+        interval = metrics.auc_interval(positive, score, range(count))
         assert interval.low < interval.value < interval.high
         widths.append(interval.high - interval.low)
     assert widths[1] < widths[0] / 2
@@ -32,7 +32,7 @@ def test_the_interval_holds_the_value_and_narrows_with_more_pictures():
 
 def test_the_interval_agrees_with_hanley_and_mcneil():
     positive, score = scored(2, 400)
-    interval = metrics.bootstrap(lambda i: metrics.auc(positive[i], score[i]), positive, rounds=1000)
+    interval = metrics.auc_interval(positive, score, range(400))
     a, n, m = interval.value, positive.sum(), (~positive).sum()
     q1, q2 = a / (2 - a), 2 * a * a / (1 + a)
     error = np.sqrt((a * (1 - a) + (n - 1) * (q1 - a * a) + (m - 1) * (q2 - a * a)) / (n * m))
@@ -43,12 +43,20 @@ def test_drawing_patients_widens_the_interval_of_repeated_pictures():
     positive, score = (np.repeat(values, 8) for values in scored(3, 40))
     patients = [str(i // 8) for i in range(len(positive))]
 
-    def area(index):
-        return metrics.auc(positive[index], score[index])
-
-    by_picture = metrics.bootstrap(area, positive, rounds=300)
-    by_patient = metrics.bootstrap(area, positive, patients, rounds=300)
+    by_picture = metrics.auc_interval(positive, score, range(len(positive)))
+    by_patient = metrics.auc_interval(positive, score, patients)
     assert by_patient.high - by_patient.low > 1.5 * (by_picture.high - by_picture.low)
+
+
+def test_a_difference_is_paired_picture_by_picture():
+    random = np.random.default_rng(0)
+    positive = np.arange(200) >= 100
+    score = (positive + random.normal(0, 1, 200)).astype(np.float32)
+    names = [str(i) for i in range(200)]
+    same = metrics.auc_difference(positive, score, score, names)
+    assert (same.low, same.value, same.high) == (0, 0, 0)
+    worse = metrics.auc_difference(positive, random.normal(0, 1, 200).astype(np.float32), score, names)
+    assert worse.high < 0
 
 
 @given(st.integers(0, 99), st.integers(1, 5))
@@ -61,9 +69,9 @@ def test_copies_of_a_picture_change_nothing_where_each_counts_once(seed, copies)
     assert value == pytest.approx(metrics.auc(positive, score))
 
 
-def test_the_same_seed_gives_the_same_interval():
+def test_the_interval_is_the_same_each_time():
     positive, score = scored(4)
-    one, two = (metrics.bootstrap(lambda i: float(score[i].mean()), positive, rounds=50, seed=9) for _ in range(2))
+    one, two = (metrics.auc_interval(positive, score, range(len(positive))) for _ in range(2))
     assert one == two
 
 

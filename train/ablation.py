@@ -16,7 +16,6 @@ from rcdnet.spec import ModelSpec
 from train import loop, metrics, predictions
 from train.datasets import DataError, Sample
 from train.duplicates import drawn_together
-from train.metrics import Interval
 from train.predict import runner
 from train.run_folder import recipe_of
 
@@ -82,7 +81,7 @@ def _rows(dataset: str, tested: Sequence[Sample], scores: dict[str, Floats]) -> 
     first, *_ = scores
     rows = []
     for name, values in scores.items():
-        difference = paired(positive, values[chosen], scores[first][chosen], patients)
+        difference = metrics.auc_difference(positive, values[chosen], scores[first][chosen], patients)
         rows.append(
             {
                 "data": dataset,
@@ -93,10 +92,3 @@ def _rows(dataset: str, tested: Sequence[Sample], scores: dict[str, Floats]) -> 
             }
         )
     return rows
-
-
-def paired(positive: NDArray[np.bool_], one: Floats, other: Floats, patients: Sequence[str]) -> Interval:
-    """AUC of ``one`` less that of ``other`` on the same pictures."""
-    return metrics.bootstrap(
-        lambda i: metrics.auc(positive[i], one[i]) - metrics.auc(positive[i], other[i]), positive, patients
-    )

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from train import metrics, predictions
-from train.ablation import paired
 from train.datasets import DataError
 from train.predictions import QUESTIONS, Predictions
 
@@ -41,7 +40,7 @@ def _rows(first: Path, other: Path, names: Sequence[str]) -> list[dict[str, str]
     for dataset, question, asked in one.questions():
         positive = one.positive(question)[asked]
         before, after = one.probability(question)[asked], two.probability(question)[asked]
-        difference = paired(positive, after, before, one.patients[asked].tolist())
+        difference = metrics.auc_difference(positive, after, before, one.patients[asked].tolist())
         rows.append(
             {
                 "runs": str(other),

@@ -75,7 +75,7 @@ def yes_or_no(
     """The numbers of one question: ``score`` [N] 0..1; ``positive`` [N], of which there must be some of each;
     ``patients`` [N] as of ``duplicates.drawn_together``.
     """
-    interval = metrics.bootstrap(lambda index: metrics.auc(positive[index], score[index]), positive, patients)
+    interval = metrics.auc_interval(positive, score, patients)
     called = score >= threshold
     return {
         "n": len(positive),

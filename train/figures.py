@@ -59,10 +59,10 @@ def roc(answers: Sequence[Answers], path: Path, title: str) -> None:
     """Sensitivity over 1 - specificity for malignant among lesions, with each area, n and interval."""
     figure, axes = plt.subplots(figsize=(5.6, 6.0 + 0.17 * len(answers)), layout="constrained")
     for one in answers:
-        positive, score = one.malignant, one.share
-        interval = metrics.bootstrap(lambda i, p=positive, s=score: metrics.auc(p[i], s[i]), positive, one.patients)  # type: ignore[misc]
-        false_positive, true_positive, _ = roc_curve(positive, score)
-        axes.plot(false_positive, true_positive, linewidth=1.2, label=f"{one.name}: {interval}, n {len(positive)}")
+        interval = metrics.auc_interval(one.malignant, one.share, one.patients)
+        false_positive, true_positive, _ = roc_curve(one.malignant, one.share)
+        label = f"{one.name}: {interval}, n {len(one.share)}"
+        axes.plot(false_positive, true_positive, linewidth=1.2, label=label)
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.6, linestyle=":")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, box_aspect=1)
     figure.legend(fontsize=7, loc="outside lower center")

@@ -13,6 +13,10 @@ from sklearn import metrics
 Floats = NDArray[np.floating]
 Labels = NDArray[np.integer]
 
+BOOTSTRAPS = 2000
+CHANCES = 1000
+"""Rounds of ``bootstrap`` and of ``by_chance``."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -57,28 +61,39 @@ def auc_each_once(positive: NDArray[np.bool_], score: Floats, groups: Sequence[s
 def bootstrap(
     statistic: Callable[[NDArray[np.intp]], float],
     positive: NDArray[np.bool_],
-    groups: Sequence[str] | None = None,
-    rounds: int = 2000,
-    seed: int = 0,
+    groups: Sequence[str],
 ) -> Interval:
-    """Percentile bootstrap (Efron 1979) of ``statistic(index)``, stratified by class.
+    """Percentile bootstrap (Efron 1979) of ``statistic(index)`` over BOOTSTRAPS rounds, stratified by class; the same
+    each time.
 
-    With ``groups`` (patients, near copies) whole groups are drawn, so that pictures of one patient count as one draw.
+    Whole ``groups`` (patients, near copies) are drawn, so that pictures of one patient count as one draw.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     strata = []
     for value in (True, False):
         index = np.flatnonzero(positive == value)
-        names = np.array(groups)[index] if groups is not None else index
+        names = np.array(groups)[index]
         order = np.argsort(names, kind="stable")
         starts = np.flatnonzero(np.r_[True, names[order][1:] != names[order][:-1]])
         strata.append(np.split(index[order], starts[1:]))
     values = []
-    for _ in range(rounds):
+    for _ in range(BOOTSTRAPS):
         drawn = [stratum[i] for stratum in strata for i in random.integers(0, len(stratum), len(stratum))]
         values.append(statistic(np.concatenate(drawn)))
     low, high = np.percentile(values, [2.5, 97.5])
     return Interval(statistic(np.arange(len(positive))), float(low), float(high))
+
+
+def auc_interval(positive: NDArray[np.bool_], score: Floats, groups: Sequence[str]) -> Interval:
+    """``auc`` with its bootstrap interval; ``groups`` [N] are drawn whole."""
+    return bootstrap(lambda index: auc(positive[index], score[index]), positive, groups)
+
+
+def auc_difference(positive: NDArray[np.bool_], one: Floats, other: Floats, groups: Sequence[str]) -> Interval:
+    """AUC of ``one`` less that of ``other``, paired: both of the same pictures, in every round."""
+    return bootstrap(
+        lambda index: auc(positive[index], one[index]) - auc(positive[index], other[index]), positive, groups
+    )
 
 
 def expected_calibration_error(probability: Floats, positive: NDArray[np.bool_], bins: int = 15) -> float:
@@ -93,17 +108,15 @@ def expected_calibration_error(probability: Floats, positive: NDArray[np.bool_],
     return float(np.abs(np.bincount(which, confidence - right)).sum() / len(which))
 
 
-def by_chance(
-    error: Callable[[Floats, NDArray[np.bool_]], float], probability: Floats, rounds: int = 1000, seed: int = 0
-) -> Chance:
+def by_chance(error: Callable[[Floats, NDArray[np.bool_]], float], probability: Floats) -> Chance:
     """``error(probability, positive)`` of a network that is perfectly calibrated and says these probabilities.
 
     It isn't 0: few pictures a bin are never right in just the share that was said. The truth is drawn from the
     probabilities (consistency resampling, Bröcker and Smith 2007, doi:10.1175/WAF993.1).
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     confidence, answer = _confidence(probability), probability >= 0.5
-    errors = [error(probability, (random.random(len(answer)) < confidence) == answer) for _ in range(rounds)]
+    errors = [error(probability, (random.random(len(answer)) < confidence) == answer) for _ in range(CHANCES)]
     return Chance(float(np.mean(errors)), float(np.quantile(errors, 0.95)))
 
 
