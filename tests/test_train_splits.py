@@ -38,8 +38,9 @@ def test_folds_test_everyone_once_and_keep_groups_whole():
 @pytest.mark.parametrize("fold", [0, 6])
 def test_a_fold_that_would_never_be_tested_is_refused(fold):
     samples, groups = hundred()
-    strange = [replace(s, fold=fold) for s in samples]
-    with pytest.raises(DataError, match=f"a fold {fold}"):
+    strange = [replace(s, fold=1) for s in samples]
+    strange[50] = replace(samples[50], fold=fold, dataset="other")
+    with pytest.raises(DataError, match=f"other has a fold {fold}"):
         list(splits.folds(strange, dict(zip(strange, groups.values(), strict=True))))
 
 
@@ -95,7 +96,7 @@ def test_an_external_sample_may_be_tested():
 
 def test_the_random_split_is_seven_to_three_and_its_leak_is_counted():
     samples, groups = hundred()
-    train, test = splits.random_split(samples, 0.7, seed=0)
+    train, test = splits.random_split(samples, seed=0)
     assert (len(train), len(test)) == (70, 30)
     assert set(train).isdisjoint(test)
     crossing = splits.leaked(train, test, groups)
@@ -106,7 +107,7 @@ def test_the_random_split_is_seven_to_three_and_its_leak_is_counted():
 
 def test_the_split_by_groups_is_seven_to_three_and_leaks_nothing():
     samples, groups = hundred()
-    train, test = splits.group_split(samples, groups, 0.7, seed=0)
+    train, test = splits.group_split(samples, groups, seed=0)
     assert len(train) == pytest.approx(70, abs=4)
     assert {*train, *test} == {*samples}
     assert splits.leaked(train, test, groups) == []
@@ -115,7 +116,7 @@ def test_the_split_by_groups_is_seven_to_three_and_leaks_nothing():
 def test_too_few_pictures_to_split_are_told_as_such():
     few = [sample(0), sample(1, "malignant"), sample(2, "malignant")]
     with pytest.raises(DataError, match="3 pictures are too few to split"):
-        splits.random_split(few, 0.7, seed=0)
+        splits.random_split(few, seed=0)
     with pytest.raises(DataError, match="3 pictures are too few to split"):
         list(splits.folds(few, {each: each.name for each in few}))
 

@@ -16,12 +16,11 @@ from rcdnet.spec import ModelSpec
 from train import loop, metrics, predictions
 from train.datasets import DataError, Sample
 from train.duplicates import drawn_together
-from train.predict import runner
+from train.predict import BATCH, runner
 from train.run_folder import recipe_of
 
 Floats = NDArray[np.float32]
 MARGINS = (1.3, 1.7, 2.4)
-BATCH = 32
 
 
 def looks(greys: Sequence[NDArray[np.uint8]], spec: ModelSpec, run: Run) -> dict[str, Floats]:

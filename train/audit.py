@@ -13,6 +13,8 @@ from train.datasets import Sample
 from train.duplicates import Pair, conflicts, find_pairs, group
 from train.markers import marker_mask
 
+MOST_PAIRS = 24
+
 
 def audit(samples: Sequence[Sample]) -> tuple[dict[str, Any], list[Pair]]:
     """The findings as JSON would have them, and every pair of near copies, most alike first.
@@ -58,9 +60,11 @@ def has_colour(path: Path) -> bool:
     return image is not None and int((image.max(axis=2).astype(int) - image.min(axis=2) > 60).sum()) >= 20
 
 
-def contact_sheet(samples: Sequence[Sample], pairs: Sequence[Pair], path: Path, count: int = 24) -> None:
-    """The pairs that matter most, side by side: label conflicts first, then the most alike."""
-    worst = sorted(pairs, key=lambda p: (samples[p.first].label == samples[p.second].label, -p.correlation))[:count]
+def contact_sheet(samples: Sequence[Sample], pairs: Sequence[Pair], path: Path) -> None:
+    """The MOST_PAIRS that matter most, side by side: label conflicts first, then the most alike."""
+    worst = sorted(pairs, key=lambda p: (samples[p.first].label == samples[p.second].label, -p.correlation))[
+        :MOST_PAIRS
+    ]
     cells = []
     for pair in worst:
         both = []

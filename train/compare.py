@@ -92,4 +92,4 @@ def _size(folder: Path) -> dict[str, str]:
     recipe = recipe_of(finished.parent)
     network = Peer(recipe.spec()) if recipe.architecture == "peer" else RcdNet(recipe.spec())
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    return {"M parameters": f"{parameters / 1e6:.2f}", "GMAC": f"{macs(network, network.spec) / 1e9:.2f}"}
+    return {"M parameters": f"{parameters / 1e6:.2f}", "GMAC": f"{macs(network) / 1e9:.2f}"}

@@ -22,6 +22,9 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 DPI = 110
+BINS = 10
+"""Of a reliability diagram."""
+
 Judge = Callable[[Sequence[NDArray[np.uint8]]], list[Judgement]]
 
 
@@ -69,13 +72,13 @@ def roc(answers: Sequence[Answers], path: Path, title: str) -> None:
     _save(figure, path)
 
 
-def reliability(answers: Sequence[Answers], path: Path, bins: int = 10) -> None:
+def reliability(answers: Sequence[Answers], path: Path) -> None:
     """How often is it malignant where the network says p? Perfect calibration is the diagonal; area is the count."""
     figure, axes = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.6, linestyle=":")
     for one in answers:
-        which = np.minimum((one.share * bins).astype(int), bins - 1)
-        filled = [number for number in range(bins) if (which == number).any()]
+        which = np.minimum((one.share * BINS).astype(int), BINS - 1)
+        filled = [number for number in range(BINS) if (which == number).any()]
         said = [float(one.share[which == number].mean()) for number in filled]
         true = [float(one.malignant[which == number].mean()) for number in filled]
         sizes = [600 * float((which == number).mean()) for number in filled]

@@ -46,11 +46,11 @@ def _options(spec: ModelSpec) -> dict[str, int]:
     return {"img_size": spec.height_px} if spec.backbone.startswith("vit") else {}
 
 
-def macs(model: nn.Module, spec: ModelSpec) -> int:
+def macs(model: Network) -> int:
     """Multiply-accumulates of one picture, counted by torch's own flop counter (two operations each)."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    image = torch.zeros(1, spec.height_px, spec.width_px, dtype=torch.uint8)
+    image = torch.zeros(1, model.spec.height_px, model.spec.width_px, dtype=torch.uint8)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model.eval()(image)
     return int(counter.get_total_flops()) // 2

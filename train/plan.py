@@ -67,14 +67,13 @@ def _parts(
     recipe: Recipe, samples: list[Sample], test_samples: list[Sample], groups: splits.Groups, seed: int
 ) -> Iterator[tuple[str, list[Sample], list[Sample]]]:
     if recipe.protocol == "random":  # the paper's split; it leaks, and its runs say by how much
-        train, test = splits.random_split(samples, 0.7, seed)
-        splits.check(train, [], groups)
+        train, test = splits.random_split(samples, seed)
         yield "random", train, test
     samples = splits.without_conflicts(samples, groups)
     if recipe.protocol == "folds":
-        parts = [(f"fold{i}", *part) for i, part in enumerate(splits.folds(samples, groups, seed=seed), 1)]
+        parts = [(f"fold{i}", *part) for i, part in enumerate(splits.folds(samples, groups, seed), 1)]
     elif recipe.protocol == "random":
-        parts = [("by_group", *splits.group_split(samples, groups, 0.7, seed))]
+        parts = [("by_group", *splits.group_split(samples, groups, seed))]
     elif recipe.protocol == "transfer":
         parts = [("transfer", samples, test_samples)]
     else:

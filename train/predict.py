@@ -10,6 +10,8 @@ from rich.progress import track
 from rcdnet.glance import Judgement, Run, judge_batch
 from rcdnet.model import Network
 
+BATCH = 32
+
 
 def runner(model: Network) -> Run:
     """``model`` as ``rcdnet.glance`` wants it: uint8 arrays in, float32 arrays out, on the model's own device."""
@@ -23,9 +25,9 @@ def runner(model: Network) -> Run:
     return run
 
 
-def predict(model: Network, greys: Sequence[NDArray[np.uint8]], batch: int = 32) -> list[Judgement]:
+def predict(model: Network, greys: Sequence[NDArray[np.uint8]]) -> list[Judgement]:
     """One Judgement a picture. ``model`` is put in evaluation mode."""
     model.eval()
     run = runner(model)
-    starts = track(range(0, len(greys), batch), description="judging", transient=True)
-    return [j for start in starts for j in judge_batch(greys[start : start + batch], model.spec, run)]
+    starts = track(range(0, len(greys), BATCH), description="judging", transient=True)
+    return [j for start in starts for j in judge_batch(greys[start : start + BATCH], model.spec, run)]

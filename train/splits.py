@@ -13,6 +13,10 @@ from train.duplicates import conflicts
 Groups = Mapping[Sample, str]
 Split = tuple[list[Sample], list[Sample]]
 
+FOLDS = 5
+TRAIN_SHARE = 0.7
+"""Of the paper's split and of its twin."""
+
 
 class LeakError(ValueError):
     """A near copy, a patient or an external picture is on the wrong side of a split."""
@@ -24,40 +28,40 @@ def without_conflicts(samples: Sequence[Sample], groups: Groups) -> list[Sample]
     return [sample for sample in samples if sample not in dropped]
 
 
-def folds(samples: Sequence[Sample], groups: Groups, *, count: int = 5, seed: int = 0) -> Iterator[Split]:
-    """``count`` splits (train, test) that test every sample once.
+def folds(samples: Sequence[Sample], groups: Groups, seed: int = 0) -> Iterator[Split]:
+    """FOLDS splits (train, test) that test every sample once.
 
     A sample with an official fold keeps it; the others are dealt by whole groups, stratified by label. Raises DataError
-    for an official fold that is none of 1..count.
+    for an official fold that is none of 1..FOLDS.
     """
-    official = [sample for sample in samples if sample.fold is not None]
-    if strange := {sample.fold for sample in official} - set(range(1, count + 1)):
+    numbers = range(1, FOLDS + 1)
+    fold = {sample: sample.fold for sample in samples if sample.fold is not None}
+    if strange := [sample for sample in fold if sample.fold not in numbers]:
         raise DataError(
-            f"{official[0].dataset} has a fold {strange.pop()}. Expected 1 to {count}, or it is never tested."
+            f"{strange[0].dataset} has a fold {strange[0].fold}. Expected 1 to {FOLDS}, or it is never tested."
         )
     rest = [sample for sample in samples if sample.fold is None]
-    fold = {sample: sample.fold for sample in official}
     if rest:
-        for number, part in enumerate(_deal(rest, groups, count, seed), 1):
+        for number, part in zip(numbers, _deal(rest, groups, FOLDS, seed), strict=True):
             fold |= {rest[index]: number for index in part}
-    for number in range(1, count + 1):
+    for number in numbers:
         yield [s for s in samples if fold[s] != number], [s for s in samples if fold[s] == number]
 
 
-def random_split(samples: Sequence[Sample], train_share: float, seed: int) -> Split:
+def random_split(samples: Sequence[Sample], seed: int) -> Split:
     """The paper's split: by picture, stratified by label, near copies ignored. It leaks; see ``leaked``."""
     labels = [sample.label for sample in samples]
     with _enough(samples):
         train, test = train_test_split(
-            np.arange(len(samples)), train_size=train_share, stratify=labels, random_state=seed
+            np.arange(len(samples)), train_size=TRAIN_SHARE, stratify=labels, random_state=seed
         )
     return [samples[i] for i in sorted(train)], [samples[i] for i in sorted(test)]
 
 
-def group_split(samples: Sequence[Sample], groups: Groups, train_share: float, seed: int) -> Split:
+def group_split(samples: Sequence[Sample], groups: Groups, seed: int) -> Split:
     """As ``random_split``, but near copies stay together: whole tenths, dealt by group and stratified by label."""
     dealt = list(_deal(samples, groups, 10, seed))
-    last = round(10 * (1 - train_share))
+    last = round(10 * (1 - TRAIN_SHARE))
     tested = {index for part in dealt[:last] for index in part}
     return (
         [s for i, s in enumerate(samples) if i not in tested],

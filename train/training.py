@@ -72,7 +72,7 @@ class Training:
             _spare_half_precision(self.model)
         self._wrapped, self._stepper = self.fabric.setup(self.model, self.optimizer)
         self._teachers = self.fabric.setup(Teachers(teachers, self.model.spec)) if teachers else None
-        provenance = _provenance(recipe, run, self.fabric, start, teachers) | {"precision": precision}
+        provenance = _provenance(recipe, run, self.fabric, start, teachers, precision)
         with written_whole(folder / "config.json") as part:
             part.write_text(json.dumps(provenance, indent=1))
 
@@ -239,7 +239,9 @@ def _cosine(recipe: Recipe, steps: int) -> Callable[[int], float]:
     return factor
 
 
-def _provenance(recipe: Recipe, run: Run, fabric: Fabric, start: Start, teachers: Sequence[Path]) -> dict[str, object]:
+def _provenance(
+    recipe: Recipe, run: Run, fabric: Fabric, start: Start, teachers: Sequence[Path], precision: Precision
+) -> dict[str, object]:
     return {
         "recipe": recipe.model_dump(mode="json"),
         "run": run.name,
@@ -253,6 +255,7 @@ def _provenance(recipe: Recipe, run: Run, fabric: Fabric, start: Start, teachers
         "device": torch.cuda.get_device_name() if fabric.device.type == "cuda" else str(fabric.device),
         "processor": platform.processor() or platform.machine(),
         "versions": {"torch": torch.__version__, "timm": timm.__version__, "python": platform.python_version()},
+        "precision": precision,
     }
 
 
