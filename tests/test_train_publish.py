@@ -158,6 +158,13 @@ def test_a_picture_that_is_gone_is_told_before_anything_is_computed(folds, data,
         ablation.ablate(tmp_path / "joint", data)
 
 
+def test_sizes_are_told_where_there_are_masks(runs, data, tmp_path):
+    shutil.copytree(runs / "compare/RcdNet/paper/seed0-random", tmp_path / "runs/joint/seed0-fold1")
+    shutil.copytree(data / "busi", tmp_path / "busi", ignore=shutil.ignore_patterns("*_mask.png"))
+    assert "| busi | size " in publish.tables(tmp_path / "runs", data)
+    assert "Subgroups" not in publish.tables(tmp_path / "runs", tmp_path)
+
+
 def test_a_folder_without_runs_is_an_error_that_says_so(data, tmp_path):
     arguments = ["figures", str(tmp_path), "--data", str(data), "--weights", "none", "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(app, arguments)

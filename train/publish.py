@@ -182,20 +182,21 @@ def _subgroups(folder: Path, data_root: Path) -> list[dict[str, str]]:
     for dataset in sorted(set(answers.datasets.tolist())):
         index = np.flatnonzero((answers.datasets == dataset) & ~answers.is_label("normal"))
         samples = [by_name[dataset, name] for name in answers.names[index].tolist()]
-        for attribute in ("size", *samples[0].attributes):
+        attributes = dict.fromkeys(name for sample in samples for name in sample.attributes)
+        sizes = ["size"] if any(sample.masks for sample in samples) else []
+        for attribute in (*sizes, *attributes):
             for value, inside in by_subgroup(samples, attribute).items():
                 part = index[inside]
                 positive = answers.is_label("malignant")[part]
                 if positive.all() or not positive.any():
                     continue
                 numbers = yes_or_no(share[part], positive, answers.patients[part].tolist())
-                low, high = numbers["auc_ci"]
                 rows.append(
                     {
                         "data": dataset,
                         "subgroup": f"{attribute} {value}",
                         "n (malignant)": f"{len(part)} ({int(positive.sum())})",
-                        "AUC (95 %)": f"{numbers['auc']:.3f} ({low:.3f}-{high:.3f})",
+                        "AUC (95 %)": results.auc_told(numbers),
                         "sensitivity": f"{numbers['sensitivity']:.3f}",
                         "specificity": f"{numbers['specificity']:.3f}",
                     }

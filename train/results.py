@@ -1,6 +1,6 @@
 """From run folders to numbers: folds pooled by seed, each question with its n and interval."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -39,7 +39,6 @@ class Result:
 
     def row(self) -> dict[str, str]:
         """As a line of a table."""
-        low, high = self.numbers["auc_ci"]
         return {
             "recipe": self.recipe,
             "part": self.part,
@@ -49,7 +48,7 @@ class Result:
             "data": self.dataset,
             "question": QUESTIONS[self.question],
             "n (leaked)": f"{self.numbers['n']} ({self.leaked})",
-            "AUC (95 %)": f"{self.numbers['auc']:.3f} ({low:.3f}-{high:.3f})",
+            "AUC (95 %)": auc_told(self.numbers),
             "AUC, each patient once": f"{self.numbers['auc_each_once']:.3f}",
             "accuracy": f"{self.numbers['accuracy']:.3f}",
             "ECE (by chance)": f"{self.numbers['ece']:.3f} ({self.numbers['ece_by_chance'].mean:.3f})",
@@ -90,6 +89,12 @@ def mean(found: Sequence[Result], of: str, split: str = "") -> dict[str, str]:
         "accuracy": f"{accuracies.mean():.3f}",
         "ECE (by chance)": f"{errors.mean():.3f} ({by_chance:.3f})",
     }
+
+
+def auc_told(numbers: Mapping[str, Any]) -> str:
+    """The AUC with its interval, of ``evaluate.yes_or_no``."""
+    low, high = numbers["auc_ci"]
+    return f"{numbers['auc']:.3f} ({low:.3f}-{high:.3f})"
 
 
 def _span(counts: Sequence[int]) -> str:
