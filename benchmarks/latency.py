@@ -22,7 +22,7 @@ from benchmarks import conditions
 from benchmarks.layers import Row, judging_over_engine
 from benchmarks.paint import NotPainted, measure_paint
 from benchmarks.ratios import Ratio, class_maps_cost, eager_gradcam_over_engine, eager_half_over_cuda_graph
-from benchmarks.report import Report, console, machine, require_folder, show, weights_option, write_json
+from benchmarks.report import Report, console, machine, require_folder, show, source_name, weights_option, write_json
 from benchmarks.workload import CLIP, EngineRuns, make_clip, measure_engine
 from engines.catalog import ENGINES, choices
 from engines.errors import EngineError, EngineUnavailable, UnknownEngine
@@ -96,13 +96,13 @@ def measure(engine: str, source: str | None, seconds: float, weights: Path, *, p
     found = ratios(best, engines, seconds, weights)
     moments["during"] = conditions.load(conditions.foreign_cores(start, conditions.Moment.now()))
     again = command(engine, source, seconds, weights, paint)
-    return Report(source, seconds, before, engines, best, found, again, moments)
+    return Report(source and source_name(source), seconds, before, engines, best, found, again, moments)
 
 
 def command(engine: str, source: str | None, seconds: float, weights: Path, paint: bool) -> str:
     """What measures the same again."""
     words = ["python", "-m", "benchmarks.latency", "--engine", engine, "--seconds", f"{seconds:g}"]
-    words += ["--source", source] if source else []
+    words += ["--source", source_name(source)] if source else []
     return shlex.join([*words, *weights_option(weights), *([] if paint else ["--no-paint"])])
 
 

@@ -22,7 +22,9 @@ from engines import nvidia
 from engines.errors import EngineUnavailable
 from rcdnet.weights import SHIPPED
 from stream.errors import UsageError
+from stream.sources import kind
 from stream.timing import Summary
+from stream.web.control import label
 
 PACKAGES = (
     *("rcdnet-live", "numpy", "opencv-python-headless", "av", "openvino", "onnx", "torch", "timm", "grad-cam"),
@@ -93,6 +95,11 @@ def write_json(path: Path, told: Mapping[str, Any]) -> None:
         path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--json {path}: {error.strerror}. Expected a file that can be written.") from error
+
+
+def source_name(uri: str) -> str:
+    """How a report names a source: by what tells nothing of a patient, a path by its last part, and no password."""
+    return uri if kind(uri) == "phantom" else label(uri)
 
 
 def weights_option(folder: Path) -> list[str]:

@@ -34,11 +34,10 @@ from websockets.sync.client import connect
 
 from benchmarks.conditions import idle_check, load
 from benchmarks.peer_meter import family
-from benchmarks.report import console, machine, require_folder, write_json
+from benchmarks.report import console, machine, require_folder, source_name, write_json
 from stream.__main__ import EngineName, end_as_by_ctrl_c, exit_codes
 from stream.errors import SourceError, StreamError, UsageError
 from stream.sources import kind
-from stream.web.control import label
 
 SETTLED = 0.2
 """Share of the run before which it is still filling its windows and caches: drift is of what comes after."""
@@ -129,8 +128,16 @@ def main(
         drift = drifted(samples)
         show(facts, samples, drift)
         if json_file is not None:
-            name = source if kind(source) == "phantom" else label(source)  # a path may name a patient
-            words = ["--source", name, "--engine", engine, "--minutes", f"{minutes:g}", "--every", f"{every_s:g}"]
+            words = [
+                "--source",
+                source_name(source),
+                "--engine",
+                engine,
+                "--minutes",
+                f"{minutes:g}",
+                "--every",
+                f"{every_s:g}",
+            ]
             words += [] if record else ["--no-record"]
             report = {
                 "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -18,7 +18,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from benchmarks.report import console, machine, require_folder, weights_option, write_json
+from benchmarks.report import console, machine, require_folder, source_name, weights_option, write_json
 from engines.base import EngineInfo
 from engines.failover import open_engine
 from rcdnet.spec import ModelSpec
@@ -29,7 +29,7 @@ from stream.errors import UsageError
 from stream.pipeline import Pipeline
 from stream.session import Session
 from stream.smoothing import Smoother
-from stream.sources import ON_DISK, kind, open_source
+from stream.sources import kind, open_source
 from stream.sources.phantom import PhantomSource
 from stream.status import Status
 from stream.types import Assessment, Frame, NotAnalysed, Prediction, State, View
@@ -114,9 +114,7 @@ def main(
             found.append(measure(uri, engine, settings, weights))
             show(found[-1])
         if json_file is not None:
-            # a path may name a patient
-            names = [Path(uri).name if kind(uri) in ON_DISK else uri for uri in sources or ()]
-            words = ["--engine", engine, *weights_option(weights), *names]
+            words = ["--engine", engine, *weights_option(weights), *map(source_name, sources or ())]
             told = {
                 "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "command": shlex.join(["python", "-m", "benchmarks.stability", *words]),

@@ -7,7 +7,8 @@ from typer.testing import CliRunner, Result
 
 from benchmarks.latency import app, in_fresh_process
 from benchmarks.ratios import Ratio
-from benchmarks.report import Report, machine
+from benchmarks.report import Report, machine, source_name
+from benchmarks.workload import make_clip
 from rcdnet.golden import Golden
 
 
@@ -56,6 +57,20 @@ def test_a_whole_run_writes_its_numbers(tmp_path: Path) -> None:
     assert "--no-paint" in rows["to paint"]["reason"]
     assert told["command"] == "python -m benchmarks.latency --engine fake --seconds 0.5 --no-paint"
     assert {"before", "during"} == set(told["conditions"])
+
+
+def test_no_folder_and_no_password_is_written(tmp_path: Path) -> None:
+    folder, path = tmp_path / "SMITH JANE", tmp_path / "latency.json"
+    folder.mkdir()
+    make_clip(folder / "clip.mp4", "phantom:?size=320x240&fps=30&frames=12")
+    arguments = ["--engine", "fake", "--source", str(folder / "clip.mp4"), "--seconds", "0.5", "--no-paint"]
+    result = invoke(*arguments, "--json", str(path))
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(path.read_text())
+    assert (told["settings"]["source"], "--source clip.mp4 " in told["command"]) == ("clip.mp4", True)
+    assert "SMITH" not in path.read_text() + result.stdout
+    assert source_name("rtsp://jane:secret@host:554/smith") == "rtsp://host:554"
+    assert source_name("phantom:?size=320x240") == "phantom:?size=320x240"
 
 
 def test_a_network_of_ones_own_is_measured_and_named(untrained: Path, tmp_path: Path) -> None:
