@@ -23,7 +23,7 @@ from rcdnet.extras import install
 if find_spec("sklearn") is None:
     sys.exit(f"error: labelled pictures need scikit-learn, which the base install leaves out: {install('train')}")
 
-from benchmarks.report import console, require_folder, write_json
+from benchmarks.report import JsonFile, console, require_folder, write_json
 from benchmarks.stability import Watching
 from engines.base import Engine
 from engines.failover import open_engine
@@ -87,7 +87,7 @@ def main(
     config: ConfigFile = None,
     scan_area: AreaText = None,
     by: Annotated[str | None, typer.Option(help="data sets also by: size, birads, device, histology")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Count what is called, by label. Pictures that the weights learned from flatter, and are named."""
     with exit_codes():

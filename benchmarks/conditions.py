@@ -2,7 +2,8 @@
 
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -66,6 +67,15 @@ def clocks() -> dict[str, Any]:
         "gpu_mhz": gpu_mhz[0],
         "gpu_mhz_max": gpu_mhz[1],
     }
+
+
+@contextmanager
+def watched() -> Iterator[dict[str, Any]]:
+    """What a report tells of the conditions, "before" and, once this is left, "during"."""
+    told = {"before": load(idle_check()) | clocks()}
+    start = Moment.now()
+    yield told
+    told["during"] = load(foreign_cores(start, Moment.now()))
 
 
 def load(foreign_cores: float | None) -> dict[str, Any]:

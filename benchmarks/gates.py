@@ -19,7 +19,7 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from benchmarks.report import console, machine, require_folder, write_json
+from benchmarks.report import JsonFile, console, machine, require_folder, write_json
 from stream.__main__ import exit_codes
 from stream.errors import UsageError
 from stream.signal import FREEZE_S, SignalGate
@@ -63,7 +63,7 @@ class Row:
 @app.command()
 def main(
     data: Annotated[Path, typer.Option(help="folder with busi, busbra and udiat")],
-    json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Count what the gates refuse, rightly and wrongly, and what they cost."""
     with exit_codes():

@@ -5,7 +5,6 @@ none inherits the memory or the threads of another. Tables go to stdout, progres
 """
 
 import multiprocessing
-import shlex
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -22,7 +21,18 @@ from benchmarks import conditions
 from benchmarks.layers import Row, judging_over_engine
 from benchmarks.paint import NotPainted, measure_paint
 from benchmarks.ratios import Ratio, class_maps_cost, eager_gradcam_over_engine, eager_half_over_cuda_graph
-from benchmarks.report import Report, console, machine, require_folder, show, source_name, weights_option, write_json
+from benchmarks.report import (
+    JsonFile,
+    Report,
+    command,
+    console,
+    machine,
+    require_folder,
+    show,
+    source_name,
+    weights_option,
+    write_json,
+)
 from benchmarks.workload import CLIP, EngineRuns, make_clip, measure_engine
 from engines.catalog import ENGINES, choices
 from engines.errors import EngineError, EngineUnavailable, UnknownEngine
@@ -47,7 +57,7 @@ def main(
     ] = None,
     weights: WeightsFolder = SHIPPED,
     seconds: Annotated[float, typer.Option(min=0.5, help="for each run and each ratio")] = 10.0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
+    json_file: JsonFile = None,
     paint: Annotated[bool, typer.Option(help="measure to the screen of a headless Chromium as well")] = True,
     compare: Annotated[
         Path | None, typer.Option(help="exit with 1 if a ratio is worse than in this file of an earlier --json")
@@ -74,8 +84,20 @@ def measure(engine: str, source: str | None, seconds: float, weights: Path, *, p
     if engine not in ("all", *choices()):
         raise UnknownEngine(f"no engine '{engine}'. Expected one of: all, {', '.join(choices())}.")
     before = machine()
-    moments = {"before": conditions.load(conditions.idle_check()) | conditions.clocks()}
-    start = conditions.Moment.now()
+    with conditions.watched() as moments:
+        engines = measure_engines(engine, source, seconds, weights, paint)
+        best = best_cpu_engine(engines)
+        found = ratios(best, engines, seconds, weights)
+    name = source and source_name(source)
+    words = ["--engine", engine, "--seconds", f"{seconds:g}", *(["--source", name] if name else [])]
+    again = command("latency", *words, *weights_option(weights), *([] if paint else ["--no-paint"]))
+    return Report(name, seconds, before, engines, best, found, again, moments)
+
+
+def measure_engines(
+    engine: str, source: str | None, seconds: float, weights: Path, paint: bool
+) -> dict[str, EngineRuns | str]:
+    """Each engine's runs, or why it has none. Raises EngineError without a single one that has some."""
     engines: dict[str, EngineRuns | str] = {}
     with tempfile.TemporaryDirectory(prefix="rcdnet-benchmark-") as folder:
         clip = Path(folder) / "phantom_720p.mp4"
@@ -92,18 +114,7 @@ def measure(engine: str, source: str | None, seconds: float, weights: Path, *, p
                 engines[name] = str(error)
     if not any(isinstance(runs, EngineRuns) for runs in engines.values()):
         raise EngineUnavailable("no engine could be measured: " + "; ".join(map(str, engines.values())))
-    best = best_cpu_engine(engines)
-    found = ratios(best, engines, seconds, weights)
-    moments["during"] = conditions.load(conditions.foreign_cores(start, conditions.Moment.now()))
-    again = command(engine, source, seconds, weights, paint)
-    return Report(source and source_name(source), seconds, before, engines, best, found, again, moments)
-
-
-def command(engine: str, source: str | None, seconds: float, weights: Path, paint: bool) -> str:
-    """What measures the same again."""
-    words = ["python", "-m", "benchmarks.latency", "--engine", engine, "--seconds", f"{seconds:g}"]
-    words += ["--source", source_name(source)] if source else []
-    return shlex.join([*words, *weights_option(weights), *([] if paint else ["--no-paint"])])
+    return engines
 
 
 def to_the_screen(

@@ -15,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -29,7 +28,7 @@ from rich.table import Table
 from benchmarks import conditions
 from benchmarks.peer_loops import SLOW_S
 from benchmarks.peer_meter import CAMERA_FPS, WARM_UP_S, Clip
-from benchmarks.report import console, machine, require_folder, write_json
+from benchmarks.report import JsonFile, command, console, machine, machine_line, now, require_folder, write_json
 from benchmarks.workload import CLIP, make_clip
 from engines import cache
 from rcdnet.extras import install
@@ -109,23 +108,23 @@ def main(
     looks: Annotated[
         int, typer.Option(min=1, max=2, help="at a frame; 2 as the weights ask for, 1 to glance only")
     ] = 2,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Measure ours and its peers: frames a second, processor time, age behind a slow consumer, memory."""
     with exit_codes(), tempfile.TemporaryDirectory(prefix="rcdnet-benchmark-") as folder:
         require_folder(json_file)
-        before, moments = machine(), {"before": conditions.load(conditions.idle_check()) | conditions.clocks()}
+        before = machine()
         chosen = made(Path(folder)) if clip is None else given(clip)
-        start = conditions.Moment.now()
-        results = measure(chosen, seconds, rounds, looks)
-        moments["during"] = conditions.load(conditions.foreign_cores(start, conditions.Moment.now()))
-        out.print(f"{before['cpu']}, {before['cores_usable']} cores, load {before['load_1_min']}, {before['os']}")
+        with conditions.watched() as moments:
+            results = measure(chosen, seconds, rounds, looks)
+        out.print(machine_line(before))
         show(results, out)
         if json_file is not None:
+            words = ["--seconds", f"{seconds:g}", "--rounds", str(rounds), "--looks", str(looks)]
+            words += [] if clip is None else ["--clip", clip.name]
             told = {
-                "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "command": f"python -m benchmarks.peers --seconds {seconds:g} --rounds {rounds} --looks {looks}"
-                + ("" if clip is None else f" --clip {clip.name}"),
+                "measured_at": now(),
+                "command": command("peers", *words),
                 "settings": {
                     "clip": Path(chosen.path).name,
                     "seconds": seconds,
@@ -207,18 +206,18 @@ def interpreter(name: str, folder: Path | None = None) -> Path:
     except PackageNotFoundError as error:
         raise PeerError(f"it gets our versions, and {error.name} is not installed: {install('train')}") from error
     made_of = home / "made_of.json"
-    if python.exists() and made_of.exists() and json.loads(made_of.read_text()) == wanted:
+    if python.exists() and made_of.exists() and made_of.read_text() == json.dumps(wanted):
         return python
     beside = Path(sys.executable).parent / "uv"
     uv = shutil.which("uv") or (str(beside) if beside.exists() else None)
     if uv is None:
         raise PeerError("its environment cannot be made without uv. Expected it on the PATH: pip install uv")
     err.print(f"making an environment for {name}: {', '.join(wanted)}")
-    for command in (
+    for making in (
         [uv, "venv", "--clear", "--python", sys.executable, str(home)],
         [uv, "pip", "install", "--python", str(python), *wanted],
     ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(making, capture_output=True, text=True, check=False)
         if done.returncode:
             raise PeerError(f"its environment cannot be made: {last_line(done.stderr)}")
     made_of.write_text(json.dumps(wanted))
@@ -228,13 +227,13 @@ def interpreter(name: str, folder: Path | None = None) -> Path:
 def one_round(python: Path, name: str, setting: str, seconds: float, looks: int, clip: Clip) -> dict[str, Any]:
     """What ``benchmarks.peer_loops`` measured. Raises PeerError."""
     settings = [name, setting, str(seconds), str(looks), json.dumps(asdict(clip))]
-    command = [str(python), "-m", "benchmarks.peer_loops", *settings]
+    looping = [str(python), "-m", "benchmarks.peer_loops", *settings]
     environment = os.environ | ALONE | {"PYTHONPATH": str(Path(__file__).parents[1])}
     if name != "ours" and setting == "default":
         environment = {key: value for key, value in environment.items() if key not in ASLEEP}
     limit_s = START_S + 10 * seconds
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
+        done = subprocess.run(looping, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired as error:
         raise PeerError(f"it had not ended after {limit_s:.0f} s") from error
     if done.returncode:

@@ -2,15 +2,17 @@
 
 import json
 import platform
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -35,6 +37,8 @@ PACKAGES = (
 
 EXTENSIONS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_vnni": "VNNI", "avx512_bf16": "BF16", "amx_tile": "AMX"}
 """What a network's speed depends on, by its flag."""
+
+JsonFile = Annotated[Path | None, typer.Option("--json", help="write everything here as well")]
 
 WIDE = 120
 """Columns in which every table is whole."""
@@ -62,7 +66,7 @@ class Report:
         measured = {name: runs for name, runs in self.engines.items() if isinstance(runs, EngineRuns)}
         best = measured.get(self.best or "")
         return {
-            "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "measured_at": now(),
             "command": self.command,
             "conditions": dict(self.conditions),
             "settings": {"source": self.source, "seconds": self.seconds, "warm_up_s": min(WARM_UP_S, self.seconds)},
@@ -95,6 +99,16 @@ def write_json(path: Path, told: Mapping[str, Any]) -> None:
         path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--json {path}: {error.strerror}. Expected a file that can be written.") from error
+
+
+def now() -> str:
+    """When it was measured."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def command(module: str, *words: str) -> str:
+    """What measures the same again."""
+    return shlex.join(["python", "-m", f"benchmarks.{module}", *words])
 
 
 def source_name(uri: str) -> str:
@@ -131,6 +145,11 @@ def machine() -> dict[str, Any]:
     }
 
 
+def machine_line(facts: Mapping[str, Any]) -> str:
+    """The processor, as ``machine`` tells it, in one line."""
+    return f"{facts['cpu']}, {facts['cores_usable']} cores, load {facts['load_1_min']}, {facts['os']}"
+
+
 def cpu_model(info: Path = Path("/proc/cpuinfo")) -> str:
     """The processor as it calls itself, and in brackets those of EXTENSIONS that Linux says it has: virtual machines of
     one name differ in them, and in speed by half.
@@ -153,7 +172,7 @@ def installed(package: str) -> str | None:
 def show(report: Report, console: Console) -> None:
     """Tables for people."""
     facts = report.machine
-    console.print(f"{facts['cpu']}, {facts['cores_usable']} cores, load {facts['load_1_min']}, {facts['os']}")
+    console.print(machine_line(facts))
     if facts["gpu"]:
         console.print(f"{facts['gpu']['name']}, driver {facts['gpu']['driver']}")
     for when, told in report.conditions.items():

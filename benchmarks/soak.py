@@ -6,7 +6,6 @@ a folder that is thrown away. What it says of itself comes from its /status.json
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -17,7 +16,6 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -34,7 +32,7 @@ from websockets.sync.client import connect
 
 from benchmarks.conditions import idle_check, load
 from benchmarks.peer_meter import family
-from benchmarks.report import console, machine, require_folder, source_name, write_json
+from benchmarks.report import JsonFile, command, console, machine, now, require_folder, source_name, write_json
 from stream.__main__ import EngineName, end_as_by_ctrl_c, exit_codes
 from stream.errors import SourceError, StreamError, UsageError
 from stream.sources import kind
@@ -105,7 +103,7 @@ def main(
     minutes: Annotated[float, typer.Option(min=0.05, help="how long")] = 30.0,
     every_s: Annotated[float, typer.Option("--every", min=0.2, help="seconds from one sample to the next")] = 10.0,
     record: Annotated[bool, typer.Option(help="record meanwhile, to a temporary folder")] = True,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Sample a running server; tell how much it changed. Ctrl-C ends it early, and what breaks it, with the table."""
     with exit_codes():
@@ -140,8 +138,8 @@ def main(
             ]
             words += [] if record else ["--no-record"]
             report = {
-                "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "command": shlex.join(["python", "-m", "benchmarks.soak", *words]),
+                "measured_at": now(),
+                "command": command("soak", *words),
                 "machine": machine(),
                 "conditions": before,
                 "engine": facts["engine"],
@@ -157,9 +155,9 @@ def main(
 @contextmanager
 def served(source: str, arguments: Sequence[str]) -> Iterator[tuple[psutil.Process, str]]:
     """``python -m stream run`` and its HOST:PORT, ended by Ctrl-C. Raises SourceError, in its words, without one."""
-    command = [sys.executable, "-m", "stream", "run", "--port", "0", *arguments]
+    starting = [sys.executable, "-m", "stream", "run", "--port", "0", *arguments]
     hidden = os.environ | {"RCDNET_SOURCE": source}  # from ps: it may hold a password
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=hidden, start_new_session=True) as process:
+    with subprocess.Popen(starting, stderr=subprocess.PIPE, text=True, env=hidden, start_new_session=True) as process:
         said: deque[str] = deque(maxlen=1)
         found: list[str] = []
         known = Event()

@@ -5,10 +5,8 @@ phantom the truth is known, so its lesions also tell how late they are called an
 the network, which never learned from phantoms, but of what the smoothing adds in time.
 """
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -18,7 +16,17 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from benchmarks.report import console, machine, require_folder, source_name, weights_option, write_json
+from benchmarks.report import (
+    JsonFile,
+    command,
+    console,
+    machine,
+    now,
+    require_folder,
+    source_name,
+    weights_option,
+    write_json,
+)
 from engines.base import EngineInfo
 from engines.failover import open_engine
 from rcdnet.spec import ModelSpec
@@ -103,7 +111,7 @@ def main(
     weights: WeightsFolder = SHIPPED,
     config: ConfigFile = None,
     scan_area: AreaText = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write everything here as well")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Changes of the finding a minute, delay and lingering, by smoothing time; the warm-up is the same in all."""
     with exit_codes():
@@ -116,8 +124,8 @@ def main(
         if json_file is not None:
             words = ["--engine", engine, *weights_option(weights), *map(source_name, sources or ())]
             told = {
-                "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "command": shlex.join(["python", "-m", "benchmarks.stability", *words]),
+                "measured_at": now(),
+                "command": command("stability", *words),
                 "machine": machine(),
                 "engine": asdict(found[0].engine),
                 "weights_sha256": found[0].spec.weights_sha256,

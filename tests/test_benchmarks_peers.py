@@ -156,20 +156,37 @@ def test_the_better_setting_stands_for_a_contestant() -> None:
     assert peers.ratio(rows, "roboflow_inference") is None
 
 
-def test_without_uv_a_contestant_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def no_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+
+
+@pytest.mark.usefixtures("no_uv")
+def test_without_uv_a_contestant_says_so(tmp_path: Path) -> None:
     with pytest.raises(peers.PeerError, match="without uv"):
         peers.interpreter("roboflow_inference", tmp_path)
 
 
-def test_an_environment_that_was_made_of_the_same_is_used_again(tmp_path: Path) -> None:
-    made_of = tmp_path / "roboflow_inference" / "made_of.json"
-    python = made_of.parent / "bin" / "python"
+@pytest.fixture
+def roboflow(tmp_path: Path) -> Path:
+    """Python in an environment made of what is wanted."""
+    python = tmp_path / "roboflow_inference" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.touch()
-    made_of.write_text(json.dumps(peers.REQUIREMENTS["roboflow_inference"]))
-    assert peers.interpreter("roboflow_inference", tmp_path) == python
+    (python.parents[1] / "made_of.json").write_text(json.dumps(peers.REQUIREMENTS["roboflow_inference"]))
+    return python
+
+
+def test_an_environment_that_was_made_of_the_same_is_used_again(roboflow: Path, tmp_path: Path) -> None:
+    assert peers.interpreter("roboflow_inference", tmp_path) == roboflow
+
+
+@pytest.mark.usefixtures("no_uv")
+def test_an_environment_whose_list_broke_off_is_to_be_made_anew(roboflow: Path, tmp_path: Path) -> None:
+    (roboflow.parents[1] / "made_of.json").write_text("[")
+    with pytest.raises(peers.PeerError, match="without uv"):
+        peers.interpreter("roboflow_inference", tmp_path)
 
 
 def test_a_contestant_that_gets_versions_which_are_not_here_says_so(
