@@ -151,14 +151,6 @@ def test_a_truncated_clip_keeps_the_frames_that_could_be_read(clip: Path, tmp_pa
     assert "Traceback" not in result.stderr
 
 
-def test_a_port_in_use_is_refused_before_anything_opens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        result = command("run", "--source", "none.mp4", "--engine", "none_such", "--port", port)
-    assert result.exit_code == 2
-    assert f"port {port}" in result.stderr
-
-
 IGNORING = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 """Starts a command as a script does with ``&``: with Ctrl-C ignored."""
 

@@ -10,6 +10,7 @@ from stream.config import OverlayStyle
 from stream.decision import class_label
 from stream.overlay import AMBER, CLASS_COLOURS, GREY, MARGIN, PANEL_WIDTH, Labels, _heat_colours, draw, headline
 from stream.types import Assessment, Frame, ScanArea, State
+from tests.screens import read
 
 LABELS = Labels(("benign", "malignant", "normal"))
 SIZES = [(720, 1280), (256, 256), (1080, 1920), (37, 51), (1, 1), (900, 200)]
@@ -194,8 +195,7 @@ def test_the_panel_names_the_class_of_the_heat_map_also_where_nothing_is_called(
 def test_the_notice_stands_at_the_bottom_of_the_panel(height: int) -> None:
     source = frame(height, height)
     bottom = draw(source, assessment(source), OverlayStyle(), LABELS)[-50:, height:]
-    assert RESEARCH_NOTICE
-    assert (bottom.max(axis=2) > 200).sum() > 100
+    assert RESEARCH_NOTICE in " ".join(read(np.ascontiguousarray(bottom)).split())
 
 
 def test_a_synthetic_source_is_labelled() -> None:

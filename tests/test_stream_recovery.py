@@ -24,7 +24,8 @@ DEADLINE_S = 30.0
 """For whatever must happen; it happens in a tenth of that, but for a machine that is busy with other things."""
 
 GROWTH_BYTES = 30 * 2**20
-"""That a process may gain over all cycles: a leaked decoder or frame in each would be several times as much."""
+"""That a process may gain over all cycles: a leaked decoder or frame in each of 200 would be several times as much. In
+a few, files and threads tell."""
 
 
 def until(holds: Callable[[], bool], what: str) -> float:
