@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from train import ablation, compare, publish
-from train.__main__ import app, print_rows
+from train.__main__ import app
 from train.datasets import DataError
 from train.recipes import FOLDER, load
+from train.tables import print_rows
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import cv2
 import typer
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 from rcdnet.extras import install
@@ -30,10 +29,11 @@ from train import predictions as held_out
 from train.audit import audit as audit_samples
 from train.audit import contact_sheet
 from train.datasets import DataError
-from train.faithfulness import deletion_curve
+from train.faithfulness import faithfulness_of
 from train.markers import painted_away
 from train.recipes import RecipeError
 from train.splits import LeakError
+from train.tables import out, print_result, print_rows, print_table
 
 if TYPE_CHECKING:
     from train.start import Start
@@ -48,7 +48,7 @@ FINDINGS = {
 }
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-out, err = Console(markup=False), Console(stderr=True, markup=False)
+err = Console(stderr=True, markup=False)
 
 JsonFile = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Also write the numbers here.")]
 
@@ -263,30 +263,13 @@ def evaluate(
         judgements = predict(model, [sample.grey() for sample in samples])
         result = evaluation.evaluate(samples, judgements, spec, task, operating_point=operating_point)
         if by:
-            result["by"] = {by: {}}
-            for value, indices in subgroups.items():
-                part = [samples[i] for i in indices], [judgements[i] for i in indices]
-                try:
-                    result["by"][by][value] = evaluation.evaluate(*part, spec, task, operating_point=operating_point)
-                except DataError:  # one side only: an AUC does not exist
-                    result["by"][by][value] = {"n": len(indices), "auc": None}
+            result["by"] = {by: evaluation.of_subgroups(samples, judgements, spec, task, subgroups, operating_point)}
         if in_paint:
             result["in_paint"] = evaluation.without_markers(
                 samples, judgements, lambda greys: predict(model, greys), painted_away, spec
             )
         if faithfulness:
-            lesions = [sample for sample in samples if sample.label != "normal"]
-            blind = evaluation.usual_place([sample.lesion() for sample in lesions])
-            curve = deletion_curve([sample.grey() for sample in lesions], blind, spec, runner(model))
-            known = result["n_masks"] > 1  # else nobody knows the usual place
-            result["faithfulness"] = {
-                "shares": curve.shares,
-                "hottest": curve.hottest.tolist(),
-                "random": curve.random.tolist(),
-                "blind": curve.blind.tolist() if known else None,
-                "advantage": curve.advantage,
-                "advantage_over_blind": curve.advantage_over_blind if known else None,
-            }
+            result["faithfulness"] = faithfulness_of(samples, spec, runner(model))
         result |= {"task": task, "data": samples[0].dataset, "weights_sha256": spec.weights_sha256}
         result |= {"calibration": spec.calibration, "trained_on": spec.trained_on, "notice": RESEARCH_NOTICE}
         print_result(result, task)
@@ -307,62 +290,6 @@ def figures(
     with exit_codes():
         for path in publish(runs, data, weights, out_dir, pictures=pictures):
             out.print(path, soft_wrap=True)
-
-
-def print_rows(rows: Sequence[dict[str, str]]) -> None:
-    """Rows of one shape as a table on stdout, nothing cut off. What all of them share stands above it, once."""
-    if not rows:
-        return
-    shared = {key for key, value in rows[0].items() if len(rows) > 1 and all(row[key] == value for row in rows)}
-    table = Table(
-        *(key for key in rows[0] if key not in shared),
-        title=", ".join(f"{key} {rows[0][key]}" for key in rows[0] if key in shared and rows[0][key]) or None,
-    )
-    for row in rows:
-        table.add_row(*(value for key, value in row.items() if key not in shared))
-    print_table(table)
-
-
-def print_table(table: Table) -> None:
-    """On stdout: folded to a terminal's width, else as wide as it is."""
-    for column in table.columns:
-        column.overflow = "fold"
-    whole = Measurement.get(out, out.options.update_width(10_000), table).maximum
-    (out if out.is_terminal else Console(width=whole, markup=False)).print(table)
-
-
-def print_result(result: dict[str, Any], task: str) -> None:
-    """The numbers as a table on stdout."""
-    table = Table("measure", f"{result['data']}, {task}")
-    for key, value in result.items():
-        if key == "auc_ci" or key.endswith("_by_chance") or isinstance(value, dict):
-            continue
-        if key == "auc":
-            low, high = result["auc_ci"]
-            table.add_row("AUC (95 % bootstrap)", f"{value:.3f} ({low:.3f} to {high:.3f})")
-        elif key == "auc_each_once":
-            table.add_row("AUC, each patient once", f"{value:.3f}")
-        elif key == "classes":
-            table.add_row("confusion matrix of", ", ".join(value) + " (rows: truth)")
-        elif (chance := result.get(f"{key}_by_chance")) is not None:
-            by_chance = f"{chance.mean:.3f} if perfectly calibrated, up to {chance.most:.3f}"
-            table.add_row(key, f"{value:.3f} ({by_chance})")
-        else:
-            title = f"{key} (macro)" if key in ("precision", "recall", "f1") else key
-            table.add_row(title, f"{value:.3f}" if isinstance(value, float) else str(value))
-    print_table(table)
-    out.print(
-        "The page calls nothing near this threshold: `python -m benchmarks.calls` counts what it would say.",
-        soft_wrap=True,
-    )
-    for attribute, parts in dict(result.get("by", {})).items():
-        for value, numbers in parts.items():
-            score = "none" if numbers["auc"] is None else f"{numbers['auc']:.3f}"
-            out.print(f"{attribute} {value}: n {numbers['n']}, AUC {score}", soft_wrap=True)
-    if "faithfulness" in result:
-        out.print(f"heat map, hottest cells blurred: {result['faithfulness']}", soft_wrap=True)
-    if "in_paint" in result:
-        out.print(f"markers painted away: {result['in_paint']}", soft_wrap=True)
 
 
 def write_json(path: Path | None, content: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """A finished model on a data set: numbers with n and interval, the heat map against the masks, subgroups, markers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import cv2
@@ -67,6 +67,25 @@ def evaluate(
         numbers |= metrics.classification(truth, probabilities.argmax(axis=1), len(spec.class_names))
         numbers["classes"] = list(spec.class_names)
     return {**numbers, "operating_point": operating_point, **heat_map_quality(samples, judgements, spec)}
+
+
+def of_subgroups(
+    samples: Sequence[Sample],
+    judgements: Sequence[Judgement],
+    spec: ModelSpec,
+    task: Task,
+    subgroups: Mapping[str, Sequence[int]],
+    operating_point: str,
+) -> dict[str, dict[str, Any]]:
+    """``evaluate`` of each of ``by_subgroup``. Without both sides, ``n`` alone and None for ``auc``: there is none."""
+    numbers: dict[str, dict[str, Any]] = {}
+    for value, indices in subgroups.items():
+        part = [samples[i] for i in indices], [judgements[i] for i in indices]
+        try:
+            numbers[value] = evaluate(*part, spec, task, operating_point=operating_point)
+        except DataError:
+            numbers[value] = {"n": len(indices), "auc": None}
+    return numbers
 
 
 def yes_or_no(

@@ -3,6 +3,7 @@ ones. The deletion curve of RISE (Petsiuk et al. 2018, arXiv:1806.07421), with b
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from rcdnet.glance import Run, holds_picture, lesion_class, probabilities
 from rcdnet.preprocess import Placement, prepare
 from rcdnet.spec import ModelSpec
+from train.datasets import Sample
+from train.evaluate import usual_place
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """Of the picture's cells that are blurred. A lesion covers about a tenth of a picture."""
@@ -38,6 +41,24 @@ class DeletionCurve:
     def advantage_over_blind(self) -> float:
         """Likewise over the blind map: above 0 if ours marks what the network needs in this very picture."""
         return float(np.trapezoid(self.blind - self.hottest, self.shares) / self.shares[-1])
+
+
+def faithfulness_of(samples: Sequence[Sample], spec: ModelSpec, run: Run) -> dict[str, Any]:
+    """The curve of the pictures that show a lesion, keys as in the JSON of ``train evaluate``; the blind map's are None
+    with fewer than two masks, of which nobody knows the usual place. Raises ValueError for no lesion.
+    """
+    lesions = [sample for sample in samples if sample.label != "normal"]
+    masks = [sample.lesion() for sample in lesions]
+    curve = deletion_curve([sample.grey() for sample in lesions], usual_place(masks), spec, run)
+    known = sum(mask.any() for mask in masks) > 1
+    return {
+        "shares": curve.shares,
+        "hottest": curve.hottest.tolist(),
+        "random": curve.random.tolist(),
+        "blind": curve.blind.tolist() if known else None,
+        "advantage": curve.advantage,
+        "advantage_over_blind": curve.advantage_over_blind if known else None,
+    }
 
 
 def deletion_curve(

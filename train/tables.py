@@ -1,0 +1,66 @@
+"""Numbers as tables on stdout: nothing is cut off, and folded only where a terminal is too narrow."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+out = Console(markup=False)
+
+
+def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
+    """Rows of one shape. What all of them share stands above the table, once."""
+    if not rows:
+        return
+    shared = {key for key, value in rows[0].items() if len(rows) > 1 and all(row[key] == value for row in rows)}
+    table = Table(
+        *(key for key in rows[0] if key not in shared),
+        title=", ".join(f"{key} {rows[0][key]}" for key in rows[0] if key in shared and rows[0][key]) or None,
+    )
+    for row in rows:
+        table.add_row(*(value for key, value in row.items() if key not in shared))
+    print_table(table)
+
+
+def print_table(table: Table) -> None:
+    """Folded to a terminal's width, else as wide as it is."""
+    for column in table.columns:
+        column.overflow = "fold"
+    whole = Measurement.get(out, out.options.update_width(10_000), table).maximum
+    (out if out.is_terminal else Console(width=whole, markup=False)).print(table)
+
+
+def print_result(result: Mapping[str, Any], task: str) -> None:
+    """What ``train evaluate`` writes as JSON."""
+    table = Table("measure", f"{result['data']}, {task}")
+    for key, value in result.items():
+        if key == "auc_ci" or key.endswith("_by_chance") or isinstance(value, dict):
+            continue
+        if key == "auc":
+            low, high = result["auc_ci"]
+            table.add_row("AUC (95 % bootstrap)", f"{value:.3f} ({low:.3f} to {high:.3f})")
+        elif key == "auc_each_once":
+            table.add_row("AUC, each patient once", f"{value:.3f}")
+        elif key == "classes":
+            table.add_row("confusion matrix of", ", ".join(value) + " (rows: truth)")
+        elif (chance := result.get(f"{key}_by_chance")) is not None:
+            by_chance = f"{chance.mean:.3f} if perfectly calibrated, up to {chance.most:.3f}"
+            table.add_row(key, f"{value:.3f} ({by_chance})")
+        else:
+            title = f"{key} (macro)" if key in ("precision", "recall", "f1") else key
+            table.add_row(title, f"{value:.3f}" if isinstance(value, float) else str(value))
+    print_table(table)
+    out.print(
+        "The page calls nothing near this threshold: `python -m benchmarks.calls` counts what it would say.",
+        soft_wrap=True,
+    )
+    for attribute, parts in dict(result.get("by", {})).items():
+        for value, numbers in parts.items():
+            score = "none" if numbers["auc"] is None else f"{numbers['auc']:.3f}"
+            out.print(f"{attribute} {value}: n {numbers['n']}, AUC {score}", soft_wrap=True)
+    if "faithfulness" in result:
+        out.print(f"heat map, hottest cells blurred: {result['faithfulness']}", soft_wrap=True)
+    if "in_paint" in result:
+        out.print(f"markers painted away: {result['in_paint']}", soft_wrap=True)
