@@ -259,6 +259,14 @@ def test_what_is_no_picture_beside_pictures_is_told(tmp_path, caplog):
     assert "benign: left out: scan.dcm, sub, x.mp4 and 1 more" in caplog.text
 
 
+def test_a_mask_of_no_picture_is_told(tmp_path, caplog):
+    for name in ("a.png", "a_mask.png", "b_mask.png"):
+        write(tmp_path / "benign" / name, square((60, 80), 20))
+    assert [sample.name for sample in datasets.load(tmp_path)] == ["a"]
+    assert "benign: left out: b_mask.png. Masks of no picture" in caplog.text
+    assert "a_mask" not in caplog.text
+
+
 def test_pictures_that_no_table_lists_are_told(tmp_path, caplog):
     bus_bra(tmp_path / "busbra")
     table = tmp_path / "busbra" / "bus_data.csv"

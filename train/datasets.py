@@ -207,16 +207,13 @@ def _class_folders(root: Path) -> list[Sample]:
         others = [path.name for name, path in folders.items() if name not in CLASS_NAMES and name[:1] != "."]
         _tell_left_out(root, others, f"Classes are {', '.join(CLASS_NAMES)}")
     for label in known:
-        images = _images(folders[label])
-        masks: dict[str, list[Path]] = {}
-        for stem, path in images.items():
+        images, masks = _images(folders[label]), dict[str, list[Path]]()
+        for stem in list(images):
             if _MASK.search(stem):
-                masks.setdefault(_MASK.sub("", stem), []).append(path)
-        samples += [
-            Sample(root.name, stem, path, tuple(masks.get(stem, ())), label)
-            for stem, path in images.items()
-            if not _MASK.search(stem)
-        ]
+                masks.setdefault(_MASK.sub("", stem), []).append(images.pop(stem))
+        alone = [path.name for name in masks.keys() - images for path in masks[name]]
+        _tell_left_out(folders[label], alone, "Masks of no picture by their names")
+        samples += [Sample(root.name, stem, path, tuple(masks.get(stem, ())), label) for stem, path in images.items()]
     times = Counter(sample.name for sample in samples)
     return [replace(s, name=f"{s.label}/{s.name}") if times[s.name] > 1 else s for s in samples]
 
