@@ -44,6 +44,7 @@ from train import datasets, predictions
 from train.datasets import DataError, Sample
 from train.evaluate import by_subgroup
 from train.predictions import Predictions
+from train.splits import LeakError
 
 CALLS = ("no lesion flagged", "benign", "malignant", "neither", "not judged")
 
@@ -99,9 +100,10 @@ def main(
             try:
                 sets = [datasets.load(path) for path in labelled if path.suffix != ".csv"]
                 tables = [path for path in labelled if path.suffix == ".csv"]
+                predictions.require_held_out(tables)
                 held_out = predictions.read(tables) if tables else None
                 groups = [by_subgroup(samples, by) if by else {} for samples in sets]
-            except DataError as error:
+            except (DataError, LeakError) as error:
                 raise UsageError(str(error)) from error
             for samples, parts in zip(sets, groups, strict=True):
                 said = of_pictures(samples, opened, settings)

@@ -54,3 +54,11 @@ def test_what_holds_no_labels_is_one_clear_line(tmp_path: Path, wrong: str) -> N
     result = CliRunner().invoke(app, [str(tmp_path / wrong), "--engine", "fake"])
     assert result.exit_code == 2
     assert "error: " in result.stderr
+
+
+def test_answers_of_a_split_that_leaks_are_not_counted_as_held_out(tmp_path: Path) -> None:
+    (tmp_path / "predictions.csv").write_text(HEAD + "busi,a,benign,p,,-9,0,-9\n")
+    (tmp_path / "config.json").write_text(json.dumps({"recipe": {}, "start": "hub", "n_test_leaked": 55}))
+    result = CliRunner().invoke(app, [str(tmp_path / "predictions.csv"), "--engine", "fake"])
+    assert result.exit_code == 2
+    assert "55 of its pictures have a near copy" in result.stderr
