@@ -8,10 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rcdnet.glance import LOOK_WEIGHT, Run, locate, log_softmax
-from rcdnet.preprocess import prepare
+from rcdnet.glance import LOOK_WEIGHT, Floats, Run, locate, log_softmax
+from rcdnet.preprocess import Grey, prepare
 from rcdnet.spec import ModelSpec
 from train import loop, metrics, predictions
 from train.datasets import DataError, Sample
@@ -19,11 +18,10 @@ from train.duplicates import drawn_together
 from train.predict import BATCH, runner
 from train.run_folder import recipe_of
 
-Floats = NDArray[np.float32]
 MARGINS = (1.3, 1.7, 2.4)
 
 
-def looks(greys: Sequence[NDArray[np.uint8]], spec: ModelSpec, run: Run) -> dict[str, Floats]:
+def looks(greys: Sequence[Grey], spec: ModelSpec, run: Run) -> dict[str, Floats]:
     """Log-probabilities [N, K] of the glance, and of the look at each margin that the glance leads to."""
     parts: dict[str, list[Floats]] = {}
     for start in range(0, len(greys), BATCH):

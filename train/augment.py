@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from rcdnet.glance import square_around
-from rcdnet.preprocess import Box, prepare
+from rcdnet.preprocess import Box, Grey, prepare
 from rcdnet.spec import ModelSpec
 from train.markers import painted_away
 from train.transplant import patched, without_lesion
 
-Grey = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
-
-
 Share = Annotated[float, Field(ge=0, le=1)]
 
 DRAWN_PX = 320

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rcdnet.glance import Judgement, attention, decisive, lesion_class
-from rcdnet.preprocess import to_pixels
+from rcdnet.preprocess import Grey, to_pixels
 from rcdnet.spec import ModelSpec
 from train import metrics
 from train.datasets import DataError, Sample
 from train.duplicates import drawn_together
 
 Task = Literal["binary", "three-class"]
+Judge = Callable[[Sequence[Grey]], list[Judgement]]
 
 HEAT_MAP_KEYS = ("pointing_game", "energy_ratio", "pointing_game_blind", "energy_ratio_blind")
 
@@ -177,8 +178,8 @@ def by_subgroup(samples: Sequence[Sample], attribute: str) -> dict[str, list[int
 def without_markers(
     samples: Sequence[Sample],
     judgements: Sequence[Judgement],
-    judge: Callable[[Sequence[NDArray[np.uint8]]], list[Judgement]],
-    paint: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    judge: Judge,
+    paint: Callable[[Grey], Grey],
     spec: ModelSpec,
 ) -> dict[str, float | int]:
     """Paint the burnt-in markers away and judge again: how much does the malignant share move?

@@ -1,7 +1,7 @@
 """The figures of a set of run folders: training, ROC, heat maps, calibration, selective prediction."""
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from rcdnet.glance import Judgement, attention, lesion_class
+from rcdnet.glance import attention, lesion_class
 from rcdnet.preprocess import to_pixels
 from rcdnet.spec import ModelSpec
 from train import metrics
 from train.datasets import Sample
+from train.evaluate import Judge
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -24,8 +25,6 @@ from matplotlib.figure import Figure
 DPI = 110
 BINS = 10
 """Of a reliability diagram."""
-
-Judge = Callable[[Sequence[NDArray[np.uint8]]], list[Judgement]]
 
 
 @dataclass(frozen=True)

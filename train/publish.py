@@ -15,8 +15,8 @@ from rcdnet.spec import ModelSpec
 from train import compare, datasets, figures, loop, predictions, results
 from train.datasets import DataError, Sample
 from train.duplicates import drawn_together
-from train.evaluate import by_subgroup, malignant_share, select, yes_or_no
-from train.figures import Answers, Judge
+from train.evaluate import Judge, by_subgroup, malignant_share, select, yes_or_no
+from train.figures import Answers
 from train.predict import predict
 from train.results import Kind
 from train.run_folder import began, config_of, recipe_of

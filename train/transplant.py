@@ -8,9 +8,7 @@ covered as well; tissue keeps its depth.
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.preprocess import Box
-
-Grey = NDArray[np.uint8]
+from rcdnet.preprocess import Box, Grey
 
 MARGIN = 0.15
 """Of the lesion's width and height, on either side: its rim and halo go with it. Masks are drawn tight."""
