@@ -89,7 +89,7 @@ def test_a_temperature_flattens_the_share(two_runs):
 
 
 def test_runs_of_other_classes_are_refused(two_runs, tmp_path):
-    predictions.write(tmp_path / "x.csv", CLASSES[:2], [], [], [])
+    (tmp_path / "x.csv").write_text("dataset,name,label,patient,external,normal,benign\nbusi,a,benign,a,,0,1\n")
     with pytest.raises(DataError, match="answers normal, benign; the files before it"):
         predictions.read([*two_runs, tmp_path / "x.csv"])
 
@@ -120,8 +120,17 @@ def test_a_network_trained_on_everything_has_nothing_held_out(tmp_path):
         predictions.read([tmp_path / "p.csv"])
 
 
-@pytest.mark.parametrize("table", ["epoch,loss\n1,0.5\n", "dataset,name,label,patient,benign\nbusi,a,benign,,x\n"])
-def test_a_table_of_something_else_is_refused(tmp_path, table):
-    (tmp_path / "metrics.csv").write_text(table)
-    with pytest.raises(DataError, match="no table of answers"):
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (b"epoch,loss\n1,0.5\n", "metrics.csv has no column dataset, label, name, patient"),
+        (b"label,benign\nbenign,1\n", "metrics.csv has no column dataset, name, patient"),
+        (b"dataset,name,label,patient,benign\nbusi,a,benign,,x\n", "metrics.csv: no table of answers"),
+        (b"dataset,name,label,patient\nbusi,a,benign,\n", "metrics.csv: no table of answers"),
+        (b"\x89PNG", "metrics.csv is no UTF-8"),
+    ],
+)
+def test_a_table_of_something_else_is_refused(tmp_path, table, said):
+    (tmp_path / "metrics.csv").write_bytes(table)
+    with pytest.raises(DataError, match=said):
         predictions.read([tmp_path / "metrics.csv"])

@@ -182,8 +182,8 @@ def _natural(stem: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", stem)]
 
 
-def _rows(path: Path, *columns: str) -> list[dict[str, str]]:
-    """The rows of a table that must have these columns. Raises DataError."""
+def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
+    """The rows of a CSV file that must have these columns. Raises DataError."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -223,11 +223,11 @@ def _bus_bra(root: Path) -> list[Sample]:
     folds = {}
     if (root / "5-fold-cv.csv").is_file():
         try:
-            folds = {row["ID"]: int(row["kFold"]) for row in _rows(root / "5-fold-cv.csv", "ID", "kFold")}
+            folds = {row["ID"]: int(row["kFold"]) for row in read_table(root / "5-fold-cv.csv", "ID", "kFold")}
         except ValueError as error:
             raise DataError(f"{root / '5-fold-cv.csv'} has a kFold that is no whole number: {error}") from error
     samples = []
-    for row in _rows(root / "bus_data.csv", "ID", "Case", "Pathology", "BIRADS", "Device", "Histology"):
+    for row in read_table(root / "bus_data.csv", "ID", "Case", "Pathology", "BIRADS", "Device", "Histology"):
         name = row["ID"]
         mask = masks.get(name.replace("bus_", "mask_"))
         if name not in images or mask is None:
@@ -253,7 +253,7 @@ def _udiat(root: Path) -> list[Sample]:
     images = _images(root / "original")
     masks = _images(root / "GT") if (root / "GT").is_dir() and any(map(_is_picture, (root / "GT").iterdir())) else None
     samples = []
-    for row in _rows(root / "labels.csv", "image", "pathology"):
+    for row in read_table(root / "labels.csv", "image", "pathology"):
         file, label = Path(row["image"]), row["pathology"].strip().lower()
         name = file.stem if file.suffix.lower() in IMAGE_SUFFIXES else row["image"]
         if name not in images or (masks is not None and name not in masks and label != "normal"):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rcdnet.files import written_whole
 from rcdnet.glance import Judgement, calibrated, softmax
-from train.datasets import DataError, Sample, load_all
+from train.datasets import DataError, Sample, load_all, read_table
 from train.run_folder import config_of
 from train.splits import LeakError
 
@@ -134,28 +134,28 @@ def read(paths: Sequence[Path]) -> Predictions:
     Raises DataError if one is missing, is no table of answers, names other classes, or if a picture is answered twice
     for one seed: the folds of one recipe and data have each once.
     """
-    rows, runs, names = [], [], None
+    rows: list[dict[str, str]] = []
+    runs: list[str] = []
+    logits: list[list[float]] = []
+    truth: list[int] = []
+    names: tuple[str, ...] = ()
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path} is a folder: name the predictions.csv in it" if path.is_dir() else f"no {path}")
-        with path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            classes = tuple(key for key in reader.fieldnames or () if key not in _KEYS)
-            found = list(reader)
-        if names is not None and classes != names:
+        found = read_table(path, "dataset", "name", "label", "patient")
+        classes = tuple(key for key in found[0] if key not in _KEYS) if found else names
+        if names and classes != names:
             raise DataError(f"{path} answers {', '.join(classes)}; the files before it {', '.join(names)}")
         names = classes
+        try:
+            logits += [[float(row[name]) for name in names] for row in found]
+            truth += [names.index(row["label"]) for row in found]
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path}: no table of answers as `train fit` writes it: {error}") from error
         rows += found
         runs += [path.parent.name] * len(found)
-    if not rows or not names:
+    if not rows:
         raise DataError("no predictions: a network that is trained on everything holds out nothing")
-    try:
-        logits = np.array([[float(row[name]) for name in names] for row in rows], np.float32)
-        truth = np.array([names.index(row["label"]) for row in rows])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{', '.join(map(str, paths))}: no table of answers as `train fit` writes it: {error}"
-        ) from error
     pictures = ((run.partition("-")[0], row["dataset"], row["name"]) for run, row in zip(runs, rows, strict=True))
     if twice := [picture for picture, count in Counter(pictures).items() if count > 1]:
         seed, dataset, name = twice[0]
@@ -165,8 +165,8 @@ def read(paths: Sequence[Path]) -> Predictions:
         )
     return Predictions(
         names,
-        logits,
-        truth,
+        np.array(logits, np.float32),
+        np.array(truth),
         np.array([row["dataset"] for row in rows]),
         np.array([row["name"] for row in rows]),
         np.array([row["patient"] or row["name"] for row in rows]),
