@@ -22,6 +22,12 @@ def test_wrong_key_is_named(tmp_path):
         recipes.load(str(path))
 
 
+def test_a_file_of_another_encoding_is_told(tmp_path):
+    (tmp_path / "own.toml").write_text('about = "für uns"', encoding="latin-1")
+    with pytest.raises(recipes.RecipeError, match=r"own\.toml is not TOML: 'utf-8' codec"):
+        recipes.load(str(tmp_path / "own.toml"))
+
+
 def test_what_is_set_replaces_what_the_recipe_says():
     assert recipes.load("grouped", ["mixup_alpha = 0.0", "seeds = [3]"]).seeds == (3,)
     with pytest.raises(recipes.RecipeError, match=r"with mixup = 0 does not hold: mixup: .*not permitted$"):
