@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from rcdnet.checkpoint import CheckpointError
 from train import ablation, compare, publish
 from train.__main__ import app
 from train.datasets import DataError
@@ -80,6 +81,15 @@ def test_a_comparison_stopped_before_the_external_set_is_told_as_far_as_it_came(
     (tmp_path / "MobileNetV2/paper/seed0-random/external.csv").unlink()
     (tmp_path / "MobileNetV2/paper/seed0-random/predictions.csv").unlink()
     assert [(row["network"], row["data"]) for row in compare.table(tmp_path)] == [("RcdNet", "busi")]
+
+
+def test_a_network_that_is_gone_is_told_before_anything_is_computed(folds, data, tmp_path, monkeypatch):
+    (tmp_path / "joint").symlink_to(folds / "RcdNet/grouped")
+    shutil.copy(folds / "RcdNet/grouped/seed0-fold1/predictions.csv", folds / "RcdNet/grouped/seed0-fold2")
+    (folds / "RcdNet/grouped/seed0-fold2/model.safetensors").unlink()
+    monkeypatch.setattr(ablation, "looks", None)
+    with pytest.raises(CheckpointError, match=r"fold2.model\.safetensors cannot be read"):
+        ablation.ablate(tmp_path / "joint", data)
 
 
 def test_heat_map_figures_that_are_damaged_are_told_in_words(folds):

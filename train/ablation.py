@@ -49,7 +49,7 @@ def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
     """One row for each data set and variant, over the finished folds of one seed below a recipe's FOLDER.
 
     AUC benign against malignant, and its paired difference to the first variant with a 95 % bootstrap interval. Raises
-    DataError if no fold is finished or a picture is gone.
+    DataError if no fold is finished or a picture is gone, CheckpointError if a network is.
     """
     answers: dict[str, list[Floats]] = {}
     tested: list[Sample] = []
@@ -59,8 +59,8 @@ def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
             f"{folder} holds no finished fold of seed 0, seed0-fold*: point at what `train fit joint --out` made"
         )
     held_out = [predictions.read([file]).samples(data_root, recipe_of(file.parent).data) for file in files]
-    for file, answered in zip(files, held_out, strict=True):  # what is gone is told before any of them is judged
-        model = loop.trained(file.parent)
+    models = [loop.trained(file.parent) for file in files]  # what is gone is told before anything is judged
+    for model, answered in zip(models, held_out, strict=True):
         samples = [sample for sample in answered if sample.label != "normal"]
         parts = looks([sample.grey() for sample in samples], model.spec, runner(model))
         pair = [model.spec.index(name) for name in ("benign", "malignant")]
