@@ -1,9 +1,10 @@
+import cv2
 import numpy as np
 import pytest
 
 from rcdnet.spec import ModelSpec
 from train import ablation
-from train.datasets import DataError
+from train.datasets import DataError, Sample
 
 SPEC = ModelSpec(("normal", "benign", "malignant"), 64, 64, 0.485, 0.229, "none", second_look=1.3)
 
@@ -32,3 +33,14 @@ def test_what_ships_is_the_first_variant_and_lies_between_its_parts():
 def test_a_folder_without_finished_folds_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"holds no finished fold of seed 0, seed0-fold\*"):
         ablation.ablate(tmp_path, tmp_path)
+
+
+def test_a_set_without_a_benign_lesion_has_no_row(tmp_path):
+    samples = []
+    for name, label in (("a", "malignant"), ("b", "malignant"), ("c", "benign")):
+        picture = np.random.default_rng(ord(name)).integers(0, 255, (32, 32), np.uint8)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
+        samples.append(Sample("one-sided" if name == "a" else "both", name, tmp_path / f"{name}.png", (), label))
+    scores = {"glance": np.array([1, 1, 0], np.float32)}
+    assert ablation.rows_of("one-sided", samples, scores) == []
+    assert [(row["n"], row["AUC"]) for row in ablation.rows_of("both", samples, scores)] == [("2", "1.000")]

@@ -3,7 +3,7 @@
 The weights stay as they are; only what is asked of them changes, so every difference is paired picture by picture.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,12 +68,15 @@ def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
             answers.setdefault(name, []).append(logits[:, pair[1]] - logits[:, pair[0]])
         tested += samples
     scores = {name: np.concatenate(values) for name, values in answers.items()}
-    return [row for dataset in sorted({s.dataset for s in tested}) for row in _rows(dataset, tested, scores)]
+    return [row for dataset in sorted({s.dataset for s in tested}) for row in rows_of(dataset, tested, scores)]
 
 
-def _rows(dataset: str, tested: Sequence[Sample], scores: dict[str, Floats]) -> list[dict[str, str]]:
+def rows_of(dataset: str, tested: Sequence[Sample], scores: Mapping[str, Floats]) -> list[dict[str, str]]:
+    """One row for each of ``scores``; none of a data set whose lesions are all benign or all malignant."""
     chosen = np.array([sample.dataset == dataset for sample in tested])
     positive = np.array([sample.label == "malignant" for sample in tested])[chosen]
+    if positive.all() or not positive.any():
+        return []
     patients = drawn_together([sample for sample in tested if sample.dataset == dataset])
     first, *_ = scores
     rows = []
