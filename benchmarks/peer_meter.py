@@ -43,7 +43,8 @@ def pictures(clip: Clip, ended: Event) -> Iterator[Picture]:
             yield np.asarray(picture, np.uint8)
         capture.release()
         if not count and not ended.is_set():
-            raise ValueError(f"OpenCV reads no picture from {clip.path}. Expected a video that it can decode.")
+            name = Path(clip.path).name  # a report tells what went wrong, and a folder may name a patient
+            raise ValueError(f"OpenCV reads no picture from {name}. Expected a video that it can decode.")
 
 
 def camera(clip: Clip, ended: Event) -> Iterator[tuple[int, Picture]]:

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import psutil
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from benchmarks import peers
 from benchmarks.peer_loops import Annotator, looking, our_pipeline, plain_loop, queued
-from benchmarks.peer_meter import WARM_UP_S, Meter, peak_rss_mb
+from benchmarks.peer_meter import WARM_UP_S, Meter, peak_rss_mb, pictures
 from benchmarks.peer_models import NETWORKS, Look, Network
 from engines.catalog import open_engine
 from rcdnet.glance import LOOK_WEIGHT, Floats, judge
@@ -122,6 +123,12 @@ def test_a_meter_counts_after_the_warm_up_and_until_the_end() -> None:
     assert meter.ages_ms == [20, 30]
     assert meter.frames_per_s == 1.0
     assert meter.ended.is_set()
+
+
+def test_a_clip_that_opencv_cannot_read_is_told_without_its_folder() -> None:
+    absent = peers.Clip("/SMITH JANE/absent.mp4", (0, 0, 320, 240), (240, 463))
+    with pytest.raises(ValueError, match=r"no picture from absent\.mp4\."):
+        next(pictures(absent, Event()))
 
 
 def test_a_queue_loses_nothing_and_keeps_the_order() -> None:
