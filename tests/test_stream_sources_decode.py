@@ -149,3 +149,25 @@ def test_an_absurd_shape_of_pixels_is_refused(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 3, size_px=(256, 64), aspect=Fraction(40))
     with pytest.raises(SourceError, match="says that it is 10240x64"):
         list(open_here(str(clip)).frames())
+
+
+def test_no_picture_is_shown_that_inherits_a_loss(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.ts"
+    with av.open(str(whole), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "2", "sc_threshold": "0"})
+        stream.width, stream.height, stream.pix_fmt, stream.codec_context.gop_size = 320, 240, "yuv420p", 10
+        for number in range(40):  # another scene from each key frame on
+            image = av.VideoFrame.from_ndarray(picture(number // 10, 240, 320), format="rgb24")
+            container.mux(stream.encode(image))
+        container.mux(stream.encode(None))
+    stream_bytes = whole.read_bytes()
+    packets = [stream_bytes[start : start + 188] for start in range(0, len(stream_bytes), 188)]
+    first = [at for at, packet in enumerate(packets) if packet[1:3] == b"\x41\x00"]  # of each picture
+    lossy = tmp_path / "lossy.ts"
+    lossy.write_bytes(b"".join(packet for at, packet in enumerate(packets) if at != first[10] + 3))
+    with open_here(str(lossy)) as source:
+        shown = {round(25 * frame.pts_s): frame.rgb for frame in source.frames()}
+        assert source.damaged == 40 - len(shown)
+    assert {*range(6), *range(20, 40)} <= {*shown} != {*range(40)}
+    wrong = [number for number, rgb in shown.items() if difference(rgb, picture(number // 10, 240, 320)) > 6]
+    assert not wrong

@@ -90,7 +90,7 @@ def test_times_go_on_where_two_recordings_were_put_in_one_file(tmp_path: Path, n
     other = write_clip(tmp_path / f"other{clip.suffix}", 25, codec="mpeg2video", pts=list(range(second, second + 25)))
     clip.write_bytes(clip.read_bytes() + other.read_bytes())
     told = [frame.pts_s for frame in FileSource(clip).frames()]
-    assert len(told) >= 48  # FFmpeg may lose a picture where they meet
+    assert len(told) >= 47  # some may be lost where they meet
     assert all(0.02 < after - before < 0.2 for before, after in pairwise(told))
 
 
@@ -253,8 +253,8 @@ def test_lost_packets_of_a_transport_stream_are_counted(tmp_path: Path, transpor
     clip.write_bytes(data)
     with FileSource(clip) as source:
         frames = list(source.frames())
-    assert 1 <= source.damaged <= 6
-    assert 34 <= len(frames) < 40
+    assert 1 <= source.damaged <= 24  # two groups of pictures
+    assert 16 <= len(frames) <= 40 - source.damaged
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.avi"])

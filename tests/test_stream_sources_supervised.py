@@ -114,7 +114,7 @@ def test_a_silent_connection_is_closed_and_opened_again(monkeypatch: pytest.Monk
     with source:
         assert len(list(islice(source.frames(), 3))) == 3
     assert silent.closed.is_set()
-    assert told == ["card sent nothing for 0 s"]  # the 0.3 that it got after its first frame, and not FIRST_S
+    assert told == ["card sent no whole picture for 0 s"]  # the 0.3 that it got after its first frame, and not FIRST_S
 
 
 def test_the_first_opening_is_strict() -> None:

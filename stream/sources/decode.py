@@ -50,6 +50,32 @@ class Tally:
             self.end_s = max(self.end_s, float((begins + (packet.duration or 0)) * packet.time_base))
 
 
+class Loss:
+    """Which pictures lack what was lost on the way? Those up to the next key frame that arrived whole.
+
+    FFmpeg marks the packet that lost something, or the one before it where it looks for the end of a picture.
+    """
+
+    def __init__(self) -> None:
+        self._marked = False  # the last packet
+        self._spans: list[tuple[float, float]] = []  # of pictures, by the stream's own clock, half-open
+
+    def add(self, packet: "av.Packet[av.VideoStream]") -> None:
+        """Take in the next one."""
+        if packet.is_corrupt:  # what is decoded from here on is shown no earlier than this is decoded
+            self._spans.append((-math.inf if packet.dts is None else packet.dts, math.inf))
+        elif packet.is_keyframe and not self._marked:
+            at = -math.inf if packet.pts is None else packet.pts
+            self._spans = [(begin, min(end, at)) for begin, end in self._spans if begin < at]  # or the clock went back
+        self._marked = packet.is_corrupt
+
+    def spoils(self, picture: av.VideoFrame) -> bool:
+        """Whether it lacks something; pictures come later than packets, in the order of their times."""
+        at = -math.inf if picture.pts is None else picture.pts
+        self._spans = [span for span in self._spans if at < span[1]]
+        return any(begin <= at for begin, _ in self._spans)
+
+
 @dataclass(frozen=True)
 class Arrival:
     """When a packet arrived, monotonic ns; the time its picture tells and uint8 [H, W, 3], or no picture: damaged."""
@@ -76,13 +102,14 @@ def pictures(
     """What comes, also what is damaged; until ``closed``. Raises SourceError if a picture is larger than any scanner's.
 
     Pictures are upright and their pixels square, as the header wants them shown: "taller than wide" is a finding.
-    A picture counts as damaged if FFmpeg had to invent part of it, or cannot tell its colours. What later pictures
-    inherit from a damaged one, up to the next key frame, FFmpeg does not tell.
+    A picture counts as damaged if FFmpeg had to invent part of it, or cannot tell its colours, or if part of the stream
+    was lost since the last key frame: of what is streamed MPEG-TS alone tells that. Of the rest FFmpeg says nothing.
     """
     codec, told = stream.codec_context, stream.sample_aspect_ratio
     aspect = float(told or 1)
     told_by_codec = codec.sample_aspect_ratio == told  # else the container has its own, which holds to the end
     in_order = container.format.name == "avi"
+    loss = Loss()
     for packet in _packets(container, stream, closed):
         arrived_ns = time.monotonic_ns()
         if tally is not None and packet.size:
@@ -90,6 +117,7 @@ def pictures(
         if packet.is_corrupt and stream.codec.intra_only:  # such decoders fill up what was cut off without a word
             yield Arrival(arrived_ns)
             continue
+        loss.add(packet)
         try:
             found = packet.decode()
         except av.InvalidDataError:
@@ -98,7 +126,7 @@ def pictures(
         for picture in found:
             if told_by_codec and (picture.width, picture.height) == (codec.width, codec.height):  # else it is older
                 aspect = float(codec.sample_aspect_ratio or 1)
-            rgb = None if picture.is_corrupt else _to_rgb(picture, aspect, name)
+            rgb = None if loss.spoils(picture) or picture.is_corrupt else _to_rgb(picture, aspect, name)
             time_s = _decoded_s(picture) if in_order else picture.time
             yield Arrival(arrived_ns) if rgb is None else Arrival(arrived_ns, time_s, rgb)
 

@@ -113,7 +113,7 @@ class SupervisedSource(Closing):
                 self._due_s = math.inf
             if frame is None:
                 if time.monotonic() >= due_s:
-                    raise SourceError(f"{self.name} sent nothing for {patience_s:.0f} s")
+                    raise SourceError(f"{self.name} sent no whole picture for {patience_s:.0f} s")
                 return
             patience_s = SILENCE_S
             if shift_s is None:
