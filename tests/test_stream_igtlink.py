@@ -155,6 +155,19 @@ def test_what_a_busy_receiver_missed_is_told_at_the_end_but_not_the_last_frame_a
     assert [record.message for record in caplog.records] == told
 
 
+def test_a_receiver_that_is_not_there_is_told_with_the_mend(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        name = f"igtl://127.0.0.1:{reserved.getsockname()[1]}"
+    sink = IgtlinkSink(name)
+    sink.open(SESSION)
+    deadline_s = time.monotonic() + 60
+    while not caplog.records:
+        assert time.monotonic() < deadline_s
+        sink.write(view(1))
+    sink.close(ending())
+    assert f"{name} does not answer (Connection refused). Is the server on" in caplog.records[0].message
+
+
 def test_nothing_is_sent_unless_asked_for() -> None:
     assert sending(None) == ()
 

@@ -130,7 +130,16 @@ def test_an_address() -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["igtl:slicer", "igtl://", "igtl://host:port", "igtl://host/image", "igtl://host:99999"]
+    "uri",
+    [
+        "igtl:slicer",
+        "igtl://",
+        "igtl://host:port",
+        "igtl://host/image",
+        "igtl://host:99999",
+        "igtl://name:pass@10#word@host",
+        "udp://host:5000",
+    ],
 )
 def test_what_is_no_address_is_wrong_use(uri: str) -> None:
     with pytest.raises(UsageError, match="Expected igtl://host:18944"):

@@ -94,7 +94,8 @@ class IgtlinkSink:
                 with self._changed:
                     self._skipped += not view.repeated
                 if reachable:
-                    log.warning("%s takes no pictures (%s)", self._name, type(error).__name__)
+                    why = error if isinstance(error, SourceError) else f"{self._name} hung up ({error})."
+                    log.warning("no pictures are sent until it takes them: %s", why)
                 reachable = False
                 self._hang_up()
                 with self._changed:
@@ -118,7 +119,7 @@ class IgtlinkSink:
         if self._over_the_source:
             shared = CONNECTIONS.get(self._address)
             if shared is None or shared.closed.is_set():
-                raise SourceError(f"{self._name} has hung up")
+                raise SourceError(f"{self._name} has hung up.")
             return shared
         if self._own is None:
             self._own = Connection(self._address, self._name)

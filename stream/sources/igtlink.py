@@ -200,7 +200,7 @@ def address_of(uri: str) -> tuple[str, int]:
         host, port = parts.hostname, parts.port or DEFAULT_PORT
     except ValueError:
         host = None
-    if not host or parts.query or parts.path.strip("/"):
+    if not host or parts.scheme != "igtl" or parts.query or parts.fragment or parts.path.strip("/"):
         raise UsageError(f"igtl: {shown(uri)} is no address of a server. Expected igtl://host:{DEFAULT_PORT}")
     return host, port
 
