@@ -31,6 +31,9 @@ class Sender:
     Sends from ``__enter__``, or from the first connection on, until ``kill``.
     """
 
+    transport = "200 OK"
+    """How RTSP's SETUP is answered."""
+
     def __init__(self, kind: str, folder: Path, port: int = 0) -> None:
         self._kind, self._killed = kind, Event()
         clip = folder / "sent.ts"
@@ -126,7 +129,8 @@ class Sender:
             asked = lines[0].split(" ")[0]
             number = next(line for line in lines if line.startswith("CSeq"))
             head, body = answers[asked]
-            answer = f"RTSP/1.0 200 OK\r\n{number}\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}"
+            line = self.transport if asked == "SETUP" else "200 OK"
+            answer = f"RTSP/1.0 {line}\r\n{number}\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}"
             connection.sendall(answer.encode())
         for number, piece in enumerate(self._pieces()):
             packet = struct.pack(">BBHII", 0x80, 33, number % 65536, number * 360, 1) + piece

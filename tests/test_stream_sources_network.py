@@ -139,6 +139,13 @@ def test_a_playlist_is_refused(tmp_path: Path) -> None:
             open_source(f"http://127.0.0.1:{server.getsockname()[1]}/a.m3u8")
 
 
+def test_a_camera_that_sends_over_udp_alone_is_told(folder: Path) -> None:
+    sender = Sender("rtsp", folder)
+    sender.transport = "461 Unsupported Transport"
+    with sender, pytest.raises(SourceError, match="Expected RTSP over TCP"):
+        open_here(sender.uri)
+
+
 def test_an_address_without_a_host_is_wrong_use() -> None:
     with pytest.raises(UsageError, match="rtsp: names no host"):
         open_source("rtsp:camera")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from errno import EPROTONOSUPPORT
 from typing import Self
 
 import av
@@ -28,7 +29,7 @@ PROMPT = {
     "probesize": "500000",  # bytes; a key frame of 1080p
     "fpsprobesize": "0",  # a rate is not worth a wait
     "flags": "low_delay",
-    "rtsp_transport": "tcp",  # a lost UDP packet spoils the picture up to the next key frame
+    "rtsp_transport": "tcp",  # a lost UDP packet spoils the picture up to the next key frame, and FFmpeg does not tell
     "fifo_size": "4096",  # of 188 bytes: 0.8 s of UDP at 8 Mbit/s; what is older is lost, not late
     "overrun_nonfatal": "1",
 }
@@ -48,6 +49,9 @@ MENDS: dict[type[BaseException], str] = {
 """What FFmpeg raises -> how to mend it."""
 
 CHECK = "Check the address and the cable."
+
+NO_TCP = "It sends over UDP alone, where a loss would go unseen. Expected RTSP over TCP, or MPEG-TS."
+"""For the error without a class: FFmpeg was refused the transport."""
 
 
 class NetworkSource(Receiver):
@@ -104,7 +108,8 @@ def connect(uri: str, name: str) -> InputContainer:
     try:
         return av.open(uri, options=LIMITS | PROTOCOLS | PROMPT, timeout=(OPEN_TIMEOUT_S, SILENCE_S))
     except OPEN_ERRORS as error:
-        mend = MENDS.get(type(error), CHECK)
+        no_tcp = getattr(error, "errno", None) == EPROTONOSUPPORT
+        mend = NO_TCP if no_tcp else MENDS.get(type(error), CHECK)
         raise SourceError(f"{name} cannot be opened ({said(error)}). {mend}") from None
 
 
