@@ -195,6 +195,9 @@ def test_the_slider_sets_the_opacity(browser: webdriver.Chrome) -> None:
     )
     script = "return fetch('/status.json').then((answer) => answer.json()).then((status) => status.opacity)"
     until(browser, lambda: browser.execute_script(script) == 0.9)
+    browser.execute_script("arguments[0].focus()", number)
+    ActionChains(browser).key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).send_keys(Keys.DELETE).perform()
+    assert number.get_property("value") == "0.9"  # Gradio cannot take it empty
 
 
 def test_the_scan_area_is_shown_changed_kept_and_found_again(browser: webdriver.Chrome) -> None:
@@ -299,6 +302,25 @@ def test_the_operating_point_is_chosen_like_the_engine(browser: webdriver.Chrome
     until(browser, lambda: control(browser, "#start").text == "Switch")
     control(browser, "#start").click()
     until(browser, lambda: shown(browser, "operating-point") == "sensitive")
+
+
+def test_the_keyboard_reaches_every_control_in_sight_and_leaves_no_list_open(browser: webdriver.Chrome) -> None:
+    focused = """
+        const on = document.activeElement, notice = document.querySelector(".rcd-notice").getBoundingClientRect();
+        if (on === document.body) return null;
+        const seen = getComputedStyle(on).outlineStyle !== "none" && on.getBoundingClientRect().top >= notice.bottom;
+        return [on.closest("[id]").id, seen];
+    """
+    browser.refresh()
+    control(browser, "#opacity input[type=range]")
+    for shift in ("", Keys.SHIFT):
+        reached: dict[str, bool] = {}
+        while not reached or browser.execute_script(focused):
+            ActionChains(browser).send_keys(shift + Keys.TAB + Keys.NULL).perform()
+            reached |= dict([browser.execute_script(focused) or ("end", True)])
+        assert all(reached.values()), reached
+        assert {"source", "engine", "operating-point", "start", "stop", "scan-area", "opacity"} <= {*reached}
+    until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, "[role=listbox]"))
 
 
 def test_nothing_is_fetched_from_elsewhere(browser: webdriver.Chrome, address: str) -> None:

@@ -40,7 +40,15 @@ with no_stubs():
 
 
 HEAD = '<link rel="stylesheet" href="/viewer/live.css"><meta name="color-scheme" content="dark">'
-DARK = "() => document.body.classList.add('dark')"
+ON_OPEN = """() => {
+    document.body.classList.add("dark");
+    addEventListener("keydown", (event) => { // Gradio would open the list again that is being left
+        if (["Tab", "Shift"].includes(event.key) && event.target.matches("[role=combobox]")) event.stopPropagation();
+    }, true);
+    addEventListener("beforeinput", (event) => { // it tells; Gradio cannot take it empty
+        if (event.target.matches("#opacity input[type=number]")) event.preventDefault();
+    }, true);
+}"""
 
 SIDES = ("left", "top"), ("width", "height")
 """Of the scan area, in pixels of the source's picture."""
@@ -64,7 +72,7 @@ def create_control_room(control: Control) -> FastAPI:
         path="/",
         theme=theme(),
         head=HEAD,
-        js=DARK,
+        js=ON_OPEN,
         allowed_paths=[],
         max_file_size="1kb",
         enable_monitoring=False,
