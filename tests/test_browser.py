@@ -360,12 +360,12 @@ def test_a_second_run_shows_its_picture_in_the_same_tab(browser: webdriver.Chrom
 
 def test_a_slow_source_is_not_veiled_between_its_pictures(browser: webdriver.Chrome, tmp_path: Path) -> None:
     veiled_after_a_second = """
-        const [canvas, veil, words] = ["#rcd-canvas", ".rcd-veil", "[data-show=veil]"].map(
+        const [canvas, veil, words] = ["#rcd-canvas", ".rcd-veil", "[data-show=veil-reason]"].map(
             (each) => document.querySelector(each));
         const frame = canvas.dataset.frame, done = arguments[0];
         let veiled = false;
         const timer = setInterval(() => {
-            veiled ||= !veil.hidden && words.textContent === "No new picture since 1 s";
+            veiled ||= !veil.hidden && words.textContent.startsWith("since 1 s");
             if (canvas.dataset.frame !== frame) done(veiled, clearInterval(timer));
         }, 20);
     """
@@ -387,6 +387,18 @@ def test_an_error_is_shown_as_it_is_though_it_names_a_file_that_is_called_like_a
         control(browser, "#start").click()
         told = control(browser, '[data-testid="toast-text"]').get_attribute("textContent")
         assert told == f"{clip.name} is not there, or is no file. Expected a video."
+
+
+def test_a_silence_is_announced_once(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    with running("fake", tmp_path, "faults:drop@1+600/lavfi:testsrc2=size=64x48:rate=30") as silent:
+        browser.get(silent)
+        until(browser, lambda: "since " in shown(browser, "veil") + shown(browser, "veil-reason"))
+        alert = control(browser, ".rcd-veil[role=alert], .rcd-veil [role=alert]")
+        reasons, announced = set(), set()
+        until(
+            browser, lambda: announced.add(alert.text) or reasons.add(shown(browser, "veil-reason")) or len(reasons) > 3
+        )
+    assert announced == {"No new picture"}
 
 
 def test_a_page_whose_scripts_do_not_come_says_so(browser: webdriver.Chrome, address: str) -> None:

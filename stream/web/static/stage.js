@@ -50,7 +50,8 @@ function showStrip(root, status) {
   }
 }
 
-// What covers the picture: [headline, reason], or null while it is live.
+// What covers the picture: [headline, reason], or null while it is live. Screen readers say the headline whenever it
+// changes, so what counts on is the reason.
 function veil(status, paintedAt) {
   switch (status.phase) {
     case "unreachable": return ["No connection", "RcdNet Live does not answer. Is it still running?"];
@@ -62,7 +63,8 @@ function veil(status, paintedAt) {
   const silent_ms = paintedAt === null ? Infinity : performance.now() - paintedAt;
   if (silent_ms < Math.max(STALE_AFTER_MS, 1000 * status.stall_after_s)) return null;
   if (paintedAt === null) return ["No picture yet", ""];
-  return [`No new picture since ${Math.floor(silent_ms / 1000)} s`, status.verdict?.reason];
+  const since = `since ${Math.floor(silent_ms / 1000)} s`;
+  return ["No new picture", status.verdict?.reason ? `${since}; ${status.verdict.reason}` : since];
 }
 
 function showVeil(root, words) {
