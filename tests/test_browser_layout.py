@@ -1,0 +1,50 @@
+"""Where things stand on the page, on screens of any size."""
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
+from tests import test_browser
+from tests.test_browser import control, until
+
+address, browser, pytestmark = test_browser.address, test_browser.browser, test_browser.pytestmark
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390), (700, 450)], ids=["phone", "turned", "zoomed"])
+def test_the_picture_stays_where_it_is_whatever_is_said(browser: webdriver.Chrome, width: int, height: int) -> None:
+    tops = """
+        const said = [["malignant", ""], ["no lesion flagged", "probability of a lesion below 50%"],
+            ["indeterminate", "between benign and malignant"]];
+        const [headline, reason] = ["headline", "reason"].map((each) => document.querySelector(`[data-show=${each}]`));
+        document.querySelector(".rcd-source").textContent = "rtsp://192.168.100.100:8554";
+        return said.map((words) => {
+            [headline.textContent, reason.textContent] = words;
+            return document.querySelector(".rcd-picture").getBoundingClientRect().top;
+        });
+    """
+    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width == 390}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    try:
+        assert len(set(browser.execute_script(tops))) == 1
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_an_error_covers_no_control(browser: webdriver.Chrome) -> None:
+    covered = """
+        const error = document.querySelector(".toast-body").getBoundingClientRect();
+        return [...document.querySelectorAll("#start, #stop, #keep-area, #find-area")].filter((each) => {
+            const at = each.getBoundingClientRect();
+            return at.right > error.left && at.left < error.right && at.bottom > error.top && at.top < error.bottom;
+        }).map((each) => each.id);
+    """
+    control(browser, "#scan-area button").click()
+    numbers = "#scan-area input[type=number]"
+    until(browser, lambda: all(e.get_property("value") for e in browser.find_elements(By.CSS_SELECTOR, numbers)))
+    width = browser.find_elements(By.CSS_SELECTOR, numbers)[2]
+    until(browser, lambda: width.get_property("value") != "0")
+    width.clear()
+    width.send_keys("9")
+    control(browser, "#keep-area").click()
+    control(browser, ".toast-body")
+    assert browser.execute_script(covered) == []
