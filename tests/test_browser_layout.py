@@ -1,11 +1,14 @@
-"""Where things stand on the page, on screens of any size."""
+"""Where things stand on the page, on screens of any size, and what it makes of an error."""
+
+from pathlib import Path
 
 import pytest
+from clips import write_clip
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from tests import test_browser
-from tests.test_browser import control, until
+from tests.test_browser import control, running, until
 
 address, browser, pytestmark = test_browser.address, test_browser.browser, test_browser.pytestmark
 
@@ -48,3 +51,16 @@ def test_an_error_covers_no_control(browser: webdriver.Chrome) -> None:
     control(browser, "#keep-area").click()
     control(browser, ".toast-body")
     assert browser.execute_script(covered) == []
+
+
+def test_an_error_is_shown_as_it_is_though_it_names_a_file_that_is_called_like_a_page(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "<a href='about:blank'>Start<a>.mp4")
+    with running("fake", tmp_path, str(clip)) as address:
+        browser.get(address)
+        until(browser, lambda: control(browser, "#source input").get_attribute("value") == clip.name)
+        clip.unlink()
+        control(browser, "#start").click()
+        told = control(browser, '[data-testid="toast-text"]').get_attribute("textContent")
+        assert told == f"{clip.name} is not there, or is no file. Expected a video."
