@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -115,6 +116,36 @@ def test_a_silent_connection_is_closed_and_opened_again(monkeypatch: pytest.Monk
         assert len(list(islice(source.frames(), 3))) == 3
     assert silent.closed.is_set()
     assert told == ["card sent no whole picture for 0 s"]  # the 0.3 that it got after its first frame, and not FIRST_S
+
+
+@pytest.mark.parametrize(("spoilt_s", "reopened"), [(9, 0), (14, 1)])
+def test_a_connection_is_not_left_for_what_it_lost_unless_a_key_frame_is_overdue(
+    monkeypatch: pytest.MonkeyPatch, spoilt_s: int, reopened: int
+) -> None:
+    now_s, looked = [0.0], threading.Event()
+
+    def monotonic() -> float:
+        if threading.current_thread().name == "source watchdog":
+            looked.set()
+        return now_s[0]
+
+    class Lossy(Connection):
+        def frames(self) -> Iterator[Frame]:
+            yield Frame(0, 0, 0.0, PICTURE, self.name)
+            for second in range(1, spoilt_s):
+                self.damaged, now_s[0] = second, float(second)
+                for _ in range(2):  # the first look may have begun before
+                    looked.clear()
+                    assert looked.wait(60)
+                if self.closed.is_set():
+                    return
+            yield Frame(1, 0, 0.04, PICTURE, self.name)
+
+    monkeypatch.setattr(supervised, "time", SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr(supervised, "WATCH_S", 0.001)
+    with SupervisedSource(opening(Lossy(0), Connection(1))) as source:
+        assert len(list(islice(source.frames(), 2))) == 2
+        assert source.reopened == reopened
 
 
 def test_the_first_opening_is_strict() -> None:

@@ -16,10 +16,12 @@ from stream.sources.base import Closing, Source
 from stream.types import Frame, ScanArea
 
 SILENCE_S = 2.0
-"""Without a frame for this long a connection is taken for dead. The screen says NO SIGNAL long before."""
+"""With neither a frame nor a damaged one for this long a connection is taken for dead. The screen says NO SIGNAL long
+before."""
 
 FIRST_S = 10.0
-"""For the first frame: a network stream can be decoded from its next key frame on."""
+"""For the first frame, and as much more while damaged ones come: a network stream can be decoded from its next key
+frame on, and whoever left it meanwhile would miss that."""
 
 WATCH_S = 0.2
 """How often the watchdog looks."""
@@ -164,8 +166,12 @@ class SupervisedSource(Closing):
         return None
 
     def _watch(self) -> None:
+        damaged, alive_s = 0, -math.inf
         while not self._closed.wait(WATCH_S):
-            if time.monotonic() >= self._due_s:
+            now_s, due_s = time.monotonic(), self._due_s
+            if damaged != self.damaged:
+                damaged, alive_s = self.damaged, now_s
+            if now_s >= max(due_s, min(alive_s + SILENCE_S, due_s + FIRST_S)):
                 self._inner.close()
 
 
