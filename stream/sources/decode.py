@@ -53,7 +53,9 @@ class Tally:
 class Loss:
     """Which pictures lack what was lost on the way? Those up to the next key frame that arrived whole.
 
-    FFmpeg marks the packet that lost something, or the one before it where it looks for the end of a picture.
+    FFmpeg marks the packet that lost something, or the one before it where it looks for the end of a picture. Where an
+    encoder refreshes its pictures bit by bit, FFmpeg calls the beginning of that a key frame: up to its end pictures
+    pass that still lack something.
     """
 
     def __init__(self) -> None:
