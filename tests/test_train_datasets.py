@@ -182,6 +182,18 @@ def test_a_mask_may_lie_in_its_transparency(tmp_path, shade):
     assert datasets.load(tmp_path)[0].lesion().sum() == 100
 
 
+@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+def test_a_mask_is_turned_as_its_header_says_like_its_picture(tmp_path, mode):
+    (tmp_path / "benign").mkdir()
+    turned = Image.Exif()
+    turned[0x0112] = 6  # a quarter to the right
+    for name in ("a.png", "a_mask.png"):
+        Image.fromarray(square((60, 80), 20)).convert(mode).save(tmp_path / "benign" / name, exif=turned)
+    sample = datasets.load(tmp_path)[0]
+    assert np.array_equal(sample.lesion(), sample.grey() > 0)
+    assert np.array_equal(sample.lesion(), np.rot90(square((60, 80), 20) > 0, -1))
+
+
 def test_what_is_transparent_in_a_mask_is_no_lesion_whatever_its_colour(tmp_path):
     write(tmp_path / "benign" / "a.png", np.full((60, 80), 90, np.uint8))
     mask = np.dstack([square((60, 80), 20)] * 3 + [np.full((60, 80), 255, np.uint8)])

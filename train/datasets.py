@@ -87,6 +87,8 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     is the lesion.
     """
     image = _decoded(path, cv2.IMREAD_UNCHANGED)
+    if image.ndim == 2 or image.shape[2] < 4:  # without transparency it is turned as its header says, like its picture
+        image = _decoded(path, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     brightness = image if image.ndim == 2 else image[..., :3].max(axis=2)  # dark blue is as much a lesion's as yellow
     if image.ndim == 3 and image.shape[2] == 4 and np.ptp(image[..., 3]):
         opaque = image[..., 3] > 127
