@@ -11,10 +11,10 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-import openvino as ov
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
@@ -25,6 +25,9 @@ from engines.weights import read_golden, read_onnx
 from rcdnet import glance
 from rcdnet.preprocess import Box, place, to_pixels
 from rcdnet.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from openvino import InferRequest  # else before engines, which keeps it from telling that it is used
 
 LEAST_ROUNDS = 5
 """For a median of calls that differ by an order of magnitude."""
@@ -162,7 +165,7 @@ def class_maps_cost(precision: str, seconds: float, weights: Path) -> Ratio:
     return Ratio(median(costs), "", "medians of pairs", "openvino_cpu", precision, summaries(all_durations))
 
 
-def compiled(graph: bytes, spec: ModelSpec, precision: str) -> ov.InferRequest:
+def compiled(graph: bytes, spec: ModelSpec, precision: str) -> "InferRequest":
     """A graph in OpenVINO for one call at a time; the engine of ``engines.openvino_cpu`` insists on class maps."""
     try:
         network = core().read_model(graph)

@@ -98,12 +98,13 @@ def test_ctrl_c_is_heard_after_engines_were_closed(untrained: Path, close: str) 
     assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
 
 
-def test_nobody_is_told_that_openvino_is_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", ["engines.openvino_cpu", "benchmarks.ratios"])
+def test_nobody_is_told_that_openvino_is_used(tmp_path: Path, module: str) -> None:
     code = (
         "import sys\n"
         "doors = ('socket.getaddrinfo', 'socket.connect', 'urllib.Request', 'os.fork')\n"
         "sys.addaudithook(lambda event, told: event in doors and print(event, told, flush=True))\n"
-        "import engines.openvino_cpu\n"
+        f"import {module}\n"
     )
     told = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD", "JENKINS_URL")}
     result = subprocess.run(
