@@ -126,17 +126,8 @@ def main(
         drift = drifted(samples)
         show(facts, samples, drift)
         if json_file is not None:
-            words = [
-                "--source",
-                source_name(source),
-                "--engine",
-                engine,
-                "--minutes",
-                f"{minutes:g}",
-                "--every",
-                f"{every_s:g}",
-            ]
-            words += [] if record else ["--no-record"]
+            words = ["--source", source_name(source), "--engine", engine]
+            words += ["--minutes", f"{minutes:g}", "--every", f"{every_s:g}", *([] if record else ["--no-record"])]
             report = {
                 "measured_at": now(),
                 "command": command("soak", *words),

@@ -62,11 +62,9 @@ def has_colour(path: Path) -> bool:
 
 def contact_sheet(samples: Sequence[Sample], pairs: Sequence[Pair], path: Path) -> None:
     """The MOST_PAIRS that matter most, side by side: label conflicts first, then the most alike."""
-    worst = sorted(pairs, key=lambda p: (samples[p.first].label == samples[p.second].label, -p.correlation))[
-        :MOST_PAIRS
-    ]
+    worst = sorted(pairs, key=lambda p: (samples[p.first].label == samples[p.second].label, -p.correlation))
     cells = []
-    for pair in worst:
+    for pair in worst[:MOST_PAIRS]:
         both = []
         for index in (pair.first, pair.second):
             cell = cv2.resize(samples[index].grey(), (200, 160))
