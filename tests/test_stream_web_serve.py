@@ -182,7 +182,8 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]
 
 def opened(address: str) -> str:
     """Whether the control room is there or failed, once that is known."""
-    while (state := str(httpx.get(f"http://{address}/status.json").json()["control_room"])) == "opening":
+    asked = f"http://{address}/status.json"  # which is answered late while Gradio is imported
+    while (state := str(httpx.get(asked, timeout=PATIENCE_S).json()["control_room"])) == "opening":
         pass
     return state
 
