@@ -86,9 +86,8 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     MOST_NUMBERED, or as few colours of a palette. What is transparent shows none; where all the rest is black, the rest
     is the lesion.
     """
-    image = _decoded(path, cv2.IMREAD_UNCHANGED)
-    if image.ndim == 2 or image.shape[2] < 4:  # without transparency it is turned as its header says, like its picture
-        image = _decoded(path, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    palette, transparency = _stored(path)
+    image = _decoded(path, cv2.IMREAD_UNCHANGED if transparency else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     brightness = image if image.ndim == 2 else image[..., :3].max(axis=2)  # dark blue is as much a lesion's as yellow
     if image.ndim == 3 and image.shape[2] == 4 and np.ptp(image[..., 3]):
         opaque = image[..., 3] > 127
@@ -96,7 +95,7 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         if not brightness.any():
             return opaque
     brightest = brightness.max()
-    few = _has_palette(path) and len(np.unique(brightness)) <= MOST_NUMBERED + 1
+    few = palette and len(np.unique(brightness)) <= MOST_NUMBERED + 1
     return np.asarray(brightness > (0 if few or brightest <= MOST_NUMBERED else brightest // 2))
 
 
@@ -114,13 +113,15 @@ def _decoded(path: Path, flags: int) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
-def _has_palette(path: Path) -> bool:
-    """Which OpenCV, that has looked its colours up, does not tell."""
+def _stored(path: Path) -> tuple[bool, bool]:
+    """Whether an image file has a palette, which OpenCV does not tell, and transparency, beside which OpenCV does not
+    turn a picture as its header says.
+    """
     try:
         with Image.open(path) as image:
-            return image.mode == "P"
+            return image.mode in ("P", "PA"), image.has_transparency_data
     except UnidentifiedImageError:  # of what OpenCV alone reads
-        return False
+        return False, False
 
 
 def load(root: Path) -> list[Sample]:

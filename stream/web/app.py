@@ -29,10 +29,9 @@ SEND_BUFFER_BYTES = 1 << 18
 """Of one connection, in the kernel: two pictures. Left alone it grows to megabytes, which a slow player sees as lag."""
 
 MOST_CONNECTIONS = 256
-"""At a time; a page has up to eight. Each takes one of the files that a process may open, 1024 on most systems: without
-any left, no source and no recording can be opened, and asyncio logs without end. Four times BACKLOG may be there until
-they are hung up on.
-"""
+"""At a time, which is many pages. Each takes one of the files that a process may open, 1024 on most systems: without
+any left, no source and no recording can be opened, and asyncio logs without end. More are there until they are hung up
+on: of 900 that came at once, 521 at the most."""
 
 BACKLOG = 128
 """Connections that wait to be accepted, and are accepted together."""

@@ -34,7 +34,7 @@ UNUSED_GRADIO_ROUTES = tuple(
 """Gradio's routes for files and addresses, where its past holes were. The page has neither, so they stay shut."""
 
 LONGEST_BODY = 2**16
-"""Bytes of a request; the page's own are a hundredth of it, and tell their length. Gradio takes any into memory."""
+"""Bytes of a request; the page's own are far shorter, and tell their length. Gradio takes any into memory."""
 
 
 class Guard:
