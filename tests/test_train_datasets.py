@@ -1,3 +1,4 @@
+import struct
 from pathlib import Path
 
 import cv2
@@ -180,6 +181,17 @@ def test_a_mask_may_lie_in_its_transparency(tmp_path, shade):
     write(tmp_path / "benign" / "a.png", np.full((60, 80), 90, np.uint8))
     write(tmp_path / "benign" / "a_mask.png", np.dstack([np.full((60, 80, 3), shade, np.uint8), square((60, 80), 20)]))
     assert datasets.load(tmp_path)[0].lesion().sum() == 100
+
+
+@pytest.mark.parametrize("read", [datasets.read_grey, datasets.read_mask])
+def test_an_image_of_an_absurd_size_is_told(tmp_path, read):
+    path = tmp_path / "a.bmp"
+    write(path, square((60, 80), 20))
+    data = bytearray(path.read_bytes())
+    data[18:26] = struct.pack("<ii", 2**20, 2**20)  # width and height
+    path.write_bytes(data)
+    with pytest.raises(datasets.DataError, match=r"a\.bmp cannot be decoded"):
+        read(path)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGB"])

@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from rcdnet.preprocess import too_dark
 
@@ -101,7 +101,10 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
 
 def _decoded(path: Path, flags: int) -> NDArray[np.uint8]:
     """As OpenCV has it by its flags, with the upper 8 bits of 16. Raises DataError."""
-    image = cv2.imdecode(np.fromfile(path, np.uint8), flags) if path.stat().st_size else None
+    try:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), flags) if path.stat().st_size else None
+    except cv2.error:  # of an absurd size
+        image = None
     if image is None:
         raise DataError(f"{path} cannot be decoded as an image")
     if too_dark(image):
@@ -120,7 +123,7 @@ def _stored(path: Path) -> tuple[bool, bool]:
     try:
         with Image.open(path) as image:
             return image.mode in ("P", "PA"), image.has_transparency_data
-    except UnidentifiedImageError:  # of what OpenCV alone reads
+    except (OSError, ValueError, Image.DecompressionBombError):  # what OpenCV alone reads, or tells to be broken
         return False, False
 
 
