@@ -66,6 +66,14 @@ def test_verify_prints_the_numbers_of_every_engine(untrained: Path) -> None:
     assert "Largest difference of a probability" in result.stdout
 
 
+@pytest.mark.parametrize("name", ["openvino_cpu", "onnx_cpu"])
+def test_an_engine_keeps_nothing_in_the_users_folder(name: str, untrained: Path, tmp_path: Path) -> None:
+    """As ONNX Runtime does with an id and what it will send, and CI's variables would keep it from."""
+    verifying = [sys.executable, "-m", "engines", "verify", name, "--weights", str(untrained)]
+    subprocess.run(verifying, cwd=ROOT, env={"HOME": str(tmp_path)}, capture_output=True, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_verify_writes_every_engine_as_json(untrained: Path, off: Path, tmp_path: Path) -> None:
     path = tmp_path / "v.json"
     absent = catalog.Candidate("engines.absent:Absent", ("no_such_runtime",))
