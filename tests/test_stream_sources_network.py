@@ -151,7 +151,8 @@ def test_an_address_without_a_host_is_wrong_use() -> None:
         open_source("rtsp:camera")
 
 
-SECRET = st.text(st.sampled_from("QXZ0123456789/?#@:&=%\\ é"), min_size=6, max_size=12).map(lambda text: f"Q{text}Z")
+SECRET = st.text(st.sampled_from("QXZ0/?#@:&=%\\ é"), min_size=6, max_size=12).map(lambda text: f"Q{text}Z")
+"""Where a part of it is taken for a host, that is none, or 0, which is this machine."""
 
 
 @given(

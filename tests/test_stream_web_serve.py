@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import httpx
+import httpx2
 import numpy as np
 import psutil
 import pytest
@@ -71,7 +71,7 @@ def test_a_viewer_that_never_answers_costs_the_others_nothing_and_is_counted(add
         for _ in range(20):
             seen.append(next_index(quick))
             quick.send("painted")
-        status = httpx.get(f"http://{address}/status.json").json()
+        status = httpx2.get(f"http://{address}/status.json").json()
     assert seen[-1] > first
     assert seen == sorted(set(seen))
     assert status["viewers"] == 2
@@ -84,13 +84,13 @@ def test_painted_pictures_move_the_latency(address: str) -> None:
             next_index(socket)
             socket.send("painted")
         next_index(socket)  # sent only once the last answer was heard
-        latency_ms = httpx.get(f"http://{address}/status.json").json()["painted_ms"]
+        latency_ms = httpx2.get(f"http://{address}/status.json").json()["painted_ms"]
     assert 0 < latency_ms["p50"] <= latency_ms["p95"] <= latency_ms["p99"] <= latency_ms["max"]
 
 
 def test_mjpeg_players_get_one_picture_after_the_other(address: str) -> None:
     received = b""
-    with httpx.stream("GET", f"http://{address}/live.mjpg", timeout=PATIENCE_S) as answer:
+    with httpx2.stream("GET", f"http://{address}/live.mjpg", timeout=PATIENCE_S) as answer:
         assert answer.headers["content-type"] == "multipart/x-mixed-replace; boundary=frame"
         for chunk in answer.iter_raw():
             received += chunk
@@ -103,7 +103,7 @@ def test_mjpeg_players_get_one_picture_after_the_other(address: str) -> None:
 
 
 def test_every_captured_frame_is_accounted_for(address: str) -> None:
-    counts = httpx.get(f"http://{address}/status.json").json()["counts"]
+    counts = httpx2.get(f"http://{address}/status.json").json()["counts"]
     totals = dict.fromkeys(("captured", "analysed", "not analysed", "dropped", "failed"), 0)
     for row in counts:
         if row["label"] in totals:
@@ -116,7 +116,7 @@ def test_every_captured_frame_is_accounted_for(address: str) -> None:
 
 @pytest.mark.parametrize("header", [{"Origin": "https://evil.example"}, {"Host": "rebound.example"}])
 def test_a_foreign_page_is_refused(address: str, header: dict[str, str]) -> None:
-    assert httpx.get(f"http://{address}/live.mjpg", headers=header).status_code == 403
+    assert httpx2.get(f"http://{address}/live.mjpg", headers=header).status_code == 403
 
 
 def test_a_foreign_page_gets_no_socket(address: str) -> None:
@@ -129,7 +129,7 @@ def test_ctrl_c_lets_go_of_all_who_watch() -> None:
         served() as (process, address),
         connect(f"ws://{address}/ws") as silent,
         connect(f"ws://{address}/ws") as waiting,
-        httpx.stream("GET", f"http://{address}/live.mjpg", timeout=PATIENCE_S) as player,
+        httpx2.stream("GET", f"http://{address}/live.mjpg", timeout=PATIENCE_S) as player,
     ):
         next_index(silent)
         next_index(waiting)
@@ -183,17 +183,17 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]
 def opened(address: str) -> str:
     """Whether the control room is there or failed, once that is known."""
     asked = f"http://{address}/status.json"  # which is answered late while Gradio is imported
-    while (state := str(httpx.get(asked, timeout=PATIENCE_S).json()["control_room"])) == "opening":
+    while (state := str(httpx2.get(asked, timeout=PATIENCE_S).json()["control_room"])) == "opening":
         pass
     return state
 
 
 def ask(room: str, control: str, *values: object) -> dict[str, Any]:
     """What Gradio answers to a press of ``control`` by somebody who sends what he likes."""
-    names = [part["api_name"] for part in httpx.get(f"{room}/config").json()["dependencies"]]
+    names = [part["api_name"] for part in httpx2.get(f"{room}/config").json()["dependencies"]]
     asked = {"data": values, "fn_index": names.index(control), "session_hash": "somebody"}
-    httpx.post(f"{room}/gradio_api/queue/join", json=asked).raise_for_status()
-    with httpx.stream("GET", f"{room}/gradio_api/queue/data?session_hash=somebody", timeout=PATIENCE_S) as told:
+    httpx2.post(f"{room}/gradio_api/queue/join", json=asked).raise_for_status()
+    with httpx2.stream("GET", f"{room}/gradio_api/queue/data?session_hash=somebody", timeout=PATIENCE_S) as told:
         for line in told.iter_lines():
             message: dict[str, Any] = json.loads(line.partition(":")[2] or "{}")
             if message.get("msg") == "process_completed":
@@ -217,13 +217,13 @@ def test_no_file_is_copied_and_no_address_asked_for_a_value_that_names_one(room:
 def test_what_stands_on_the_page_is_not_written_to_disk(room: tuple[str, Path]) -> None:
     address, folder = room
     assert ask(address, "set_opacity", 0.5)["success"]
-    assert httpx.get(f"{address}/gradio_api/deep_link?session_hash=somebody").status_code == 403
+    assert httpx2.get(f"{address}/gradio_api/deep_link?session_hash=somebody").status_code == 403
     assert files_in(folder) == set()
 
 
 @pytest.mark.parametrize("how", [{"content": bytes(2**20)}, {"content": iter([b"of a length that is not told"])}])
 def test_a_request_that_would_take_much_memory_is_refused(room: tuple[str, Path], how: dict[str, Any]) -> None:
-    assert httpx.post(f"{room[0]}/gradio_api/queue/join", **how).status_code == 403
+    assert httpx2.post(f"{room[0]}/gradio_api/queue/join", **how).status_code == 403
 
 
 def test_gradio_s_folder_is_a_new_one_and_goes_with_the_run(tmp_path: Path) -> None:
