@@ -118,6 +118,15 @@ LATIN_1 = struct.pack("> HHII HHHI 2s", 12, 10, 2, 0, 1, 1, 4, 1, b"kv")
         (HEADER.pack(1, b"\xff\xfe", b"x", 0, 0, 10, 0) + bytes(10), "no OpenIGTLink"),
         (HEADER.pack(2, b"IMAGE", b"x", 0, 0, len(LATIN_1), 0) + LATIN_1, "no OpenIGTLink"),
     ],
+    ids=[
+        "nothing",
+        "half",
+        "http",
+        "a body of 2**60 bytes",
+        "a body of 10 bytes",
+        "a type not in ASCII",
+        "Latin-1 in version 2",
+    ],
 )
 def test_a_server_that_breaks_off_or_speaks_otherwise_is_told(answer: bytes, says: str) -> None:
     with open_here(f"igtl://127.0.0.1:{answering(answer)}") as source, pytest.raises(SourceError, match=says):
