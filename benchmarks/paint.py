@@ -23,8 +23,11 @@ from stream.web.control import Control
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1600,1000")
-"""Without sandbox, as root needs it in a container: it sees our own page only."""
+FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1600,1000"),
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+"""Without sandbox, as root needs it in a container: it sees our own page alone, and asks its maker for nothing."""
 
 OPEN_S = 60.0
 """What browser and control room get to open, on a machine that is slow."""
