@@ -15,10 +15,11 @@ RESULTS = Path(__file__).parent / "results"
 
 HEAD = """# What was measured
 
-Made by `python -m benchmarks.table` from the JSON files in this folder: one for each machine and day, named
-`latency-MACHINE-DATE.json` (or `peers-`, `soak-`, `stability-`) and written by `--json`. Each holds its command, the
-versions and, for latency, what else the machine did meanwhile. A machine is called what it calls itself; milliseconds
-of two machines do not compare, and nothing of a busy machine does.
+`python -m benchmarks.table` makes this page from the JSON files in this folder, which the benchmarks' `--json` wrote:
+one for each machine and day, named `latency-MACHINE-DATE.json` (or `peers-`, `soak-`, `stability-`). Each holds its
+command and the versions of the packages, most of them also what else the machine was doing. A machine is called what it
+calls itself. Do not compare the milliseconds of two machines, nor of two dates, between which the code has changed,
+nor anything that was measured on a busy machine.
 """
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -43,7 +44,7 @@ def section(path: Path) -> str:
         report = json.loads(path.read_text(encoding="utf-8"))
         machine = report["machine"]
         if "results" in report:
-            rows = list(peers(report["results"]))
+            rows = list(peers(report["results"], report["settings"]))
         elif "stability" in report:
             rows = list(stability(report["stability"]))
         elif "soak" in report:
@@ -88,8 +89,13 @@ def latency(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"- {name}: " + ("not measured" if value is None else f"{value:.3g}")
 
 
-def peers(results: list[Mapping[str, Any]]) -> Iterator[str]:
+def peers(results: list[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iterator[str]:
     """One row for each peer and setting."""
+    looks = "twice, as the weights ask" if settings["looks"] == 2 else "once, where the weights ask for two looks"
+    taken = f"a consumer that takes {1000 * settings['consumer_takes_s']:.0f} ms a picture"
+    yield f"All loops judge each frame {looks}. Age is the picture's, behind a camera of {settings['camera_fps']} fps"
+    yield f"and before {taken}; growth is how much older it becomes each second."
+    yield ""
     yield "| name | setting | frames/s | CPU s/frame | age p50 / p95 / max ms | growth ms/s | memory MB |"
     yield "|---|---|---|---|---|---|---|"
     for row in results:
@@ -106,6 +112,8 @@ def peers(results: list[Mapping[str, Any]]) -> Iterator[str]:
 def stability(results: list[Mapping[str, Any]]) -> Iterator[str]:
     """One row for each source and smoothing time; what is not known of a source stays empty."""
     yield "The phantom is synthetic: this tells what smoothing does in time, not how well the network finds lesions."
+    yield "A wrong call says lesion where there is none, or none where there is one; a benign lesion that is called"
+    yield "malignant is not counted."
     yield ""
     yield "| source | smoothing s | called | changes/min (true) | missed | delay s | lingering s | wrong calls |"
     yield "|---|---|---|---|---|---|---|---|"

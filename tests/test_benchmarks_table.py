@@ -9,6 +9,7 @@ from benchmarks.table import RESULTS, page
 from stream.errors import UsageError
 from stream.timing import Summary
 
+SETTINGS = {"looks": 1, "camera_fps": 30, "consumer_takes_s": 0.05}
 PEER = {"name": "ours", "setting": "best", "frames_per_s": 71.3, "cpu_s_per_frame": 0.0271, "rss_mb": 320.0}
 
 
@@ -64,8 +65,10 @@ def test_layers_and_ratios_are_told_with_the_machine_the_command_and_the_foreign
 def test_peers_are_told_with_their_ages_or_why_there_are_none(tmp_path: Path) -> None:
     age = {"p50": 20.4, "p95": 31.6, "max": 40.0, "growth": 0.04}
     gone = {"name": "roboflow_inference", "setting": "default", "error": "no network"}
-    write(tmp_path, "peers-here-today.json", results=[PEER | {"age_ms": age}, gone])
+    write(tmp_path, "peers-here-today.json", results=[PEER | {"age_ms": age}, gone], settings=SETTINGS)
     text = page(tmp_path)
+    assert "judge each frame once, where the weights ask for two looks." in text
+    assert "behind a camera of 30 fps\nand before a consumer that takes 50 ms a picture;" in text
     assert "| ours | best | 71.3 | 0.0271 | 20 / 32 / 40 | 0.0 | 320 |" in text
     assert "| roboflow_inference | default | not measured: no network |" in text
 
@@ -76,6 +79,7 @@ def test_steadiness_is_told_beside_the_truth_where_that_is_known(tmp_path: Path)
     assert "| clip.mp4 | 0.4 | 82% | 20 (20) | 1 of 20 | 0.57 | -0.03 | 3.4% |" in text
     assert "| clip.mp4 | 0.4 | 82% | 20 | | | | |" in text
     assert "not how well the network finds lesions" in text
+    assert "a benign lesion that is called\nmalignant is not counted" in text
 
 
 def test_a_file_that_is_no_result_is_named(tmp_path: Path) -> None:
@@ -88,7 +92,7 @@ def test_every_table_has_as_many_cells_in_each_row(tmp_path: Path) -> None:
     row = Row("to paint", 1, None, reason="none").to_json()
     engines = {"a": {"info": {"precision": "f32", "device": "chip"}, "layers": [row]}, "b": {"not_measured": "no"}}
     write(tmp_path, "latency.json", engines=engines, ratios={})
-    write(tmp_path, "peers.json", results=[{"name": "x", "setting": "best", "error": "no"}])
+    write(tmp_path, "peers.json", results=[{"name": "x", "setting": "best", "error": "no"}], settings=SETTINGS)
     write(tmp_path, "stability.json", stability=[{"source": "x", "rows": [STEADY, STEADY | UNKNOWN]}])
     counts = {line.count("|") for line in page(tmp_path).splitlines() if line.startswith("|")}
     assert counts == {10, 8, 9}
