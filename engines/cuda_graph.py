@@ -1,7 +1,7 @@
 """PyTorch in float16 on an NVIDIA GPU, channels last, captured as a CUDA graph and replayed.
 
-Plain kernels, not ``torch.compile``: it saves 0.2 ms a call (docs/gpu.md), and asks for a C compiler and half a minute
-at the first start, while a frame waits.
+Plain kernels, not ``torch.compile``: it asks for a C compiler and half a minute at the first start, while a frame waits
+(docs/gpu.md).
 """
 
 from contextlib import AbstractContextManager
