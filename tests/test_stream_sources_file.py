@@ -2,6 +2,8 @@
 
 import re
 import struct
+import subprocess
+import sys
 from contextlib import suppress
 from itertools import islice, pairwise
 from pathlib import Path
@@ -148,6 +150,18 @@ def test_closing_from_another_thread_ends_a_live_loop(tmp_path: Path) -> None:
         assert not consumer.is_alive()
     assert [frame.index for frame in frames] == list(range(len(frames)))
     assert all(before.pts_s < after.pts_s for before, after in pairwise(frames))
+
+
+def test_a_library_that_turns_ffmpegs_log_on_hangs_no_clip_that_is_closed(tmp_path: Path) -> None:
+    """In a process of its own, which would keep the interpreter's lock for good."""
+    program = (
+        "import av, sys; from pathlib import Path; from stream.sources.file import FileSource\n"
+        "av.logging.set_level(av.logging.ERROR)\n"
+        "for _ in range(20):\n"
+        "    with FileSource(Path(sys.argv[1])) as source: next(source.frames())\n"
+    )
+    clip = write_clip(tmp_path / "clip.mp4", 40)
+    subprocess.run([sys.executable, "-c", program, str(clip)], check=True, timeout=60)
 
 
 def test_a_clip_trimmed_without_encoding_is_whole(tmp_path: Path) -> None:
