@@ -54,6 +54,33 @@ def test_every_page_of_a_stack_is_a_picture(tmp_path: Path) -> None:
     assert [frame.source for frame in frames] == ["stack.tif"] * 4 + ["then.png"]
 
 
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV there opens no file whose name has other letters than ASCII's (opencv#4292)."""
+    count, read = cv2.imcount, cv2.imreadmulti
+    monkeypatch.setattr(cv2, "imcount", lambda name, *rest: count(name if name.isascii() else "", *rest))
+    monkeypatch.setattr(
+        cv2, "imreadmulti", lambda name, *rest, **flags: read(name if name.isascii() else "", *rest, **flags)
+    )
+
+
+@pytest.mark.usefixtures("windows")
+def test_every_page_of_a_stack_is_a_picture_whatever_its_name(tmp_path: Path) -> None:
+    stack = [np.full((5, 7), 20 * number, np.uint8) for number in range(4)]
+    assert cv2.imwritemulti(str(tmp_path / "Übersicht.tif"), stack)
+    with open_here(str(tmp_path / "Übersicht.tif")) as source:
+        assert [int(frame.rgb[0, 0, 0]) for frame in source.frames()] == [0, 20, 40, 60]
+
+
+@pytest.mark.usefixtures("windows")
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_moving_pictures_are_not_taken_for_their_first_whatever_their_name(tmp_path: Path, suffix: str) -> None:
+    first, *others = [Image.new("L", (8, 6), 60 * number) for number in range(4)]
+    first.save(tmp_path / f"超声.{suffix}", save_all=True, append_images=others)
+    with pytest.raises(SourceError, match="is an animation of 4 pictures"):
+        read_rgb(tmp_path / f"超声.{suffix}")
+
+
 def test_a_page_that_cannot_be_shown_costs_a_stack_that_page_alone(tmp_path: Path) -> None:
     stack = [GREY, GREY.astype(np.float32), GREY]
     assert cv2.imwritemulti(str(tmp_path / "stack.tif"), stack)

@@ -97,9 +97,12 @@ def pages(path: Path) -> int:
 
 
 def _count(path: Path) -> int:
+    """OpenCV cannot open every name on Windows, so what it finds nothing in is counted in memory, where it needs room
+    for all pages at once."""
     try:
-        return max(1, cv2.imcount(str(path), cv2.IMREAD_UNCHANGED))
-    except cv2.error:
+        found = cv2.imcount(str(path), cv2.IMREAD_UNCHANGED)
+        return found or len(cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)[1]) or 1
+    except (OSError, cv2.error):  # told when it is read
         return 1
 
 
@@ -143,9 +146,11 @@ def require_depth(path: Path, page: int) -> None:
 
 def _decoded(path: Path, page: int) -> NDArray[Any] | None:
     """Also what OpenCV cannot show as colours, so that the caller can say what it is."""
-    if page:
-        return np.asarray(cv2.imreadmulti(str(path), page, 1, flags=UPRIGHT)[1][0])
+    if page and (found := cv2.imreadmulti(str(path), page, 1, flags=UPRIGHT)[1]):
+        return np.asarray(found[0])
     data = np.fromfile(path, np.uint8)  # not imread, which cannot open every name on Windows
+    if page:
+        return np.asarray(cv2.imdecodemulti(data, UPRIGHT, range=(page, page + 1))[1][0])
     if not data.size:
         return None
     image = cv2.imdecode(data, UPRIGHT)
