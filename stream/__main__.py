@@ -22,6 +22,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from engines.errors import EngineError
 from engines.failover import open_engine
 from rcdnet.notice import RESEARCH_NOTICE
+from rcdnet.printing import escape_what_stdout_lacks
 from rcdnet.weights import SHIPPED
 from stream.config import StreamConfig, load_config
 from stream.errors import StreamError, UsageError
@@ -224,6 +225,7 @@ def exit_codes(interrupted: int = 0) -> Iterator[None]:
 
     ``interrupted`` is that of Ctrl-C and SIGTERM: the end of live use, but for a replay it comes too early.
     """
+    escape_what_stdout_lacks()
     try:
         yield
     except (StreamError, EngineError) as error:

@@ -76,6 +76,13 @@ def test_replay_writes_video_journal_summary_and_report(clip: Path, tmp_path: Pa
     assert RESEARCH_NOTICE in result.stdout
 
 
+def test_a_name_that_a_file_on_windows_cannot_hold_is_escaped(clip: Path, tmp_path: Path) -> None:
+    arguments = ["replay", str(clip), "--out", str(tmp_path / "超声 ü"), "--engine", "fake"]
+    result = CliRunner(charset="cp1252").invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "\\u8d85\\u58f0 ü: 12 of 12 frames analysed" in result.stdout
+
+
 def test_a_second_replay_replaces_the_first_and_says_the_same(clip: Path, tmp_path: Path) -> None:
     command("replay", clip, "--out", tmp_path, "--engine", "fake")
     first = without_times(tmp_path / "frames.jsonl")

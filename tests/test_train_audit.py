@@ -79,3 +79,13 @@ def test_a_kind_of_sheet_that_cannot_be_written_is_told_before_anything_is_read(
     done = CliRunner().invoke(app, ["audit", str(tmp_path), "--sheet", str(tmp_path / "sheet.pdf")])
     assert done.exit_code == 2
     assert "OpenCV writes no .pdf" in done.stderr
+
+
+def test_names_that_a_file_on_windows_cannot_hold_are_escaped(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64), np.uint8)
+    for label in ("benign", "malignant"):
+        (tmp_path / label).mkdir()
+        assert cv2.imwrite(str(tmp_path / label / f"超声 {label}.png"), picture)
+    done = CliRunner(charset="cp1252").invoke(app, ["audit", str(tmp_path)], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "/\\u8d85\\u58f0 benign = " in done.stdout

@@ -22,6 +22,7 @@ if find_spec("torch") is None:
 from rcdnet import checkpoint
 from rcdnet.checkpoint import CheckpointError
 from rcdnet.notice import RESEARCH_NOTICE
+from rcdnet.printing import escape_what_stdout_lacks
 from train import calibrate as calibration
 from train import datasets, recipes, results
 from train import evaluate as evaluation
@@ -302,6 +303,7 @@ def write_json(path: Path | None, content: dict[str, Any]) -> None:
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """One line instead of a traceback for what a user can mend: 2 wrong use or a refusing disk, 3 data, 4 weights."""
+    escape_what_stdout_lacks()
     try:
         yield
     except (RecipeError, OSError) as error:

@@ -1,0 +1,10 @@
+"""What is printed where the terminal's own encoding ends: a file or a pipe on Windows takes few letters."""
+
+import sys
+from io import TextIOWrapper
+
+
+def escape_what_stdout_lacks() -> None:
+    """From here on a letter that standard output cannot encode is escaped, as standard error does it, and no error."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
