@@ -43,6 +43,15 @@ def test_the_answers_of_several_runs_are_read_one_after_the_other(two_runs):
     assert answers.runs.tolist() == ["seed0-fold1", "seed0-fold2"]
 
 
+def test_pictures_of_any_name_are_written_and_read_where_the_system_s_letters_are_few(tmp_path, monkeypatch):
+    monkeypatch.setattr("io.text_encoding", lambda encoding, *_: encoding or "cp1252")  # as on Windows
+    table = tmp_path / "p.csv"
+    predictions.write(table, CLASSES, [sample("Übersicht", "超声", "benign")], [judged([-2.0, -0.2, -3.0])], ["a"])
+    assert predictions.holds_some(table)
+    answers = predictions.read([table])
+    assert (answers.datasets.tolist(), answers.names.tolist()) == (["Übersicht"], ["超声"])
+
+
 def test_a_table_that_could_not_be_written_whole_is_not_there(tmp_path):
     samples, judgements = [sample("busi", "a", "benign")] * 2, [judged([-2.0, -0.2, -3.0])]  # one answer is missing
     with pytest.raises(ValueError, match="zip"):

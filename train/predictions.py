@@ -108,7 +108,7 @@ def write(
     patients: Sequence[str],
 ) -> None:
     """One row a picture; ``patients`` as of ``duplicates.drawn_together``. The file is there once it is whole."""
-    with written_whole(path) as part, part.open("w", newline="") as file:
+    with written_whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow([*_KEYS, *class_names])
         for s, j, patient in zip(samples, judgements, patients, strict=True):
@@ -118,7 +118,7 @@ def write(
 
 def holds_some(path: Path) -> bool:
     """Whether it is there and holds answers: a run on everything leaves the head of a table alone."""
-    return path.is_file() and len(path.read_text().splitlines()) > 1
+    return path.is_file() and len(path.read_text(encoding="utf-8").splitlines()) > 1
 
 
 def require_held_out(paths: Sequence[Path]) -> None:

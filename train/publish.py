@@ -56,7 +56,7 @@ def publish(runs: Path, data_root: Path, weights: Path, out: Path, *, pictures: 
     text = tables(runs, data_root)  # first: what it misses is told before anything is drawn
     for name, draw in write.items():
         draw(path=out / name)
-    (out / "tables.md").write_text(text)
+    (out / "tables.md").write_text(text, encoding="utf-8")
     return [out / "tables.md", *(out / name for name in write)]
 
 
