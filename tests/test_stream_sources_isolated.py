@@ -3,6 +3,7 @@
 import os
 import signal
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -87,6 +88,31 @@ def test_a_decoder_may_take_only_so_much_memory_and_write_nothing(clip: str) -> 
         (decoder,) = decoders()
         assert decoder.rlimit(psutil.RLIMIT_DATA) == (isolated.MEMORY_LIMIT, isolated.MEMORY_LIMIT)
         assert decoder.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
+
+
+def test_on_windows_ctrl_c_is_not_for_the_decoder_either(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {}
+
+    def start(command: list[str], **options: object) -> None:
+        asked.update(options)
+        raise OSError("not here")
+
+    monkeypatch.setattr(subprocess, "CREATE_NO_WINDOW", 0x08000000, raising=False)
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with pytest.raises(OSError, match="not here"):
+        open_source(clip)
+    assert asked["creationflags"] == 0x08000000  # a console of its own, where nobody presses a key
+
+
+def test_warnings_keep_their_letters_where_the_system_has_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_clip(tmp_path / "a.png", 1, codec="png", pixels="rgb24", muxer={"update": "1"})
+    (tmp_path / "Übersicht.mp4").touch()
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")  # of a file on Windows
+    with open_source(str(tmp_path)) as source:
+        list(source.frames())
+    assert "Übersicht.mp4 left out" in capsys.readouterr().err
 
 
 class Stopped:

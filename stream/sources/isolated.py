@@ -78,7 +78,8 @@ class IsolatedSource(Closing):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for us; we end the child
-            env=os.environ | SINGLE_THREADED,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # the same on Windows, which knows no sessions
+            env=os.environ | SINGLE_THREADED | {"PYTHONIOENCODING": "utf-8"},  # as its warnings are read
         )
         Thread(target=self._watch, name="decoder watchdog", daemon=True).start()
         self._listener = Thread(target=self._pass_on, name="decoder's warnings", daemon=True)
