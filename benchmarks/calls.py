@@ -77,7 +77,7 @@ class LabelledPictures(Closing):
         """See ``stream.sources.base.Source``."""
         require_depth(self._samples[0].image, 0)
         for index, sample in enumerate(self._samples):
-            yield Frame(index, time.monotonic_ns(), index / STILLS_FPS, read_rgb(sample.image), sample.name)
+            yield Frame(index, time.perf_counter_ns(), index / STILLS_FPS, read_rgb(sample.image), sample.name)
 
 
 @app.command()

@@ -94,7 +94,7 @@ def plain_loop(annotator: Annotator, live: bool, meter: Meter) -> None:
 def read(clip: Clip, meter: Meter) -> Iterator[tuple[int, Picture]]:
     """Frames that were all there already: captured when they are read."""
     for picture in pictures(clip, meter.ended):
-        yield time.monotonic_ns(), picture
+        yield time.perf_counter_ns(), picture
 
 
 def queued(frames: Iterator[tuple[int, Picture]]) -> Iterator[tuple[int, Picture]]:
@@ -191,7 +191,7 @@ def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
         name, live, synthetic, fps, scan_area, damaged = "camera", True, True, float(CAMERA_FPS), None, 0
 
         def frames(self) -> Iterator[Frame]:
-            start_ns = time.monotonic_ns()
+            start_ns = time.perf_counter_ns()
             for index, (due_ns, bgr) in enumerate(camera(clip, self._closed)):
                 rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
                 yield Frame(index, due_ns, (due_ns - start_ns) / 1e9, rgb, self.name)

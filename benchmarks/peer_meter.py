@@ -49,10 +49,10 @@ def pictures(clip: Clip, ended: Event) -> Iterator[Picture]:
 
 def camera(clip: Clip, ended: Event) -> Iterator[tuple[int, Picture]]:
     """The same in real time, each with the moment at which it was due, in monotonic nanoseconds."""
-    start_ns = time.monotonic_ns()
+    start_ns = time.perf_counter_ns()
     for number, picture in enumerate(pictures(clip, ended)):
         due_ns = start_ns + number * 10**9 // CAMERA_FPS
-        if ended.wait(max(0, due_ns - time.monotonic_ns()) / 1e9):
+        if ended.wait(max(0, due_ns - time.perf_counter_ns()) / 1e9):
             return
         yield due_ns, picture
 
@@ -60,7 +60,7 @@ def camera(clip: Clip, ended: Event) -> Iterator[tuple[int, Picture]]:
 class Meter:
     """Takes what a contestant delivers, and ``slow_s`` over each; ``ended`` is set after ``seconds`` of measuring."""
 
-    def __init__(self, seconds: float, slow_s: float = 0.0, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(self, seconds: float, slow_s: float = 0.0, clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
         self.ended = Event()
         self.cpu_s = 0.0
         self.rss_mb = 0.0

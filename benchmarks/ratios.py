@@ -54,7 +54,7 @@ class Ratio:
 def interleave(
     calls: Mapping[str, Callable[[], object]],
     seconds: float,
-    clock_ns: Callable[[], int] = time.monotonic_ns,
+    clock_ns: Callable[[], int] = time.perf_counter_ns,
     least_rounds: int = LEAST_ROUNDS,
 ) -> dict[str, list[int]]:
     """Call each in turn (A B, B A, A B ...) for ``seconds``; durations in nanoseconds by name, equally many of each.

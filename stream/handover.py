@@ -93,7 +93,7 @@ class LatestFrame(Handover[T]):
     nearer: what has waited for half a period to one and a half is kept back until the next comes, for a period at most.
     """
 
-    def __init__(self, period_s: float = 0.0, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(self, period_s: float = 0.0, clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
         super().__init__(1)
         self._period_s = period_s
         self._clock_ns = clock_ns

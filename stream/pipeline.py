@@ -200,19 +200,19 @@ class Pipeline:
     def _judge(self, frames: Sequence[Frame]) -> None:
         """Several frames share the time that their analysis takes."""
         left = len(frames)
-        start_ns = time.monotonic_ns()
+        start_ns = time.perf_counter_ns()
         self._judging_ns = start_ns if frames else None
         try:
             looked = [self._look(frame) for frame in frames]
             fit = [(frame, area) for frame, area, refusal in looked if area is not None and refusal is None]
             predictions = iter(self._analyzer.analyse(fit))
-            share_ns = (time.monotonic_ns() - start_ns) // max(1, left)
+            share_ns = (time.perf_counter_ns() - start_ns) // max(1, left)
             for frame, area, refusal in looked:
                 outcome = refusal or next(predictions)
                 self._board.stages.add("analysis", share_ns)
                 times = {"analysis": share_ns}
                 with self._board.stages.measure("smoothing", times):
-                    assessment = self._smoother.update(frame, area, outcome, time.monotonic_ns())
+                    assessment = self._smoother.update(frame, area, outcome, time.perf_counter_ns())
                 self._board.judged(outcome)
                 left -= 1
                 lost = self._judged.put(Judged(frame, assessment, times, self._engine.info.name))
@@ -243,14 +243,14 @@ class Pipeline:
         with _Stage(None, self._drawn):
             self._receivers = self._willing(self._receivers, lambda sink: sink.open(self.session))
             last: Frame | None = None
-            last_ns = time.monotonic_ns()
+            last_ns = time.perf_counter_ns()
             with _Stage(self._judged, None) as stage:
                 for judged in received(self._judged):
                     if judged is not None:
-                        last, last_ns = judged.frame, time.monotonic_ns()
+                        last, last_ns = judged.frame, time.perf_counter_ns()
                         self._show(judged)
                     elif self.session.live and last is not None:
-                        self._tell_silence(last, (time.monotonic_ns() - last_ns) / 1e9)
+                        self._tell_silence(last, (time.perf_counter_ns() - last_ns) / 1e9)
             if self.session.live and last is not None:  # else the last finding would stay on the screen
                 reason = "stopped" if self._stopping.is_set() else "the source has ended"
                 with _Caught():  # it may be the showing that broke
@@ -265,7 +265,7 @@ class Pipeline:
             return
         since_ns = self._judging_ns
         if since_ns is not None:
-            if (time.monotonic_ns() - since_ns) / 1e9 > stall_s:
+            if (time.perf_counter_ns() - since_ns) / 1e9 > stall_s:
                 slow = (
                     f"judging a frame takes longer than {stall_s:g} s: the engine is too slow, or the machine too busy"
                 )
@@ -300,7 +300,7 @@ class Pipeline:
 
     def _interrupt(self, frame: Frame, reason: str, state: State = State.NO_SIGNAL) -> None:
         """Show and send the last frame again, as what it is by now."""
-        age_ms = (time.monotonic_ns() - frame.captured_ns) / 1e6
+        age_ms = (time.perf_counter_ns() - frame.captured_ns) / 1e6
         assessment = Assessment(frame.index, None, state, reason, age_ms)
         self._board.interrupted(assessment)
         if self._on_view is not None or self._receivers:

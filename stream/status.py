@@ -111,7 +111,7 @@ class Board:
     def drawn(self, frame: Frame, assessment: Assessment) -> None:
         """A frame's picture is ready."""
         self._rate.tick()
-        self._latency.add(time.monotonic_ns() - frame.captured_ns)
+        self._latency.add(time.perf_counter_ns() - frame.captured_ns)
         with self._lock:
             self._phase = Phase.RUNNING
             self._assessment = assessment
@@ -133,7 +133,7 @@ class Board:
         """Nothing comes any more, for now or for good; ``assessment`` says so."""
         with self._lock:
             self._assessment = assessment
-            self._plot(time.monotonic_ns() / 1e9, assessment)
+            self._plot(time.perf_counter_ns() / 1e9, assessment)
 
     def not_drawn(self) -> None:
         """A newer assessment overtook one that waited to be drawn."""

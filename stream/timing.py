@@ -39,7 +39,7 @@ def summarise(samples_ns: list[int]) -> Summary | None:
 class Percentiles:
     """Durations of one thing: those of the ``window_s`` seconds before the newest."""
 
-    def __init__(self, window_s: float = WINDOW_S, clock_ns: Clock = time.monotonic_ns) -> None:
+    def __init__(self, window_s: float = WINDOW_S, clock_ns: Clock = time.perf_counter_ns) -> None:
         self._window_ns = window_s * 1e9
         self._clock_ns = clock_ns
         self._samples_ns: deque[tuple[int, int]] = deque()  # when it came, how long it was
@@ -63,7 +63,7 @@ class Percentiles:
 class StageClock:
     """Durations by stage, in the order in which the stages were first seen."""
 
-    def __init__(self, clock_ns: Clock = time.monotonic_ns) -> None:
+    def __init__(self, clock_ns: Clock = time.perf_counter_ns) -> None:
         self._clock_ns = clock_ns
         self._stages: dict[str, Percentiles] = {}
         self._lock = Lock()
@@ -97,7 +97,7 @@ class StageClock:
 class Rate:
     """Events a second over the last ``window_s`` seconds; falls to 0 when they cease."""
 
-    def __init__(self, window_s: float = 2.0, clock_ns: Clock = time.monotonic_ns) -> None:
+    def __init__(self, window_s: float = 2.0, clock_ns: Clock = time.perf_counter_ns) -> None:
         self._window_ns = round(window_s * 1e9)
         self._clock_ns = clock_ns
         self._ticks_ns: deque[int] = deque()

@@ -23,8 +23,8 @@ class State(StrEnum):
 class Frame:
     """One captured picture.
 
-    ``index`` counts every captured frame from 0, dropped ones too. ``captured_ns`` is ``time.monotonic_ns()`` when the
-    frame was dequeued. ``pts_s`` is its presentation time in seconds within the source. ``rgb`` is uint8 [H, W, 3].
+    ``index`` counts every captured frame from 0, dropped ones too. ``captured_ns`` is ``time.perf_counter_ns()`` of
+    when it was dequeued. ``pts_s`` is its presentation time in seconds within the source. ``rgb`` is uint8 [H, W, 3].
     ``source`` is the source's name, or in a folder the name of the file that holds this picture. ``mm_per_px`` is (row,
     column) spacing, or None where the source does not know it. ``still``: the only picture of its recording.
     """

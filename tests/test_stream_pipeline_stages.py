@@ -61,7 +61,7 @@ def test_the_age_counts_the_time_that_the_engine_took() -> None:
 
         def run(self, images: NDArray[np.uint8]) -> EngineOutput:
             output = super().run(images)
-            self.answered_ns = time.monotonic_ns()
+            self.answered_ns = time.perf_counter_ns()
             return output
 
     engine = Timed()

@@ -136,7 +136,7 @@ def test_frames_are_counted_and_time_only_grows(case: Case) -> None:
     assert np.all(np.diff([frame.index for frame in frames]) > 0)
     assert np.all(np.diff([frame.pts_s for frame in frames]) > 0)
     assert np.all(np.diff([frame.captured_ns for frame in frames]) >= 0)
-    assert frames[-1].captured_ns <= time.monotonic_ns()
+    assert frames[-1].captured_ns <= time.perf_counter_ns()
     folder = Path(case.uri.partition("?")[0])
     named = {path.name for path in folder.iterdir()} if folder.is_dir() else {source.name}
     assert {frame.source for frame in frames} == named
@@ -178,7 +178,7 @@ def test_two_replays_are_equal(case: Case) -> None:
 @ending
 def test_live_frames_are_not_handed_out_before_they_are_due(case: Case) -> None:
     with open_source(case.uri, live=True) as source:
-        before_ns = time.monotonic_ns()
+        before_ns = time.perf_counter_ns()
         frames = list(islice(source.frames(), 4))
     passed_s = (frames[-1].captured_ns - before_ns) / 1e9
     assert passed_s >= frames[-1].pts_s - frames[0].pts_s - 1e-3

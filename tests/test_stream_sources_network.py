@@ -63,7 +63,7 @@ class Clock:
 
     now_ns = 0
 
-    def monotonic_ns(self) -> int:
+    def perf_counter_ns(self) -> int:
         return self.now_ns
 
     def after(self, *pauses_s: float) -> Iterator[Arrival]:

@@ -30,15 +30,15 @@ def test_the_timeline_goes_by_the_room_s_clock_in_live_use_and_by_the_clip_s_in_
 
 
 def test_once_nothing_comes_any_more_the_last_finding_is_no_longer_what_is_said() -> None:
-    board = drawn(replace(SESSION, live=True), time.monotonic_ns())
+    board = drawn(replace(SESSION, live=True), time.perf_counter_ns())
     silent = Assessment(0, None, State.NO_SIGNAL, "no new frame for 0.6 s", 600.0)
     board.interrupted(silent)
     assert board.snapshot(ENGINE, 0, None).assessment is silent
 
 
 def test_the_latency_is_from_the_capture_to_the_picture() -> None:
-    captured_ns = time.monotonic_ns() - 10**12
-    before_ns = time.monotonic_ns()
+    captured_ns = time.perf_counter_ns() - 10**12
+    before_ns = time.perf_counter_ns()
     latency_ms = drawn(SESSION, captured_ns).snapshot(ENGINE, 0, None).latency_ms
     assert latency_ms is not None
-    assert (before_ns - captured_ns) / 1e6 <= latency_ms.max_ms <= (time.monotonic_ns() - captured_ns) / 1e6
+    assert (before_ns - captured_ns) / 1e6 <= latency_ms.max_ms <= (time.perf_counter_ns() - captured_ns) / 1e6

@@ -94,8 +94,8 @@ def flagged(control: Control) -> int:
     control.stop()
     control.flagged.begin(SESSION)
     for index, finding in enumerate(("benign", "normal")):
-        control.flagged.add(view(index, finding=finding, captured_ns=time.monotonic_ns()))
-    ((number, _),) = control.flagged.newest(time.monotonic_ns())
+        control.flagged.add(view(index, finding=finding, captured_ns=time.perf_counter_ns()))
+    ((number, _),) = control.flagged.newest(time.perf_counter_ns())
     return number
 
 

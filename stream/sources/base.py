@@ -121,7 +121,7 @@ class ArrivalClock:
 class Pace:
     """Holds frames back until they are due, as a probe in real time would deliver them."""
 
-    def __init__(self, closed: Event, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(self, closed: Event, clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
         self._closed = closed
         self._clock_ns = clock_ns
         self._start_ns: int | None = None

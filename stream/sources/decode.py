@@ -113,7 +113,7 @@ def pictures(
     in_order = container.format.name == "avi"
     loss = Loss()
     for packet in _packets(container, stream, closed):
-        arrived_ns = time.monotonic_ns()
+        arrived_ns = time.perf_counter_ns()
         if tally is not None and packet.size:
             tally.add(packet)
         if packet.is_corrupt and stream.codec.intra_only:  # such decoders fill up what was cut off without a word

@@ -250,7 +250,7 @@ class LavfiSource(DeviceSource):
         """lavfi delivers as fast as it is read, so it is held to its own times."""
         if not self.live:
             return arrived_ns
-        return time.monotonic_ns() if pace.wait(pts_s) else None
+        return time.perf_counter_ns() if pace.wait(pts_s) else None
 
 
 def devices(sysfs: Path = SYSFS, by_id: Path = BY_ID) -> dict[str, str]:

@@ -68,7 +68,7 @@ class DicomSource(Closing):
                             return
                         rgb = stretched(rgb, header.shown_px)
                         name, still = printable(header.path.name), len(header.starts_s) == 1
-                        yield Frame(index, time.monotonic_ns(), pts_s, rgb, name, header.mm_per_px, still)
+                        yield Frame(index, time.perf_counter_ns(), pts_s, rgb, name, header.mm_per_px, still)
                         index += 1
                     start_s = pts_s + header.step_s
                 if not self._loop:

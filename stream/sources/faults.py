@@ -91,7 +91,7 @@ class FaultySource(Closing):
     def __init__(self, script: Script, inner_uri: str) -> None:
         super().__init__()
         self._script = script
-        self._die(time.monotonic_ns())
+        self._die(time.perf_counter_ns())
         self._inner = open_source(inner_uri, live=True, loop=True)
         self.name = f"{self._inner.name}, with faults"
         self.live, self.synthetic, self.fps = True, self._inner.synthetic, self._inner.fps

@@ -82,7 +82,7 @@ class FileSource(Closing):
                 for pts_s, rgb in self._pass():
                     if rgb is not None:
                         end_s = start_s + pts_s
-                        yield Frame(index, time.monotonic_ns(), end_s, rgb, self.name)
+                        yield Frame(index, time.perf_counter_ns(), end_s, rgb, self.name)
                     index += 1
                 if self._closed.is_set():
                     return

@@ -137,7 +137,7 @@ class IgtlinkSource(Closing):
         index, clock = 0, ArrivalClock()
         with self:
             for message in self._images():
-                arrived_ns = time.monotonic_ns()
+                arrived_ns = time.perf_counter_ns()
                 device = message.device_name if device is None else device
                 if message.device_name != device:
                     continue

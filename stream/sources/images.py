@@ -70,7 +70,7 @@ class ImageSource(Closing):
                 for path, page in self._pictures:
                     if self._closed.is_set():
                         return
-                    index, captured_ns = next(indices), time.monotonic_ns()
+                    index, captured_ns = next(indices), time.perf_counter_ns()
                     try:
                         rgb = read_rgb(path, page)
                     except SourceError as error:

@@ -110,7 +110,7 @@ class IsolatedSource(Closing):
                 with self._sense():
                     if self.live and not pace.wait(facts["pts_s"]):
                         return
-                    captured_ns = time.monotonic_ns() if self.live else facts["captured_ns"]
+                    captured_ns = time.perf_counter_ns() if self.live else facts["captured_ns"]
                     spacing = None if facts["mm_per_px"] is None else tuple(facts["mm_per_px"])
                     source, still = printable(facts["source"]), bool(facts["still"])
                     frame = Frame(facts["index"], captured_ns, facts["pts_s"], pixels, source, spacing, still)

@@ -100,7 +100,7 @@ class MetaImageSource(Closing):
                     if slot.valid:
                         rgb = np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3))[self._turn])
                         rgb, mm_per_px = squared(rgb, self._mm_per_px, self.name)
-                        yield Frame(index, time.monotonic_ns(), start_s + slot.at_s, rgb, self.name, mm_per_px)
+                        yield Frame(index, time.perf_counter_ns(), start_s + slot.at_s, rgb, self.name, mm_per_px)
                     else:
                         self.damaged += 1
                     index += 1

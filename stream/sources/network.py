@@ -88,7 +88,7 @@ class NetworkSource(Receiver):
     def _received(self, arrivals: Iterator[Arrival]) -> Iterator[Frame]:
         clock = ArrivalClock()
         try:
-            asked_ns = time.monotonic_ns()
+            asked_ns = time.perf_counter_ns()
             for index, arrival in enumerate(arrivals):
                 arrived_ns = arrival.arrived_ns
                 if arrived_ns - asked_ns > SILENCE_S * 1e9:  # FFmpeg giving up hands out its unfinished picture
@@ -97,7 +97,7 @@ class NetworkSource(Receiver):
                     self.damaged += 1
                 else:
                     yield Frame(index, arrived_ns, clock.pts_s(arrived_ns), arrival.rgb, self.name)
-                asked_ns = time.monotonic_ns()
+                asked_ns = time.perf_counter_ns()
         except OPEN_ERRORS as error:
             if not self._closed.is_set():
                 raise SourceError(broken_off(error, self.name)) from None

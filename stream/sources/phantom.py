@@ -75,7 +75,7 @@ class PhantomSource(Closing):
             while not self._closed.is_set() and (self._frames is None or index < self._frames):
                 if self.live and not pace.wait(index / self.fps):
                     return
-                captured_ns = time.monotonic_ns()
+                captured_ns = time.perf_counter_ns()
                 yield Frame(index, captured_ns, index / self.fps, self.picture(index), self.name, self._mm_per_px)
                 index += 1
 

@@ -77,7 +77,7 @@ def episode(number: int, flagged: Episode) -> dict[str, Any]:
         "probability": round(flagged.probability, 3),
         "frame": flagged.key_frame.index,
         "lasted_s": round(flagged.end_s - flagged.start_s, 2),
-        "age_s": round((time.monotonic_ns() - flagged.last_ns) / 1e9, 1),
+        "age_s": round((time.perf_counter_ns() - flagged.last_ns) / 1e9, 1),
     }
 
 

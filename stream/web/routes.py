@@ -50,7 +50,7 @@ def routes(control: Control, control_room: Callable[[], ControlRoomState]) -> AP
 
     @router.get("/status.json")
     def status() -> dict[str, Any]:
-        flagged = control.flagged.newest(time.monotonic_ns())
+        flagged = control.flagged.newest(time.perf_counter_ns())
         told = readout(control.now(), control.broadcast.audience(), control.timeline_s, flagged)
         return told | {"opacity": control.opacity, "control_room": control_room()}
 
@@ -104,7 +104,7 @@ async def send_pictures(socket: WebSocket, broadcast: Broadcast) -> None:
 async def _send(socket: WebSocket, viewer: Viewer, free: asyncio.Event) -> None:
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # closed by the browser, which the listener hears
         async for picture in viewer:
-            await socket.send_bytes(message(picture, time.monotonic_ns()))
+            await socket.send_bytes(message(picture, time.perf_counter_ns()))
             await free.wait()
             free.clear()
         await socket.close()

@@ -54,7 +54,7 @@ class Viewer:
         self._ended = False
         self._changed = asyncio.Event()
         self._taken: Picture | None = None
-        self._joined_ns = time.monotonic_ns()
+        self._joined_ns = time.perf_counter_ns()
 
     def __aiter__(self) -> AsyncIterator[Picture]:
         return self
@@ -74,7 +74,7 @@ class Viewer:
         if taken is None or taken.repeated:
             return
         if taken.encoded_ns >= self._joined_ns and taken.captured_ns >= self._broadcast.begun_ns:  # not from before
-            self._broadcast.count_painted(time.monotonic_ns() - taken.captured_ns)
+            self._broadcast.count_painted(time.perf_counter_ns() - taken.captured_ns)
 
     def offer(self, picture: Picture | None) -> None:
         """Put a picture into the slot, or end with None. From any thread."""
@@ -152,7 +152,7 @@ class Broadcast:
     def begin(self) -> None:
         """Another run: what was counted before was another one's."""
         with self._guard:
-            self.begun_ns = time.monotonic_ns()
+            self.begun_ns = time.perf_counter_ns()
             self._skipped, self._painted = 0, Percentiles()
 
     def count_painted(self, latency_ns: int) -> None:
@@ -189,7 +189,7 @@ def encode(view: View, jpeg_quality: int) -> Picture:
         index=view.frame.index,
         repeated=view.repeated,
         captured_ns=view.frame.captured_ns,
-        encoded_ns=time.monotonic_ns(),
+        encoded_ns=time.perf_counter_ns(),
         jpeg=jpeg,
         assessment=view.assessment,
     )
