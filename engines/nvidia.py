@@ -1,6 +1,7 @@
 """Which NVIDIA GPU is here, if any? Asked of the driver's own libraries, so that nobody loads PyTorch to find out."""
 
 import ctypes
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,6 +74,8 @@ def _management(load: Load) -> Iterator[Any]:
 
 
 def _device(load: Load) -> tuple[Any, ctypes.c_int]:
+    if sys.platform == "win32":
+        raise EngineUnavailable("an NVIDIA GPU is used on Linux alone")
     cuda = _library(load, DRIVER)
     _check(cuda.cuInit(0), "cuInit")
     device = ctypes.c_int()

@@ -90,6 +90,11 @@ def test_no_driver_is_one_line() -> None:
     assert nvidia.absent(none) == "no NVIDIA GPU here: its driver's libcuda.so.1 is not found"
 
 
+def test_on_windows_nobody_is_told_that_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    assert nvidia.absent(lambda _: Driver()) == "an NVIDIA GPU is used on Linux alone"
+
+
 def test_this_machine_answers() -> None:
     reason = nvidia.absent()
     assert reason is None or "NVIDIA GPU" in reason
