@@ -2,5 +2,6 @@
 
 
 def install(extra: str = "") -> str:
-    """The command for an extra of pyproject.toml, or for the base install. ``python -m``: a venv may hold no pip."""
-    return f"python -m pip install -e '.[{extra}]'" if extra else "python -m pip install -e ."
+    """The command for an extra of pyproject.toml, or for the base install. ``python -m``: a venv may hold no pip.
+    Double quotes: Windows' cmd knows no others."""
+    return f'python -m pip install -e ".[{extra}]"' if extra else "python -m pip install -e ."

@@ -91,7 +91,7 @@ def test_auto_falls_to_the_next_and_says_why(
     refused, taken = [record.message for record in caplog.records][-2:]
     assert refused.startswith("engine openvino_cpu is not used: ")
     assert refused.endswith(
-        "a_package_that_is_not_there is not installed: it comes with python -m pip install -e '.[extra]'"
+        'a_package_that_is_not_there is not installed: it comes with python -m pip install -e ".[extra]"'
     )
     assert taken.startswith("engine onnx_cpu is used, in f32 on cpu: largest difference")
 

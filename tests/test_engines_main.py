@@ -125,7 +125,7 @@ def test_what_is_in_brackets_is_printed_as_it_is(tmp_path: Path, monkeypatch: py
     assert "a[/x]/golden.npz" in result.stderr
     absent = catalog.Candidate("engines.absent:Absent", ("no_such_runtime",), "onnx")
     monkeypatch.setattr(catalog, "ENGINES", {"absent": absent})
-    assert "-e '.[onnx]'" in command("list").stdout
+    assert '-e ".[onnx]"' in command("list").stdout
 
 
 def test_an_engine_that_is_not_installed_does_not_fail_all(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,5 +233,5 @@ def test_without_pydicom_the_extra_is_named_before_anything_runs(tmp_path: Path)
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 2
     assert ran.stderr.startswith("error: --dicom: needs pydicom")
-    assert ran.stderr.endswith(": python -m pip install -e '.[dicom]'\n")
+    assert ran.stderr.endswith(': python -m pip install -e ".[dicom]"\n')
     assert not (tmp_path / "out").exists()

@@ -324,4 +324,4 @@ def test_without_pydicom_the_extra_is_named(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "a.dcm", noise(1, 8, 8))
     code = f"import sys; sys.modules['pydicom'] = None\nfrom stream.sources import open_here\nopen_here({str(path)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-1].endswith("dicom: needs pydicom: python -m pip install -e '.[dicom]'")
+    assert done.stderr.splitlines()[-1].endswith('dicom: needs pydicom: python -m pip install -e ".[dicom]"')
