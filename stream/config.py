@@ -67,7 +67,7 @@ class StreamConfig(BaseModel):
 def load_config(path: Path) -> StreamConfig:
     """Settings from a TOML file with the keys of ``StreamConfig``. Raises UsageError that names the wrong key."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors put a mark first
     except OSError as error:
         raise UsageError(f"--config {path}: {error.strerror}. Expected a readable TOML file.") from error
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError alike

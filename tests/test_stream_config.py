@@ -37,6 +37,12 @@ def test_a_wrong_file_is_refused_by_the_name_of_its_key(tmp_path: Path, text: st
     assert "\n" not in str(refusal.value).removeprefix("--config ")
 
 
+def test_a_byte_order_mark_is_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text("smoothing_s = 0.8\n", encoding="utf-8-sig")  # as PowerShell's -Encoding utf8
+    assert load_config(path).smoothing_s == 0.8
+
+
 def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         load_config(tmp_path / "none.toml")

@@ -22,6 +22,12 @@ def test_wrong_key_is_named(tmp_path):
         recipes.load(str(path))
 
 
+def test_a_byte_order_mark_is_no_key(tmp_path):
+    shipped = recipes.FOLDER / "joint.toml"
+    (tmp_path / "own.toml").write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert recipes.load(tmp_path / "own.toml") == recipes.load("joint")
+
+
 def test_a_file_of_another_encoding_is_told(tmp_path):
     (tmp_path / "own.toml").write_text('about = "für uns"', encoding="latin-1")
     with pytest.raises(recipes.RecipeError, match=r"own\.toml is not TOML: 'utf-8' codec"):

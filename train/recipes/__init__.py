@@ -130,7 +130,7 @@ def load(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
         raise RecipeError(f"no recipe {name_or_path!r}: name a TOML file or one of {known}")
     try:
-        said, instead = tomllib.loads(path.read_text(encoding="utf-8")), tomllib.loads("\n".join(changes))
+        said, instead = tomllib.loads(path.read_text(encoding="utf-8-sig")), tomllib.loads("\n".join(changes))
         for key in said.keys() & instead.keys():
             if isinstance(said[key], dict) and isinstance(instead[key], dict):  # a table keeps what is not changed
                 instead[key] = said[key] | instead[key]
