@@ -107,7 +107,7 @@ def test_another_version_is_another_key_and_none_is_told(machine: dict[str, str]
     machine[package] = "99"
     assert key_here("tensorrt_fp16", SPEC) != before
     del machine[package]
-    with pytest.raises(EngineUnavailable, match=r"TensorRT is not installed: it comes with .*'\.\[tensorrt\]'"):
+    with pytest.raises(EngineUnavailable, match=r'TensorRT is not installed: it comes with .*"\.\[tensorrt\]"'):
         key_here("tensorrt_fp16", SPEC)
 
 

@@ -255,6 +255,6 @@ def test_an_engine_that_does_not_tell_is_not_believed() -> None:
 def test_a_missing_library_is_one_line_with_the_mend(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nvidia, "absent", lambda: None)  # as if there were a GPU
     monkeypatch.setattr(catalog, "find_spec", lambda name: None if name == package else object())
-    with pytest.raises(EngineUnavailable, match=rf"{package} is not installed.*'\.\[tensorrt\]'$") as refusal:
+    with pytest.raises(EngineUnavailable, match=rf'{package} is not installed.*"\.\[tensorrt\]"$') as refusal:
         catalog.build_artefact("tensorrt_fp16")
     assert "\n" not in str(refusal.value)
