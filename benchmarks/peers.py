@@ -66,8 +66,8 @@ REQUIREMENTS = {
 }
 """Of each environment; a name without a version gets ours. The others run in our own."""
 
-ALONE = {"CUDA_VISIBLE_DEVICES": "", "OFFLINE_MODE": "True", "TELEMETRY_OPT_OUT": "True", "ORT_DISABLE_TELEMETRY": "1"}
-"""All compute on the processor, and neither Roboflow's package nor ONNX Runtime reports to anybody."""
+ALONE = {"CUDA_VISIBLE_DEVICES": "", "OFFLINE_MODE": "True", "TELEMETRY_OPT_OUT": "True"}
+"""All compute on the processor, and Roboflow's package reports to nobody; nor does ONNX Runtime, by ``engines``."""
 
 START_S = 300.0
 """For a contestant to import its packages and give its first picture; Roboflow's takes half a minute of two cores."""
