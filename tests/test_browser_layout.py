@@ -13,13 +13,18 @@ from tests.test_browser import control, running, until
 address, browser, pytestmark = test_browser.address, test_browser.browser, test_browser.pytestmark
 
 
+@pytest.mark.parametrize("synthetic", [True, False])
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390), (700, 450)], ids=["phone", "turned", "zoomed"])
-def test_the_picture_stays_where_it_is_whatever_is_said(browser: webdriver.Chrome, width: int, height: int) -> None:
+def test_the_picture_stays_where_it_is_whatever_is_said(
+    browser: webdriver.Chrome, width: int, height: int, synthetic: bool
+) -> None:
     tops = """
-        const said = [["malignant", ""], ["no lesion flagged", "probability of a lesion below 50%"],
+        const said = [["", ""], ["malignant", ""], ["no lesion flagged", "probability of a lesion below 50%"],
             ["indeterminate", "between benign and malignant"]];
         const [headline, reason] = ["headline", "reason"].map((each) => document.querySelector(`[data-show=${each}]`));
         document.querySelector(".rcd-source").textContent = "rtsp://192.168.100.100:8554";
+        document.querySelector(".rcd-phase").textContent = "live";
+        document.querySelector(".rcd-synthetic").hidden = !arguments[0];
         return said.map((words) => {
             [headline.textContent, reason.textContent] = words;
             return document.querySelector(".rcd-picture").getBoundingClientRect().top;
@@ -28,7 +33,7 @@ def test_the_picture_stays_where_it_is_whatever_is_said(browser: webdriver.Chrom
     screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width == 390}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     try:
-        assert len(set(browser.execute_script(tops))) == 1
+        assert len(set(browser.execute_script(tops, synthetic))) == 1
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
