@@ -88,7 +88,7 @@ def running(engine: str, settings: Path, source: str = "phantom:") -> Iterator[s
 
 @pytest.fixture(scope="module")
 def browser(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """The page with its controls, the picture painted at least once."""
+    """The page with its controls, the picture painted at least once and its words filled in."""
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
@@ -98,7 +98,7 @@ def browser(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     try:
         browser.get(address)
         until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#start"))
-        until(browser, lambda: frame(browser) is not None)
+        until(browser, lambda: frame(browser) is not None and phase(browser) == "running")
         yield browser
     finally:
         browser.quit()
