@@ -41,6 +41,7 @@ def write_clip(
     with av.open(str(path), "w", options=muxer or {}) as container:
         stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, pixels or PIXELS.get(codec, "yuv420p")
+        stream.codec_context.thread_count = 1  # else as many as there are cores, and the file depends on it
         stream.codec_context.colorspace = colours
         stream.set_display_matrix(matrix)
         if aspect is not None:

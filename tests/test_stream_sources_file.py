@@ -93,7 +93,8 @@ def test_times_go_on_where_two_recordings_were_put_in_one_file(tmp_path: Path, n
     clip.write_bytes(clip.read_bytes() + other.read_bytes())
     told = [frame.pts_s for frame in FileSource(clip).frames()]
     assert len(told) >= 47  # some may be lost where they meet
-    assert all(0.02 < after - before < 0.2 for before, after in pairwise(told))
+    assert all(0 < after - before < 0.2 for before, after in pairwise(told))  # MPEG-PS tells some times twice
+    assert told[-1] == pytest.approx(49 / 25, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +283,7 @@ def test_damaged_frames_are_counted_and_not_handed_on(tmp_path: Path, name: str)
     middle = len(data) // 2
     if name.endswith("avi"):
         middle = data.index(b"00dc", middle) + 100  # inside of one frame
-    data[middle : middle + 300] = np.random.default_rng(0).bytes(300)
+    data[middle : middle + 100] = np.random.default_rng(0).bytes(100)
     clip.write_bytes(data)
     with FileSource(clip) as source:
         frames = list(source.frames())
