@@ -97,7 +97,8 @@ def test_what_ffmpeg_hands_out_as_it_gives_up_is_no_picture(received: tuple[netw
         next(frames)
 
 
-def test_close_from_another_thread_ends_a_silent_stream(folder: Path) -> None:
+def test_close_from_another_thread_ends_a_silent_stream(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "SILENCE_S", 60.0)
     with Sender("udp", folder) as sender:
         source = open_here(sender.uri)
         reader = Thread(target=lambda: list(source.frames()))
