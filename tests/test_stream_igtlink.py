@@ -43,7 +43,22 @@ def test_pictures_of_a_server_are_judged_and_go_back_to_it_over_one_connection()
     assert status.recording is Recording.OFF
 
 
-def test_a_lost_source_finds_its_place_at_the_server_free() -> None:
+def test_a_server_whose_pictures_are_judged_does_not_keep_the_last_finding() -> None:
+    with ImageServer() as server, FakeEngine() as engine:
+        source = open_source(server.uri)
+        with Pipeline(source, engine, StreamConfig(), sending(server.uri)) as pipeline:
+            assert json.loads(server.received(FINDING).string)["reason"] != "stopped"
+        said = json.loads(server.received(FINDING).string)
+        while said["reason"] != "stopped":
+            said = json.loads(server.received(FINDING).string)
+    assert pipeline.status().counts.analysed > 0
+    assert (said["state"], said["finding"]) == ("no_signal", None)
+
+
+def test_a_lost_source_finds_its_place_at_the_server_free_until_the_run_ends(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.sinks.igtlink.RETRY_S", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"igtl://127.0.0.1:{server.getsockname()[1]}"
         source, sink = IgtlinkSource(uri), IgtlinkSink(uri)
@@ -51,10 +66,16 @@ def test_a_lost_source_finds_its_place_at_the_server_free() -> None:
         sink.open(SESSION)
         source.close()
         sink.write(view(1))
-        sink.close(ending())
+        deadline_s = time.monotonic() + 60
+        while not caplog.records:
+            assert time.monotonic() < deadline_s
         server.settimeout(0)
         with pytest.raises(BlockingIOError):
             server.accept()
+        sink.close(ending())
+        with server.accept()[0] as connection:
+            connection.settimeout(60)
+            assert len(connection.recv(58)) == 58
 
 
 def test_a_receiver_gets_the_picture_that_is_drawn() -> None:

@@ -2,7 +2,7 @@
 
 The picture is an IMAGE of the device "RcdNet", the finding a STRING of "RcdNetFinding": the journal's line as JSON.
 Both go over the source's own connection if it is to the same address, for 3D Slicer and pyigtl serve one client at a
-time.
+time. Only the last word, once the source is closed, goes over another.
 """
 
 import json
@@ -48,7 +48,7 @@ class IgtlinkSink:
         self._class_names: tuple[str, ...] = ()
         self._newest: View | None = None
         self._skipped = 0
-        self._ending = False
+        self._ending = self._given_up = False
         self._changed = Condition()
         self._thread = Thread(target=self._run, name="send", daemon=True)
 
@@ -73,6 +73,7 @@ class IgtlinkSink:
             self._changed.notify_all()
         if self._thread.ident is not None:
             self._thread.join(LAST_S)
+        self._given_up = True
         own = self._own
         if own is not None:  # ends a wait of the thread
             own.close()
@@ -83,23 +84,26 @@ class IgtlinkSink:
     def _run(self) -> None:
         reachable = True
         while (view := self._next()) is not None:
+            last_try = self._ending
             try:
                 connection = self._connection()
                 for message in messages(view, self._class_names):
                     connection.send(message)
                 reachable = True
             except (OSError, SourceError) as error:
-                if self._ending:
+                if self._given_up:
                     break
-                with self._changed:
-                    self._skipped += not view.repeated
-                if reachable:
-                    why = error if isinstance(error, SourceError) else f"{self._name} hung up ({error})."
-                    log.warning("no pictures are sent until it takes them: %s", why)
-                reachable = False
                 self._hang_up()
                 with self._changed:
-                    self._changed.wait_for(lambda: self._ending, RETRY_S)
+                    if self._newest is None and not last_try:
+                        self._newest = view  # it may be the last word
+                    else:
+                        self._skipped += not view.repeated
+                    ended = self._changed.wait_for(lambda: self._ending, RETRY_S)
+                if reachable and (last_try or not ended):  # a source that was closed is no news
+                    why = error if isinstance(error, SourceError) else f"{self._name} hung up ({error})."
+                    log.warning("no pictures are sent until it takes them: %s", why)
+                    reachable = False
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -115,15 +119,18 @@ class IgtlinkSink:
 
     def _connection(self) -> Connection:
         """The source's if it was open when the run began, and no other even while it is lost: the server's one place is
-        for the source to come back to. Else one of our own. Raises SourceError."""
+        for the source to come back to, until the run ends. Else one of our own. Raises SourceError."""
         if self._over_the_source:
             shared = CONNECTIONS.get(self._address)
-            if shared is None or shared.closed.is_set():
+            if shared is not None and not shared.closed.is_set():
+                return shared
+            if not self._ending:
                 raise SourceError(f"{self._name} has hung up.")
-            return shared
         if self._own is None:
             self._own = Connection(self._address, self._name)
             Thread(target=self._own.drain, name="receive", daemon=True).start()
+        if self._given_up:  # while it was being opened
+            raise SourceError(f"{self._name} answers too late.")
         return self._own
 
 
