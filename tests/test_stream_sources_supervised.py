@@ -179,6 +179,23 @@ def test_close_ends_the_wait_for_the_next_attempt(monkeypatch: pytest.MonkeyPatc
     assert not reader.is_alive()
 
 
+def test_a_source_that_is_closed_is_not_said_to_be_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    came = threading.Event()
+    source = SupervisedSource(opening(Connection(1, silent=True)))
+
+    def read() -> None:
+        for _ in source.frames():
+            came.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert came.wait(10)
+    source.close()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert caplog.records == []
+
+
 def test_a_connection_that_opens_while_it_is_closed_is_closed_too() -> None:
     late = Connection(5)
 

@@ -93,6 +93,8 @@ class SupervisedSource(Closing):
                     self.trouble = f"{self.name} ended"
                 except SourceError as error:
                     self.trouble = str(error)
+                if self._closed.is_set():  # that was all
+                    return
                 now_s = time.monotonic()
                 storm = len(recoveries_s) == STORM and now_s - recoveries_s[0] < STORM_S
                 recoveries_s.append(now_s)
