@@ -33,6 +33,8 @@ class Sender:
 
     transport = "200 OK"
     """How RTSP's SETUP is answered."""
+    cut_short = False
+    """Whether of every second JPEG the end is missing."""
 
     def __init__(self, kind: str, folder: Path, port: int = 0) -> None:
         self._kind, self._killed = kind, Event()
@@ -111,6 +113,8 @@ class Sender:
         connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=cut\r\n\r\n")
         for number, _ in enumerate(self._pieces()):
             jpeg = cv2.imencode(".jpg", picture(number))[1].tobytes()
+            if self.cut_short and number % 2:
+                jpeg = jpeg[: len(jpeg) * 3 // 4]
             head = f"--cut\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             connection.sendall(head.encode() + jpeg + b"\r\n")
 

@@ -37,6 +37,17 @@ def test_what_is_sent_arrives(kind: str, folder: Path) -> None:
     assert min(errors) < 20  # against 50 for any other picture
 
 
+def test_a_jpeg_that_was_cut_short_is_no_picture(folder: Path) -> None:
+    sender = Sender("http", folder)
+    sender.cut_short = True
+    with sender, open_here(sender.uri) as source:
+        frames = list(islice(source.frames(), 20))
+        assert source.damaged >= 19
+    whole = [picture(number) for number in range(0, 400, 2)]
+    for frame in frames:
+        assert min(np.abs(frame.rgb.astype(int) - each).mean() for each in whole) < 20
+
+
 @pytest.mark.parametrize("kind", ["tcp", "http", "rtsp"])
 def test_a_sender_that_is_killed_ends_the_frames(kind: str, folder: Path) -> None:
     with Sender(kind, folder) as sender, open_here(sender.uri) as source:

@@ -111,6 +111,8 @@ def pictures(
     aspect = float(told or 1)
     told_by_codec = codec.sample_aspect_ratio == told  # else the container has its own, which holds to the end
     in_order = container.format.name == "avi"
+    if codec.name == "mjpeg":  # it fills up what was cut off, and tells nobody unless it is to give up there
+        codec.options = codec.options | {"err_detect": "explode"}
     loss = Loss()
     for packet in _packets(container, stream, closed):
         arrived_ns = time.perf_counter_ns()
