@@ -35,6 +35,8 @@ class Sender:
     """How RTSP's SETUP is answered."""
     cut_short = False
     """Whether of every second JPEG the end is missing."""
+    part_type = "image/jpeg"
+    """What the parts of MJPEG are called."""
 
     def __init__(self, kind: str, folder: Path, port: int = 0) -> None:
         self._kind, self._killed = kind, Event()
@@ -115,7 +117,7 @@ class Sender:
             jpeg = cv2.imencode(".jpg", picture(number))[1].tobytes()
             if self.cut_short and number % 2:
                 jpeg = jpeg[: len(jpeg) * 3 // 4]
-            head = f"--cut\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            head = f"--cut\r\nContent-Type: {self.part_type}\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             connection.sendall(head.encode() + jpeg + b"\r\n")
 
     def _talk_rtsp(self, connection: socket.socket) -> None:

@@ -37,6 +37,17 @@ def test_what_is_sent_arrives(kind: str, folder: Path) -> None:
     assert min(errors) < 20  # against 50 for any other picture
 
 
+@pytest.mark.parametrize("part_type", ["image/jpg", "image/jpeg; charset=binary"])
+def test_mjpeg_is_read_whatever_its_parts_are_called(folder: Path, part_type: str) -> None:
+    sender = Sender("http", folder)
+    sender.part_type = part_type
+    with sender, open_here(sender.uri) as source:
+        frames = list(islice(source.frames(), 5))
+        assert (source.fps, source.damaged) == (None, 0)
+    for frame in frames:
+        assert min(np.abs(frame.rgb.astype(int) - picture(number)).mean() for number in range(400)) < 20
+
+
 def test_a_jpeg_that_was_cut_short_is_no_picture(folder: Path) -> None:
     sender = Sender("http", folder)
     sender.cut_short = True

@@ -38,6 +38,9 @@ PROMPT = {
 Not ``nobuffer``: it throws away what was read while opening, and with it the key frame.
 """
 
+BARE = {"analyzeduration": "1"}
+"""FFmpeg then opens at the second JPEG, and not after half a megabyte."""
+
 MENDS: dict[type[BaseException], str] = {
     av.ConnectionRefusedError: "Nothing listens there: is the sender on, and is the port right?",
     av.ExitError: f"Nothing came for {OPEN_TIMEOUT_S:.0f} s: is the sender on, and on this network?",
@@ -59,8 +62,9 @@ class NetworkSource(Receiver):
 
     ``pts_s`` is the time of arrival: senders start anew, wrap around, or tell no times at all. FFmpeg knows that an
     MPEG-TS picture is whole when the next one begins, a frame later, unless the sender tells its length
-    (``-omit_video_pes_length 0``). ``https://`` and ``rtsps://`` hide what is sent, but no certificate is checked:
-    cameras sign their own. The name is scheme, host and port; whatever else the URI holds is in no message.
+    (``-omit_video_pes_length 0``); likewise of a JPEG whose part is not called "image/jpeg". ``https://`` and
+    ``rtsps://`` hide what is sent, but no certificate is checked: cameras sign their own. The name is scheme, host and
+    port; whatever else the URI holds is in no message.
     Raises SourceError if nothing answers or nothing is understood, and from ``frames`` after SILENCE_S of silence.
     """
 
@@ -71,12 +75,16 @@ class NetworkSource(Receiver):
         super().__init__()
         self.name, self.damaged = shown(uri), 0
         self._container = connect(uri, self.name)
+        unread = passed_over(self._container)
+        if unread:
+            self._container.close()
+            self._container = connect(uri, self.name, bare_jpegs=True)
         try:
             rate = video_stream(self._container, self.name).average_rate
         except SourceError:
             self._container.close()
             raise
-        self.fps = float(rate) if rate else None
+        self.fps = float(rate) if rate and not unread else None  # it invents one for bare JPEGs
 
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
@@ -103,14 +111,25 @@ class NetworkSource(Receiver):
                 raise SourceError(broken_off(error, self.name)) from None
 
 
-def connect(uri: str, name: str) -> InputContainer:
-    """Raises SourceError that tells only ``name``, in its traceback too: FFmpeg's own errors repeat the address."""
+def connect(uri: str, name: str, *, bare_jpegs: bool = False) -> InputContainer:
+    """``bare_jpegs``: look for JPEGs, whatever lies between them.
+
+    Raises SourceError that tells only ``name``, in its traceback too: FFmpeg's own errors repeat the address.
+    """
+    kind, options = ("mjpeg", BARE) if bare_jpegs else (None, {})
     try:
-        return av.open(uri, options=LIMITS | PROTOCOLS | PROMPT, timeout=(OPEN_TIMEOUT_S, SILENCE_S))
+        return av.open(
+            uri, format=kind, options=LIMITS | PROTOCOLS | PROMPT | options, timeout=(OPEN_TIMEOUT_S, SILENCE_S)
+        )
     except OPEN_ERRORS as error:
         no_tcp = getattr(error, "errno", None) == EPROTONOSUPPORT
         mend = NO_TCP if no_tcp else MENDS.get(type(error), CHECK)
         raise SourceError(f"{name} cannot be opened ({said(error)}). {mend}") from None
+
+
+def passed_over(container: InputContainer) -> bool:
+    """Whether the parts of a multipart stream are called anything but "image/jpeg": FFmpeg reads none of them then."""
+    return container.format.name == "mpjpeg" and not container.streams.video[0].codec_context.width
 
 
 def broken_off(error: BaseException, name: str) -> str:
