@@ -182,7 +182,7 @@ def test_a_clip_trimmed_without_encoding_is_whole(tmp_path: Path) -> None:
     assert source.damaged == 0
 
 
-CODECS = {"clip.mp4": "libx264", "clip.avi": "mjpeg", "clip.mkv": "libx264", "clip.webm": "libvpx"}
+CODECS = {"clip.mp4": "libx264", "clip.avi": "mjpeg", "clip.mkv": "libx264", "clip.webm": "libvpx", "clip.wmv": "wmv2"}
 
 
 @pytest.mark.parametrize("name", CODECS)

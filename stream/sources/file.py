@@ -1,6 +1,7 @@
 """A recorded clip: every frame in order, looped if asked."""
 
 import math
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ FORMATS = (
     "yuv4mpegpipe"
 )
 """FFmpeg's names of what is a clip. Not its playlists, which reach into the network and can wait for ever."""
+
+ASF_FACTS = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+"""Begins the File Properties Object of a WMV or ASF (Advanced Systems Format, 3.2), which stands in its header."""
 
 LOCAL_ONLY = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 
@@ -181,16 +185,31 @@ class Promise:
 
 
 def promise(container: InputContainer, stream: av.VideoStream) -> Promise:
-    """MP4 counts its frames, AVI its slots, which may be empty; MKV and WebM tell when the longest of their streams
-    ends. Ask after reading: the index of a fragmented MP4 grows with every fragment.
+    """MP4 counts its frames, AVI its slots, which may be empty; others, as MKV and WMV, tell when the longest of their
+    streams ends. Ask after reading: the index of a fragmented MP4 grows with every fragment.
     """
     if "mp4" in container.format.name.split(","):
         frames = len(stream.index_entries)  # the header also counts what a trimmed clip no longer shows
         return Promise(frames, 0.0, exactly=frames)
     if stream.frames and stream.average_rate:
         return Promise(stream.frames, float(stream.frames / stream.average_rate))
-    only_video = len(container.streams) == 1
-    return Promise(stream.frames, container.duration / av.time_base if container.duration and only_video else 0.0)
+    end_s = container.duration / av.time_base if container.duration else 0.0
+    if container.format.name == "asf" and not end_s:
+        end_s = asf_end_s(Path(container.name))
+    return Promise(stream.frames, end_s if len(container.streams) == 1 else 0.0)
+
+
+def asf_end_s(path: Path) -> float:
+    """When a WMV ends by its header, which FFmpeg believes only if the file has the length that it says; 0 where it was
+    written before that was known.
+    """
+    with path.open("rb") as file:
+        head = file.read(2**16)
+    found = head.find(ASF_FACTS)
+    if not 0 <= found <= len(head) - 92:
+        return 0.0
+    duration, _, preroll_ms, flags = struct.unpack_from("<3QI", head, found + 64)
+    return 0.0 if flags & 1 else duration / 1e7 - preroll_ms / 1e3
 
 
 def holds_one_picture(container: InputContainer, stream: av.VideoStream) -> bool:
