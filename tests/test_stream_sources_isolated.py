@@ -90,6 +90,21 @@ def test_a_decoder_may_take_only_so_much_memory_and_write_nothing(clip: str) -> 
         assert decoder.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process may take what it likes")
+@pytest.mark.parametrize("name", ["0.tif", "1.png", "1.jpg"])
+def test_a_file_that_is_larger_than_its_decoder_may_be_is_one_bad_picture_of_a_folder(
+    tmp_path: Path, name: str
+) -> None:
+    for number in range(3):
+        write_clip(tmp_path / f"{number}.png", 1, codec="png", pixels="rgb24", muxer={"update": "1"})
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(isolated.MEMORY_LIMIT)
+    frames = []
+    with open_source(str(tmp_path)) as source, pytest.raises(SourceError, match=f"1 of . pictures.* {name} cannot be"):
+        frames.extend(frame.source for frame in source.frames())
+    assert len(frames) >= 2
+
+
 def test_on_windows_ctrl_c_is_not_for_the_decoder_either(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {}
 

@@ -102,7 +102,7 @@ def _count(path: Path) -> int:
     try:
         found = cv2.imcount(str(path), cv2.IMREAD_UNCHANGED)
         return found or len(cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)[1]) or 1
-    except (OSError, cv2.error):  # told when it is read
+    except (OSError, cv2.error, MemoryError):  # told when it is read
         return 1
 
 
@@ -119,7 +119,7 @@ def read_rgb(path: Path, page: int = 0) -> NDArray[np.uint8]:
         image = _decoded(path, page)
     except OSError as error:
         raise SourceError(f"{name} cannot be read ({error.strerror}). Expected a readable picture.") from error
-    except (cv2.error, IndexError):  # over OpenCV's own limit of a gigapixel, or a header that contradicts itself
+    except (cv2.error, IndexError, MemoryError):  # a gigapixel, a header that contradicts itself, or a very large file
         image = None
     if image is None:
         raise SourceError(f"{name} cannot be decoded as a picture. Expected PNG, JPEG, TIFF or the like.")
@@ -136,7 +136,7 @@ def read_rgb(path: Path, page: int = 0) -> NDArray[np.uint8]:
 
 def require_depth(path: Path, page: int) -> None:
     """Raises SourceError if this, the first of a series, has 12 bits or less in 16: it would be black."""
-    with suppress(OSError, cv2.error, IndexError):  # told when it is read
+    with suppress(OSError, cv2.error, IndexError, MemoryError):  # told when it is read
         image = _decoded(path, page)
         if image is not None and too_dark(image):
             raise SourceError(
