@@ -74,6 +74,24 @@ def test_a_decoder_that_hangs_is_ended_and_said_so(clip: str, monkeypatch: pytes
     assert not decoder.is_running()
 
 
+def test_a_decoder_that_cannot_be_ended_holds_nobody_up(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolated, "LET_GO_S", 0.1)
+    source = open_source(clip)
+    (decoder,) = decoders()
+    decoder.suspend()
+    monkeypatch.setattr(source._child, "kill", lambda: None)  # as if it waited in the kernel
+    reader, closing = threading.Thread(target=list, args=(source.frames(),)), threading.Thread(target=source.close)
+    reader.start()
+    while source._asked_s is None:
+        assert reader.is_alive()
+    closing.start()
+    closing.join(60)
+    decoder.kill()
+    reader.join(60)
+    assert not closing.is_alive()
+    source.close()
+
+
 def test_in_real_time_a_frame_is_captured_when_it_is_due_and_not_when_it_was_decoded(clip: str) -> None:
     with open_source(clip, live=True) as source:
         frames = source.frames()

@@ -42,6 +42,9 @@ WATCH_S = 0.2
 OVERSLEPT_S = 1.0
 """A watchdog that looks later than it meant to by more was itself stopped, as by Ctrl-Z, and so was who reads."""
 
+LET_GO_S = 2.0
+"""For the child to end once it is killed. While it waits in the kernel for a drive that is gone, it does not."""
+
 MEMORY_LIMIT = 900 * 2**20
 """Bytes that the child may take: 4K video in 16 threads stays below half of it."""
 
@@ -117,10 +120,13 @@ class IsolatedSource(Closing):
                 yield frame
 
     def close(self) -> None:
-        """End the child, whatever it is doing, and so ``frames``."""
+        """End the child, whatever it is doing, and so ``frames``; or leave both to their drive."""
         super().close()
         self._child.kill()
-        self._child.wait()
+        try:
+            self._child.wait(LET_GO_S)
+        except subprocess.TimeoutExpired:
+            return
         self._listener.join()
         with self._reading:
             assert self._child.stdout is not None
