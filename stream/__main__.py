@@ -105,6 +105,9 @@ def run(
             control.stop()
             if control.unrecorded is not None:
                 raise UsageError(control.unrecorded)
+            last = control.now().pipeline
+            if last is not None and last.error is not None:
+                raise last.error
 
 
 @app.command()

@@ -21,6 +21,7 @@ from rcdnet.notice import RESEARCH_NOTICE
 from stream.__main__ import app, dated
 from stream.errors import UsageError
 from stream.sinks import CINE, RESULTS
+from tests.clips import write_clip
 
 ROOT = Path(__file__).parents[1]
 
@@ -195,6 +196,24 @@ def test_a_live_recording_that_could_not_be_written_is_told_at_the_end_as_well(t
         *_, last = process.stderr.read().splitlines()
     assert process.returncode == 2
     assert last.startswith("error: cannot write ")
+
+
+def test_a_run_whose_source_broke_off_has_a_code_as_well(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "cut.avi", 30, codec="mjpeg")
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    arguments = ["run", "--source", str(clip), "--engine", "fake", "--port", "0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        said = ""
+        while not ("the run broke off" in said and "http://" in said):
+            said += (line := process.stderr.readline())
+            assert line, "it ended by itself"
+        os.kill(process.pid, signal.SIGINT)
+        *_, last = process.stderr.read().splitlines()
+    assert process.returncode == 3
+    assert last.startswith("error: cut.avi is cut short")
 
 
 def test_ctrl_c_while_it_loads_leaves_no_traceback() -> None:
