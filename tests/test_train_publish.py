@@ -46,7 +46,9 @@ def runs(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
     recipe = load("paper").model_copy(update={"size_px": 64, "epochs": 1})
     two = ("RcdNet", "MobileNetV2")
-    compare.compare([recipe], data, out / "compare", start="scratch", precision="32-true", networks=two, only="random")
+    compare.compare(
+        [recipe], data, out / "compare", start="scratch", precision="32-true", networks=two, only=["random"]
+    )
     (out / "paper").symlink_to(out / "compare" / "RcdNet" / "paper")
     return out
 
@@ -221,7 +223,8 @@ def test_a_table_is_printed_whole_with_what_its_rows_share_above_it(capsys):
 
 
 def test_a_comparison_without_such_a_run_is_wrong_use(data, tmp_path):
-    arguments = ["compare", "--data", str(data), "--out", str(tmp_path), "--from-scratch", "--only", "typo"]
+    arguments = ["compare", "--data", str(data), "--out", str(tmp_path), "--from-scratch"]
+    arguments += ["--only", "typo", "--only", "slip"]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 2
-    assert "no recipe has a run whose name contains 'typo'" in done.stderr
+    assert "no recipe has a run whose name contains typo or slip" in done.stderr

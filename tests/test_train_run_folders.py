@@ -20,45 +20,45 @@ def test_a_finished_run_is_not_trained_again(data, start, tmp_path):
 
 
 def test_a_run_in_another_precision_or_from_other_weights_of_the_same_data_is_left_alone(data, start, tmp_path):
-    (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only="random")
-    (second,) = loop.fit(recipe(lr_head=0.01), data, tmp_path / "second", start=start, only="random")
-    loop.fit(recipe(), data, tmp_path / "third", start=first / "model.safetensors", only="random")
+    (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only=["random"])
+    (second,) = loop.fit(recipe(lr_head=0.01), data, tmp_path / "second", start=start, only=["random"])
+    loop.fit(recipe(), data, tmp_path / "third", start=first / "model.safetensors", only=["random"])
     with pytest.raises(RecipeError, match="another start"):
-        loop.fit(recipe(), data, tmp_path / "third", start=second / "model.safetensors", only="random")
+        loop.fit(recipe(), data, tmp_path / "third", start=second / "model.safetensors", only=["random"])
     with pytest.raises(RecipeError, match="another precision"):
-        loop.fit(recipe(), data, tmp_path / "first", start=start, precision="bf16-mixed", only="random")
+        loop.fit(recipe(), data, tmp_path / "first", start=start, precision="bf16-mixed", only=["random"])
 
 
 def test_a_folder_of_other_teachers_is_left_alone(data, start, tmp_path):
-    loop.fit(recipe(), data, tmp_path / "runs", start=start, only="random")
+    loop.fit(recipe(), data, tmp_path / "runs", start=start, only=["random"])
     teacher = teacher_that_says("malignant", tmp_path)
     with pytest.raises(RecipeError, match="another teacher"):
-        loop.fit(recipe(), data, tmp_path / "runs", start=start, teachers=[teacher], only="random")
+        loop.fit(recipe(), data, tmp_path / "runs", start=start, teachers=[teacher], only=["random"])
 
 
 @pytest.mark.parametrize(("changes", "what"), [({"label_smoothing": 0.0}, "label_smoothing"), ({}, "start")])
 def test_a_folder_of_another_recipe_or_start_is_left_alone(data, start, tmp_path, changes, what):
-    loop.fit(recipe(), data, tmp_path, start=start, only="random")
+    loop.fit(recipe(), data, tmp_path, start=start, only=["random"])
     with pytest.raises(RecipeError, match=f"another {what}"):
-        loop.fit(recipe(**changes), data, tmp_path, start=start if changes else "scratch", only="random")
+        loop.fit(recipe(**changes), data, tmp_path, start=start if changes else "scratch", only=["random"])
 
 
 def test_a_seed_is_added_to_finished_runs(data, start, tmp_path):
-    loop.fit(recipe(), data, tmp_path, start=start, only="random")
-    folders = loop.fit(recipe(seeds=(0, 1)), data, tmp_path, start=start, only="random")
+    loop.fit(recipe(), data, tmp_path, start=start, only=["random"])
+    folders = loop.fit(recipe(seeds=(0, 1)), data, tmp_path, start=start, only=["random"])
     assert [folder.name for folder in folders] == ["seed0-random", "seed1-random"]
 
 
 def test_another_backbone_file_of_the_same_name_is_another_start(data, start, tmp_path):
     """A folder of an earlier commit tells no hash, and is taken on."""
-    (folder,) = loop.fit(recipe(), data, tmp_path, start=start, only="random")
+    (folder,) = loop.fit(recipe(), data, tmp_path, start=start, only=["random"])
     other = tmp_path / start.name
     save_file({name: tensor + 1 for name, tensor in load_file(start).items()}, other)
     with pytest.raises(RecipeError, match="another start"):
-        loop.fit(recipe(), data, tmp_path, start=other, only="random")
+        loop.fit(recipe(), data, tmp_path, start=other, only=["random"])
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"start_sha256": ""}))
-    assert loop.fit(recipe(), data, tmp_path, start=other, only="random") == [folder]
+    assert loop.fit(recipe(), data, tmp_path, start=other, only=["random"]) == [folder]
 
 
 @pytest.mark.parametrize("config", ["", "[]", '{"start": "hub"}', '{"recipe": {}, "start": "hub", "n_test_leaked": 0}'])
@@ -66,13 +66,13 @@ def test_a_damaged_run_folder_is_told_in_words(data, start, tmp_path, config):
     (tmp_path / "seed0-random").mkdir()
     (tmp_path / "seed0-random" / "config.json").write_text(config)
     with pytest.raises(DataError, match=r"config\.json is damaged"):
-        loop.fit(recipe(), data, tmp_path, start=start, only="random")
+        loop.fit(recipe(), data, tmp_path, start=start, only=["random"])
 
 
 def test_a_run_on_other_data_is_left_alone(data, start, tmp_path):
     shutil.copytree(data, tmp_path / "data")
-    loop.fit(recipe(), tmp_path / "data", tmp_path / "runs", start=start, only="random")
+    loop.fit(recipe(), tmp_path / "data", tmp_path / "runs", start=start, only=["random"])
     victim = tmp_path / "data/tiny/benign/benign (0).png"
     shutil.copy(tmp_path / "data/tiny/benign/benign (1).png", victim)
     with pytest.raises(RecipeError, match="another data set"):
-        loop.fit(recipe(), tmp_path / "data", tmp_path / "runs", start=start, only="random")
+        loop.fit(recipe(), tmp_path / "data", tmp_path / "runs", start=start, only=["random"])

@@ -100,7 +100,9 @@ Pretrained = Annotated[
 ]
 FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Start from random weights.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")]
-Only = Annotated[str, typer.Option(help="Train only runs whose name contains this.")]
+Only = Annotated[
+    list[str] | None, typer.Option(help="Train only runs whose name contains this; may be given several times.")
+]
 Precision = Annotated[recipes.Precision, typer.Option(help="Of Lightning Fabric.")]
 Workers = Annotated[
     int | None,
@@ -125,7 +127,7 @@ def fit(
     changed: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Instead of the recipe's; may be repeated.")
     ] = None,
-    only: Only = "",
+    only: Only = None,
     precision: Precision = "32-true",
     workers: Workers = None,
 ) -> None:
@@ -140,10 +142,17 @@ def fit(
             raise failed("--pretrained and --from-scratch exclude each other", 2)
         start: Start = pretrained or ("scratch" if from_scratch else "hub")
         folders = loop.fit(
-            chosen, data, out_dir, start=start, teachers=teacher or (), precision=precision, only=only, workers=workers
+            chosen,
+            data,
+            out_dir,
+            start=start,
+            teachers=teacher or (),
+            precision=precision,
+            only=only or (),
+            workers=workers,
         )
         if not folders:
-            raise failed(f"{chosen.name} has no run whose name contains {only!r}", 2)
+            raise failed(f"{chosen.name} has no run whose name contains {' or '.join(only or ())}", 2)
         for folder in folders:
             err.print(folder, soft_wrap=True)
         found = [*results.of_recipe(out_dir), *results.of_recipe(out_dir, "external")]
@@ -159,7 +168,7 @@ def compare(
     from_scratch: FromScratch = False,
     epochs: Epochs = None,
     size_px: Annotated[int | None, typer.Option(min=32, help="Instead of the recipe's.")] = None,
-    only: Only = "",
+    only: Only = None,
     precision: Precision = "32-true",
     workers: Workers = None,
 ) -> None:
@@ -176,7 +185,7 @@ def compare(
         if unknown := set(names) - set(comparison.NETWORKS):
             raise failed(f"no network {', '.join(unknown)}: name some of {', '.join(comparison.NETWORKS)}", 2)
         rows = comparison.compare(
-            chosen, data, out_dir, start=start, precision=precision, networks=names, only=only, workers=workers
+            chosen, data, out_dir, start=start, precision=precision, networks=names, only=only or (), workers=workers
         )
         print_rows(rows)
 

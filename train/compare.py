@@ -38,7 +38,7 @@ def compare(
     start: Start,
     precision: Precision,
     networks: Sequence[str] = NETWORKS,
-    only: str = "",
+    only: Sequence[str] = (),
     workers: int | None = None,
 ) -> list[dict[str, str]]:
     """Train the networks side by side, by each recipe, into OUT/NETWORK/RECIPE, resumably; the table of what is
@@ -48,7 +48,7 @@ def compare(
         inside = {out / network / recipe.name: recipe_for(network, recipe) for network in networks}
         trained += loop.fit_together(inside, data_root, start=start, precision=precision, only=only, workers=workers)
     if not trained:
-        raise RecipeError(f"no recipe has a run whose name contains {only!r}")
+        raise RecipeError(f"no recipe has a run whose name contains {' or '.join(only)}")
     return table(out)
 
 

@@ -73,10 +73,11 @@ def fit(
     start: Start,
     teachers: Sequence[Path] = (),
     precision: Precision = "32-true",
-    only: str = "",
+    only: Sequence[str] = (),
     workers: int | None = None,
 ) -> list[Path]:
-    """Train every run of ``recipe`` whose name contains ``only``; finished runs are kept, broken ones resumed.
+    """Train every run of ``recipe``, or those whose name contains one of ``only``; finished runs are kept, broken ones
+    resumed.
 
     ``workers`` processes draw the views, by default one, or beside a GPU one for each core up to MOST_WORKERS; how many
     changes nothing that is learnt. Returns the folders of these runs. Raises RecipeError if one of them was begun by
@@ -95,7 +96,7 @@ def fit_together(
     start: Start,
     teachers: Sequence[Path] = (),
     precision: Precision = "32-true",
-    only: str = "",
+    only: Sequence[str] = (),
     workers: int | None = None,
 ) -> list[Path]:
     """``fit`` for several networks at a time, each into its own folder. They learn from the same views, drawn once, in
@@ -112,7 +113,7 @@ def fit_together(
     for weights in (start, *teachers):
         check(weights, outside, one.name)
     for run in plan(one, data_root, outside):
-        if only not in run.name:
+        if only and not any(part in run.name for part in only):
             continue
         its = {out / run.name: recipe for out, recipe in recipes.items()}
         folders += its
