@@ -126,6 +126,13 @@ def test_figures_and_tables_come_from_the_run_folders(runs, data, tmp_path):
     assert "| MobileNetV2 |" in text
 
 
+def test_tables_say_first_what_their_columns_mean(runs, data):
+    before, head, _ = publish.tables(runs, data).split("\n| ", 2)
+    for name in ("n (leaked)", "AUC (95 %)", "AUC, each patient once", "accuracy", "ECE (by chance)"):
+        assert f"| {name} |" in head
+        assert f"**{name}**" in before
+
+
 def test_a_comparison_alone_is_published_without_what_it_does_not_tell(runs, data, tmp_path):
     shutil.copytree(runs / "compare", tmp_path / "compare", ignore=shutil.ignore_patterns("*.safetensors"))
     weights = runs / "paper" / "seed0-random" / "model.safetensors"

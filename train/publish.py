@@ -23,6 +23,18 @@ from train.run_folder import began, config_of, recipe_of
 
 RECIPES = ("joint", "twin", "grouped", "patient", "transfer", "paper", "shipped")
 
+COLUMNS = """\
+A row is about pictures that its networks were not trained on: all folds of a seed together, or one split.
+
+- **n (leaked)**: pictures, and how many of them have a near copy among those that were trained on.
+- **AUC (95 %)**: with a bootstrap interval over patients or, where none is named, over near copies.
+- **AUC, each patient once**: each patient, or picture with its near copies, weighs the same.
+- **accuracy**, sensitivity and specificity: with yes from 0.5 on.
+- **ECE (by chance)**: expected calibration error; what a perfectly calibrated network would show on as many pictures.
+
+Before any number here, each fold's answers are calibrated by those of the other folds; a single run's are not."""
+"""What stands above the tables."""
+
 
 def publish(runs: Path, data_root: Path, weights: Path, out: Path, *, pictures: bool = False) -> list[Path]:
     """Write tables.md and the figures of what is finished below RUNS; the files written.
@@ -71,15 +83,16 @@ def tables(runs: Path, data_root: Path) -> str:
     parts = [
         "# Results",
         f"**{RESEARCH_NOTICE}** Made by `python -m train figures` from what `train fit` and `train compare` left.",
-        'Intervals are 95 % bootstrap over patients (where none is named, over near copies); "each patient once" gives '
-        "each patient, or picture with its near copies, the same weight. Each fold's answers are calibrated by those "
-        "of the other folds, before any number here; a single run's are not. ECE by chance: what a perfectly "
-        "calibrated network would show on as many pictures. Yes-or-no numbers are at 0.5.",
+        COLUMNS,
     ]
     if protocols:
         parts += ["## Protocols", _markdown(protocols)]
     if held_out := _subgroups(runs / "joint", data_root):
-        parts += ["## Subgroups of `joint`, held out, benign / malignant", _markdown(held_out)]
+        parts += [
+            "## Subgroups of `joint`, held out, benign / malignant",
+            "Sizes are thirds of a set's lesions, by their share of the picture.",
+            _markdown(held_out),
+        ]
     compared = compare.table(runs / "compare")
     if compared:
         parts += [
