@@ -18,8 +18,23 @@ HEAD = """# What was measured
 `python -m benchmarks.table` makes this page from the JSON files in this folder, which the benchmarks' `--json` wrote:
 one for each machine and day, named `latency-MACHINE-DATE.json` (or `peers-`, `soak-`, `stability-`). Each holds its
 command and the versions of the packages, most of them also what else the machine was doing. A machine is called what it
-calls itself. Do not compare the milliseconds of two machines, nor of two dates, between which the code has changed,
-nor anything that was measured on a busy machine.
+calls itself. Do not compare the milliseconds of two machines, nor of two dates between which the code has changed, nor
+anything that was measured on a busy machine.
+
+Layers, in `latency`:
+
+- **engine**: one call of the network. **engine + pre/post**: from pictures to probabilities and heat maps, with the
+  second look.
+- **pipeline**: from a live frame to its encoded picture. **to paint**: to a browser's screen.
+- **jitter**: p99 less p50. **clock**: `cuda events` time the GPU's part alone.
+
+Its ratios are of calls in turns, one's time over the other's:
+
+- **eager_gradcam_over_best_cpu**: network and heat map, by eager PyTorch with Grad-CAM and by the fastest engine on the
+  processor.
+- **class_maps_cost**: the network with class maps and without, less 1.
+- **judging_over_engine**: engine + pre/post and engine, one picture.
+- **eager_half_over_cuda_graph**: the network in float16 on the GPU, by eager PyTorch and by `cuda_graph`.
 """
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -113,7 +128,8 @@ def stability(results: list[Mapping[str, Any]]) -> Iterator[str]:
     """One row for each source and smoothing time; what is not known of a source stays empty."""
     yield "The phantom is synthetic: this tells what smoothing does in time, not how well the network finds lesions."
     yield "A wrong call says lesion where there is none, or none where there is one; a benign lesion that is called"
-    yield "malignant is not counted."
+    yield "malignant is not counted. Delay and lingering are medians over the lesions: from the first frame of one to"
+    yield "its first call, and from its last frame to its last call (negative where the calls end before)."
     yield ""
     yield "| source | smoothing s | called | changes/min (true) | missed | delay s | lingering s | wrong calls |"
     yield "|---|---|---|---|---|---|---|---|"
@@ -131,6 +147,8 @@ def stability(results: list[Mapping[str, Any]]) -> Iterator[str]:
 
 def soaked(samples: list[Mapping[str, Any]], drift: Mapping[str, Any] | None) -> Iterator[str]:
     """Some of the samples, and how much the server changed."""
+    yield "Frames are those since the row above; milliseconds are from capture to drawn, in `painted p95` to painted."
+    yield ""
     yield "| " + " | ".join(COLUMNS) + " |"
     yield "|" + len(COLUMNS) * "---|"
     for cells in rows(samples):

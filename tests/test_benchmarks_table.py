@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.compare import GAIN
 from benchmarks.layers import Row
 from benchmarks.report import machine
 from benchmarks.table import RESULTS, page
@@ -33,6 +34,11 @@ def write(folder: Path, name: str, **content: object) -> None:
 
 def test_the_committed_page_is_what_the_committed_files_say() -> None:
     assert (RESULTS / "README.md").read_text(encoding="utf-8") == page(RESULTS)
+
+
+@pytest.mark.parametrize("name", ["engine", "engine + pre/post", "pipeline", "to paint", "jitter", "clock", *GAIN])
+def test_the_page_says_what_its_names_mean(name: str, tmp_path: Path) -> None:
+    assert f"**{name}**" in page(tmp_path)
 
 
 def test_layers_and_ratios_are_told_with_the_machine_the_command_and_the_foreign_load(tmp_path: Path) -> None:
@@ -80,6 +86,7 @@ def test_steadiness_is_told_beside_the_truth_where_that_is_known(tmp_path: Path)
     assert "| clip.mp4 | 0.4 | 82% | 20 | | | | |" in text
     assert "not how well the network finds lesions" in text
     assert "a benign lesion that is called\nmalignant is not counted" in text
+    assert "Delay and lingering are medians over the lesions" in text
 
 
 def test_a_file_that_is_no_result_is_named(tmp_path: Path) -> None:
@@ -109,3 +116,4 @@ def test_a_long_run_is_told_with_its_losses_and_its_drift(tmp_path: Path) -> Non
         in text
     )
     assert "p95 to drawn 44 ms to none." in text
+    assert "Frames are those since the row above" in text
