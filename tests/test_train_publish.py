@@ -124,6 +124,7 @@ def test_figures_and_tables_come_from_the_run_folders(runs, data, tmp_path):
     text = (tmp_path / "tables.md").read_text()
     assert "Research use only" in text
     assert "| MobileNetV2 |" in text
+    assert all(f"({name}.png)" in text for name in names)
 
 
 def test_tables_say_first_what_their_columns_mean(runs, data):

@@ -66,6 +66,8 @@ def publish(runs: Path, data_root: Path, weights: Path, out: Path, *, pictures: 
             "heat_maps.png": partial(figures.heat_maps, _examples(external), _networks(runs, model), pictures=pictures),
         }
     text = tables(runs, data_root)  # first: what it misses is told before anything is drawn
+    links = [f"- [{Path(name).stem.replace('_', ' ')}]({name})\n" for name in write]
+    text += "\n## Figures\n\n" + "".join(links)
     for name, draw in write.items():
         draw(path=out / name)
     (out / "tables.md").write_text(text, encoding="utf-8")
