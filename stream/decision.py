@@ -45,6 +45,12 @@ class Rule:
         return State.CLEAR_FINDING, "malignant" if share >= self.malignant_from else "benign", ""
 
 
+def percent(probability: float) -> str:
+    """A probability 0..1 for people, in whole numbers. Never 0 or 100 %: no network is certain."""
+    text = f"{probability:.0%}"
+    return {"0%": "<1%", "100%": ">99%"}.get(text, text)
+
+
 def class_label(class_name: str) -> str:
     """How a class is called for people: the network knows no lesion, not health."""
     return "no lesion" if class_name == "normal" else class_name

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.config import OverlayStyle
-from stream.decision import class_label
+from stream.decision import class_label, percent
 from stream.session import Session
 from stream.types import Assessment, Frame, State
 
@@ -37,6 +37,9 @@ PANEL_WIDTH = 288
 PANEL_HEIGHT = 480
 """Of the panel, in units; a unit is one pixel on a picture of 720 rows."""
 MARGIN = 18
+
+NOTHING_SAID = "–"
+"""In place of a probability: an empty bar alone would read as none."""
 
 FAINTEST = 0.05
 """Attention below which nothing is coloured."""
@@ -195,9 +198,11 @@ def _write_panel(panel: Picture, unit: float, assessment: Assessment, heat: bool
     width = PANEL_WIDTH - 2 * MARGIN
     for row, name in enumerate(labels.class_names):
         _box(panel, unit, (MARGIN, _bar_top(row), width, 10), TRACK)
-        if assessment.smoothed.size:
+        judged = assessment.smoothed.size > 0
+        said = percent(float(assessment.smoothed[row])) if judged else NOTHING_SAID
+        _text(panel, said, unit, PANEL_WIDTH - MARGIN, _bar_top(row) - 9, 16, WHITE if judged else GREY, right=True)
+        if judged:
             value, raw = float(assessment.smoothed[row]), float(assessment.raw[row])
-            _text(panel, f"{value:.0%}", unit, PANEL_WIDTH - MARGIN, _bar_top(row) - 9, 16, WHITE, right=True)
             _box(panel, unit, (MARGIN, _bar_top(row), width * value, 10), CLASS_COLOURS.get(name, WHITE))
             _box(panel, unit, (MARGIN + (width - 2) * raw, _bar_top(row) - 2, 2, 14), WHITE)
     below = _below(labels)

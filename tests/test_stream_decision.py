@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rcdnet.spec import ModelSpec, OperatingPoint
-from stream.decision import Rule
+from stream.decision import Rule, percent
 from stream.types import State
 
 SPEC = ModelSpec(("benign", "malignant", "normal"), 32, 32, 0.5, 0.25, "none", indeterminate=(0.4, 0.6))
@@ -64,3 +64,8 @@ def test_a_more_sensitive_point_calls_no_less_malignant_and_no_more_benign(
     )
     order = {"benign": 0, None: 1, "malignant": 2}
     assert order[sensitive[1]] >= order[specific[1]]
+
+
+def test_rounding_makes_no_certainty() -> None:
+    said = [percent(probability) for probability in (0.0, 0.004, 0.006, 0.5, 0.994, 0.996, 1.0)]
+    assert said == ["<1%", "<1%", "1%", "50%", "99%", ">99%", ">99%"]

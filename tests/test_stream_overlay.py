@@ -191,6 +191,26 @@ def test_the_panel_names_the_class_of_the_heat_map_also_where_nothing_is_called(
     assert (panels[0] != panels[1]).any()
 
 
+def test_no_probability_is_said_where_nothing_was_judged() -> None:
+    source = frame(720, 1280)
+    empty = np.empty(0, np.float32)
+    unjudged = assessment(
+        source, state=State.NOT_ANALYSED, reason="why", finding=None, raw=empty, smoothed=empty, attention=None
+    )
+    panel = draw(source, unjudged, OverlayStyle(), LABELS)[:, 1280:]
+    beside_the_first_class = panel[150:172, -40:-MARGIN]
+    assert beside_the_first_class.max() > 100, "a dash"
+    assert "%" not in read(np.ascontiguousarray(panel))
+
+
+def test_certainty_is_not_what_rounding_made() -> None:
+    source = frame(720, 1280)
+    sure = assessment(source, smoothed=np.array((0.002, 0.9965, 0.0015), np.float32))
+    words = read(np.ascontiguousarray(draw(source, sure, OverlayStyle(), LABELS)[:, 1280:]))
+    assert ">99%" in words
+    assert "100%" not in words
+
+
 @pytest.mark.parametrize("height", [256, 720])
 def test_the_notice_stands_at_the_bottom_of_the_panel(height: int) -> None:
     source = frame(height, height)

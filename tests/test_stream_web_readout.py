@@ -78,6 +78,7 @@ def test_how_long_ago_it_was_flagged_is_told_in_seconds() -> None:
     seen = view(3, finding="benign")
     flagged = Episode("benign", 0.0, 2.0, before_ns - 90_000_000_000, 3, 0.7, seen.frame, seen.assessment)
     told = episode(1, flagged)
+    assert told["surely"] == "70%"
     assert 90 <= told["age_s"] <= 90.1 + (time.perf_counter_ns() - before_ns) / 1e9
 
 

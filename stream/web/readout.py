@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rcdnet.notice import RESEARCH_NOTICE
-from stream.decision import class_label
+from stream.decision import class_label, percent
 from stream.episodes import Episode
 from stream.overlay import CLASS_COLOURS, WHITE, Colour, headline
 from stream.scan_area import told
@@ -69,12 +69,14 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
 
 
 def episode(number: int, flagged: Episode) -> dict[str, Any]:
-    """What was flagged, how surely (0..1), for how long, and how long ago; its key ``frame`` is /flagged/NUMBER.jpg."""
+    """What was flagged, how surely (0..1, and for people), for how long, and how long ago; its key ``frame`` is
+    /flagged/NUMBER.jpg."""
     return {
         "number": number,
         "finding": class_label(flagged.finding),
         "colour": css(CLASS_COLOURS.get(flagged.finding, WHITE)),
         "probability": round(flagged.probability, 3),
+        "surely": percent(flagged.probability),
         "frame": flagged.key_frame.index,
         "lasted_s": round(flagged.end_s - flagged.start_s, 2),
         "age_s": round((time.perf_counter_ns() - flagged.last_ns) / 1e9, 1),
