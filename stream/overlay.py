@@ -208,15 +208,19 @@ def _write_panel(panel: Picture, unit: float, assessment: Assessment, heat: bool
     below = _below(labels)
     if heat:
         _text(panel, f"heat map: {assessment.attention_class}", unit, MARGIN, below, 16, WHITE)
-        _heat_legend(panel, unit, below + 9)
+        _heat_legend(panel, unit, below + 13)
     else:
         _text(panel, "no heat map", unit, MARGIN, below, 16, GREY)
 
 
 def _heat_legend(panel: Picture, unit: float, top: float) -> None:
-    size = (round((PANEL_WIDTH - 2 * MARGIN) * unit), max(2, round(5 * unit)))
-    y, x = round(top * unit), round(MARGIN * unit)
+    """The scale between its ends' names, without which it looks like the bar of a probability."""
+    left, right = MARGIN + 38, PANEL_WIDTH - MARGIN - 48
+    size = (round((right - left) * unit), max(2, round(5 * unit)))
+    y, x = round(top * unit), round(left * unit)
     panel[y : y + size[1], x : x + size[0]] = cv2.resize(_heat_colours().reshape(1, 256, 3), size)
+    _text(panel, "weak", unit, MARGIN, top + 6, 14, GREY)
+    _text(panel, "strong", unit, PANEL_WIDTH - MARGIN, top + 6, 14, GREY, right=True)
 
 
 def _box(panel: Picture, unit: float, box: tuple[float, float, float, float], colour: Colour) -> None:

@@ -211,6 +211,16 @@ def test_certainty_is_not_what_rounding_made() -> None:
     assert "100%" not in words
 
 
+def test_the_legend_of_the_heat_map_says_which_end_is_which() -> None:
+    source = frame(720, 1280)
+    with_map, without = (
+        read(np.ascontiguousarray(draw(source, assessment(source), OverlayStyle(opacity=opacity), LABELS)[:, 1280:]))
+        for opacity in (0.5, 0)
+    )
+    assert with_map.index("weak") < with_map.index("strong")
+    assert "strong" not in without
+
+
 @pytest.mark.parametrize("height", [256, 720])
 def test_the_notice_stands_at_the_bottom_of_the_panel(height: int) -> None:
     source = frame(height, height)
