@@ -89,7 +89,8 @@ class Pipeline:
         self.style = config.overlay
         self._source = source
         self._engine = engine
-        self.session = Session(source.name, source.live, source.synthetic, engine.spec, config, source.still)
+        facts = source.name, source.live, source.synthetic
+        self.session = Session(*facts, engine.spec, config, source.still, source.looped)
         self._labels = Labels.of(self.session)
         self._find_area = finder(config.scan_area, still=source.still)
         self._smoother = Smoother(engine.spec, config, still=source.still)

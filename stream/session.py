@@ -16,3 +16,4 @@ class Session:
     spec: ModelSpec
     config: StreamConfig
     still: bool = False
+    looped: bool = False

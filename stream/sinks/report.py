@@ -2,9 +2,10 @@
 
 import json
 import os
+import time
 from collections import Counter
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class ReportSink:
         self._summary_path, self._report_path = folder / SUMMARY, folder / REPORT
         self._session: Session | None = None
         self._started_at = ""
+        self._first_frame_at: str | None = None
         self._frames = 0
         self._states: Counter[str] = Counter()
         self._findings: Counter[str] = Counter()
@@ -98,6 +100,9 @@ class ReportSink:
         step_s, captured = pts_s - self._last_pts_s, view.frame.index - self._last_index
         if self._frames == 0:
             self._first_pts_s, self._first_ns = pts_s, captured_ns
+            if self._session.live:  # a source may be waited for; of a clip nobody knows when it was recorded
+                age = timedelta(seconds=(time.perf_counter_ns() - captured_ns) / 1e9)
+                self._first_frame_at = (datetime.now(UTC) - age).isoformat(timespec="milliseconds")
         elif step_s > self._session.config.gap_s:
             self._gaps.append(Moment(self._last_pts_s - self._first_pts_s, (), self._why(step_s, captured - 1)))
         else:
@@ -175,6 +180,8 @@ class ReportSink:
                 "live": session.live,
                 "synthetic": session.synthetic,
                 "still": session.still,
+                "looped": session.looped,
+                "reopened": status.reopened,
             },
             "engine": asdict(status.engine),
             "model": {
@@ -205,8 +212,13 @@ class ReportSink:
                 {"where": told(area), "sides": area.sides, "corners": area.corners, "frames": frames}
                 for area, frames in self._areas.most_common(MOST_AREAS)
             ],
+            "scan_areas_unlisted": {
+                "areas": max(0, len(self._areas) - MOST_AREAS),
+                "frames": sum(frames for _, frames in self._areas.most_common()[MOST_AREAS:]),
+            },
             "times": {
                 "started_at": self._started_at,
+                "first_frame_at": self._first_frame_at,
                 "fps": self._fps(),
                 "latency_ms": None if status.latency_ms is None else asdict(status.latency_ms),
                 "stages_ms": {name: asdict(summary) for name, summary in status.stages_ms.items()},

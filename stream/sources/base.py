@@ -54,6 +54,10 @@ class Source(Protocol):
         """Pictures that need not move: a folder of them, or a single one."""
 
     @property
+    def looped(self) -> bool:
+        """A recording that starts again at its end: what is in it comes again and again."""
+
+    @property
     def trouble(self) -> str | None:
         """Why nothing comes for now, where the source knows."""
 
@@ -80,6 +84,7 @@ class Closing:
     """The part of a source that is the same in all: ``with`` closes it, and ``close`` ends a wait in ``frames``."""
 
     still: bool = False
+    looped: bool = False
     trouble: str | None = None
     reopened: int = 0
 

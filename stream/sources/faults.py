@@ -95,7 +95,7 @@ class FaultySource(Closing):
         self._inner = open_source(inner_uri, live=True, loop=True)
         self.name = f"{self._inner.name}, with faults"
         self.live, self.synthetic, self.fps = True, self._inner.synthetic, self._inner.fps
-        self.scan_area = self._inner.scan_area
+        self.scan_area, self.looped = self._inner.scan_area, self._inner.looped
         self._truncated = 0
 
     @classmethod

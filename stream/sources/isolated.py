@@ -68,7 +68,7 @@ class IsolatedSource(Closing):
 
     def __init__(self, uri: str, *, live: bool = False, loop: bool = False) -> None:
         super().__init__()
-        self.live = live
+        self.live, self.looped = live, loop
         self.damaged = 0
         self.name = printable(Path(split(uri)[1]).name)
         self._limit_s = START_S

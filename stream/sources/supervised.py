@@ -61,6 +61,7 @@ class SupervisedSource(Closing):
             raise SourceError("given up before it was open")
         self._inner = first
         self.name, self.live, self.synthetic = self._inner.name, self._inner.live, self._inner.synthetic
+        self.looped = self._inner.looped
         self._damaged_before = 0
         self._due_s = math.inf
         self._next_index, self._last_pts_s = 0, 0.0

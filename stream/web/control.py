@@ -24,7 +24,7 @@ from stream.pipeline import Pipeline
 from stream.scan_area import finder, text_of, unfit
 from stream.sinks.base import Sink
 from stream.smoothing import Smoother
-from stream.sources import ON_DISK, kind, open_source
+from stream.sources import ON_DISK, open_source
 from stream.sources.device import devices
 from stream.sources.uri import printable, shown, split
 from stream.types import ScanArea, View
@@ -39,15 +39,11 @@ PHANTOM = "phantom:"
 
 @dataclass(frozen=True)
 class Now:
-    """``pipeline`` is the running one, or the last one once ``stopped``; ``error`` is why there is none.
-
-    ``looped``: the source is a recording, which starts again at its end.
-    """
+    """``pipeline`` is the running one, or the last one once ``stopped``; ``error`` is why there is none."""
 
     source_uri: str
     engine_name: str
     operating_point: str = "balanced"
-    looped: bool = False
     pipeline: Pipeline | None = None
     stopped: bool = False
     error: str | None = None
@@ -117,7 +113,7 @@ class Control:
                 self._now = replace(now, stopped=True, error=str(error) or type(error).__name__)
                 raise
             pipeline.style = self._style  # it may have been set while the source was opened
-            self._now = replace(now, pipeline=pipeline, looped=kind(now.source_uri) in ON_DISK)
+            self._now = replace(now, pipeline=pipeline)
 
     def stop(self) -> None:
         """End what runs; what was recorded is on disk on return."""

@@ -29,7 +29,7 @@ def readout(now: Now, audience: Audience, timeline_s: float, flagged: Sequence[t
     }
     if now.pipeline is not None:
         facts |= run(now.pipeline.status(), audience.skipped)
-        facts |= {"looped": now.looped, "flagged": [episode(number, one) for number, one in flagged]}
+        facts["flagged"] = [episode(number, one) for number, one in flagged]
     if now.error is not None:
         facts["phase"] = "failed"
     elif now.stopped and facts["error"] is None:
@@ -45,6 +45,7 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         "error": status.error,
         "source": session.source,
         "live": session.live,
+        "looped": session.looped,
         "trouble": status.trouble,
         "stall_after_s": session.config.stall_after_s,
         "size_px": status.size_px,

@@ -1,0 +1,86 @@
+"""What a report says of where its pictures come from, to somebody who was not there."""
+
+import json
+import re
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from stream.session import Session
+from stream.sinks.report import MOST_AREAS, ReportSink
+from stream.sources import open_source
+from stream.types import ScanArea
+from tests.clips import write_clip
+from tests.stream_views import SESSION, ending, view
+
+LIVE = replace(SESSION, live=True)
+
+
+def written(folder: Path, session: Session, *, first: int = 0, reopened: int = 0) -> tuple[dict, str]:
+    sink = ReportSink(folder)
+    sink.open(session)
+    for index in range(first, first + 5):
+        sink.write(view(index, captured_ns=time.perf_counter_ns() - 3_600_000_000_000))
+    sink.close(replace(ending(), reopened=reopened))
+    page = (folder / "report.html").read_text()
+    return json.loads((folder / "summary.json").read_text()), " ".join(re.sub("<[^>]*>", " ", page).split())
+
+
+@pytest.mark.parametrize(
+    ("session", "how"),
+    [(SESSION, "a replay"), (LIVE, "live"), (replace(LIVE, looped=True), "a clip in a loop")],
+    ids=["replay", "live", "looped"],
+)
+def test_the_report_says_how_the_pictures_came(tmp_path: Path, session: Session, how: str) -> None:
+    summary, page = written(tmp_path, session)
+    assert f"clip.mp4, {how}, begun {summary['times']['started_at']}" in page
+    assert ("counted in each round" in page) == session.looped == summary["source"]["looped"]
+
+
+def test_a_clip_that_is_played_live_starts_again_and_says_so(tmp_path: Path) -> None:
+    clip = str(write_clip(tmp_path / "clip.mp4"))
+    with open_source(clip, live=True, loop=True) as live, open_source(clip) as replayed:
+        assert (live.looped, replayed.looped) == (True, False)
+
+
+def test_a_live_run_tells_by_the_clock_when_its_first_frame_came_and_a_replay_does_not(tmp_path: Path) -> None:
+    summary, page = written(tmp_path, LIVE)
+    first_at = datetime.fromisoformat(summary["times"]["first_frame_at"])
+    assert abs(datetime.now(UTC) - timedelta(hours=1) - first_at) < timedelta(minutes=5)
+    assert f"first frame {summary['times']['first_frame_at']}" in page
+    summary, page = written(tmp_path, SESSION)
+    assert summary["times"]["first_frame_at"] is None
+    assert "first frame" not in page.partition("Timeline")[0]
+
+
+def test_how_often_the_source_was_lost_is_told(tmp_path: Path) -> None:
+    summary, page = written(tmp_path, LIVE, reopened=2)
+    assert summary["source"]["reopened"] == 2
+    assert "times the source was lost and found again 2" in page
+    assert "found again" not in written(tmp_path, LIVE)[1]
+
+
+def test_that_pictures_tell_another_time_than_the_report_is_said(tmp_path: Path) -> None:
+    assert "the pictures tell those of the source, 4.00 s more" in written(tmp_path, SESSION, first=100)[1]
+    assert "s more" not in written(tmp_path, SESSION)[1]
+
+
+def test_the_operating_point_is_named(tmp_path: Path) -> None:
+    assert "thresholds balanced: a lesion is flagged where" in written(tmp_path, SESSION)[1]
+
+
+def test_scan_areas_that_are_not_listed_are_counted(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    for index in range(MOST_AREAS + 3):
+        one = view(index)
+        area = ScanArea(0, 0, 20 + index, 48, "detected")
+        sink.write(replace(one, assessment=replace(one.assessment, scan_area=area)))
+    sink.close(ending())
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["scan_areas_unlisted"] == {"areas": 3, "frames": 3}
+    assert len(summary["scan_areas"]) == MOST_AREAS
+    assert "3 others: 3 frames" in (tmp_path / "report.html").read_text()
