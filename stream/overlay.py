@@ -38,6 +38,9 @@ PANEL_HEIGHT = 480
 """Of the panel, in units; a unit is one pixel on a picture of 720 rows."""
 MARGIN = 18
 
+LONGEST_POINT = 12
+"""Letters of an operating point's name for which there is room."""
+
 NOTHING_SAID = "–"
 """In place of a probability: an empty bar alone would read as none."""
 
@@ -47,7 +50,8 @@ FAINTEST = 0.05
 
 @dataclass(frozen=True)
 class Labels:
-    """What holds for every picture of a run: the classes of the model, whether the source is synthetic, whether live.
+    """What holds for every picture of a run: the classes of the model, whether the source is synthetic, whether live,
+    and, as a picture is shown without its report, which network judges it at which operating point.
 
     In replay the frames wait for their result: none is stale, and the time in the recording stands in place of an age,
     or nothing, for stills have no time.
@@ -57,11 +61,15 @@ class Labels:
     synthetic: bool = False
     live: bool = True
     still: bool = False
+    made_by: str = ""
 
     @classmethod
     def of(cls, session: Session) -> Self:
         """Those of a run."""
-        return cls(session.spec.class_names, session.synthetic, session.live, session.still)
+        point = session.config.operating_point[:LONGEST_POINT]
+        made_by = f"{point}, {session.spec.weights_sha256[:8]}".removesuffix(", ")
+        names = session.spec.class_names
+        return cls(names, session.synthetic, session.live, session.still, made_by)
 
 
 class _Type(threading.local):
@@ -168,6 +176,7 @@ def _panel(height_px: int, unit: float, labels: Labels) -> Picture:
     """The part of the panel that no frame changes."""
     panel = np.full((height_px, round(PANEL_WIDTH * unit), 3), PANEL, np.uint8)
     _text(panel, "RcdNet Live", unit, MARGIN, 30, 15, GREY, weight=500)
+    _text(panel, labels.made_by, unit, PANEL_WIDTH - MARGIN, 30, 13, GREY, right=True)
     for row, name in enumerate(labels.class_names):
         _text(panel, class_label(name), unit, MARGIN, _bar_top(row) - 9, 16, WHITE)
     _text(panel, "white tick: this frame alone", unit, MARGIN, _below(labels) + 66, 14, GREY)

@@ -17,3 +17,8 @@ class Session:
     config: StreamConfig
     still: bool = False
     looped: bool = False
+
+    @property
+    def network(self) -> str:
+        """Which one, in short: its version, and the beginning of its weights' SHA-256."""
+        return f"{self.spec.version}, {self.spec.weights_sha256[:12]}".removesuffix(", ")

@@ -83,6 +83,8 @@ def test_it_says_what_it_is_and_names_nobody(tmp_path: Path) -> None:
     assert RESEARCH_NOTICE in found.ImageComments
     assert "synthetic" not in found.ImageComments
     assert "Not whole" not in found.ImageComments
+    assert "calibration temperature 1.0, cubic 0.0; operating point balanced" in found.DerivationDescription
+    assert found.DerivationDescription.endswith("Engine fake, exact.")
     assert found.ContentQualification == "RESEARCH"
     assert not found.PatientName
     assert found.PatientID != written(tmp_path / "b.dcm", at(0)).PatientID  # archives would put them together

@@ -96,7 +96,7 @@ def test_a_key_frame_shows_where_and_when_however_late_it_came(opacity: float) -
     episodes.add(late)
     assert episodes.current is not None
     shown = episodes.key_picture(episodes.current)
-    as_in_replay = Labels(SPEC.class_names, live=False)
+    as_in_replay = replace(Labels.of(SESSION), live=False)
     assert (shown == draw(late.frame, late.assessment, OverlayStyle(), as_in_replay)).all()
 
 

@@ -21,7 +21,7 @@ from stream.sources import open_source
 from stream.sources.igtlink import IgtlinkSource
 from stream.status import Recording
 from tests.igtlink import ImageServer
-from tests.stream_views import SESSION, SPEC, ending, view
+from tests.stream_views import SESSION, ending, view
 
 
 def test_pictures_of_a_server_are_judged_and_go_back_to_it_over_one_connection() -> None:
@@ -38,6 +38,7 @@ def test_pictures_of_a_server_are_judged_and_go_back_to_it_over_one_connection()
     assert np.diag(picture.ijk_to_world_matrix) == pytest.approx([0.2, 0.2, 1, 1])
     said = json.loads(finding.string)
     assert said["notice"] == RESEARCH_NOTICE
+    assert said["operating_point"] == "balanced"
     assert set(said["raw"]) == set(engine.spec.class_names)
     assert status.counts.analysed > 0
     assert status.recording is Recording.OFF
@@ -90,7 +91,7 @@ def test_a_receiver_gets_the_picture_that_is_drawn() -> None:
     said = json.loads(finding.string)
     assert said["frame"] == 9
     assert said["finding"] == "malignant"
-    assert set(said["raw"]) == set(SPEC.class_names)
+    assert set(said["raw"]) == set(SESSION.spec.class_names)
 
 
 def test_a_receiver_that_comes_later_is_found() -> None:
@@ -135,7 +136,7 @@ def test_a_receiver_that_hung_up_is_called_again(monkeypatch: pytest.MonkeyPatch
 
 def test_the_picture_goes_with_the_spacing_of_its_columns_and_rows() -> None:
     spaced = replace(view().frame, mm_per_px=(0.25, 0.2))
-    packed, _ = messages(replace(view(), frame=spaced), SPEC.class_names)
+    packed, _ = messages(replace(view(), frame=spaced), SESSION)
     message = ImageMessage()
     message.unpack(MessageBase.parse_header(packed[:58]), packed[58:])
     assert np.diag(message.ijk_to_world_matrix) == pytest.approx([0.2, 0.25, 1, 1])

@@ -12,7 +12,7 @@ from rcdnet.notice import RESEARCH_NOTICE
 from stream.errors import UsageError
 from stream.sinks.journal import JournalSink, line
 from stream.types import ScanArea, State
-from tests.stream_views import SESSION, SPEC, ending, view
+from tests.stream_views import SESSION, ending, view
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,7 +30,7 @@ def test_every_view_is_one_line_that_can_be_read_before_the_next(tmp_path: Path)
 
 
 def test_a_line_tells_what_was_said_and_where() -> None:
-    entry = line(view(5), SPEC.class_names)
+    entry = line(view(5), SESSION)
     assert entry["notice"] == RESEARCH_NOTICE
     assert entry["source"] == "clip.mp4"
     assert entry["state"] == "clear_finding"
@@ -41,20 +41,26 @@ def test_a_line_tells_what_was_said_and_where() -> None:
     assert entry["times"] == {"age_ms": 12.5, "analysis_ns": 9_000_000}
 
 
+def test_a_line_says_by_itself_which_network_said_so_at_which_operating_point() -> None:
+    spec = replace(SESSION.spec, weights_sha256="0123456789abcdef")
+    entry = line(view(5), replace(SESSION, spec=spec))
+    assert (entry["network"], entry["operating_point"]) == ("7, 0123456789ab", "balanced")
+
+
 def test_where_the_attention_is_highest_is_told_in_pixels_of_the_whole_picture() -> None:
     within = view(size_px=(480, 640))
     area = ScanArea(100, 50, 320, 240, "user")
-    entry = line(replace(within, assessment=replace(within.assessment, scan_area=area)), SPEC.class_names)
+    entry = line(replace(within, assessment=replace(within.assessment, scan_area=area)), SESSION)
     assert (entry["attention"]["x_px"], entry["attention"]["y_px"]) == (100 + 85, 50 + 65)  # cell 8, 6 of 32x24
 
 
 def test_a_frame_that_was_not_analysed_has_a_reason_and_no_numbers() -> None:
-    entry = line(view(5, state=State.NOT_ANALYSED), SPEC.class_names)
+    entry = line(view(5, state=State.NOT_ANALYSED), SESSION)
     assert (entry["reason"], entry["raw"], entry["smoothed"], entry["attention"]) == ("no picture", None, None, None)
 
 
 def test_all_that_differs_between_two_runs_is_under_times() -> None:
-    first, second = (line(view(5, times={"analysis": ns}), SPEC.class_names) for ns in (1, 2))
+    first, second = (line(view(5, times={"analysis": ns}), SESSION) for ns in (1, 2))
     assert first != second
     assert first.pop("times") != second.pop("times")
     assert first == second

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from rcdnet.notice import RESEARCH_NOTICE
-from stream.config import OverlayStyle
+from stream.config import OverlayStyle, StreamConfig
 from stream.decision import class_label
 from stream.overlay import AMBER, CLASS_COLOURS, GREY, MARGIN, PANEL_WIDTH, Labels, _heat_colours, draw, headline
 from stream.types import Assessment, Frame, ScanArea, State
 from tests.screens import read
+from tests.stream_views import SESSION
 
 LABELS = Labels(("benign", "malignant", "normal"))
 SIZES = [(720, 1280), (256, 256), (1080, 1920), (37, 51), (1, 1), (900, 200)]
@@ -219,6 +220,18 @@ def test_the_legend_of_the_heat_map_says_which_end_is_which() -> None:
     )
     assert with_map.index("weak") < with_map.index("strong")
     assert "strong" not in without
+
+
+@pytest.mark.parametrize("height", [256, 720])
+@pytest.mark.parametrize("point", ["balanced", "as_sensitive_as_can_be"])
+def test_a_picture_says_by_itself_which_network_judged_it_at_which_operating_point(height: int, point: str) -> None:
+    source = frame(height, height)
+    spec = replace(SESSION.spec, weights_sha256="1234567890123456")
+    run = replace(SESSION, spec=spec, config=StreamConfig(operating_point=point))
+    top = draw(source, assessment(source), OverlayStyle(), Labels.of(run))[: height // 20 + 15, height:]
+    words = " ".join(read(np.ascontiguousarray(top)).split())
+    assert f"{point[:12]}, 12345678" in words
+    assert "Live" in words
 
 
 @pytest.mark.parametrize("height", [256, 720])

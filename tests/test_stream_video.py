@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.errors import UsageError
 from stream.sinks.video import VideoSink, fit
 from tests.stream_views import SESSION, ending, view
@@ -39,6 +40,16 @@ def test_every_picture_comes_back_in_order_and_at_its_time(tmp_path: Path) -> No
     np.testing.assert_allclose([frame.time for frame in frames], [n / 25 for n in range(40)], atol=1e-4)
     with av.open(str(tmp_path / "a.mp4")) as container:
         assert container.streams.video[0].codec_context.name == "h264"
+
+
+def test_the_file_says_by_itself_what_it_is_for_and_what_made_it(tmp_path: Path) -> None:
+    recorded(tmp_path / "a.mp4", [0.0, 0.04])
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        said = container.metadata
+    assert said["title"] == f"RcdNet Live. {RESEARCH_NOTICE}"
+    assert said["comment"].startswith(f"{RESEARCH_NOTICE} {SCOPE} Software rcdnet-live ")
+    assert "network 7; calibration temperature 1.0, cubic 0.0; operating point balanced." in said["comment"]
+    assert "clip.mp4" not in str(said)
 
 
 def test_live_time_that_jumps_or_loops_goes_on_with_the_usual_step(tmp_path: Path) -> None:

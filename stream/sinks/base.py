@@ -1,6 +1,7 @@
 """Where views go besides the screen. A sink belongs to one pipeline: on disk to its recording thread, else to the
 drawing thread, which must not wait."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
@@ -30,3 +31,12 @@ class Sink(Protocol):
 def refused(path: Path, error: OSError) -> UsageError:
     """The disk's refusal as one line with its mend."""
     return UsageError(f"cannot write {path}: {error.strerror or error}. Give a writable folder with free space.")
+
+
+def made_with(session: Session) -> str:
+    """What made a picture, for files that may lie anywhere without their summary."""
+    calibration = ", ".join(f"{name} {value}" for name, value in session.spec.calibration.items())
+    return (
+        f"Software rcdnet-live {version('rcdnet-live')}; network {session.network}; calibration {calibration}; "
+        f"operating point {session.config.operating_point}."
+    )

@@ -23,7 +23,7 @@ from rcdnet.files import written_whole
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.jpeg import as_jpeg
 from stream.session import Session
-from stream.sinks.base import refused
+from stream.sinks.base import made_with, refused
 from stream.sinks.clock import Clock
 from stream.sinks.video import fit
 from stream.status import Status
@@ -91,6 +91,7 @@ class DicomSink:
         try:
             if self._at_ms:
                 cine = self._cine(self._session, pictures)
+                cine.DerivationDescription += f" Engine {status.engine.name}, {status.engine.precision}."
                 if status.error is not None:  # it may quote a file's name
                     cine.ImageComments += " Not whole: the run broke off."
                 with written_whole(self._path) as part:
@@ -130,7 +131,7 @@ class DicomSink:
         cine.Manufacturer, cine.ManufacturerModelName = "RcdNet Live", f"RcdNet {session.spec.version}"
         cine.SoftwareVersions = [version("rcdnet-live"), f"weights {session.spec.weights_sha256[:16]}"]
         cine.ImageType, cine.ConversionType, cine.BurnedInAnnotation = ["DERIVED", "SECONDARY"], "WSD", "YES"
-        cine.DerivationDescription = "heat map drawn in, panel with the network's answer added"
+        cine.DerivationDescription = f"heat map drawn in, panel with the network's answer added. {made_with(session)}"
         cine.SamplesPerPixel, cine.PhotometricInterpretation, cine.PlanarConfiguration = 3, "YBR_FULL_422", 0
         cine.BitsAllocated, cine.BitsStored, cine.HighBit, cine.PixelRepresentation = 8, 8, 7, 0
         cine.Rows, cine.Columns = self._size_px

@@ -45,7 +45,7 @@ class IgtlinkSink:
         self._address, self._name = address_of(uri), shown(uri)
         self._own: Connection | None = None
         self._over_the_source = False
-        self._class_names: tuple[str, ...] = ()
+        self._session: Session | None = None
         self._newest: View | None = None
         self._skipped = 0
         self._ending = self._given_up = False
@@ -54,7 +54,7 @@ class IgtlinkSink:
 
     def open(self, session: Session) -> None:
         """Start sending."""
-        self._class_names = session.spec.class_names
+        self._session = session
         shared = CONNECTIONS.get(self._address)
         self._over_the_source = shared is not None and not shared.closed.is_set()
         self._thread.start()
@@ -82,12 +82,14 @@ class IgtlinkSink:
             log.warning("%s was busy or away: %d pictures were skipped for newer ones", self._name, skipped)
 
     def _run(self) -> None:
-        reachable = True
+        reachable, session = True, self._session
+        if session is None:
+            raise ValueError("it is not open")
         while (view := self._next()) is not None:
             last_try = self._ending
             try:
                 connection = self._connection()
-                for message in messages(view, self._class_names):
+                for message in messages(view, session):
                     connection.send(message)
                 reachable = True
             except (OSError, SourceError) as error:
@@ -134,11 +136,11 @@ class IgtlinkSink:
         return self._own
 
 
-def messages(view: View, class_names: tuple[str, ...]) -> tuple[bytes, bytes]:
+def messages(view: View, session: Session) -> tuple[bytes, bytes]:
     """The picture with its spacing in the matrix, and the finding, ready to send."""
     row, column = view.frame.mm_per_px or (1.0, 1.0)
     matrix = np.diag((column, row, 1.0, 1.0))
-    text = json.dumps(line(view, class_names))  # ASCII: pyigtl sends nothing else
+    text = json.dumps(line(view, session))  # ASCII: pyigtl sends nothing else
     return (
         ImageMessage(view.picture[None], matrix, device_name=PICTURE).pack(),
         StringMessage(text, device_name=FINDING).pack(),

@@ -23,11 +23,11 @@ class JournalSink:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
-        self._class_names: tuple[str, ...] = ()
+        self._session: Session | None = None
 
     def open(self, session: Session) -> None:
         """Create the file, in place of an earlier one."""
-        self._class_names = session.spec.class_names
+        self._session = session
         try:
             self._file = self._path.open("wb", buffering=0)  # unbuffered: each line is one write, but on a full disk
         except OSError as error:
@@ -35,9 +35,9 @@ class JournalSink:
 
     def write(self, view: View) -> None:
         """Append one line, or nothing of it."""
-        if self._file is None:
+        if self._file is None or self._session is None:
             raise ValueError("the journal is not open")
-        text = json.dumps(line(view, self._class_names), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(line(view, self._session), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         left, start = text.encode() + b"\n", self._file.tell()
         try:
             while left:  # a disk that fills up takes a part, and refuses the rest
@@ -53,13 +53,14 @@ class JournalSink:
             self._file.close()
 
 
-def line(view: View, class_names: tuple[str, ...]) -> dict[str, Any]:
-    """What is kept of one view. Everything that differs between two replays of one clip is under ``times``.
+def line(view: View, session: Session) -> dict[str, Any]:
+    """What is kept of one view, or sent: also where the line stands alone it says which network said so, at which
+    operating point. Everything that differs between two replays of one clip is under ``times``.
 
     Probabilities are per class, 0..1, null where nothing was analysed; ``scan_area`` is x, y, width, height in pixels;
     ``scan_corners`` are those of a sector or polygon in it, each x, y, or null.
     """
-    assessment, area = view.assessment, view.assessment.scan_area
+    assessment, area, class_names = view.assessment, view.assessment.scan_area, session.spec.class_names
     return {
         "notice": RESEARCH_NOTICE,
         "source": view.frame.source,
@@ -67,6 +68,8 @@ def line(view: View, class_names: tuple[str, ...]) -> dict[str, Any]:
         "pts_s": round(view.frame.pts_s, 6),
         "state": assessment.state.value,
         "reason": assessment.reason,
+        "network": session.network,
+        "operating_point": session.config.operating_point,
         "engine": view.engine,
         "finding": assessment.finding,
         "raw": by_class(assessment.raw, class_names),

@@ -10,8 +10,9 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.session import Session
-from stream.sinks.base import refused
+from stream.sinks.base import made_with, refused
 from stream.sinks.clock import Clock
 from stream.status import Status
 from stream.types import View
@@ -53,6 +54,8 @@ class VideoSink:
                 format="mp4",
                 options={"movflags": movflags, "flush_packets": "1"},
             )
+            self._container.metadata["title"] = f"RcdNet Live. {RESEARCH_NOTICE}"
+            self._container.metadata["comment"] = f"{RESEARCH_NOTICE} {SCOPE} {made_with(session)}"
         except OSError as error:  # av.FFmpegError of a refusing disk is an OSError
             raise refused(self._path, error) from error
 

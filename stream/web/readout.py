@@ -52,7 +52,7 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         "synthetic": session.synthetic,
         "engine": asdict(status.engine) | {"replaced": list(status.engine.replaced)},
         "operating_point": session.config.operating_point,
-        "weights": f"{session.spec.version}, {session.spec.weights_sha256[:12]}".removesuffix(", "),
+        "weights": session.network,
         "classes": [class_label(name) for name in session.spec.class_names],
         "class_colours": [css(CLASS_COLOURS.get(name, WHITE)) for name in session.spec.class_names],
         "verdict": None if status.assessment is None else verdict(status.assessment),
