@@ -118,7 +118,7 @@ def main(
                     rows += counted(f"{dataset}, held out", [each for each in said if each.dataset == dataset])
             told: dict[str, Any] = {"weights_sha256": spec.weights_sha256, "calibration": spec.calibration}
         if json_file is not None:
-            write_json(json_file, told | {"config": settings.model_dump(), "rows": rows, "notice": RESEARCH_NOTICE})
+            write_json(json_file, told | {"config": settings.model_dump(), "rows": rows})
         show(rows)
 
 

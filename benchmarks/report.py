@@ -22,6 +22,7 @@ from benchmarks.ratios import Ratio
 from benchmarks.workload import WARM_UP_S, EngineRuns, Run
 from engines import nvidia
 from engines.errors import EngineUnavailable
+from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.weights import SHIPPED
 from stream.errors import UsageError
 from stream.sources import kind
@@ -94,9 +95,9 @@ def require_folder(path: Path | None) -> None:
 
 
 def write_json(path: Path, told: Mapping[str, Any]) -> None:
-    """What --json asks for. Raises UsageError if the disk refuses."""
+    """What --json asks for, with the notice. Raises UsageError if the disk refuses."""
     try:
-        path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps({"notice": RESEARCH_NOTICE, **told}, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--json {path}: {error.strerror}. Expected a file that can be written.") from error
 

@@ -29,6 +29,7 @@ from benchmarks.report import (
 )
 from engines.base import EngineInfo
 from engines.failover import open_engine
+from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.spec import ModelSpec
 from rcdnet.weights import SHIPPED
 from stream.__main__ import AreaText, ConfigFile, EngineName, WeightsFolder, exit_codes, raise_failures, settings_of
@@ -121,6 +122,7 @@ def main(
         for uri in sources or [f"phantom:?frames={30 * PHANTOM_S}"]:
             found.append(measure(uri, engine, settings, weights))
             show(found[-1])
+        out.print(RESEARCH_NOTICE)
         if json_file is not None:
             words = ["--engine", engine, *weights_option(weights), *map(source_name, sources or ())]
             told = {

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from benchmarks.stability import SMOOTHING_S, Watching, answer, app, judged_again, lesion_stretches, steadiness
 from engines.fake import FakeEngine
 from rcdnet.golden import Golden
+from rcdnet.notice import RESEARCH_NOTICE
 from stream.config import StreamConfig
 from stream.pipeline import Pipeline
 from stream.sinks import recording
@@ -123,6 +124,8 @@ def test_the_command_tells_every_smoothing_time_and_writes_it(tmp_path: Path) ->
     result = CliRunner().invoke(app, [uri, "--engine", "fake", "--json", str(json_file)])
     assert result.exit_code == 0, result.output
     told = json.loads(json_file.read_text())
+    assert told["notice"] == RESEARCH_NOTICE
+    assert RESEARCH_NOTICE in result.output
     assert told["engine"]["name"] == "fake"
     ((source, rows),) = (one.values() for one in told["stability"])
     assert source == "phantom (synthetic)"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from rcdnet.notice import RESEARCH_NOTICE
 from train.__main__ import app
 
 
@@ -45,6 +46,7 @@ def test_the_audit_finds_every_flaw(flawed, tmp_path):
     def names(key):
         return {frozenset(name.split("/")[1] for name in entry) for entry in found[key]}
 
+    assert found["notice"] == RESEARCH_NOTICE
     assert found["n"] == 7
     assert names("groups") == {
         frozenset(("same", "same too")),

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rcdnet.checkpoint import CheckpointError
+from tests.screens import read
 from train import ablation, compare, publish
 from train.__main__ import app
 from train.datasets import DataError
@@ -120,7 +121,7 @@ def test_figures_and_tables_come_from_the_run_folders(runs, data, tmp_path):
     assert result.exit_code == 0, result.output
     names = ("training_curves", "roc_internal", "roc_compared", "roc_external", "reliability", "selective", "heat_maps")
     assert {file.stem for file in tmp_path.glob("*.png")} == set(names)
-    assert all(cv2.imread(str(tmp_path / f"{name}.png")) is not None for name in names)
+    assert all("Research use only" in read(cv2.imread(str(tmp_path / f"{name}.png"))) for name in names)
     text = (tmp_path / "tables.md").read_text()
     assert "Research use only" in text
     assert "| MobileNetV2 |" in text

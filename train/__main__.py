@@ -303,10 +303,10 @@ def figures(
 
 
 def write_json(path: Path | None, content: dict[str, Any]) -> None:
-    """``content`` as JSON, if a file was asked for."""
+    """``content`` with the notice as JSON, if a file was asked for."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=1) + "\n")
+        path.write_text(json.dumps({"notice": RESEARCH_NOTICE} | content, indent=1) + "\n")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
 from rcdnet.glance import attention, lesion_class
+from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.preprocess import to_pixels
 from rcdnet.spec import ModelSpec
 from train import metrics
@@ -134,5 +135,6 @@ def heat_maps(
 
 def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    figure.suptitle(RESEARCH_NOTICE, fontsize=8)
     figure.savefig(path, dpi=DPI)
     plt.close(figure)
