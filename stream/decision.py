@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rcdnet.glance import decisive
 from rcdnet.spec import ModelSpec, OperatingPoint, shifted
-from stream.types import State
+from stream.types import Assessment, State
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,13 @@ def percent(probability: float) -> str:
     """A probability 0..1 for people, in whole numbers. Never 0 or 100 %: no network is certain."""
     text = f"{probability:.0%}"
     return {"0%": "<1%", "100%": ">99%"}.get(text, text)
+
+
+def said(assessment: Assessment) -> str:
+    """What is said about a frame, in words. None of them may reassure."""
+    if assessment.finding is None:
+        return assessment.state.value.replace("_", " ")
+    return "no lesion flagged" if assessment.finding == "normal" else assessment.finding
 
 
 def class_label(class_name: str) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.config import OverlayStyle
-from stream.decision import class_label, percent
+from stream.decision import class_label, percent, said
 from stream.session import Session
 from stream.types import Assessment, Frame, State
 
@@ -117,10 +117,8 @@ def scale(height_px: int, width_px: int) -> float:
 def headline(assessment: Assessment) -> tuple[str, Colour]:
     """What is said about the frame, and its colour. Nothing here may reassure: no lesion flagged is grey."""
     if assessment.finding is None:
-        return assessment.state.value.replace("_", " "), GREY if assessment.state is State.WARMING_UP else AMBER
-    if assessment.finding == "normal":
-        return "no lesion flagged", GREY
-    return assessment.finding, CLASS_COLOURS.get(assessment.finding, WHITE)
+        return said(assessment), GREY if assessment.state is State.WARMING_UP else AMBER
+    return said(assessment), CLASS_COLOURS.get(assessment.finding, WHITE)
 
 
 def is_stale(assessment: Assessment, style: OverlayStyle) -> bool:
@@ -208,8 +206,8 @@ def _write_panel(panel: Picture, unit: float, assessment: Assessment, heat: bool
     for row, name in enumerate(labels.class_names):
         _box(panel, unit, (MARGIN, _bar_top(row), width, 10), TRACK)
         judged = assessment.smoothed.size > 0
-        said = percent(float(assessment.smoothed[row])) if judged else NOTHING_SAID
-        _text(panel, said, unit, PANEL_WIDTH - MARGIN, _bar_top(row) - 9, 16, WHITE if judged else GREY, right=True)
+        share, its = (percent(float(assessment.smoothed[row])), WHITE) if judged else (NOTHING_SAID, GREY)
+        _text(panel, share, unit, PANEL_WIDTH - MARGIN, _bar_top(row) - 9, 16, its, right=True)
         if judged:
             value, raw = float(assessment.smoothed[row]), float(assessment.raw[row])
             _box(panel, unit, (MARGIN, _bar_top(row), width * value, 10), CLASS_COLOURS.get(name, WHITE))

@@ -47,6 +47,11 @@ def test_a_line_says_by_itself_which_network_said_so_at_which_operating_point() 
     assert (entry["network"], entry["operating_point"]) == ("7, 0123456789ab", "balanced")
 
 
+def test_a_line_without_a_lesion_does_not_reassure() -> None:
+    assert line(view(5, finding="normal"), SESSION)["said"] == "no lesion flagged"
+    assert line(view(5, state=State.NOT_ANALYSED), SESSION)["said"] == "not analysed"
+
+
 def test_where_the_attention_is_highest_is_told_in_pixels_of_the_whole_picture() -> None:
     within = view(size_px=(480, 640))
     area = ScanArea(100, 50, 320, 240, "user")

@@ -61,7 +61,7 @@ def test_the_report_shows_the_timeline_and_the_notice_and_needs_no_network(tmp_p
     shapes = ElementTree.fromstring(svg)
     assert len(shapes.findall("polyline")) == 3
     assert [band.findtext("title") for band in shapes.findall("rect")] == [
-        "warming up", "clear finding", "not analysed"
+        "warming up", "a finding, or no lesion flagged", "not analysed"
     ]  # fmt: skip
     assert "nothing was called (amber), the model was warming up (grey) or pictures came but were not recorded" in page
     assert RESEARCH_NOTICE in page

@@ -72,6 +72,10 @@ def test_the_operating_point_is_named(tmp_path: Path) -> None:
     assert "thresholds balanced: a lesion is flagged where" in written(tmp_path, SESSION)[1]
 
 
+def test_what_warming_up_means_is_said(tmp_path: Path) -> None:
+    assert "0.4 s; nothing is called before 0.4 s were seen (warming up)" in written(tmp_path, SESSION)[1]
+
+
 def test_scan_areas_that_are_not_listed_are_counted(tmp_path: Path) -> None:
     sink = ReportSink(tmp_path)
     sink.open(SESSION)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rcdnet.notice import RESEARCH_NOTICE
+from stream.decision import said
 from stream.session import Session
 from stream.sinks.base import refused
 from stream.status import Status
@@ -55,7 +56,7 @@ class JournalSink:
 
 def line(view: View, session: Session) -> dict[str, Any]:
     """What is kept of one view, or sent: also where the line stands alone it says which network said so, at which
-    operating point. Everything that differs between two replays of one clip is under ``times``.
+    operating point, and in words what. Everything that differs between two replays of one clip is under ``times``.
 
     Probabilities are per class, 0..1, null where nothing was analysed; ``scan_area`` is x, y, width, height in pixels;
     ``scan_corners`` are those of a sector or polygon in it, each x, y, or null.
@@ -67,6 +68,7 @@ def line(view: View, session: Session) -> dict[str, Any]:
         "frame": view.frame.index,
         "pts_s": round(view.frame.pts_s, 6),
         "state": assessment.state.value,
+        "said": said(assessment),
         "reason": assessment.reason,
         "network": session.network,
         "operating_point": session.config.operating_point,
