@@ -323,8 +323,7 @@ class Pipeline:
         if fault is not None and self.session.live:  # a replay ends with it
             log.error("the run broke off: %s", fault)
         self._board.ended(fault or unwhole)
-        status = self.status()
-        self._willing(self._sinks, lambda sink: sink.close(status))
+        self._willing(self._sinks, lambda sink: sink.close(self.status()))  # the report knows how those before it ended
         self._finished.set()
 
     def _given(self, sinks: Sequence[Sink], view: View) -> list[Sink]:

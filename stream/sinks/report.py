@@ -195,6 +195,7 @@ class ReportSink:
             },
             "config": config.model_dump(),
             "error": status.error,
+            "recording_error": self._without_folder(status.recording_error),
             "frames": {
                 **asdict(counts),
                 "written": self._frames,
@@ -224,6 +225,10 @@ class ReportSink:
                 "stages_ms": {name: asdict(summary) for name, summary in status.stages_ms.items()},
             },
         }
+
+    def _without_folder(self, text: str | None) -> str | None:
+        """Whose folders the recording lies in concerns nobody to whom it is given."""
+        return None if text is None else text.replace(f"{self._summary_path.parent}{os.sep}", "")
 
     def _fps(self) -> float | None:
         """Frames a second from the first written frame to the last, pauses included; None of fewer than two."""
