@@ -53,8 +53,8 @@ class Labels:
     """What holds for every picture of a run: the classes of the model, whether the source is synthetic, whether live,
     and, as a picture is shown without its report, which network judges it at which operating point.
 
-    In replay the frames wait for their result: none is stale, and the time in the recording stands in place of an age,
-    or nothing, for stills have no time.
+    In replay the frames wait for their result: none is stale, and the time in the recording stands in place of the
+    frame's number and age, or nothing, for stills have no time.
     """
 
     class_names: tuple[str, ...]
@@ -100,9 +100,10 @@ def draw(frame: Frame, assessment: Assessment, style: OverlayStyle, labels: Labe
     heat = assessment.attention is not None and style.opacity > 0 and not stale
     if heat:
         _blend_heat(picture, assessment, style.opacity)
-    _write_panel(picture[:, width:], unit, assessment, heat, labels)
+    _write_panel(picture[:, width:], unit, assessment, labels)
+    _tell_heat(picture[:, width:], unit, _below(labels), assessment.attention_class if heat else None, stale)
     if labels.live:
-        when = f"age {assessment.age_ms:.0f} ms" + (", too old for a heat map" if stale else "")
+        when = f"frame {frame.index}, age {assessment.age_ms:.0f} ms"
     else:
         when = "" if labels.still else f"at {frame.pts_s:.2f} s"
     _text(picture[:, width:], when, unit, MARGIN, _below(labels) + 44, 15, AMBER if stale else GREY)
@@ -196,7 +197,7 @@ def _below(labels: Labels) -> int:
     return _bar_top(len(labels.class_names)) - 6
 
 
-def _write_panel(panel: Picture, unit: float, assessment: Assessment, heat: bool, labels: Labels) -> None:
+def _write_panel(panel: Picture, unit: float, assessment: Assessment, labels: Labels) -> None:
     words, colour = headline(assessment)
     _box(panel, unit, (0, 46, 5, 40), colour)
     _text(panel, words, unit, MARGIN, 75, 28, colour, weight=600)
@@ -212,10 +213,15 @@ def _write_panel(panel: Picture, unit: float, assessment: Assessment, heat: bool
             value, raw = float(assessment.smoothed[row]), float(assessment.raw[row])
             _box(panel, unit, (MARGIN, _bar_top(row), width * value, 10), CLASS_COLOURS.get(name, WHITE))
             _box(panel, unit, (MARGIN + (width - 2) * raw, _bar_top(row) - 2, 2, 14), WHITE)
-    below = _below(labels)
-    if heat:
-        _text(panel, f"heat map: {assessment.attention_class}", unit, MARGIN, below, 16, WHITE)
+
+
+def _tell_heat(panel: Picture, unit: float, below: float, class_name: str | None, stale: bool) -> None:
+    """Of which class the heat map is, with its scale; or that there is none."""
+    if class_name is not None:
+        _text(panel, f"heat map: {class_name}", unit, MARGIN, below, 16, WHITE)
         _heat_legend(panel, unit, below + 13)
+    elif stale:
+        _text(panel, "no heat map: too old", unit, MARGIN, below, 16, AMBER)
     else:
         _text(panel, "no heat map", unit, MARGIN, below, 16, GREY)
 

@@ -122,6 +122,18 @@ def test_a_hidden_or_stale_heat_map_is_not_drawn(style: OverlayStyle, age_ms: fl
     np.testing.assert_array_equal(picture[:256, :256], source.rgb)
 
 
+def test_a_live_picture_tells_which_frame_it_is_and_why_it_has_no_heat_map() -> None:
+    source = frame(720, 1280, index=9471)
+    soon, late = (
+        read(np.ascontiguousarray(draw(source, assessment(source, age_ms=age_ms), OverlayStyle(), LABELS)[:, 1280:]))
+        for age_ms in (12.0, 1234.0)
+    )
+    assert "frame 9471, age 12 ms" in soon
+    assert "frame 9471, age 1234 ms" in late
+    assert "too old" not in soon
+    assert "no heat map: too old" in late
+
+
 def test_in_replay_nothing_is_stale_and_two_runs_look_the_same() -> None:
     source = frame(256, 256)
     recorded = Labels(LABELS.class_names, live=False)
