@@ -17,7 +17,7 @@ from stream.sinks.dicom import DicomSink
 from stream.sources import open_here
 from stream.types import Frame, View
 from tests.dicoms import PATIENT, region, regions, write_dicom
-from tests.stream_views import SESSION, ending, view
+from tests.stream_views import ENGINE, SESSION, ending, view
 
 ROOT = Path(__file__).parents[1]
 
@@ -90,6 +90,15 @@ def test_it_says_what_it_is_and_names_nobody(tmp_path: Path) -> None:
     assert found.PatientID != written(tmp_path / "b.dcm", at(0)).PatientID  # archives would put them together
     assert found.BurnedInAnnotation == "YES"
     assert "clip.mp4" not in str(found)
+
+
+def test_an_engine_that_stood_in_for_another_did_not_make_it_all(tmp_path: Path) -> None:
+    sink = DicomSink(tmp_path / "a.dcm")
+    sink.open(SESSION)
+    sink.write(view())
+    sink.close(replace(ending(), engine=replace(ENGINE, replaced=("cuda_graph failed: the GPU is lost",))))
+    told = pydicom.dcmread(tmp_path / "a.dcm").DerivationDescription
+    assert told.endswith("Engine fake, exact (in place of one that failed).")
 
 
 def test_a_synthetic_scan_is_called_one(tmp_path: Path) -> None:

@@ -91,7 +91,8 @@ class DicomSink:
         try:
             if self._at_ms:
                 cine = self._cine(self._session, pictures)
-                cine.DerivationDescription += f" Engine {status.engine.name}, {status.engine.precision}."
+                instead = " (in place of one that failed)" * bool(status.engine.replaced)
+                cine.DerivationDescription += f" Engine {status.engine.name}, {status.engine.precision}{instead}."
                 if status.error is not None:  # it may quote a file's name
                     cine.ImageComments += " Not whole: the run broke off."
                 with written_whole(self._path) as part:
