@@ -1,5 +1,7 @@
 """Where things stand on the page, on screens of any size, and what it makes of an error."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,10 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from tests import test_browser
-from tests.test_browser import control, running, until
+from tests.test_browser import ROOT, control, running, scan_area, until
 
-address, browser, pytestmark = test_browser.address, test_browser.browser, test_browser.pytestmark
+address, chromium, browser = test_browser.address, test_browser.chromium, test_browser.browser
+pytestmark = test_browser.pytestmark
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
@@ -46,7 +49,7 @@ def test_an_error_covers_no_control(browser: webdriver.Chrome) -> None:
             return at.right > error.left && at.left < error.right && at.bottom > error.top && at.top < error.bottom;
         }).map((each) => each.id);
     """
-    control(browser, "#scan-area button").click()
+    scan_area(browser)
     numbers = "#scan-area input[type=number]"
     until(browser, lambda: all(e.get_property("value") for e in browser.find_elements(By.CSS_SELECTOR, numbers)))
     width = browser.find_elements(By.CSS_SELECTOR, numbers)[2]
@@ -56,6 +59,27 @@ def test_an_error_covers_no_control(browser: webdriver.Chrome) -> None:
     control(browser, "#keep-area").click()
     control(browser, ".toast-body")
     assert browser.execute_script(covered) == []
+
+
+def test_a_report_breaks_no_number_on_a_narrow_screen(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    words = ["lavfi:testsrc2=size=64x48:rate=30:duration=4", "--engine", "fake", "--out", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "stream", "replay", *words], cwd=ROOT, check=True, capture_output=True)
+    lines = """
+    const cell = [...document.querySelectorAll("td")].findLast((each) => each.textContent === "120");
+    const text = document.createRange();
+    text.selectNodeContents(cell);
+    return text.getClientRects().length;
+    """
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    page = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    try:
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        browser.get((tmp_path / "report.html").as_uri())
+        assert browser.execute_script(lines) == 1
+    finally:
+        browser.close()
+        browser.switch_to.window(page)
 
 
 def test_an_error_is_shown_as_it_is_though_it_names_a_file_that_is_called_like_a_page(
