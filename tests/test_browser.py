@@ -133,13 +133,18 @@ def control(browser: webdriver.Chrome, selector: str) -> WebElement:
     return browser.find_element(By.CSS_SELECTOR, selector)
 
 
-def scan_area(browser: webdriver.Chrome) -> WebElement:
-    """The button over the numbers of the scan area, which are open now."""
+def scan_area(browser: webdriver.Chrome) -> tuple[WebElement, list[WebElement]]:
+    """The button over the numbers of the scan area, and these: opened anew, and so filled in with what holds."""
     panel = control(browser, "#scan-area button")
-    if "open" not in (panel.get_attribute("class") or "").split():
+    if "open" in (panel.get_attribute("class") or "").split():
         panel.click()
-    until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#scan-area input[type=number]"))
-    return panel
+        until(browser, lambda: "open" not in (panel.get_attribute("class") or "").split())
+    panel.click()
+    numbers = "#scan-area input[type=number]"
+    until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, numbers)) == 4)
+    found = browser.find_elements(By.CSS_SELECTOR, numbers)
+    until(browser, lambda: all(each.get_property("value") not in ("", "0") for each in found[2:]))
+    return panel, found
 
 
 def test_the_painted_pixels_change(browser: webdriver.Chrome) -> None:
@@ -216,17 +221,15 @@ def test_the_slider_sets_the_opacity(browser: webdriver.Chrome) -> None:
 
 def test_the_scan_area_is_shown_changed_kept_and_found_again(browser: webdriver.Chrome) -> None:
     until(browser, lambda: "told by the source" in shown(browser, "area"))
-    scan_area(browser)
-    number = "#scan-area input[type=number]"
-    until(browser, lambda: all(e.get_property("value") for e in browser.find_elements(By.CSS_SELECTOR, number)))
-    width = browser.find_elements(By.CSS_SELECTOR, number)[2]
+    _, numbers = scan_area(browser)
+    width = numbers[2]
     width.clear()
     width.send_keys("100", Keys.TAB)
     control(browser, "#keep-area").click()
     until(browser, lambda: re.search(r"^100x\d+ at .*, set$", shown(browser, "area")))
     control(browser, "#find-area").click()
     until(browser, lambda: "told by the source" in shown(browser, "area"))
-    until(browser, lambda: not any(e.get_property("value") for e in browser.find_elements(By.CSS_SELECTOR, number)))
+    until(browser, lambda: not any(each.get_property("value") for each in numbers))
 
 
 def test_what_lies_around_the_scan_area_is_shown_to_whoever_draws_it_and_not_else(browser: webdriver.Chrome) -> None:
@@ -234,7 +237,7 @@ def test_what_lies_around_the_scan_area_is_shown_to_whoever_draws_it_and_not_els
         const strip = document.querySelector('#rcd-canvas').getContext('2d').getImageData(0, 0, 800, 60);
         return strip.data.reduce((most, value, at) => at % 4 ? most : Math.max(most, value)); // of red
     """
-    panel = scan_area(browser)
+    panel, _ = scan_area(browser)
     until(browser, lambda: browser.execute_script(over_the_scan) > 20)
     panel.click()
     until(browser, lambda: browser.execute_script(over_the_scan) < 10)
@@ -243,10 +246,10 @@ def test_what_lies_around_the_scan_area_is_shown_to_whoever_draws_it_and_not_els
 
 
 def test_the_scan_area_is_drawn_with_the_mouse(browser: webdriver.Chrome) -> None:
-    scan_area(browser)
+    _, numbers = scan_area(browser)
     picture = control(browser, "#rcd-canvas")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", picture)
-    drawn, number = ".rcd-drawn", "#scan-area input[type=number]"
+    drawn = ".rcd-drawn"
     scale = picture.rect["width"] / browser.execute_script("return arguments[0].width", picture)
 
     def at(x_px: int, y_px: int) -> tuple[int, int]:
@@ -254,7 +257,7 @@ def test_the_scan_area_is_drawn_with_the_mouse(browser: webdriver.Chrome) -> Non
         return round(x_px * scale - picture.rect["width"] / 2), round(y_px * scale - picture.rect["height"] / 2)
 
     def values() -> list[int]:
-        return [int(e.get_property("value") or 0) for e in browser.find_elements(By.CSS_SELECTOR, number)]
+        return [int(each.get_property("value") or 0) for each in numbers]
 
     before = values()
 

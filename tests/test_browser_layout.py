@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from clips import write_clip
 from selenium import webdriver
-from selenium.webdriver.common.by import By
 
 from tests import test_browser
 from tests.test_browser import ROOT, control, running, scan_area, until
@@ -49,11 +48,8 @@ def test_an_error_covers_no_control(browser: webdriver.Chrome) -> None:
             return at.right > error.left && at.left < error.right && at.bottom > error.top && at.top < error.bottom;
         }).map((each) => each.id);
     """
-    scan_area(browser)
-    numbers = "#scan-area input[type=number]"
-    until(browser, lambda: all(e.get_property("value") for e in browser.find_elements(By.CSS_SELECTOR, numbers)))
-    width = browser.find_elements(By.CSS_SELECTOR, numbers)[2]
-    until(browser, lambda: width.get_property("value") != "0")
+    _, numbers = scan_area(browser)
+    width = numbers[2]
     width.clear()
     width.send_keys("9")
     control(browser, "#keep-area").click()
