@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from stream.sinks.igtlink import FINDING, PICTURE, IgtlinkSink, messages
 from stream.sources import open_source
 from stream.sources.igtlink import IgtlinkSource
 from stream.status import Recording
-from tests.igtlink import ImageServer
+from tests.igtlink import ImageServer, grey
 from tests.stream_views import SESSION, ending, view
 
 
@@ -77,6 +78,32 @@ def test_a_lost_source_finds_its_place_at_the_server_free_until_the_run_ends(
         with server.accept()[0] as connection:
             connection.settimeout(60)
             assert len(connection.recv(58)) == 58
+
+
+def test_a_server_that_sends_while_it_reads_gets_the_last_picture_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.sinks.igtlink.LAST_S", 60.0)
+    last = replace(view(1), picture=np.zeros((480, 640, 3), np.uint8))
+    whole = sum(map(len, messages(last, SESSION)))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # the rest waits on our side
+        uri = f"igtl://127.0.0.1:{server.getsockname()[1]}"
+        source, sink = IgtlinkSource(uri), IgtlinkSink(uri)
+        sink.open(SESSION)
+        source.close()
+        server.accept()[0].close()
+        sink.write(last)
+        closing = Thread(target=sink.close, args=(ending(),))
+        closing.start()
+        came = 0
+        with server.accept()[0] as connection, suppress(ConnectionError):
+            connection.settimeout(60)
+            while got := len(connection.recv(4096)):
+                came += got
+                connection.sendall(grey(1).pack())
+    closing.join(60)
+    assert came == whole
+    assert not closing.is_alive()
 
 
 def test_a_receiver_gets_the_picture_that_is_drawn() -> None:

@@ -106,6 +106,8 @@ class IgtlinkSink:
                     why = error if isinstance(error, SourceError) else f"{self._name} hung up ({error})."
                     log.warning("no pictures are sent until it takes them: %s", why)
                     reachable = False
+        if self._over_the_source and self._own is not None and not self._given_up:
+            self._own.finish()
         self._hang_up()
 
     def _hang_up(self) -> None:

@@ -57,6 +57,7 @@ class Connection:
             ) from error
         self._socket.settimeout(POLL_S)
         self._sending = Lock()
+        self._drained = Event()
         self.closed = Event()
 
     def receive(self, count: int, due_s: float) -> bytes | None:
@@ -92,11 +93,19 @@ class Connection:
         while not self.closed.is_set():
             try:
                 if not self._socket.recv(2**16):
-                    return
+                    break
             except TimeoutError:
                 continue
             except OSError:  # as in receive
-                return
+                break
+        self._drained.set()
+
+    def finish(self) -> None:
+        """Say that no more is sent, and wait until the server has hung up or this is closed, while another thread
+        drains: to close a connection over which pictures come takes back what the server has not read yet."""
+        with suppress(OSError):  # it may have ended already
+            self._socket.shutdown(socket.SHUT_WR)
+        self._drained.wait()
 
     def close(self) -> None:
         """End both directions, from any thread; a wait in ``receive`` or ``send`` ends at once."""
