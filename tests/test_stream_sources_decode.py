@@ -52,6 +52,22 @@ def difference(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> float:
     return float(np.abs(found.astype(int) - expected).mean())
 
 
+def write_jpegs(path: Path, jpegs: Sequence[bytes]) -> Path:
+    """A clip of 64x48 whose packets are these."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for number, jpeg in enumerate(jpegs):
+            packet = av.Packet(jpeg)
+            packet.stream, packet.pts, packet.time_base = stream, number, Fraction(1, 25)
+            container.mux(packet)
+    return path
+
+
+def jpeg(rgb: NDArray[np.uint8]) -> bytes:
+    return cv2.imencode(".jpg", rgb)[1].tobytes()
+
+
 @pytest.mark.parametrize("opened", [open_here, open_source])
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])
 @pytest.mark.parametrize(("aspect", "size_px"), [(Fraction(2), (128, 48)), (Fraction(1, 2), (64, 96))])
@@ -108,17 +124,11 @@ def test_a_live_picture_gets_square_pixels_too() -> None:
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_the_orientation_in_exif_data_counts_as_well(tmp_path: Path, orientation: int) -> None:
-    clip, exif = tmp_path / "clip.avi", Image.Exif()
+    exif, jpegs = Image.Exif(), [BytesIO() for _ in range(3)]
     exif[ORIENTATION] = orientation
-    with av.open(str(clip), "w") as container:
-        stream = container.add_stream("mjpeg", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
-        for number in range(3):
-            jpeg = BytesIO()
-            Image.fromarray(picture(number)).save(jpeg, "JPEG", exif=exif)
-            packet = av.Packet(jpeg.getvalue())
-            packet.stream, packet.pts, packet.time_base = stream, number, Fraction(1, 25)
-            container.mux(packet)
+    for number, file in enumerate(jpegs):
+        Image.fromarray(picture(number)).save(file, "JPEG", exif=exif)
+    clip = write_jpegs(tmp_path / "clip.avi", [file.getvalue() for file in jpegs])
     frames = list(open_here(str(clip)).frames())
     assert len(frames) == 3
     for frame in frames:
@@ -171,3 +181,16 @@ def test_no_picture_is_shown_that_inherits_a_loss(tmp_path: Path) -> None:
     assert {*range(6), *range(20, 40)} <= {*shown} != {*range(40)}
     wrong = [number for number, rgb in shown.items() if difference(rgb, picture(number // 10, 240, 320)) > 6]
     assert not wrong
+
+
+@pytest.mark.parametrize("field", [0, 1])
+def test_no_field_of_a_picture_that_was_cut_short_is_shown(tmp_path: Path, field: int) -> None:
+    fields = [[jpeg(picture(number)[first::2]) for first in (0, 1)] for number in range(12)]
+    fields[5][field] = fields[5][field][:-200]
+    clip = write_jpegs(tmp_path / "clip.avi", [b"".join(pair) for pair in fields])
+    with open_here(str(clip)) as source:
+        shown = {round(25 * frame.pts_s): frame.rgb for frame in source.frames()}
+        assert source.damaged == 12 - len(shown)
+    assert {*range(5), *range(7, 12)} <= {*shown}
+    assert 5 not in shown
+    assert max(difference(rgb, picture(number)) for number, rgb in shown.items()) < 8

@@ -4,6 +4,7 @@ import math
 import struct
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Lock
 from typing import cast
@@ -125,6 +126,9 @@ def pictures(
         try:
             found = packet.decode()
         except av.InvalidDataError:
+            with suppress(av.InvalidDataError):
+                if codec.name == "mjpeg":  # or what comes next goes in the place of the second field that was cut
+                    packet.decode()
             yield Arrival(arrived_ns)
             continue
         for picture in found:
