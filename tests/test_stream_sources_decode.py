@@ -194,3 +194,10 @@ def test_no_field_of_a_picture_that_was_cut_short_is_shown(tmp_path: Path, field
     assert {*range(5), *range(7, 12)} <= {*shown}
     assert 5 not in shown
     assert max(difference(rgb, picture(number)) for number, rgb in shown.items()) < 8
+
+
+def test_an_enormous_picture_in_mid_stream_is_not_decoded(tmp_path: Path) -> None:
+    jpegs = [jpeg(picture(0)), jpeg(np.zeros((8200, 8200), np.uint8)), jpeg(picture(2))]
+    with open_here(str(write_jpegs(tmp_path / "clip.avi", jpegs))) as source:
+        assert [frame.rgb.shape for frame in source.frames()] == [(48, 64, 3)] * 2
+        assert source.damaged == 1

@@ -28,6 +28,9 @@ OPEN_ERRORS = (av.FFmpegError, OSError, UnicodeDecodeError, ValueError)
 LIMITS = {"max_pixels": str(SIZE_LIMIT_PX**2)}
 """Codec options that keep a broken header from asking for gigabytes."""
 
+REFUSED = (av.InvalidDataError, av.ArgumentError)
+"""What a decoder says of a damaged picture, and of one beyond LIMITS."""
+
 IDLE_S = 0.002
 """Pause before a device without a new picture is asked again: it adds half of this to the latency."""
 
@@ -105,13 +108,15 @@ def pictures(
     """What comes, also what is damaged; until ``closed``. Raises SourceError if a picture is larger than any scanner's.
 
     Pictures are upright and their pixels square, as the header wants them shown: "taller than wide" is a finding.
-    A picture counts as damaged if FFmpeg had to invent part of it, or cannot tell its colours, or if part of the stream
-    was lost since the last key frame: of what is streamed MPEG-TS alone tells that. Of the rest FFmpeg says nothing.
+    A picture counts as damaged if FFmpeg had to invent part of it, or cannot tell its colours, or if it breaks LIMITS,
+    or if part of the stream was lost since the last key frame: of what is streamed MPEG-TS alone tells that. Of the
+    rest FFmpeg says nothing.
     """
     codec, told = stream.codec_context, stream.sample_aspect_ratio
     aspect = float(told or 1)
     told_by_codec = codec.sample_aspect_ratio == told  # else the container has its own, which holds to the end
     in_order = container.format.name == "avi"
+    codec.options = codec.options | LIMITS  # those of ``av.open`` end with it
     if codec.name == "mjpeg":  # it fills up what was cut off, and tells nobody unless it is to give up there
         codec.options = codec.options | {"err_detect": "explode"}
     loss = Loss()
@@ -125,8 +130,8 @@ def pictures(
         loss.add(packet)
         try:
             found = packet.decode()
-        except av.InvalidDataError:
-            with suppress(av.InvalidDataError):
+        except REFUSED:
+            with suppress(*REFUSED):
                 if codec.name == "mjpeg":  # or what comes next goes in the place of the second field that was cut
                     packet.decode()
             yield Arrival(arrived_ns)
