@@ -116,6 +116,14 @@ def test_a_clip_with_fewer_pictures_than_its_length_suggests_is_whole(
     assert (len(read), source.damaged) == (2 * len(pts) + 1, 0)
 
 
+@pytest.mark.parametrize(("name", "codec"), [("clip.wmv", "wmv2"), ("clip.flv", "flv"), ("clip.mkv", "libx264")])
+def test_a_slow_clip_that_does_not_tell_how_long_its_last_picture_lasts_is_whole(
+    tmp_path: Path, name: str, codec: str
+) -> None:
+    clip = write_clip(tmp_path / name, 6, codec=codec, fps=1)
+    assert len(list(FileSource(clip).frames())) == 6
+
+
 @pytest.mark.parametrize(("name", "frames"), [("clip.gif", 1), ("clip.mkv", 1), ("clip.gif", 2)])
 def test_a_clip_of_one_picture_need_not_move(tmp_path: Path, name: str, frames: int) -> None:
     codec, pixels = ("gif", "rgb8") if name.endswith("gif") else ("libx264", "yuv420p")

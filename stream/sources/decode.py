@@ -38,9 +38,10 @@ IDLE_S = 0.002
 @dataclass
 class Tally:
     """How many packets of the stream were read whole, how many of all must each give a picture, and when the last of
-    them ends, in seconds of the stream's own clock.
+    them ends, in seconds of the stream's own clock; one that does not tell how long it lasts does so for ``step_s``.
     """
 
+    step_s: float = 0.0
     packets: int = 0
     shown: int = 0
     end_s: float = 0.0
@@ -51,7 +52,8 @@ class Tally:
         self.shown += not packet.is_discard
         begins = packet.dts if packet.pts is None else packet.pts
         if begins is not None and packet.time_base is not None:
-            self.end_s = max(self.end_s, float((begins + (packet.duration or 0)) * packet.time_base))
+            lasts_s = float(packet.duration * packet.time_base) if packet.duration else self.step_s
+            self.end_s = max(self.end_s, float(begins * packet.time_base) + lasts_s)
 
 
 class Loss:

@@ -101,7 +101,7 @@ class FileSource(Closing):
 
         Raises SourceError at its end if it is shorter than its header says.
         """
-        read, whole, tally = 0, 0, Tally()
+        read, whole, tally = 0, 0, Tally(self._step_s)
         av.logging.set_level(None)  # torchvision before 0.26 turns it on: a thread that logs as a clip is closed hangs
         try:
             with self._open() as container:
