@@ -16,7 +16,11 @@ pytestmark = test_browser.pytestmark
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390), (700, 450)], ids=["phone", "turned", "zoomed"])
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(390, 844), (844, 390), (700, 450), (901, 800)],
+    ids=["phone", "turned", "zoomed", "narrow"],
+)
 def test_the_picture_stays_where_it_is_whatever_is_said(
     browser: webdriver.Chrome, width: int, height: int, synthetic: bool
 ) -> None:
