@@ -44,6 +44,20 @@ def test_the_picture_stays_where_it_is_whatever_is_said(
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_the_lines_can_be_told_apart_in_forced_colours(browser: webdriver.Chrome) -> None:
+    colours = """return [...document.querySelectorAll(".rcd-legend span")].map((each) =>
+        getComputedStyle(each, "::before").backgroundColor)"""
+    until(browser, lambda: browser.execute_script(colours))
+    free = browser.execute_script(colours)
+    forced = {"features": [{"name": "forced-colors", "value": "active"}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", forced)
+    try:
+        assert browser.execute_script(colours) == free
+        assert len(set(free)) == 3
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
 def test_an_error_covers_no_control(browser: webdriver.Chrome) -> None:
     covered = """
         const error = document.querySelector(".toast-body").getBoundingClientRect();
