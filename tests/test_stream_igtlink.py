@@ -61,6 +61,7 @@ def test_a_lost_source_finds_its_place_at_the_server_free_until_the_run_ends(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream.sinks.igtlink.RETRY_S", 0.01)
+    monkeypatch.setattr("stream.sinks.igtlink.LAST_S", 60.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"igtl://127.0.0.1:{server.getsockname()[1]}"
         source, sink = IgtlinkSource(uri), IgtlinkSink(uri)
@@ -74,10 +75,14 @@ def test_a_lost_source_finds_its_place_at_the_server_free_until_the_run_ends(
         server.settimeout(0)
         with pytest.raises(BlockingIOError):
             server.accept()
-        sink.close(ending())
+        server.settimeout(60)
+        closing = Thread(target=sink.close, args=(ending(),))
+        closing.start()
         with server.accept()[0] as connection:
             connection.settimeout(60)
             assert len(connection.recv(58)) == 58
+    closing.join(60)
+    assert not closing.is_alive()
 
 
 def test_a_server_that_sends_while_it_reads_gets_the_last_picture_whole(monkeypatch: pytest.MonkeyPatch) -> None:
