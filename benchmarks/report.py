@@ -97,7 +97,7 @@ def require_folder(path: Path | None) -> None:
 def write_json(path: Path, told: Mapping[str, Any]) -> None:
     """What --json asks for, with the notice. Raises UsageError if the disk refuses."""
     try:
-        path.write_text(json.dumps({"notice": RESEARCH_NOTICE, **told}, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps({**told, "notice": RESEARCH_NOTICE}, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--json {path}: {error.strerror}. Expected a file that can be written.") from error
 

@@ -306,7 +306,7 @@ def write_json(path: Path | None, content: dict[str, Any]) -> None:
     """``content`` with the notice as JSON, if a file was asked for."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"notice": RESEARCH_NOTICE} | content, indent=1) + "\n")
+        path.write_text(json.dumps(content | {"notice": RESEARCH_NOTICE}, indent=1) + "\n")
 
 
 @contextmanager
