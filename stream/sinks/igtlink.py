@@ -45,18 +45,17 @@ class IgtlinkSink:
         self._address, self._name = address_of(uri), shown(uri)
         self._own: Connection | None = None
         self._over_the_source = False
-        self._session: Session | None = None
         self._newest: View | None = None
         self._skipped = 0
         self._ending = self._given_up = False
         self._changed = Condition()
-        self._thread = Thread(target=self._run, name="send", daemon=True)
+        self._thread: Thread | None = None
 
     def open(self, session: Session) -> None:
         """Start sending."""
-        self._session = session
         shared = CONNECTIONS.get(self._address)
         self._over_the_source = shared is not None and not shared.closed.is_set()
+        self._thread = Thread(target=self._run, args=(session,), name="send", daemon=True)
         self._thread.start()
 
     def write(self, view: View) -> None:
@@ -71,7 +70,7 @@ class IgtlinkSink:
         with self._changed:
             self._ending = True
             self._changed.notify_all()
-        if self._thread.ident is not None:
+        if self._thread is not None:
             self._thread.join(LAST_S)
         self._given_up = True
         own = self._own
@@ -81,10 +80,8 @@ class IgtlinkSink:
         if skipped:
             log.warning("%s was busy or away: %d pictures were skipped for newer ones", self._name, skipped)
 
-    def _run(self) -> None:
-        reachable, session = True, self._session
-        if session is None:
-            raise ValueError("it is not open")
+    def _run(self, session: Session) -> None:
+        reachable = True
         while (view := self._next()) is not None:
             last_try = self._ending
             try:
