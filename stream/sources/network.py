@@ -28,7 +28,6 @@ PROMPT = {
     "analyzeduration": "500000",  # microseconds; FFmpeg's own 5 s would be spent waiting
     "probesize": "500000",  # bytes; a key frame of 1080p
     "fpsprobesize": "0",  # a rate is not worth a wait
-    "flags": "low_delay",
     "rtsp_transport": "tcp",  # a lost UDP packet spoils the picture up to the next key frame, and FFmpeg does not tell
     "fifo_size": "4096",  # of 188 bytes: 0.8 s of UDP at 8 Mbit/s; what is older is lost, not late
     "overrun_nonfatal": "1",
