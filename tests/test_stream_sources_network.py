@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -119,12 +119,22 @@ def test_what_ffmpeg_hands_out_as_it_gives_up_is_no_picture(received: tuple[netw
         next(frames)
 
 
+def test_a_silence_that_is_closed_is_not_told(received: tuple[network.NetworkSource, Clock]) -> None:
+    source, clock = received
+    frames = source._received(clock.after(0.1, 2.1))
+    next(frames)
+    source.close()
+    assert next(frames, None) is None
+
+
 def test_close_from_another_thread_ends_a_silent_stream(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "SILENCE_S", 60.0)
+    monkeypatch.setattr(network, "SILENCE_S", 5.0)  # within this FFmpeg lets go
+    came = Event()
     with Sender("udp", folder) as sender:
         source = open_here(sender.uri)
-        reader = Thread(target=lambda: list(source.frames()))
+        reader = Thread(target=lambda: [came.set() for _ in source.frames()])
         reader.start()
+        assert came.wait(60)
     source.close()
     reader.join(20)
     assert not reader.is_alive()

@@ -97,6 +97,8 @@ class NetworkSource(Receiver):
         try:
             asked_ns = time.perf_counter_ns()
             for index, arrival in enumerate(arrivals):
+                if self._closed.is_set():  # what FFmpeg was waiting for
+                    return
                 arrived_ns = arrival.arrived_ns
                 if arrived_ns - asked_ns > SILENCE_S * 1e9:  # FFmpeg giving up hands out its unfinished picture
                     raise SourceError(silent(self.name))
