@@ -211,11 +211,13 @@ def test_a_decoder_that_writes_nonsense_is_an_error_of_the_source(
     clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: tuple[str, ...], live: bool
 ) -> None:
     taken_over = tmp_path / "decoder"
-    taken_over.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines) + "echo xyz\n")
+    taken_over.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines) + "echo xyz\nexec sleep 60\n")
     taken_over.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(taken_over))
+    before = psutil.Process().children()
     with pytest.raises(SourceError, match="its decoder wrote nonsense"), open_source(clip, live=live) as source:
         list(source.frames())
+    assert psutil.Process().children() == before
 
 
 def test_what_the_file_says_is_told_as_without_the_wall(tmp_path: Path) -> None:

@@ -92,15 +92,15 @@ class IsolatedSource(Closing):
             self._limit_s = PATIENCE_S + PER_FILE_S * files_in(Path(split(uri)[1]))
             facts, _ = self._receive()
             self._limit_s = PATIENCE_S
+            with self._sense():
+                self.name = printable(facts["name"])
+                self.fps: float | None = None if facts["fps"] is None else float(facts["fps"])
+                self.synthetic, self.still = bool(facts["synthetic"]), bool(facts["still"])
+                area = facts["scan_area"]
+                self.scan_area = None if area is None else ScanArea(**area | {"corners": ()})  # which no header tells
         except BaseException:
             self.close()
             raise
-        with self._sense():
-            self.name = printable(facts["name"])
-            self.fps: float | None = None if facts["fps"] is None else float(facts["fps"])
-            self.synthetic, self.still = bool(facts["synthetic"]), bool(facts["still"])
-            area = facts["scan_area"]
-            self.scan_area = None if area is None else ScanArea(**area | {"corners": ()})  # which no header tells
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``. Ends the child with it."""
