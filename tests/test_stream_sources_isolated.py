@@ -19,9 +19,9 @@ from stream.sources import isolated, open_here, open_source
 from tests.clips import write_clip
 
 
-@pytest.fixture
-def clip(tmp_path: Path) -> str:
-    return str(write_clip(tmp_path / "clip.mp4", frames=60, size_px=(640, 480)))
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", frames=60, size_px=(640, 480)))
 
 
 def decoders() -> list[psutil.Process]:
