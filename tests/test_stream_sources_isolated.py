@@ -89,6 +89,7 @@ def test_a_decoder_that_cannot_be_ended_holds_nobody_up(clip: str, monkeypatch: 
     decoder.kill()
     reader.join(60)
     assert not closing.is_alive()
+    monkeypatch.setattr(isolated, "LET_GO_S", 60.0)
     source.close()
 
 
