@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -180,39 +181,33 @@ def test_run_serves_records_and_ends_cleanly_on_ctrl_c(clip: Path, tmp_path: Pat
     assert (recorded / "summary.json").exists()
 
 
+def last_words(words: Sequence[str], trouble: str, *, under: Sequence[str] = ()) -> tuple[int, str]:
+    """The code and the last line of a run that Ctrl-C ends once it has told its trouble and its page."""
+    command = [*under, sys.executable, "-m", "stream", "run", "--engine", "fake", "--port", "0", *words]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = ""
+        while not (trouble in said and "http://" in said):
+            said += (line := process.stderr.readline())
+            assert line, "it ended by itself"
+        os.kill(process.pid, signal.SIGINT)
+        *_, last = process.stderr.read().splitlines()
+    return process.returncode, last
+
+
 @pytest.mark.parametrize("blocks", [0, 16])  # it fails at once, or in the middle
 def test_a_live_recording_that_could_not_be_written_is_told_at_the_end_as_well(tmp_path: Path, blocks: int) -> None:
     small = ("sh", "-c", f'ulimit -f {blocks}; exec "$@"', "sh")
-    arguments = ["run", "--source", "phantom:", "--engine", "fake", "--port", "0", "--record", str(tmp_path)]
-    with subprocess.Popen(
-        [*small, sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        said = ""
-        while not ("File too large" in said and "http://" in said):
-            said += (line := process.stderr.readline())
-            assert line, "it ended before the disk was full"
-        os.kill(process.pid, signal.SIGINT)
-        *_, last = process.stderr.read().splitlines()
-    assert process.returncode == 2
+    code, last = last_words(["--source", "phantom:", "--record", str(tmp_path)], "File too large", under=small)
+    assert code == 2
     assert last.startswith("error: cannot write ")
 
 
 def test_a_run_whose_source_broke_off_has_a_code_as_well(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "cut.avi", 30, codec="mjpeg")
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
-    arguments = ["run", "--source", str(clip), "--engine", "fake", "--port", "0"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        said = ""
-        while not ("the run broke off" in said and "http://" in said):
-            said += (line := process.stderr.readline())
-            assert line, "it ended by itself"
-        os.kill(process.pid, signal.SIGINT)
-        *_, last = process.stderr.read().splitlines()
-    assert process.returncode == 3
+    code, last = last_words(["--source", str(clip)], "the run broke off")
+    assert code == 3
     assert last.startswith("error: cut.avi is cut short")
 
 

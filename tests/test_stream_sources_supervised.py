@@ -161,27 +161,9 @@ def test_an_error_that_is_not_of_the_source_is_not_retried() -> None:
     assert source.reopened == 0
 
 
-def test_close_ends_the_wait_for_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervised, "FIRST_WAIT_S", 3600.0)
-    monkeypatch.setattr(supervised, "LONGEST_WAIT_S", 3600.0)
-    broke = threading.Event()
-    source = SupervisedSource(opening(Connection(1, "unplugged")))
-
-    def read() -> None:
-        for _ in source.frames():
-            broke.set()
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    assert broke.wait(10)
-    source.close()
-    reader.join(10)
-    assert not reader.is_alive()
-
-
-def test_a_source_that_is_closed_is_not_said_to_be_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+def close_after_a_frame(source: SupervisedSource) -> None:
+    """From another thread than reads it, which must end."""
     came = threading.Event()
-    source = SupervisedSource(opening(Connection(1, silent=True)))
 
     def read() -> None:
         for _ in source.frames():
@@ -193,6 +175,16 @@ def test_a_source_that_is_closed_is_not_said_to_be_tried_again(caplog: pytest.Lo
     source.close()
     reader.join(10)
     assert not reader.is_alive()
+
+
+def test_close_ends_the_wait_for_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervised, "FIRST_WAIT_S", 3600.0)
+    monkeypatch.setattr(supervised, "LONGEST_WAIT_S", 3600.0)
+    close_after_a_frame(SupervisedSource(opening(Connection(1, "unplugged"))))
+
+
+def test_a_source_that_is_closed_is_not_said_to_be_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    close_after_a_frame(SupervisedSource(opening(Connection(1, silent=True))))
     assert caplog.records == []
 
 
