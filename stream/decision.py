@@ -45,10 +45,11 @@ class Rule:
         return State.CLEAR_FINDING, "malignant" if share >= self.malignant_from else "benign", ""
 
 
-def percent(probability: float) -> str:
-    """A probability 0..1 for people, in whole numbers. Never 0 or 100 %: no network is certain."""
-    text = f"{probability:.0%}"
-    return {"0%": "<1%", "100%": ">99%"}.get(text, text)
+def percent(probability: float, decimals: int = 0) -> str:
+    """A probability 0..1 for people. Never 0 or 100 %: no network is certain."""
+    text, step = f"{probability:.{decimals}%}", 10.0**-decimals
+    ends = {f"{0:.{decimals}%}": f"<{step:.{decimals}f}%", f"{1:.{decimals}%}": f">{100 - step:.{decimals}f}%"}
+    return ends.get(text, text)
 
 
 def said(assessment: Assessment) -> str:

@@ -69,3 +69,5 @@ def test_a_more_sensitive_point_calls_no_less_malignant_and_no_more_benign(
 def test_rounding_makes_no_certainty() -> None:
     said = [percent(probability) for probability in (0.0, 0.004, 0.006, 0.5, 0.994, 0.996, 1.0)]
     assert said == ["<1%", "<1%", "1%", "50%", "99%", ">99%", ">99%"]
+    said = [percent(probability, 1) for probability in (0.0, 0.0004, 0.0006, 0.5, 0.9994, 0.9996, 1.0)]
+    assert said == ["<0.1%", "<0.1%", "0.1%", "50.0%", "99.9%", ">99.9%", ">99.9%"]

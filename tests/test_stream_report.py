@@ -181,6 +181,16 @@ def test_a_finding_in_one_of_several_recordings_names_it(tmp_path: Path) -> None
     assert figures(page)[0][0].endswith("at 0.00 s, frame 0 of clip.mp4")
 
 
+def test_the_report_calls_nothing_certain(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path)
+    sink.open(SESSION)
+    sink.write(view(malignant=1.0))
+    sink.close(ending())
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("&gt;99.9%") == 2  # of the finding, and of the class
+    assert "100.0%" not in page
+
+
 def test_of_very_many_equal_findings_the_first_are_listed_and_the_highest_have_pictures(tmp_path: Path) -> None:
     sink = ReportSink(tmp_path)
     sink.open(SESSION)
