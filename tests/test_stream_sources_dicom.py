@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cv2
+import gdcm
 import numpy as np
 import pydicom
 import pytest
@@ -19,7 +20,7 @@ from pydicom.uid import (
     UID,
     ComprehensiveSRStorage,
     GrayscaleSoftcopyPresentationStateStorage,
-    JPEGLossless,
+    HTJ2KLossless,
     MediaStorageDirectoryStorage,
     RLELossless,
 )
@@ -267,13 +268,32 @@ def test_a_cine_that_was_cut_short_gives_what_it_has(tmp_path: Path) -> None:
     assert len(frames) <= 4
 
 
-def test_a_compression_that_nothing_reads_names_the_mend(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["JPEGLosslessProcess14_1", "JPEGLosslessProcess14", "JPEGLSLossless"])
+@pytest.mark.parametrize("kind", ["MONOCHROME2", "RGB", "YBR_FULL"])
+def test_lossless_compression(tmp_path: Path, name: str, kind: str) -> None:
+    values = noise(2, 20, 30) if kind == "MONOCHROME2" else noise(2, 20, 30, 3)
+    path = write_dicom(tmp_path / "a.dcm", values, kind)
+    expected = pictures(path)
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, name)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    assert np.array_equal(pictures(path), expected)
+
+
+def test_a_compression_that_nothing_reads_is_named(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "a.dcm", noise(1, 8, 8))
     found = pydicom.dcmread(path)
-    found.file_meta.TransferSyntaxUID = JPEGLossless
-    found.PixelData = encapsulate([b"\xff\xd8\xff\xd9"])
+    found.file_meta.TransferSyntaxUID = HTJ2KLossless
+    found.PixelData = encapsulate([b"\xff\x4f\xff\xd9"])
     found.save_as(path)
-    with pytest.raises(SourceError, match=r"JPEG Lossless.*pip install"):
+    with pytest.raises(SourceError, match=r"High-Throughput JPEG 2000.*cannot be read"):
         open_here(str(path))
 
 

@@ -11,7 +11,8 @@ from pydicom.pixels import iter_pixels
 
 from stream.errors import SourceError
 from stream.sources.base import Closing, warn_left_out
-from stream.sources.dicom_header import Header, read_header
+from stream.sources.dicom_header import FFMPEG, Header, read_header
+from stream.sources.dicom_video import video_frames
 from stream.sources.geometry import stretched
 from stream.sources.uri import is_clip, is_dicom, is_picture, options, printable
 from stream.types import Frame
@@ -66,6 +67,10 @@ class DicomSource(Closing):
                         pts_s = start_s + float(at_s)
                         if self._closed.is_set():
                             return
+                        if rgb is None:
+                            self.damaged += 1
+                            index += 1
+                            continue
                         rgb = stretched(rgb, header.shown_px)
                         name, still = printable(header.path.name), len(header.starts_s) == 1
                         yield Frame(index, time.perf_counter_ns(), pts_s, rgb, name, header.mm_per_px, still)
@@ -75,12 +80,13 @@ class DicomSource(Closing):
                     return
 
 
-def pixels(header: Header) -> Iterator[NDArray[np.uint8]]:
-    """Each frame as uint8 [H, W, 3]. Raises SourceError where the file breaks off."""
+def pixels(header: Header) -> Iterator[NDArray[np.uint8] | None]:
+    """Each frame as uint8 [H, W, 3], None if it is damaged. Raises SourceError where the file breaks off."""
     name, read, count = printable(header.path.name), 0, len(header.starts_s)
+    frames = video_frames(header.path, name, header.size_px) if header.decoder == FFMPEG else still_frames(header)
     try:
-        for values in decoded(header):
-            yield coloured(values, header)
+        for rgb in frames:
+            yield rgb
             read += 1
     except Exception as error:  # noqa: BLE001  as in read_header
         raise SourceError(
@@ -90,13 +96,15 @@ def pixels(header: Header) -> Iterator[NDArray[np.uint8]]:
         raise SourceError(f"{name} is cut short: {read} of {count} frames could be read. Copy it again.")
 
 
-def decoded(header: Header) -> Iterator[NDArray[Any]]:
-    """Each frame as stored values [H, W] or RGB [H, W, 3]."""
-    if header.compressed:
-        yield from iter_pixels(header.path)
+def still_frames(header: Header) -> Iterator[NDArray[np.uint8]]:
+    """Each frame as uint8 [H, W, 3], where each is stored by itself."""
+    if header.decoder:
+        for values in iter_pixels(header.path, decoding_plugin=header.decoder):
+            yield coloured(values, header)
     else:  # one by one, for pydicom 3.0.2 stumbles over the second frame of uncompressed YBR_FULL_422
         for index in range(len(header.starts_s)):
-            yield from iter_pixels(header.path, indices=[index])
+            for values in iter_pixels(header.path, indices=[index]):
+                yield coloured(values, header)
 
 
 def coloured(values: NDArray[Any], header: Header) -> NDArray[np.uint8]:

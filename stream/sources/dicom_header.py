@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import apply_color_lut, get_decoder
+from pydicom.uid import MPEGTransferSyntaxes
 
 from stream.errors import SourceError
 from stream.scan_detection import TWIN_SHARE
@@ -40,6 +41,12 @@ TAGS: Sequence[str] = (
 COLOURS = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
 """Photometric interpretations (PS3.3 C.7.6.3.1.2) that pydicom's decoders hand out as RGB."""
 
+FFMPEG = "ffmpeg"
+"""Decodes what is one stream of MPEG-2, H.264 or HEVC."""
+
+VIDEO_COLOUR = "YBR_PARTIAL_420"
+"""Photometric interpretation of such a stream."""
+
 TABLES = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 """Those of one number for a pixel, which a table turns into a colour."""
 
@@ -61,6 +68,7 @@ class Header:
     ``mm_per_px`` have it. ``starts_s`` is when each frame begins, ``step_s`` what follows the last one.
 
     ``table`` is uint8 [stored values, 3], the colour of each stored value, or None where pixels are colours already.
+    ``decoder`` is pydicom's plugin, FFMPEG where all frames are one stream of video, None where none is compressed.
     """
 
     path: Path
@@ -68,7 +76,7 @@ class Header:
     size_px: tuple[int, int]
     shown_px: tuple[int, int]
     bits: int
-    compressed: bool
+    decoder: str | None
     starts_s: NDArray[np.float64]
     step_s: float
     area: ScanArea | None
@@ -96,8 +104,7 @@ def read_header(path: Path, fps: float | None = None) -> Header | None:
         found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
         if "Rows" not in found and "Image" not in meta.MediaStorageSOPClassUID.name:  # an image has them, or is damaged
             return None
-        check_decoder(name, syntax)
-        return understood(path, found, syntax.is_compressed, fps)
+        return understood(path, found, decoder_of(name, syntax), fps)
     except SourceError:
         raise
     except InvalidDicomError:
@@ -106,26 +113,34 @@ def read_header(path: Path, fps: float | None = None) -> Header | None:
         raise SourceError(f"{name} cannot be read as DICOM ({type(error).__name__}). Copy it again.") from None
 
 
-def check_decoder(name: str, syntax: Any) -> None:
-    """Raises SourceError if nothing here can decode this transfer syntax."""
+def decoder_of(name: str, syntax: Any) -> str | None:
+    """As of ``Header``. Raises SourceError if nothing here can decode this transfer syntax."""
+    if not syntax.is_compressed:
+        return None
+    if syntax in MPEGTransferSyntaxes:
+        return FFMPEG
     try:
-        available = not syntax.is_compressed or get_decoder(syntax).is_available
+        plugins = get_decoder(syntax).available_plugins
     except NotImplementedError:
-        raise SourceError(f"{name} is compressed as {syntax.name}, which cannot be read. Export it as MP4.") from None
-    if not available:
-        raise SourceError(f"{name} is compressed as {syntax.name}. To read it: pip install python-gdcm")
+        plugins = ()
+    if not plugins:
+        raise SourceError(f"{name} is compressed as {syntax.name}, which cannot be read. Export it as MP4.")
+    return (
+        "pillow" if "pillow" in plugins else plugins[0]
+    )  # GDCM reads lossless JPEG and JPEG-LS, which Pillow does not
 
 
-def understood(path: Path, found: Any, compressed: bool, fps: float | None) -> Header:
+def understood(path: Path, found: Any, decoder: str | None, fps: float | None) -> Header:
     """What a header means. Raises SourceError, or anything that a wrong type leads to."""
     name = printable(path.name)
     width_px, height_px = int(found.Columns), int(found.Rows)
     count, samples, bits = int(found.get("NumberOfFrames") or 1), int(found.SamplesPerPixel), int(found.BitsAllocated)
     check_size(width_px, height_px, name)
     kind = str(found.PhotometricInterpretation)
-    if (kind in COLOURS, kind in TABLES) != (samples == 3, samples == 1) or bits not in (8, 16):
+    is_colour = kind in COLOURS or (decoder == FFMPEG and kind == VIDEO_COLOUR)
+    if (is_colour, kind in TABLES) != (samples == 3, samples == 1) or bits not in (8, 16):
         raise SourceError(f"{name} has {samples} samples of {bits} bits as {printable(kind)}. Expected grey or colour.")
-    least_bytes = count if compressed else width_px * height_px * samples * bits // 16
+    least_bytes = count if decoder else width_px * height_px * samples * bits // 16
     if min(width_px, height_px) < 1 or not 1 <= count <= FRAMES_LIMIT or least_bytes > path.stat().st_size:
         raise SourceError(
             f"{name} says that it holds {count} frames of {width_px}x{height_px}, which cannot be. Copy it again."
@@ -145,7 +160,7 @@ def understood(path: Path, found: Any, compressed: bool, fps: float | None) -> H
     table = colours(found, kind, stored_bits) if kind in TABLES else None
     instance = int(found.get("InstanceNumber") or 0)
     size_px = width_px, height_px
-    return Header(path, instance, size_px, shown_px, stored_bits, compressed, starts_s, step_s, area, mm_per_px, table)
+    return Header(path, instance, size_px, shown_px, stored_bits, decoder, starts_s, step_s, area, mm_per_px, table)
 
 
 def times_s(found: Any, count: int, fallback_step_s: float) -> tuple[NDArray[np.float64], float]:

@@ -1,0 +1,36 @@
+"""A DICOM cine whose frames are one stream of MPEG-2, H.264 or HEVC (PS3.5 8.2.5 to 8.2.9), decoded by FFmpeg."""
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from threading import Event
+
+import av
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.encaps import generate_fragments, parse_basic_offsets
+
+from stream.sources.decode import LIMITS, pictures, video_stream
+from stream.sources.file import FORMATS
+
+
+def video_frames(path: Path, name: str, size_px: tuple[int, int]) -> Iterator[NDArray[np.uint8] | None]:
+    """Each frame as uint8 [H, W, 3] with square pixels, as far as the stream tells their shape; None if damaged.
+
+    Raises SourceError or ValueError for a stream of another size, whatever pydicom and PyAV raise for a damaged one.
+    """
+    options = LIMITS | {"format_whitelist": FORMATS}
+    with av.open(BytesIO(unpacked(path)), "r", options=options, metadata_errors="replace") as container:
+        stream = video_stream(container, name)
+        if (stream.codec_context.width, stream.codec_context.height) != size_px:
+            raise ValueError("the video has another size than its header says")
+        for arrival in pictures(container, stream, name, Event()):
+            yield arrival.rgb
+
+
+def unpacked(path: Path) -> bytes:
+    """The stream, which the file holds in fragments (PS3.5 A.4)."""
+    stored = BytesIO(pydicom.dcmread(path, specific_tags=["PixelData"]).PixelData)
+    parse_basic_offsets(stored)
+    return b"".join(generate_fragments(stored))
