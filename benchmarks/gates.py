@@ -37,6 +37,9 @@ FPS = 30.0
 MADE = 200
 """Stills that things are painted into, evenly from BUSI and BUS-BRA."""
 
+TINTS = {"sepia": (1.0, 0.8, 0.5), "candle": (1.0, 0.9, 0.6), "blue": (0.7, 0.85, 1.0)}
+"""What scanners make of white, R, G and B."""
+
 CALLS = 500
 """Of all gates together on one 1920x1080 picture, for the cost."""
 
@@ -81,11 +84,13 @@ def main(
 
 
 def pass_rows(stills: dict[str, list[Picture]]) -> Iterator[Row]:
-    """Real B-mode, as it is and as large as on a screen; small coloured marks on it."""
+    """Real B-mode, as it is and as large as on a screen; small coloured marks on it; tinted, and captured as MJPEG."""
     for name, pictures in stills.items():
         yield count(f"{name} stills", False, map(verdict, pictures))
         yield count(f"{name} stills, {SCREEN_ROWS} rows", False, (verdict(enlarged(each)) for each in pictures))
     yield count("small coloured marks", False, (verdict(marked(each)) for each in some(stills)))
+    for tint in TINTS:
+        yield count(f"{tint} tint", False, (verdict(captured(tinted(each, tint))) for each in some(stills)))
 
 
 def refuse_rows(stills: dict[str, list[Picture]]) -> Iterator[Row]:
@@ -102,6 +107,8 @@ def refuse_rows(stills: dict[str, list[Picture]]) -> Iterator[Row]:
     yield count("four buffers recycled", True, (verdict_of_feed(same_size(each)) for each in recycled))
     for name, paint in (("Doppler", doppler), ("elastography", elastography)):
         yield count(f"{name} box", True, (verdict(paint(each, chance)) for each in pictures))
+        for tint in TINTS:
+            yield count(f"{name} box, {tint} tint", True, (verdict(paint(tinted(x, tint), chance)) for x in pictures))
     for share in (0.02, 0.04):
         yield count(f"two stills, gap {share:.0%}", True, (verdict(side_by_side(*pair, share)) for pair in pairs))
     yield count("two stills, no gap", True, (verdict(side_by_side(*pair, 0.0)) for pair in pairs))
@@ -174,8 +181,12 @@ def noisy(picture: Picture, sigma: int, chance: np.random.Generator) -> Picture:
     """With capture noise of ``sigma`` grey levels, and as MJPEG brings it; untouched with 0."""
     if sigma == 0:
         return picture
-    spoilt = np.clip(picture + chance.normal(0, sigma, picture.shape), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", spoilt)[1], cv2.IMREAD_COLOR), np.uint8)
+    return captured(np.clip(picture + chance.normal(0, sigma, picture.shape), 0, 255).astype(np.uint8))
+
+
+def captured(picture: Picture) -> Picture:
+    """As MJPEG brings it, with half the colour's resolution."""
+    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", picture)[1], cv2.IMREAD_COLOR), np.uint8)
 
 
 def patterns() -> list[Picture]:
@@ -235,6 +246,11 @@ def elastography(picture: Picture, chance: np.random.Generator) -> Picture:
     opacity = chance.uniform(0.4, 0.7)
     painted[box] = (painted[box] * (1 - opacity) + colours[box] * opacity).astype(np.uint8)
     return painted
+
+
+def tinted(picture: Picture, tint: str) -> Picture:
+    """Of a grey picture: each brightness has its colour."""
+    return np.asarray(np.rint(picture * np.array(TINTS[tint])), np.uint8)
 
 
 def marked(picture: Picture) -> Picture:

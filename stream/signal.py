@@ -30,10 +30,14 @@ UPRIGHT = 0.9
 layers and speckle lie across the beam. Least of 2,818 real stills: 1.21; most of them turned by a quarter: 0.81."""
 
 COLOURED = 48
-"""Difference between the largest and the least of R, G and B from which a sample is coloured; a tinted grey is less."""
+"""Difference between the largest and the least of R, G and B from which a sample is coloured."""
 
 COLOUR_SHARE = 0.01
 """Share of coloured samples from which it is Doppler or elastography, and not the scanner's small marks."""
+
+TINT_LEVEL, TINT_STEP = 16, 24
+"""Scanners tint their grey (sepia, candle, blue): each brightness has its colour. Over TINT_LEVEL of green R - G and
+B - G of a tint change by no more than TINT_STEP from black on; a vessel's differ from it at once."""
 
 DEEP = 24
 DEEP_SHARE = 0.06
@@ -108,7 +112,9 @@ def refusal_of_picture(rgb: NDArray[np.uint8]) -> NotAnalysed | None:
         return NO_TEXTURE
     colour = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
     if np.count_nonzero(colour >= COLOURED) >= COLOUR_SHARE * colour.size:
-        return COLOUR
+        off_tint = beside_tint(rgb[::2, ::2])
+        if np.count_nonzero(off_tint >= COLOURED) >= COLOUR_SHARE * off_tint.size:
+            return COLOUR
     if has_gap(lit > 0) or has_seam(np.asarray(green, np.uint8)):
         return TWO_PICTURES
     if _mean_step(green[1:], green[:-1], lit[1:], lit[:-1]) < UPRIGHT * across:
@@ -117,6 +123,21 @@ def refusal_of_picture(rgb: NDArray[np.uint8]) -> NotAnalysed | None:
     if np.count_nonzero(deep > DEEP) < DEEP_SHARE * deep.size:
         return AIR
     return None
+
+
+def beside_tint(rgb: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """How far the colour of each sample, uint8 [H, W, 3], is from the tint of its brightness; int16 [H * W]."""
+    samples = rgb.reshape(-1, 3).astype(np.int16)
+    off_green = samples[:, ::2] - samples[:, 1:2]
+    level = samples[:, 1] // TINT_LEVEL
+    count = np.bincount(level)
+    ordered = np.sort(level[:, None] * 512 + off_green + 255, axis=0)  # by level, then by what is off green
+    medians = ordered[np.cumsum(count) - (count + 1) // 2] % 512 - 255
+    tints, tint = np.zeros_like(medians), np.zeros(2, np.int16)
+    for each in np.flatnonzero(count):
+        tints[each] = tint = np.clip(medians[each], tint - TINT_STEP, tint + TINT_STEP)
+    off_tint = off_green - tints[level]
+    return np.asarray(off_tint.max(axis=1).clip(min=0) - off_tint.min(axis=1).clip(max=0), np.int16)
 
 
 def _mean_step(one: Any, other: Any, lit: NDArray[np.uint8], other_lit: NDArray[np.uint8]) -> float:

@@ -151,6 +151,14 @@ def test_what_is_painted_into_a_scan(scans: list[Picture], paint: gates.Paint, e
     assert verdicts([paint(scans[3], np.random.default_rng(1))]) == [expected]
 
 
+@pytest.mark.parametrize("tint", gates.TINTS)
+def test_a_tinted_scan_passes_and_colour_in_it_does_not(scans: list[Picture], tint: str) -> None:
+    scan, chance = gates.tinted(scans[3], tint), np.random.default_rng(1)
+    expected = [None, signal.COLOUR, signal.COLOUR]
+    painted = [scan, gates.doppler(scan, chance), gates.elastography(scan, chance)]
+    assert verdicts([gates.captured(picture) for picture in painted], still=True) == expected
+
+
 def test_only_the_scan_area_counts(scans: list[Picture]) -> None:
     height, width = scans[0].shape[:2]
     screen = np.zeros((height + 100, width + 100, 3), np.uint8)
