@@ -84,10 +84,13 @@ def main(
 
 
 def pass_rows(stills: dict[str, list[Picture]]) -> Iterator[Row]:
-    """Real B-mode, as it is and as large as on a screen; small coloured marks on it; tinted, and captured as MJPEG."""
+    """Real B-mode, as it is and as large as on a screen; dim; smooth, as from a scanner that takes away speckle; with
+    small coloured marks; tinted, and captured as MJPEG."""
     for name, pictures in stills.items():
         yield count(f"{name} stills", False, map(verdict, pictures))
         yield count(f"{name} stills, {SCREEN_ROWS} rows", False, (verdict(enlarged(each)) for each in pictures))
+    yield count("half the gain", False, (verdict(dimmed(each)) for each in some(stills)))
+    yield count("smoothed", False, (verdict(smoothed(each)) for each in some(stills)))
     yield count("small coloured marks", False, (verdict(marked(each)) for each in some(stills)))
     for tint in TINTS:
         yield count(f"{tint} tint", False, (verdict(captured(tinted(each, tint))) for each in some(stills)))
@@ -246,6 +249,16 @@ def elastography(picture: Picture, chance: np.random.Generator) -> Picture:
     opacity = chance.uniform(0.4, 0.7)
     painted[box] = (painted[box] * (1 - opacity) + colours[box] * opacity).astype(np.uint8)
     return painted
+
+
+def dimmed(picture: Picture) -> Picture:
+    """Half as bright."""
+    return picture // 2
+
+
+def smoothed(picture: Picture) -> Picture:
+    """By a Gaussian of a sigma of 1.5 pixels."""
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), 1.5), np.uint8)
 
 
 def tinted(picture: Picture, tint: str) -> Picture:

@@ -19,11 +19,13 @@ SAMPLES_PX = 160
 FLAT = 8.0
 """Standard deviation of brightness below which there is no picture. Least of 2,655 real stills: 15."""
 
-SMOOTH = 2.2
-"""Mean step from one lit sample to the next below which there is no speckle. Least of the real stills: 2.7."""
-
 LIT = 16
 """Brightness above which a sample counts as lit."""
+
+SMOOTH, NOISE = 0.022, 1.4
+"""Mean step from one lit sample to the next, as a share of their mean brightness, below which there is no speckle; and
+in itself, as the noise of a card may be all that there is. Least of the real stills: 0.038, and 1.5 at half their gain.
+Most of the test patterns: 0.020."""
 
 UPRIGHT = 0.9
 """Mean step to the next lit sample below over that to the next one beside, below which the picture lies on its side:
@@ -108,7 +110,7 @@ def refusal_of_picture(rgb: NDArray[np.uint8]) -> NotAnalysed | None:
         return NO_PICTURE
     lit = (green > LIT).view(np.uint8)
     across = _mean_step(green[:, 1:], green[:, :-1], lit[:, 1:], lit[:, :-1])
-    if across < SMOOTH:
+    if across < max(SMOOTH * cv2.mean(green, lit)[0], NOISE):
         return NO_TEXTURE
     colour = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
     if np.count_nonzero(colour >= COLOURED) >= COLOUR_SHARE * colour.size:

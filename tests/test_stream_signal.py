@@ -1,6 +1,6 @@
 """What is no B-mode scan in motion is refused with its reason; what is one passes. Error rates: benchmarks.gates."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -15,6 +15,7 @@ from stream import signal
 from stream.signal import SignalGate
 from stream.sources import open_here
 from stream.types import Frame, NotAnalysed, ScanArea, State
+from train.datasets import load
 
 Picture = NDArray[np.uint8]
 
@@ -45,6 +46,14 @@ def test_a_scan_in_motion_passes(scans: list[Picture]) -> None:
 def test_real_clips_pass(shared_data: Path, clip: str) -> None:
     with open_here(str(shared_data / "clips" / f"{clip}.mp4")) as source:
         assert set(verdicts([frame.rgb for frame in source.frames()], 20)) == {None}
+
+
+@pytest.mark.parametrize("change", [gates.dimmed, gates.smoothed])
+def test_real_stills_that_are_dim_or_smooth_are_no_test_patterns(
+    shared_data: Path, change: Callable[[Picture], Picture]
+) -> None:
+    stills = [gates.rgb(sample.grey()) for sample in load(shared_data / "busbra")[::5]]
+    assert signal.NO_TEXTURE not in verdicts([change(still) for still in stills], still=True)
 
 
 @pytest.mark.parametrize("number", range(len(gates.patterns())))
