@@ -101,6 +101,14 @@ def test_it_says_what_is_wrong_until_it_is_mended() -> None:
         assert source.trouble is None
 
 
+def test_that_it_was_closed_is_no_trouble() -> None:
+    source = SupervisedSource(opening(Connection(2, silent=True)))
+    with source:
+        for _ in source.frames():
+            source.close()
+    assert source.trouble is None
+
+
 def test_a_silent_connection_is_closed_and_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervised, "SILENCE_S", 0.3)
     told: list[str | None] = []

@@ -91,11 +91,12 @@ class SupervisedSource(Closing):
                 try:
                     with self._inner:
                         yield from self._connection()
-                    self.trouble = f"{self.name} ended"
+                    trouble = f"{self.name} ended"
                 except SourceError as error:
-                    self.trouble = str(error)
-                if self._closed.is_set():  # that was all
+                    trouble = str(error)
+                if self._closed.is_set():  # which is no trouble
                     return
+                self.trouble = trouble
                 now_s = time.monotonic()
                 storm = len(recoveries_s) == STORM and now_s - recoveries_s[0] < STORM_S
                 recoveries_s.append(now_s)
