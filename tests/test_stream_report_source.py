@@ -12,6 +12,7 @@ import pytest
 from stream.session import Session
 from stream.sinks.report import MOST_AREAS, ReportSink
 from stream.sources import open_source
+from stream.timing import Summary
 from stream.types import ScanArea
 from tests.clips import write_clip
 from tests.stream_views import SESSION, ending, view
@@ -54,6 +55,15 @@ def test_a_live_run_tells_by_the_clock_when_its_first_frame_came_and_a_replay_do
     summary, page = written(tmp_path, SESSION)
     assert summary["times"]["first_frame_at"] is None
     assert "first frame" not in page.partition("Timeline")[0]
+
+
+def test_the_latency_of_a_live_run_says_that_it_is_of_its_end(tmp_path: Path) -> None:
+    at_the_end = Summary(count=9, p50_ms=20.0, p95_ms=30.0, p99_ms=40.0, max_ms=50.0)
+    sink = ReportSink(tmp_path)
+    sink.open(LIVE)
+    sink.write(view())
+    sink.close(replace(ending(), latency_ms=at_the_end))
+    assert "<b>30 ms</b>capture to picture, p95 of the last half minute<" in (tmp_path / "report.html").read_text()
 
 
 def test_how_often_the_source_was_lost_is_told(tmp_path: Path) -> None:
