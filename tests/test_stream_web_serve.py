@@ -119,9 +119,12 @@ def test_a_foreign_page_is_refused(address: str, header: dict[str, str]) -> None
     assert httpx2.get(f"http://{address}/live.mjpg", headers=header).status_code == 403
 
 
-def test_a_foreign_page_gets_no_socket(address: str) -> None:
-    with pytest.raises(InvalidStatus), connect(f"ws://{address}/ws", additional_headers={"Origin": "https://evil.it"}):
+def test_a_foreign_page_gets_no_socket_and_is_told_why(address: str) -> None:
+    foreign = {"Origin": "https://evil.it"}
+    with pytest.raises(InvalidStatus) as refusal, connect(f"ws://{address}/ws", additional_headers=foreign):
         pass
+    assert refusal.value.response.status_code == 403
+    assert b"a page of 'https://evil.it' may not use the live view" in bytes(refusal.value.response.body or b"")
 
 
 def test_ctrl_c_lets_go_of_all_who_watch() -> None:

@@ -52,8 +52,6 @@ class Guard:
         refusal = refuse(Headers(scope=scope), scope["path"])
         if refusal is None:
             await self._app(scope, receive, _marking(send))
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008, "reason": refusal})
         else:
             await PlainTextResponse(refusal + "\n", status_code=403)(scope, receive, send)
 
