@@ -111,6 +111,19 @@ def test_a_server_that_sends_while_it_reads_gets_the_last_picture_whole(monkeypa
     assert not closing.is_alive()
 
 
+@pytest.mark.parametrize(("repeated", "ago_s"), [(False, 3600), (True, 0)], ids=["new", "repeated"])
+def test_picture_and_finding_of_a_frame_bear_the_time_of_its_capture(repeated: bool, ago_s: float) -> None:
+    with ImageServer(message=None) as server:
+        sink = IgtlinkSink(server.uri)
+        sink.open(SESSION)
+        captured = view(9, captured_ns=time.perf_counter_ns() - 3_600_000_000_000)
+        sink.write(replace(captured, repeated=repeated))
+        picture, finding = server.received(PICTURE), server.received(FINDING)
+        sink.close(ending())
+    assert picture.timestamp == finding.timestamp
+    assert picture.timestamp == pytest.approx(time.time() - ago_s, abs=300)
+
+
 def test_a_receiver_gets_the_picture_that_is_drawn() -> None:
     with ImageServer(message=None) as server:
         sink = IgtlinkSink(server.uri)

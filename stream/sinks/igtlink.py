@@ -7,6 +7,7 @@ time. Only the last word, once the source is closed, goes over another.
 
 import json
 import logging
+import time
 from threading import Condition, Thread
 
 import numpy as np
@@ -136,11 +137,14 @@ class IgtlinkSink:
 
 
 def messages(view: View, session: Session) -> tuple[bytes, bytes]:
-    """The picture with its spacing in the matrix, and the finding, ready to send."""
+    """The picture with its spacing in the matrix, and the finding, ready to send: both with the time, in seconds since
+    1970, at which the frame was captured, or if nothing comes any more, at which that is said."""
+    age_s = 0.0 if view.repeated else (time.perf_counter_ns() - view.frame.captured_ns) / 1e9
+    at_s = time.time() - age_s
     row, column = view.frame.mm_per_px or (1.0, 1.0)
     matrix = np.diag((column, row, 1.0, 1.0))
     text = json.dumps(line(view, session))  # ASCII: pyigtl sends nothing else
     return (
-        ImageMessage(view.picture[None], matrix, device_name=PICTURE).pack(),
-        StringMessage(text, device_name=FINDING).pack(),
+        ImageMessage(view.picture[None], matrix, timestamp=at_s, device_name=PICTURE).pack(),
+        StringMessage(text, timestamp=at_s, device_name=FINDING).pack(),
     )
