@@ -230,13 +230,12 @@ class Pipeline:
     def _look(self, frame: Frame) -> tuple[Frame, ScanArea | None, NotAnalysed | None]:
         """The frame, blank outside its scan area, and why it must not be judged."""
         found = self._find_area(frame, self._source.scan_area)
+        if isinstance(found, ScanArea) and (why := unfit(found, (frame.rgb.shape[1], frame.rgb.shape[0]))) is not None:
+            found = NotAnalysed(why)  # it was measured on another picture, and may hold names of this one
         self._seen = frame, found if isinstance(found, ScanArea) else None
         if isinstance(found, NotAnalysed):
             return blank_outside(frame, None), None, found
         frame = blank_outside(frame, found)
-        refusal = unfit(found, (frame.rgb.shape[1], frame.rgb.shape[0]))
-        if refusal is not None:
-            return frame, found, NotAnalysed(refusal)
         with self._board.stages.measure("signal"):
             return frame, found, self._gate.refusal(frame, found)
 

@@ -202,9 +202,10 @@ def test_the_source_s_own_scan_area_holds_unless_the_user_gives_one() -> None:
     assert given_by_user[0].assessment.scan_area == ScanArea(0, 0, 50, 50, "user")
 
 
-def test_a_scan_area_that_leaves_the_picture_is_a_visible_reason() -> None:
+def test_a_scan_area_that_leaves_the_picture_is_a_visible_reason_and_nothing_in_it_is_shown() -> None:
     status, views = ran(Clip(3), config=StreamConfig(scan_area="50,0,60,60"))
     assert all(view.assessment.state is State.NOT_ANALYSED for view in views)
+    assert max(view.picture[:60, :80].max() for view in views) == 0
     assert status.counts.not_analysed == {"scan area 50,0,60,60 leaves the 80x60 picture": 3}
 
 
