@@ -58,8 +58,7 @@ def line(view: View, session: Session) -> dict[str, Any]:
     """What is kept of one view, or sent: also where the line stands alone it says which network said so, at which
     operating point, and in words what. Everything that differs between two replays of one clip is under ``times``.
 
-    Probabilities are per class, 0..1, null where nothing was analysed; ``scan_area`` is x, y, width, height in pixels;
-    ``scan_corners`` are those of a sector or polygon in it, each x, y, or null.
+    docs/outputs.md tells readers what each key means, of all that leaves the program.
     """
     assessment, area, class_names = view.assessment, view.assessment.scan_area, session.spec.class_names
     return {

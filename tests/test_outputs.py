@@ -1,0 +1,140 @@
+"""docs/outputs.md: it names each key that is written and no other, and its programs run."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+from starlette.testclient import TestClient
+
+from stream.config import StreamConfig
+from stream.sinks.igtlink import messages
+from stream.sources import open_here
+from stream.types import State
+from stream.web.app import create_app
+from stream.web.control import Control
+from tests.stream_runs import Clip, ran
+from tests.stream_views import SESSION, view
+from tests.test_stream_web_serve import PATIENCE_S, ROOT, served
+
+PAGE = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
+RECORDING, RUNNING, PICTURE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+def documented(heading: str) -> list[str]:
+    """The keys in the table after this line; ``.y`` after ``x.a`` is ``x.y``."""
+    told = []
+    table = PAGE.partition(heading)[2].partition("\n\n| ")[2].partition("\n\n")[0]
+    for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
+        first, *others = re.findall(r"`(.+?)`", row)
+        stem = first.rpartition(".")[0]
+        told += [first, *(stem + key if key.startswith(".") else key for key in others)]
+    return told
+
+
+def written(value: Any, told: list[str], at: str = "") -> Iterator[str]:
+    """The keys in a value, no deeper than they are told; those of all entries of a list or a table as ``*``."""
+    deeper = {one.removeprefix(f"{at}.").partition(".")[0] for one in told if one.startswith(f"{at}.") or not at}
+    if not deeper:
+        yield at
+    elif isinstance(value, list):
+        for entry in value:
+            yield from written(entry, told, f"{at}.*")
+    elif isinstance(value, dict):
+        for name, entry in value.items():
+            key = "*" if "*" in deeper else name
+            yield from written(entry, told, f"{at}.{key}" if at else key)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recording")
+    ran(Clip(30), folder=folder)
+    return folder
+
+
+def lines(recording: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (recording / "frames.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_states_are_those_that_are_told() -> None:
+    assert set(documented("**Research use only.")) == {state.value for state in State}
+
+
+def test_the_keys_of_a_line_are_those_that_are_told(recording: Path) -> None:
+    told = documented("## frames.jsonl")
+    assert {key for line in lines(recording) for key in written(line, told)} == set(told)
+
+
+def test_the_keys_of_the_summary_are_those_that_are_told(recording: Path) -> None:
+    told = documented("## summary.json")
+    summary = json.loads((recording / "summary.json").read_text(encoding="utf-8"))
+    assert set(written(summary, told)) == set(told)
+    assert summary["frames"]["written"] == len(lines(recording))
+
+
+def test_a_receiver_gets_a_line_like_those_of_the_journal() -> None:
+    told = documented("## frames.jsonl")
+    (sent,) = re.findall(rb"\{.*\}", messages(view(), SESSION)[1])
+    assert {key.partition(".")[0] for key in written(json.loads(sent), told)} == {key.partition(".")[0] for key in told}
+
+
+def test_the_keys_of_the_status_are_those_that_are_told() -> None:
+    told = documented("status.json`. What")
+    with Control(StreamConfig(), "phantom:?size=320x240", "fake") as control:
+        client = TestClient(create_app(control), base_url="http://127.0.0.1:7860")
+        assert set(client.get("/status.json").json()) == set(told[: told.index("source")])
+        control.start()
+        deadline_s = time.monotonic() + PATIENCE_S
+        while client.get("/status.json").json()["phase"] != "running":
+            assert time.monotonic() < deadline_s
+        control.stop()
+        control.flagged.begin(SESSION)
+        control.flagged.add(view(captured_ns=time.perf_counter_ns()))
+        control.flagged.add(view(1, finding="normal", captured_ns=time.perf_counter_ns()))
+        assert set(written(client.get("/status.json").json(), told)) == set(told)
+
+
+def said(program: str, *words: str) -> list[str]:
+    """What a program of the page prints, line by line."""
+    command = [sys.executable, "-c", program, *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_the_program_that_reads_a_recording_tells_each_frame(recording: Path) -> None:
+    told = said(RECORDING, str(recording))
+    assert [line.split()[0] for line in told] == [str(line["frame"]) for line in lines(recording)]
+    assert "clear_finding malignant 0." in told[-1]
+
+
+def test_the_program_that_judges_a_picture_says_what_a_replay_says(tmp_path: Path) -> None:
+    with open_here("phantom:?size=320x240&frames=1") as source:
+        frame = next(source.frames())
+    picture = tmp_path / "picture.png"
+    cv2.imwrite(str(picture), cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR))
+    replay = [sys.executable, "-m", "stream", "replay", str(picture), "--out", str(tmp_path), "--scan-area", "full"]
+    subprocess.run(replay, cwd=ROOT, capture_output=True, check=True)
+    (told,) = said(PICTURE, str(picture))
+    assert json.loads(told.replace("'", '"')) == pytest.approx(lines(tmp_path)[0]["raw"], abs=1e-4)
+
+
+def test_the_program_that_watches_gets_pictures_until_the_run_ends() -> None:
+    with served() as (process, address):
+        command = [sys.executable, "-c", RUNNING, address]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as watching:
+            assert watching.stdout is not None
+            told = [watching.stdout.readline().split() for _ in range(3)]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE_S) == 0
+            watching.communicate(timeout=PATIENCE_S)
+    assert watching.returncode == 0
+    assert [int(frame) for frame, *_ in told] == sorted({int(frame) for frame, *_ in told})
+    assert {state for _, _, state, _ in told} <= {state.value for state in State}
+    assert all(int(size) > 1000 for *_, size in told)
