@@ -202,6 +202,8 @@ def test_the_command_prints_and_writes_every_number(tmp_path, untrained):
     assert result["n"] == 6
     assert 0 <= result["auc_ci"][0] <= result["auc"] <= result["auc_ci"][1] <= 1
     assert "AUC (95 % bootstrap)" in done.stdout
+    assert f"heat map, hottest cells blurred: advantage {result['faithfulness']['advantage']:.3f}, adv" in done.stdout
+    assert f"markers painted away: n_marked {result['in_paint']['n_marked']}" in done.stdout
     assert "Research use only" in done.stdout
 
 

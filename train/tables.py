@@ -50,7 +50,7 @@ def print_result(result: Mapping[str, Any], task: str) -> None:
             table.add_row(key, f"{value:.3f} ({by_chance})")
         else:
             title = f"{key} (macro)" if key in ("precision", "recall", "f1") else key
-            table.add_row(title, f"{value:.3f}" if isinstance(value, float) else str(value))
+            table.add_row(title, text(value))
     print_table(table)
     out.print(
         "The page calls nothing near this threshold: `python -m benchmarks.calls` counts what it would say.",
@@ -60,7 +60,14 @@ def print_result(result: Mapping[str, Any], task: str) -> None:
         for value, numbers in parts.items():
             score = "none" if numbers["auc"] is None else f"{numbers['auc']:.3f}"
             out.print(f"{attribute} {value}: n {numbers['n']}, AUC {score}", soft_wrap=True)
-    if "faithfulness" in result:
-        out.print(f"heat map, hottest cells blurred: {result['faithfulness']}", soft_wrap=True)
-    if "in_paint" in result:
-        out.print(f"markers painted away: {result['in_paint']}", soft_wrap=True)
+    for key, title in (("faithfulness", "heat map, hottest cells blurred"), ("in_paint", "markers painted away")):
+        numbers = [
+            f"{name} {text(each)}" for name, each in result.get(key, {}).items() if isinstance(each, int | float)
+        ]
+        if numbers:
+            out.print(f"{title}: {', '.join(numbers)}", soft_wrap=True)
+
+
+def text(value: Any) -> str:
+    """As it stands in a table."""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
