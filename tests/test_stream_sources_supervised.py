@@ -1,8 +1,11 @@
 """A source that breaks, ends or falls silent is opened again, and time and counts go on."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +18,8 @@ from stream.sources import supervised
 from stream.sources.base import Closing
 from stream.sources.supervised import JITTER, SupervisedSource, wait_s
 from stream.types import Frame, ScanArea
+
+ROOT = Path(__file__).parents[1]
 
 PICTURE = np.zeros((8, 8, 3), np.uint8)
 
@@ -99,6 +104,35 @@ def test_it_says_what_is_wrong_until_it_is_mended() -> None:
         list(islice(source.frames(), 2))
         assert told == ["unplugged", "refused 1", "refused 2"]
         assert source.trouble is None
+
+
+ENDS_WHILE_IT_OPENS = """
+import threading, time
+import cv2, numpy as np
+from stream.errors import SourceError
+from stream.sources.supervised import SupervisedSource
+
+opening = threading.Event()
+
+def again():
+    opening.set()
+    end_s = time.monotonic() + 0.5
+    while time.monotonic() < end_s:
+        cv2.GaussianBlur(np.zeros((9, 9), np.uint8), (9, 9), 0)
+    raise SourceError("too late")
+
+given_up = threading.Event()
+threading.Thread(target=lambda: (opening.wait(), given_up.set())).start()
+try:
+    SupervisedSource(again, given_up)
+except SourceError as error:
+    print(error)
+"""
+
+
+def test_a_program_that_ends_while_a_source_is_opened_is_not_aborted() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDS_WHILE_IT_OPENS], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "given up before it was open\n", "")
 
 
 def test_that_it_was_closed_is_no_trouble() -> None:

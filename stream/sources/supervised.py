@@ -1,5 +1,6 @@
 """A live source that is opened again whenever it ends, breaks or falls silent, for as long as anybody wants frames."""
 
+import atexit
 import logging
 import math
 import random
@@ -35,6 +36,9 @@ JITTER = 0.2
 STORM, STORM_S, STORM_WAIT_S = 50, 60.0, 4.0
 """After so many recoveries in so many seconds the next attempt waits for longer: what opens and dies in turn is no
 recovery. Not for LONGEST_WAIT_S: a sender that comes back from a storm is to be seen within 5 s, like any other."""
+
+LAST_S = 2.0
+"""What an attempt that is under way gets to end when the program does."""
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +162,10 @@ class SupervisedSource(Closing):
         its own, for which neither ``given_up`` nor Ctrl-C wait; what it opens too late is closed.
         """
         opening: Future[Source] = Future()
-        Thread(target=_settle, args=(opening, self._again), name="source opening", daemon=True).start()
+        opener = Thread(target=_settle, args=(opening, self._again), name="source opening", daemon=True)
+        atexit.register(opener.join, LAST_S)  # Python that ends while a daemon thread is in OpenCV aborts
+        opening.add_done_callback(lambda _: atexit.unregister(opener.join))
+        opener.start()
         try:
             while not given_up.is_set():
                 if wait([opening], WATCH_S).done:
