@@ -22,6 +22,7 @@ from tests.clips import picture, write_clip
 from tests.dicoms import write_dicom
 from tests.igtlink import ImageServer
 from tests.metaimages import write_metaimage
+from tests.nrrds import write_nrrd
 from tests.senders import PASSWORD, Sender, free_udp_port
 
 DEADLINE_S = 30.0
@@ -64,6 +65,15 @@ def metaimage(folder: Path, stack: ExitStack) -> Case:
     return Case(str(path), str(folder / "none.mha"), (str(folder), "Nobody", "Erika"))
 
 
+def nrrd(folder: Path, stack: ExitStack) -> Case:
+    values = np.stack([picture(number) for number in range(FRAMES)])
+    index = " ".join(str(number / 50) for number in range(FRAMES))
+    path = write_nrrd(
+        folder / "a.nrrd", values, "vector domain domain domain list", index=index, content="Erika Nobody"
+    )
+    return Case(str(path), str(folder / "none.nrrd"), (str(folder), "Nobody", "Erika"))
+
+
 def lavfi(folder: Path, stack: ExitStack) -> Case:
     return Case(f"lavfi:testsrc2=size=60x40:rate=50:duration={FRAMES / 50}", "lavfi:nonsense=1")
 
@@ -96,6 +106,7 @@ MADE = {
     "images": images,
     "dicom": dicom,
     "metaimage": metaimage,
+    "nrrd": nrrd,
     "lavfi": lavfi,
     "phantom": phantom,
     "faults": faults,
@@ -120,7 +131,9 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
 
 
 every = pytest.mark.parametrize("case", MADE, indirect=True)
-ending = pytest.mark.parametrize("case", ["file", "images", "dicom", "metaimage", "lavfi", "phantom"], indirect=True)
+ending = pytest.mark.parametrize(
+    "case", ["file", "images", "dicom", "metaimage", "nrrd", "lavfi", "phantom"], indirect=True
+)
 breakable = pytest.mark.parametrize("case", [name for name in MADE if name != "phantom"], indirect=True)
 
 

@@ -24,6 +24,7 @@ from tests.clips import picture, write_clip
 from tests.dicoms import write_dicom
 from tests.fuzz import mutant
 from tests.metaimages import write_metaimage
+from tests.nrrds import write_nrrd
 
 TOO_LONG_S = 5.0
 """For one file; a whole one of these takes some milliseconds."""
@@ -34,7 +35,7 @@ MOST_RSS = 10**9
 
 OF_A_READER = ("read ", "refused", "memory")
 
-FORMATS = ("mp4", "ts", "avi", "png", "jpg", "dcm", "mha")
+FORMATS = ("mp4", "ts", "avi", "png", "jpg", "dcm", "mha", "nrrd")
 
 
 @pytest.fixture
@@ -48,6 +49,8 @@ def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         return write_dicom(path, np.zeros((12, 48, 64, 3), np.uint8), "YBR_FULL_422", jpegs=jpegs, FrameTime=40)
     if request.param == "mha":
         return write_metaimage(path, np.stack([picture(number) for number in range(12)]), packed=True)
+    if request.param == "nrrd":
+        return write_nrrd(path, np.stack([picture(number)[..., 0] for number in range(12)]), packed=True)
     codec = {"mp4": "libx264", "ts": "mpeg2video", "avi": "mjpeg"}[request.param]
     return write_clip(path, 12, codec=codec)
 

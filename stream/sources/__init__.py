@@ -17,6 +17,7 @@ SOURCES = {
     "images": "stream.sources.images:ImageSource",
     "dicom": "stream.sources.dicom:DicomSource",
     "metaimage": "stream.sources.metaimage:MetaImageSource",
+    "nrrd": "stream.sources.nrrd:NrrdSource",
     "faults": "stream.sources.faults:FaultySource",
     "v4l2": "stream.sources.device:DeviceSource",
     "dshow": "stream.sources.device:DshowSource",
@@ -30,8 +31,11 @@ SOURCES = {
 COMES_AND_GOES = ADDRESSES | {"avfoundation", "dshow", "v4l2"}
 """Kinds of SOURCES that can be unplugged or lost, and come back."""
 
-ON_DISK = frozenset({"dicom", "file", "images", "metaimage"})
+ON_DISK = frozenset({"dicom", "file", "images", "metaimage", "nrrd"})
 """Kinds of SOURCES that decode what somebody else wrote."""
+
+SEQUENCES = {".mha": "metaimage", ".nrrd": "nrrd"}
+"""Suffix -> kind of SOURCES."""
 
 LOOKED_AT = 100
 """Files of a folder that may come before the first DICOM file."""
@@ -111,8 +115,8 @@ def _kind_on_disk(path: Path) -> str:
             return "dicom" if any(is_dicom(file) for file in islice(path.iterdir(), LOOKED_AT)) else "images"
     except OSError:  # whoever opens it will tell
         return "images"
-    if path.suffix.lower() == ".mha":
-        return "metaimage"
+    if path.suffix.lower() in SEQUENCES:
+        return SEQUENCES[path.suffix.lower()]
     return "images" if path.suffix.lower() in IMAGE_SUFFIXES else "file"
 
 

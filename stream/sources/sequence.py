@@ -1,0 +1,180 @@
+"""What MetaImage and NRRD sequences share, as PLUS and 3D Slicer record them: times, orientation, packed pixels."""
+
+import math
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.errors import SourceError
+from stream.sources.base import Closing
+from stream.sources.geometry import squared
+from stream.sources.uri import FPS_LIMIT, printable
+from stream.types import Frame
+
+FALLBACK_FPS = 30.0
+"""For frames without times."""
+
+LEAST_PACKED = 1 / 1100
+"""Of its size, that a picture takes when packed: zlib does no better than 1:1032."""
+
+PACKED_AS = 32 + zlib.MAX_WBITS
+"""zlib or gzip, whichever it is: both are met."""
+
+PIECE = 2**16
+"""Packed bytes that are read at a time."""
+
+INVALID = "INVALID"
+"""What PLUS says of a frame that the scanner did not deliver."""
+
+Told = Callable[[str], str]
+"""An entry of the header by its key, or nothing."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One frame in the file: when it begins, in seconds from the first, and whether it is whole."""
+
+    at_s: float
+    valid: bool
+
+
+class SequenceSource(Closing):
+    """A sequence whose header was read; a subclass reads the pixels.
+
+    ``fps`` is for frames without times, or with times that do not grow; ``at_s`` are those that the header holds beside
+    PLUS' own. Pictures that PLUS stored with another orientation than the screen's (MF) are turned, and oblong pixels
+    made square. Raises SourceError for a picture that lies on its side.
+    """
+
+    live = False
+    synthetic = False
+    scan_area = None
+
+    def __init__(
+        self,
+        path: Path,
+        told: Told,
+        count: int,
+        mm_per_px: tuple[float, float] | None,
+        *,
+        fps: float,
+        loop: bool,
+        at_s: NDArray[np.float64] | None = None,
+    ) -> None:
+        super().__init__()
+        self.name, self.damaged = printable(path.name), 0
+        self._path, self._loop = path, loop
+        self._slots = slots(told, count, fps, at_s)
+        self._turn = turn(told("UltrasoundImageOrientation"), self.name)
+        self._mm_per_px = mm_per_px
+        self._step_s = self._slots[-1].at_s / (count - 1) if count > 1 else 1 / fps
+        self.fps: float | None = 1 / self._step_s
+        self.still = count == 1
+
+    def frames(self) -> Iterator[Frame]:
+        """See ``stream.sources.base.Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""
+        with self:
+            index, start_s = 0, 0.0
+            while True:
+                for slot, values in zip(self._slots, self._whole(), strict=True):
+                    if self._closed.is_set():
+                        return
+                    if slot.valid:
+                        rgb = np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3))[self._turn])
+                        rgb, mm_per_px = squared(rgb, self._mm_per_px, self.name)
+                        yield Frame(index, time.perf_counter_ns(), start_s + slot.at_s, rgb, self.name, mm_per_px)
+                    else:
+                        self.damaged += 1
+                    index += 1
+                if not self._loop:
+                    return
+                start_s += self._slots[-1].at_s + self._step_s
+
+    def _whole(self) -> Iterator[NDArray[np.uint8]]:
+        """Each frame in order, uint8 [H, W, 1 or 3]. Raises SourceError where the file breaks off."""
+        read = 0
+        try:
+            for values in self._values():
+                yield values
+                read += 1
+        except (OSError, EOFError, zlib.error):
+            raise SourceError(
+                f"{self.name} broke off after {read} of {len(self._slots)} frames. Copy it again."
+            ) from None
+
+    def _values(self) -> Iterator[NDArray[np.uint8]]:
+        """As ``_whole``; raises OSError, EOFError or zlib.error there."""
+        raise NotImplementedError
+
+
+class Pixels:
+    """Reads the pixels of a file, packed or not, from where the file stands."""
+
+    def __init__(self, file: BinaryIO, packed: bool) -> None:
+        self._file, self._unpack = file, zlib.decompressobj(PACKED_AS) if packed else None
+
+    def read(self, size: int) -> bytes:
+        """The next ``size`` bytes. Raises EOFError if there are fewer, zlib.error."""
+        values = self._file.read(size) if self._unpack is None else b"".join(self._unpacked(size, self._unpack))
+        if len(values) < size:
+            raise EOFError
+        return values
+
+    def _unpacked(self, size: int, unpack: "zlib._Decompress") -> Iterator[bytes]:
+        while size and not unpack.eof:
+            piece = unpack.unconsumed_tail or self._file.read(PIECE)
+            part = unpack.decompress(piece, size)
+            size -= len(part)
+            yield part
+            if not piece and not part:
+                return
+
+
+def slots(told: Told, count: int, fps: float, at_s: NDArray[np.float64] | None = None) -> list[Slot]:
+    """When each frame begins, by PLUS' time stamps (Seq_Frame0000_Timestamp, seconds), else ``at_s``: the first that
+    are all there and grow."""
+    keys = [f"Seq_Frame{number:04d}_" for number in range(count)]
+    valid = [told(key + "ImageStatus") != INVALID for key in keys]
+    stamps = np.array([float_or_nan(told(key + "Timestamp")) for key in keys])
+    found = (each for each in (stamps, at_s) if each is not None and possible(each, count))
+    begins = next(found, np.arange(count) / fps)
+    return [Slot(float(begin), whole) for begin, whole in zip(begins - begins[0], valid, strict=True)]
+
+
+def possible(at_s: NDArray[np.float64], count: int) -> bool:
+    """Whether ``count`` frames can begin then."""
+    return len(at_s) == count and bool(np.isfinite(at_s).all() and (np.diff(at_s) >= 1 / FPS_LIMIT).all())
+
+
+def turn(orientation: str, name: str) -> tuple[slice, slice]:
+    """Rows and columns of a picture in PLUS' notation, so that marked side and skin lie left and on top (MF).
+
+    Raises SourceError for a picture whose rows are the beams, as PLUS keeps radio-frequency data.
+    """
+    if orientation[:1] in ("F", "N"):
+        raise SourceError(
+            f"{name} lies on its side ({orientation[:3]}). Expected B-mode, whose orientation is like MF."
+        )
+    columns = slice(None, None, -1) if orientation[:1] == "U" else slice(None)
+    rows = slice(None, None, -1) if orientation[1:2] == "N" else slice(None)
+    return rows, columns
+
+
+def spacing(row: float, column: float) -> tuple[float, float] | None:
+    """mm per pixel (row, column), or None: PLUS writes 1 where nobody calibrated."""
+    possible = all(math.isfinite(side) and 0 < side < 1 for side in (row, column))
+    return (row, column) if possible else None
+
+
+def float_or_nan(text: str) -> float:
+    """nan for what is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

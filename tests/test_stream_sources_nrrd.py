@@ -1,0 +1,105 @@
+"""Sequences as 3D Slicer records them; what contradicts itself is refused before memory is taken for it."""
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stream.errors import SourceError
+from stream.sources import kind, open_here, open_source
+from tests.nrrds import ORDERS, write_nrrd
+
+GREY = np.random.default_rng(1).integers(0, 256, (6, 40, 60), np.uint8)
+COLOUR = np.random.default_rng(2).integers(0, 256, (6, 40, 60, 3), np.uint8)
+TIMES = "100 100.04 100.09 100.12 100.16 100.2"
+TIMES_S = [0, 0.04, 0.09, 0.12, 0.16, 0.2]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kinds", ORDERS)
+def test_a_sequence_plays_with_its_own_times_in_whatever_order_its_pixels_lie(
+    tmp_path: Path, kinds: str, packed: bool
+) -> None:
+    values = COLOUR if "c" in ORDERS[kinds] else GREY[..., None]
+    path = write_nrrd(
+        tmp_path / "a.seq.nrrd", values if "c" in ORDERS[kinds] else GREY, kinds, index=TIMES, packed=packed
+    )
+    assert kind(str(path)) == "nrrd"
+    with open_source(str(path)) as source:  # in a process of its own
+        frames = list(source.frames())
+        assert source.fps == pytest.approx(25)
+        assert not source.still
+    assert [frame.pts_s for frame in frames] == pytest.approx(TIMES_S)
+    assert np.array_equal([frame.rgb for frame in frames], np.broadcast_to(values, (6, 40, 60, 3)))
+    assert frames[0].mm_per_px == pytest.approx((0.2, 0.2))
+
+
+def test_plus_times_come_first(tmp_path: Path) -> None:
+    stamps = {f"Seq_Frame{number:04d}_Timestamp": str(7 + number / 10) for number in range(6)}
+    with open_here(str(write_nrrd(tmp_path / "a.nrrd", GREY, "domain domain list", index=TIMES, **stamps))) as source:
+        assert [frame.pts_s for frame in source.frames()] == pytest.approx(np.arange(6) / 10)
+
+
+@pytest.mark.parametrize(
+    ("index", "label"), [("", "time"), ("0 1 2 3 4 5", "frame"), ("0 1 2", "time"), ("0 1 1 2 3 4", "time")]
+)
+def test_what_is_no_time_is_not_taken_for_one(tmp_path: Path, index: str, label: str) -> None:
+    path = write_nrrd(tmp_path / "a.nrrd", GREY, index=index, label=label)
+    with open_here(f"{path}?fps=20") as source:
+        assert [frame.pts_s for frame in source.frames()] == pytest.approx(np.arange(6) / 20)
+
+
+def test_oblong_pixels_become_square(tmp_path: Path) -> None:
+    path = write_nrrd(tmp_path / "a.nrrd", GREY, space_directions="(0.1,0,0) (0,0,-0.2) (0,1,0) none")
+    with open_here(str(path)) as source:
+        frame = next(source.frames())
+    assert frame.rgb.shape == (80, 60, 3)
+    assert frame.mm_per_px == pytest.approx((0.1, 0.1))
+
+
+def test_a_picture_alone_is_still(tmp_path: Path) -> None:
+    with open_here(str(write_nrrd(tmp_path / "a.nrrd", GREY[:1], "domain domain", labels=""))) as source:
+        (frame,) = source.frames()
+        assert source.still
+    assert np.array_equal(frame.rgb[..., 0], GREY[0])
+
+
+@pytest.mark.parametrize("kinds", ["domain domain domain list", "list domain domain domain"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_could_be_read_comes_before_the_error(tmp_path: Path, kinds: str, packed: bool) -> None:
+    path = write_nrrd(tmp_path / "a.nrrd", GREY, kinds, packed=packed)
+    path.write_bytes(path.read_bytes()[: -2 * 40 * 60 - 20])
+    frames = []
+    with open_here(str(path)) as source, pytest.raises(SourceError, match="broke off after"):
+        frames.extend(islice(source.frames(), 6))
+    assert len(frames) == (3 if kinds.endswith("list") else 0)
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ({"sizes": "60000 60000 1 30000"}, "at most"),
+        ({"sizes": "60 40 1 90000"}, "cannot be"),
+        ({"sizes": "60 40 2 3"}, r"2 \(domain\) x 3 \(list\)"),
+        ({"sizes": "60 -40 1 6"}, "does not say how large"),
+        ({"sizes": "60 x"}, "does not say how large"),
+        ({"sizes": ""}, "does not say how large"),
+        ({"kinds": "domain domain"}, "does not say how large"),
+        ({"kinds": "vector domain domain list"}, "60 .vector."),
+        ({"type": "short"}, "holds short"),
+        ({"encoding": "bzip2"}, "encoded as bzip2"),
+        ({"data_file": "secret.raw"}, "elsewhere"),
+        ({"byte_skip": "100"}, "elsewhere"),
+    ],
+)
+def test_an_absurd_header_is_refused_with_words(tmp_path: Path, header: dict[str, str], words: str) -> None:
+    with pytest.raises(SourceError, match=words):
+        open_source(str(write_nrrd(tmp_path / "a.nrrd", GREY, **header)))
+
+
+@pytest.mark.parametrize("content", [b"", b"NRRD0005\n", b"NRRD0005\ntype: uint8\n", b"\x89PNG"])
+def test_what_is_no_header_is_refused_with_words(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.nrrd").write_bytes(content)
+    with pytest.raises(SourceError, match="cannot be read as NRRD"):
+        open_source(str(tmp_path / "a.nrrd"))
