@@ -249,6 +249,7 @@ def end_as_by_ctrl_c() -> None:
 
 if __name__ == "__main__":
     end_as_by_ctrl_c()
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    line = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.WARNING, format=line, datefmt="%Y-%m-%dT%H:%M:%S%z")
     logging.getLogger("engines").setLevel(logging.INFO)  # which engine is taken, and why not the others
     app()

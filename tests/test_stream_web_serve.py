@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +172,32 @@ def test_a_port_in_use_is_told_in_one_line_before_anything_opens() -> None:
         f"error: cannot serve on 127.0.0.1 port {port}: Address already in use. Choose another with --host or --port."
     )
     assert ended.stderr == f"{said}\n"
+
+
+def test_each_line_of_the_log_tells_when_the_web_server_s_too() -> None:
+    with served() as (process, address):
+        host, port = address.split(":")
+        with socket.create_connection((host, int(port)), PATIENCE_S) as stranger:
+            stranger.sendall(b"NONSENSE\r\n\r\n")
+            assert stranger.recv(12) == b"HTTP/1.1 400"
+        assert process.stderr is not None
+        said = process.stderr.readline()
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} WARNING \S+: Invalid HTTP request", said), said
+
+
+def test_it_serves_where_there_is_nowhere_to_write_its_log() -> None:
+    with listen("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    arguments = ["run", "--source", "phantom:?size=320x240", "--engine", "fake", "--port", str(port)]
+    closing = ("sh", "-c", 'exec "$@" >&- 2>&-', "sh")
+    with subprocess.Popen([*closing, sys.executable, "-m", "stream", *arguments], cwd=ROOT) as process:
+        answer = None
+        while answer is None and process.poll() is None:
+            with suppress(httpx2.ConnectError):
+                answer = httpx2.get(f"http://127.0.0.1:{port}/status.json", timeout=PATIENCE_S)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
+    assert answer is not None
 
 
 @pytest.fixture(scope="module")

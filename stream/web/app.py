@@ -143,6 +143,7 @@ def serve(control: Control, listener: socket.socket, on_ready: Callable[[], None
     """
     config = uvicorn.Config(
         create_app(control),
+        log_config=None,  # ours: its own lines tell no time, and cannot be made where standard output is closed
         log_level="warning",
         ws="websockets-sansio",
         ws_per_message_deflate=False,  # JPEG does not get smaller
