@@ -182,7 +182,7 @@ def test_run_serves_records_and_ends_cleanly_on_ctrl_c(clip: Path, tmp_path: Pat
 
 
 def last_words(words: Sequence[str], trouble: str, *, under: Sequence[str] = ()) -> tuple[int, str]:
-    """The code and the last line of a run that Ctrl-C ends once it has told its trouble and its page."""
+    """The code of a run that Ctrl-C ends once it has told its trouble and its page, and the last line after that."""
     command = [*under, sys.executable, "-m", "stream", "run", "--engine", "fake", "--port", "0", *words]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -191,7 +191,7 @@ def last_words(words: Sequence[str], trouble: str, *, under: Sequence[str] = ())
             said += (line := process.stderr.readline())
             assert line, "it ended by itself"
         os.kill(process.pid, signal.SIGINT)
-        *_, last = process.stderr.read().splitlines()
+        *_, last = "", *process.stderr.read().splitlines()
     return process.returncode, last
 
 
@@ -209,6 +209,11 @@ def test_a_run_whose_source_broke_off_has_a_code_as_well(tmp_path: Path) -> None
     code, last = last_words(["--source", str(clip)], "the run broke off")
     assert code == 3
     assert last.startswith("error: cut.avi is cut short")
+
+
+def test_the_log_says_that_the_source_is_back() -> None:
+    source = "faults:die@0.1+0.1/phantom:?size=320x240"
+    assert last_words(["--source", source], "phantom (synthetic), with faults is back after") == (0, "")
 
 
 def test_ctrl_c_while_it_loads_leaves_no_traceback() -> None:

@@ -70,6 +70,7 @@ class SupervisedSource(Closing):
         self._due_s = math.inf
         self._next_index, self._last_pts_s = 0, 0.0
         self._start_ns: int | None = None
+        self._lost_s: float | None = None  # since when
         Thread(target=self._watch, name="source watchdog", daemon=True).start()
 
     @property
@@ -102,6 +103,7 @@ class SupervisedSource(Closing):
                     return
                 self.trouble = trouble
                 now_s = time.monotonic()
+                self._lost_s = now_s if self._lost_s is None else self._lost_s
                 storm = len(recoveries_s) == STORM and now_s - recoveries_s[0] < STORM_S
                 recoveries_s.append(now_s)
                 self._open_again(STORM_WAIT_S if storm else 0.0)
@@ -127,12 +129,18 @@ class SupervisedSource(Closing):
                 return
             patience_s = SILENCE_S
             if shift_s is None:
-                self.trouble = None
+                self._is_there()
                 self._start_ns = frame.captured_ns if self._start_ns is None else self._start_ns
                 shift_s = max((frame.captured_ns - self._start_ns) / 1e9, self._last_pts_s) - frame.pts_s
             index, self._last_pts_s = first_index + frame.index, shift_s + frame.pts_s
             self._next_index = index + 1
             yield replace(frame, index=index, pts_s=self._last_pts_s, source=self.name)
+
+    def _is_there(self) -> None:
+        self.trouble = None
+        if self._lost_s is not None:
+            log.info("%s is back after %.0f s", self.name, time.monotonic() - self._lost_s)
+            self._lost_s = None
 
     def _open_again(self, least_s: float) -> None:
         """Try until it opens or this source is closed; the first attempt comes after ``least_s`` or more."""
