@@ -94,12 +94,15 @@ def run(
         def make_sinks() -> Sequence[Sink]:
             return (*(() if record is None else recording(dated(record))), *sending(send))
 
+        def ready() -> None:
+            with suppress(OSError):  # a log that cannot be written is no reason not to run
+                typer.echo(f"{page_address(host, listener)}  {RESEARCH_NOTICE} Ctrl-C ends it.", err=True)
+
         kept_areas = KeptAreas(Path(typer.get_app_dir("rcdnet-live")) / "scan_areas.json")
         with listener, Control(settings, source, engine, make_sinks, kept_areas, weights) as control:
-            address = page_address(host, listener)
             try:
                 control.start()
-                serve(control, listener, lambda: typer.echo(f"{address}  {RESEARCH_NOTICE} Ctrl-C ends it.", err=True))
+                serve(control, listener, ready)
             except KeyboardInterrupt:
                 typer.echo("stopped", err=True)
             control.stop()

@@ -185,12 +185,14 @@ def test_each_line_of_the_log_tells_when_the_web_server_s_too() -> None:
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} WARNING \S+: Invalid HTTP request", said), said
 
 
-def test_it_serves_where_there_is_nowhere_to_write_its_log() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /dev/full")
+@pytest.mark.parametrize("log", [">&- 2>&-", ">/dev/full 2>&1"])
+def test_it_serves_where_its_log_cannot_be_written(log: str) -> None:
     with listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     arguments = ["run", "--source", "phantom:?size=320x240", "--engine", "fake", "--port", str(port)]
-    closing = ("sh", "-c", 'exec "$@" >&- 2>&-', "sh")
-    with subprocess.Popen([*closing, sys.executable, "-m", "stream", *arguments], cwd=ROOT) as process:
+    without_log = ("sh", "-c", f'exec "$@" {log}', "sh")
+    with subprocess.Popen([*without_log, sys.executable, "-m", "stream", *arguments], cwd=ROOT) as process:
         answer = None
         while answer is None and process.poll() is None:
             with suppress(httpx2.ConnectError):
