@@ -1,9 +1,10 @@
 """Where views go besides the screen. A sink belongs to one pipeline: on disk to its recording thread, else to the
 drawing thread, which must not wait."""
 
+import os
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from stream.errors import UsageError
 from stream.session import Session
@@ -31,6 +32,12 @@ class Sink(Protocol):
 def refused(path: Path, error: OSError) -> UsageError:
     """The disk's refusal as one line with its mend."""
     return UsageError(f"cannot write {path}: {error.strerror or error}. Give a writable folder with free space.")
+
+
+def require_named(file: IO[bytes], path: Path) -> None:
+    """Raises UsageError if the open file was deleted: what is written then fills the disk, and nobody can read it."""
+    if os.fstat(file.fileno()).st_nlink == 0 and not path.exists():  # some network drives count no links at all
+        raise UsageError(f"{path} was deleted while it was written. Start anew, and delete a recording only after its end.")
 
 
 def made_with(session: Session) -> str:

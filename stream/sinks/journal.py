@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.decision import said
 from stream.session import Session
-from stream.sinks.base import refused
+from stream.sinks.base import refused, require_named
 from stream.status import Status
 from stream.types import Assessment, View
 
@@ -38,6 +38,7 @@ class JournalSink:
         """Append one line, or nothing of it."""
         if self._file is None or self._session is None:
             raise ValueError("the journal is not open")
+        require_named(self._file, self._path)
         text = json.dumps(line(view, self._session), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         left, start = text.encode() + b"\n", self._file.tell()
         try:

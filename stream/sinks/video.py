@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import cv2
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.session import Session
-from stream.sinks.base import made_with, refused
+from stream.sinks.base import made_with, refused, require_named
 from stream.sinks.clock import Clock
 from stream.status import Status
 from stream.types import View
@@ -38,6 +39,7 @@ class VideoSink:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._file: BinaryIO | None = None
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._clock: Clock | None = None
@@ -47,7 +49,7 @@ class VideoSink:
         self._clock = Clock(session)
         movflags = "frag_keyframe+empty_moov+default_base_moof"
         try:
-            self._path.open("wb").close()  # PyAV itself opens the file only with the first picture
+            self._file = self._path.open("wb")  # PyAV itself opens it only with the first picture
             self._container = av.open(
                 str(self._path.absolute()),  # FFmpeg takes "name:rest" for a protocol
                 "w",
@@ -61,8 +63,9 @@ class VideoSink:
 
     def write(self, view: View) -> None:
         """Encode one picture."""
-        if self._container is None or self._clock is None:
+        if self._file is None or self._container is None or self._clock is None:
             raise ValueError("the video is not open")
+        require_named(self._file, self._path)
         if self._stream is None:
             height, width = (side + side % 2 for side in view.picture.shape[:2])  # 4:2:0 halves both sides
             self._stream = self._container.add_stream("libx264", options=OPTIONS)
@@ -81,6 +84,8 @@ class VideoSink:
 
     def close(self, status: Status) -> None:
         """Write the last fragment and close the file."""
+        if self._file is not None:
+            self._file.close()
         container, self._container = self._container, None
         if container is None:
             return
