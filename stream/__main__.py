@@ -255,5 +255,5 @@ if __name__ == "__main__":
     line = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.WARNING, format=line, datefmt="%Y-%m-%dT%H:%M:%S%z")
     logging.getLogger("engines").setLevel(logging.INFO)  # which engine is taken, and why not the others
-    logging.getLogger("stream").setLevel(logging.INFO)  # when the source is back
+    logging.getLogger("stream").setLevel(logging.INFO)  # that the source is back, what was pressed on the page
     app()

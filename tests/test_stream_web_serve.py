@@ -245,6 +245,20 @@ def test_no_file_is_copied_and_no_address_asked_for_a_value_that_names_one(room:
     assert files_in(folder) == set()
 
 
+def test_the_log_tells_what_was_started_and_stopped_on_the_page() -> None:
+    with served() as (process, address):
+        assert opened(address) == "open"
+        ask(f"http://{address}", "shown")
+        ask(f"http://{address}", "halt")
+        ask(f"http://{address}", "restart", "phantom (synthetic)", "fake", "balanced")
+        assert process.stderr is not None
+        said = [process.stderr.readline().partition(": ")[2] for _ in range(2)]
+    assert said == [
+        "stopped on the page\n",
+        "started on the page: phantom (synthetic), engine fake, operating point balanced\n",
+    ]
+
+
 def test_what_stands_on_the_page_is_not_written_to_disk(room: tuple[str, Path]) -> None:
     address, folder = room
     assert ask(address, "set_opacity", 0.5)["success"]

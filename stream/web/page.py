@@ -4,6 +4,7 @@ No pixels and no numbers pass through Gradio: its HTML blocks only hold the elem
 """
 
 import atexit
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ with no_stubs():
                 raise gr.Error("The live page takes no files and no addresses.", print_exception=False)
             super().validate_inputs(block_fn, inputs)
 
+
+log = logging.getLogger(__name__)
 
 HEAD = '<link rel="stylesheet" href="/viewer/live.css"><meta name="color-scheme" content="dark">'
 ON_OPEN = """() => {
@@ -138,6 +141,11 @@ def build(control: Control) -> gr.Blocks:
                 if uri is None:
                     raise UsageError(f"{label} is not attached any more. Reload the page for what is.")
                 control.start(uri, engine_name, operating_point)
+            log.info("started on the page: %s, engine %s, operating point %s", label, engine_name, operating_point)
+
+        def halt() -> None:
+            control.stop()
+            log.info("stopped on the page")
 
         def read_area() -> list[int | None]:
             """What is analysed now, to be kept or changed."""
@@ -163,7 +171,7 @@ def build(control: Control) -> gr.Blocks:
         gr.on([one.input for one in chosen], named, chosen, start, **quiet)
         started = start.click(restart, chosen, **at_once, **quiet).then(named, chosen, start, **quiet)
         started.then(lambda: gr.Dropdown(choices=control.operating_points()), outputs=point, **quiet)  # of its weights
-        stop.click(control.stop, **at_once, **quiet).then(named, chosen, start, **quiet)
+        stop.click(halt, **at_once, **quiet).then(named, chosen, start, **quiet)
         panel.expand(read_area, outputs=box, **quiet)
         keep.click(keep_area, box, **quiet)
         find.click(find_area, outputs=box, **quiet)
