@@ -139,12 +139,16 @@ def test_a_receiver_gets_the_picture_that_is_drawn() -> None:
     assert set(said["raw"]) == set(SESSION.spec.class_names)
 
 
-def test_a_receiver_that_comes_later_is_found() -> None:
+def test_a_receiver_that_comes_later_is_found_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
     sink = IgtlinkSink(f"igtl://127.0.0.1:{port}")
     sink.open(SESSION)
-    sink.write(view(1))
+    deadline_s = time.monotonic() + 60
+    while not caplog.records:
+        assert time.monotonic() < deadline_s
+        sink.write(view(1))
     with socket.create_server(("127.0.0.1", port)) as receiver:
         receiver.settimeout(0.05)
         deadline_s, connection = time.monotonic() + 60, None
@@ -158,6 +162,7 @@ def test_a_receiver_that_comes_later_is_found() -> None:
         with connection:
             assert len(connection.recv(58)) == 58
             sink.close(ending())
+    assert f"igtl://127.0.0.1:{port} takes pictures again" in [record.message for record in caplog.records]
 
 
 def test_a_receiver_that_hung_up_is_called_again(monkeypatch: pytest.MonkeyPatch) -> None:

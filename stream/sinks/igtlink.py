@@ -89,6 +89,8 @@ class IgtlinkSink:
                 connection = self._connection()
                 for message in messages(view, session):
                     connection.send(message)
+                if not reachable:
+                    log.info("%s takes pictures again", self._name)
                 reachable = True
             except (OSError, SourceError) as error:
                 if self._given_up:
