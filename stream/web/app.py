@@ -28,12 +28,19 @@ log = logging.getLogger(__name__)
 SEND_BUFFER_BYTES = 1 << 18
 """Of one connection, in the kernel: two pictures. Left alone it grows to megabytes, which a slow player sees as lag."""
 
-MOST_CONNECTIONS = 256
-"""At a time, which is many pages. Each takes one of the files that a process may open, 1024 on most systems: without
-any left, no source and no recording can be opened, and asyncio logs without end. More are there until they are hung up
-on: of 900 that came at once, 521 at the most."""
+try:
+    import resource
+except ImportError:  # Windows has none
+    FILES = 1024
+else:
+    FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[0] % 2**63  # infinity may be -1
+"""That a process may open here, connections among them."""
 
-BACKLOG = 128
+MOST_CONNECTIONS = min(256, FILES // 4)
+"""At a time, which is many pages. Without any files left, no source and no recording can be opened, and asyncio logs
+half a megabyte a second. More are there until they are hung up on: of 900 that came at once, 521 at the most."""
+
+BACKLOG = min(128, FILES // 8)
 """Connections that wait to be accepted, and are accepted together."""
 
 LET_GO_S = 1.0
