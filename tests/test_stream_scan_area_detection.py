@@ -326,6 +326,44 @@ def test_a_shaded_bar_with_a_name_is_not_taken_for_scan(breast: Picture, gap_px:
     assert overlap(propose(rgb), (420, 130, 1150, 900)) > 0.98
 
 
+PAGES = {"white": ((240, 240, 240), (20, 20, 20)), "grey": ((60, 60, 66), (220, 220, 220))}
+"""Paper and ink."""
+
+
+def page(rgb: Picture, x: int, y: int, width: int, height: int, kind: str) -> None:
+    """Write a patient's page into a screen."""
+    paper, ink = PAGES[kind]
+    rgb[y : y + height, x : x + width] = paper
+    for line in range(y + 40, y + height, 40):
+        words = rgb[line - 30 : line + 10, x : x + width].copy()
+        cv2.putText(words, "Name: DOE JANE, born 1954-03-12, left", (10, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.8, ink, 2)
+        rgb[line - 30 : line + 10, x : x + width] = words
+
+
+@pytest.mark.parametrize("kind", PAGES)
+@pytest.mark.parametrize("across", [560, 1160], ids=["of the scan's size", "larger"])
+def test_a_page_beside_the_scan_is_not_taken_for_it(breast: Picture, kind: str, across: int) -> None:
+    rgb = np.zeros((1080, 1920, 3), np.uint8)
+    rgb[200:700, 1250:1810] = cv2.resize(breast, (560, 500), interpolation=cv2.INTER_CUBIC)
+    page(rgb, 0, 150, across, 800, kind)
+    assert overlap(propose(rgb), (1250, 200, 560, 500)) > 0.98
+
+
+def test_a_patient_s_page_alone_is_no_scan() -> None:
+    rgb = np.full((576, 1024, 3), 30, np.uint8)
+    page(rgb, 200, 100, 700, 400, "grey")
+    assert propose(rgb) is None
+
+
+def test_the_title_of_a_window_on_a_desktop_is_blanked(breast: Picture) -> None:
+    desktop = np.full((1080, 1920, 3), (150, 180, 210), np.uint8)
+    desktop[80:980, 200:1720] = 0
+    desktop[80:112, 200:1720] = 240
+    cv2.putText(desktop, "DOE_JANE.avi", (220, 104), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (0, 0, 0), 2)
+    desktop[130:930, 560:1360] = cv2.resize(breast, (800, 800), interpolation=cv2.INTER_CUBIC)
+    assert overlap(propose(desktop), (560, 130, 800, 800)) > 0.98
+
+
 @pytest.mark.parametrize("count", [1, 5])
 def test_thumbnails_below_the_scan_are_none_of_it(breast: Picture, count: int) -> None:
     rgb = np.zeros((720, 1280, 3), np.uint8)
