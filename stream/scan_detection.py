@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from stream.types import Corners, ScanArea
 
 STEP = 6
-"""Grey levels by which a scan's darkest parts still stand out, after blurring, from the screen around it and from black:
-on a grey or white screen black would join the scan to the frame of a window."""
+"""Grey levels by which a scan's darkest parts still stand out, after blurring, from the screen around it and from
+black: on a grey or white screen black would join the scan to the frame of a window."""
 
 BLUR_PX = 5
 """Side of the box that is averaged: speckle becomes solid, and the edge moves out by less than half of it."""
@@ -126,7 +126,7 @@ def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
 
 
 def is_page(part: int, labels: MatLike, found: MatLike, raw: MatLike) -> bool:
-    """Whether most of a part of ``raw`` has one brightness, as a page of words or a menu has. Arrays as in ``is_apart``."""
+    """Whether most of a part of ``raw`` has one brightness, as a page of words has. For the arrays see ``is_apart``."""
     x, y, across, down, _ = found[part].tolist()
     box = np.s_[y : y + down : 2, x : x + across : 2]
     levels = np.bincount(raw[box][labels[box] == part], minlength=256)

@@ -37,6 +37,10 @@ COLOURED = 48
 COLOUR_SHARE = 0.01
 """Share of coloured samples from which it is Doppler or elastography, and not the scanner's small marks."""
 
+RIM = 32
+"""What lies closer to the edge than this part of the longer side tells no colour: it may be of a coloured bar of the
+screen that touches the scan."""
+
 TINT_LEVEL, TINT_STEP = 16, 24
 """Scanners tint their grey (sepia, candle, blue): each brightness has its colour. Over TINT_LEVEL of green R - G and
 B - G of a tint change by no more than TINT_STEP from black on; a vessel's differ from it at once."""
@@ -112,9 +116,12 @@ def refusal_of_picture(rgb: NDArray[np.uint8]) -> NotAnalysed | None:
     across = _mean_step(green[:, 1:], green[:, :-1], lit[:, 1:], lit[:, :-1])
     if across < max(SMOOTH * cv2.mean(green, lit)[0], NOISE):
         return NO_TEXTURE
-    colour = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
+    height, width = green.shape
+    rim = min(max(height, width) // RIM, min(height, width) // 8)
+    inner = np.s_[rim : height - rim, rim : width - rim]
+    colour = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))[inner]
     if np.count_nonzero(colour >= COLOURED) >= COLOUR_SHARE * colour.size:
-        off_tint = beside_tint(rgb[::2, ::2])
+        off_tint = beside_tint(rgb[inner][::2, ::2])
         if np.count_nonzero(off_tint >= COLOURED) >= COLOUR_SHARE * off_tint.size:
             return COLOUR
     if has_gap(lit > 0) or has_seam(np.asarray(green, np.uint8)):

@@ -160,6 +160,12 @@ def test_what_is_painted_into_a_scan(scans: list[Picture], paint: gates.Paint, e
     assert verdicts([paint(scans[3], np.random.default_rng(1))]) == [expected]
 
 
+def test_a_coloured_bar_that_touches_the_scan_is_no_colour_mode(scans: list[Picture]) -> None:
+    screen = scans[3].copy()
+    screen[: len(screen) // 50] = (40, 60, 100)
+    assert verdicts([screen], still=True) == [None]
+
+
 @pytest.mark.parametrize("tint", gates.TINTS)
 def test_a_tinted_scan_passes_and_colour_in_it_does_not(scans: list[Picture], tint: str) -> None:
     scan, chance = gates.tinted(scans[3], tint), np.random.default_rng(1)
