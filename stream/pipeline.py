@@ -20,7 +20,7 @@ from stream.handover import STOPPED, EveryFrame, Handover, LatestFrame
 from stream.overlay import Labels, draw
 from stream.scan_area import blank_outside, finder, sketch, unfit
 from stream.session import Session
-from stream.signal import SignalGate
+from stream.signal import NO_TEXTURE, SignalGate
 from stream.sinks.base import Sink
 from stream.smoothing import Smoother
 from stream.sources.base import Source
@@ -237,7 +237,10 @@ class Pipeline:
             return blank_outside(frame, None), None, found
         frame = blank_outside(frame, found)
         with self._board.stages.measure("signal"):
-            return frame, found, self._gate.refusal(frame, found)
+            refusal = self._gate.refusal(frame, found)
+        if refusal == NO_TEXTURE and self.session.config.scan_area is None:  # a patient's page where the scan was
+            frame = blank_outside(frame, None)
+        return frame, found, refusal
 
     def _draw(self) -> None:
         with _Stage(None, self._drawn):

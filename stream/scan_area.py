@@ -119,8 +119,8 @@ class _Place:
         return due
 
     def look(self, seen: ScanArea | None) -> None:
-        """Take in what was seen; where nothing was, the scan is dark and may be anywhere."""
-        if seen is None:
+        """Take in what was seen. Where nothing was, or but a line of words, the scan is dark and may be anywhere."""
+        if seen is None or min(seen.width_px, seen.height_px) < SMALLEST_SIDE_PX:
             return
         if self.known is None or grown(self.known, seen):
             self.known, self._strays = seen, 0

@@ -1,12 +1,17 @@
 """A rectangle given by hand; what lies outside it is gone before anything sees it."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.config import StreamConfig
 from stream.errors import UsageError
 from stream.scan_area import (
+    NOTHING_FOUND,
     SMALLEST_SIDE_PX,
     blank_outside,
     finder,
@@ -16,7 +21,8 @@ from stream.scan_area import (
     text_of,
     unfit,
 )
-from stream.types import Frame, NotAnalysed, ScanArea
+from stream.types import Frame, NotAnalysed, ScanArea, State
+from tests.stream_runs import Clip, ran
 
 
 def picture(height: int, width: int) -> Frame:
@@ -125,3 +131,31 @@ def test_an_area_may_say_for_which_size_it_was_drawn() -> None:
 def test_a_size_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="makes no sense"):
         finder(text)
+
+
+class Paged(Clip):
+    def frames(self) -> Iterator[Frame]:
+        for frame in super().frames():
+            page = np.full_like(frame.rgb, 230)
+            page[20:24, 10:70:2] = 0
+            yield replace(frame, rgb=page) if frame.index else frame
+
+
+@pytest.mark.parametrize(("area", "shown"), [(None, 0), ("full", 230)])
+def test_of_a_page_where_the_scan_was_nothing_is_shown_unless_the_user_gave_the_area(
+    area: str | None, shown: int
+) -> None:
+    _, views = ran(Paged(2), config=StreamConfig(scan_area=area))
+    assert [view.assessment.state is State.NO_SIGNAL for view in views] == [False, True]
+    assert views[1].frame.rgb.max() == shown
+
+
+def test_a_line_of_words_that_is_seen_first_keeps_no_scan_from_being_found() -> None:
+    words, scan = np.full((576, 1024, 3), 225, np.uint8), np.full((576, 1024, 3), 225, np.uint8)
+    words[60:80, 100:500] = np.random.default_rng(0).integers(0, 225, (20, 400, 1))
+    scan[60:460, 100:500] = np.random.default_rng(0).integers(0, 225, (400, 400, 1))
+    find = finder(None)
+    found = [find(Frame(index, 0, index / 25, rgb, "x"), None) for index, rgb in enumerate((words, scan))]
+    assert found[0] == NOTHING_FOUND
+    assert isinstance(found[1], ScanArea)
+    assert found[1].height_px > 380

@@ -160,6 +160,15 @@ def test_what_is_painted_into_a_scan(scans: list[Picture], paint: gates.Paint, e
     assert verdicts([paint(scans[3], np.random.default_rng(1))]) == [expected]
 
 
+def test_a_page_of_words_is_refused_at_once() -> None:
+    page = np.full((480, 640, 3), 225, np.uint8)
+    for line in range(40, 480, 40):
+        cv2.putText(
+            page, "Name: DOE JANE, born 1954-03-12, left", (10, line), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (9,) * 3, 2
+        )
+    assert verdicts([page]) == [signal.NO_TEXTURE]
+
+
 def test_a_coloured_bar_that_touches_the_scan_is_no_colour_mode(scans: list[Picture]) -> None:
     screen = scans[3].copy()
     screen[: len(screen) // 50] = (40, 60, 100)
