@@ -91,6 +91,8 @@ def test_what_could_be_read_comes_before_the_error(tmp_path: Path, kinds: str, p
         ({"encoding": "bzip2"}, "encoded as bzip2"),
         ({"data_file": "secret.raw"}, "elsewhere"),
         ({"byte_skip": "100"}, "elsewhere"),
+        ({"byteskip": "100"}, "elsewhere"),
+        ({"lineskip": "1"}, "elsewhere"),
     ],
 )
 def test_an_absurd_header_is_refused_with_words(tmp_path: Path, header: dict[str, str], words: str) -> None:

@@ -31,6 +31,9 @@ BYTES = frozenset({"uchar", "unsigned char", "uint8", "uint8_t"})
 PACKED = {"raw": False, "gzip": True, "gz": True}
 """Encodings that are read, and whether they are packed."""
 
+SKIPS = ("byte skip", "byteskip", "line skip", "lineskip")
+"""Fields that tell what lies between header and pixels; each has two names."""
+
 LONGEST_HEADER = 2**26
 """Bytes; PLUS writes a thousand for each frame."""
 
@@ -128,11 +131,7 @@ def read_header(path: Path) -> tuple[dict[str, str], dict[str, str], int]:
 def layout(fields: Mapping[str, str], offset: int, path: Path) -> Layout:
     """Raises SourceError for what is no sequence of 8-bit pictures, or cannot be in a file of this size."""
     name = printable(path.name)
-    if (
-        "data file" in fields
-        or "datafile" in fields
-        or any(fields.get(f"{each} skip", "0") != "0" for each in ("byte", "line"))
-    ):
+    if fields.keys() & {"data file", "datafile"} or any(fields.get(each, "0") != "0" for each in SKIPS):
         raise SourceError(
             f"{name} has its pixels elsewhere. Expected a .nrrd file that holds them, right after its header."
         )
