@@ -72,7 +72,13 @@ def test_the_skin_is_on_top_and_the_marked_side_left(tmp_path: Path, orientation
     np.testing.assert_array_equal(np.stack([frame.rgb[:, :, 0] for frame in frames]), turned)
 
 
-@pytest.mark.parametrize("times_s", [None, TIMES_S[:4], [0.0, 0.1, 0.1, 0.2, 0.3, 0.4], [0, 1, 2, 3, 4, float("nan")]])
+@pytest.mark.parametrize(
+    "times_s",
+    [
+        *(None, TIMES_S[:4], [0.0, 0.1, 0.1, 0.2, 0.3, 0.4], [0, 1, 2, 3, 4, float("nan")]),
+        *([0, 1, 2, 3, 4, 1e300], [-1.7e308, 0, 1e308, 1.5e308, 1.6e308, 1.7e308], [0, 1, 2, 3, 4, 1e6]),
+    ],
+)
 def test_times_that_cannot_be_are_not_believed(tmp_path: Path, times_s: list[float] | None) -> None:
     path = write_metaimage(tmp_path / "a.mha", VALUES, times_s=times_s)
     assert [frame.pts_s for frame in read(path, "?fps=20")] == pytest.approx(np.arange(6) / 20)

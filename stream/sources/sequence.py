@@ -20,6 +20,9 @@ from stream.types import Frame
 FALLBACK_FPS = 30.0
 """For frames without times."""
 
+LATEST_S, LONGEST_STEP_S = 1e12, 86_400.0
+"""No clock tells a later time, and no sequence pauses for longer: whatever waits or counts so long breaks."""
+
 LEAST_PACKED = 1 / 1100
 """Of its size, that a picture takes when packed: zlib does no better than 1:1032."""
 
@@ -149,7 +152,10 @@ def slots(told: Told, count: int, fps: float, at_s: NDArray[np.float64] | None =
 
 def possible(at_s: NDArray[np.float64], count: int) -> bool:
     """Whether ``count`` frames can begin then."""
-    return len(at_s) == count and bool(np.isfinite(at_s).all() and (np.diff(at_s) >= 1 / FPS_LIMIT).all())
+    if len(at_s) != count or not (np.abs(at_s) < LATEST_S).all():
+        return False
+    steps_s = np.diff(at_s)
+    return bool(((steps_s >= 1 / FPS_LIMIT) & (steps_s <= LONGEST_STEP_S)).all())
 
 
 def turn(orientation: str, name: str) -> tuple[slice, slice]:
