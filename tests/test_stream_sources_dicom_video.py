@@ -1,5 +1,6 @@
 """Cines that are one stream of video, as FFmpeg writes them, against the same clip outside of DICOM."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from pydicom.uid import HEVCMP51, MPEG2MPML, MPEG4HP41, MPEG4HP41F, UID
 
 from stream.errors import SourceError
 from stream.sources import open_here, open_source
+from stream.sources.dicom_video import unpacked
 from stream.sources.file import FileSource
 from tests.clips import write_clip
 from tests.dicoms import region, regions, write_dicom
@@ -82,3 +84,15 @@ def test_a_video_of_another_size_than_its_header_says_is_refused(tmp_path: Path)
     path = write_cine(write_clip(tmp_path / "clip.mp4", FRAMES), MPEG4HP41, size_px=(80, 48))
     with open_here(str(path)) as source, pytest.raises(SourceError, match="broke off after 0 of"):
         next(source.frames())
+
+
+def test_a_large_video_in_fragments_is_in_memory_once(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(bytes(2**24))
+    path = write_cine(clip, MPEG4HP41, fragments=64)
+    tracemalloc.start()
+    try:
+        assert unpacked(path).getbuffer().nbytes == 2**24
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * 2**24
+    finally:
+        tracemalloc.stop()

@@ -1,7 +1,7 @@
 """A DICOM cine whose frames are one stream of MPEG-2, H.264 or HEVC (PS3.5 8.2.5 to 8.2.9), decoded by FFmpeg."""
 
 from collections.abc import Iterator
-from io import BytesIO
+from io import SEEK_CUR, BytesIO
 from pathlib import Path
 from threading import Event
 
@@ -14,6 +14,9 @@ from pydicom.encaps import generate_fragments, parse_basic_offsets
 from stream.sources.decode import LIMITS, pictures, video_stream
 from stream.sources.file import FORMATS
 
+PIXELS_BEGIN = 12
+"""Bytes from the pixel data's tag to its first fragment: tag, VR and length (PS3.5 7.1.2)."""
+
 
 def video_frames(path: Path, name: str, size_px: tuple[int, int]) -> Iterator[NDArray[np.uint8] | None]:
     """Each frame as uint8 [H, W, 3] with square pixels, as far as the stream tells their shape; None if damaged.
@@ -21,7 +24,7 @@ def video_frames(path: Path, name: str, size_px: tuple[int, int]) -> Iterator[ND
     Raises SourceError or ValueError for a stream of another size, whatever pydicom and PyAV raise for a damaged one.
     """
     options = LIMITS | {"format_whitelist": FORMATS}
-    with av.open(BytesIO(unpacked(path)), "r", options=options, metadata_errors="replace") as container:
+    with av.open(unpacked(path), "r", options=options, metadata_errors="replace") as container:
         stream = video_stream(container, name)
         if (stream.codec_context.width, stream.codec_context.height) != size_px:
             raise ValueError("the video has another size than its header says")
@@ -29,8 +32,13 @@ def video_frames(path: Path, name: str, size_px: tuple[int, int]) -> Iterator[ND
             yield arrival.rgb
 
 
-def unpacked(path: Path) -> bytes:
+def unpacked(path: Path) -> BytesIO:
     """The stream, which the file holds in fragments (PS3.5 A.4)."""
-    stored = BytesIO(pydicom.dcmread(path, specific_tags=["PixelData"]).PixelData)
-    parse_basic_offsets(stored)
-    return b"".join(generate_fragments(stored))
+    found = BytesIO()
+    with path.open("rb") as file:
+        pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[])
+        file.seek(PIXELS_BEGIN, SEEK_CUR)
+        parse_basic_offsets(file)
+        found.writelines(generate_fragments(file))
+    found.seek(0)
+    return found
