@@ -139,14 +139,14 @@ def test_on_windows_ctrl_c_is_not_for_the_decoder_either(clip: str, monkeypatch:
 
 
 def test_warnings_keep_their_letters_where_the_system_has_few(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_clip(tmp_path / "a.png", 1, codec="png", pixels="rgb24", muxer={"update": "1"})
     (tmp_path / "Übersicht.mp4").touch()
     monkeypatch.setenv("PYTHONIOENCODING", "cp1252")  # of a file on Windows
     with open_source(str(tmp_path)) as source:
         list(source.frames())
-    assert "Übersicht.mp4 left out" in capsys.readouterr().err
+    assert "Übersicht.mp4 left out" in caplog.text
 
 
 class Stopped:
@@ -229,7 +229,7 @@ def test_what_the_file_says_is_told_as_without_the_wall(tmp_path: Path) -> None:
     assert decoders() == []
 
 
-def test_what_a_file_says_upsets_no_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_a_file_says_upsets_no_terminal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write_clip(tmp_path / "scan.png", 1, codec="png", pixels="rgb24", muxer={"update": "1"})
     profile = bytearray(np.random.default_rng(0).bytes(400))  # no profile at all, of which libpng warns by its name
     profile[:4] = struct.pack(">I", len(profile))
@@ -240,7 +240,7 @@ def test_what_a_file_says_upsets_no_terminal(tmp_path: Path, capfd: pytest.Captu
     path.write_bytes(whole[:after_header] + named + whole[after_header:])
     with open_source(str(path)) as source:
         assert len(list(source.frames())) == 1
-    assert "iCCP: profile '?]0;renamed?'" in capfd.readouterr().err
+    assert "iCCP: profile '?]0;renamed?'" in caplog.text
 
 
 def test_an_absurd_size_is_refused_before_memory_is_taken(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:

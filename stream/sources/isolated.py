@@ -5,6 +5,7 @@ as many bytes of pixels as that line says. Nothing it writes is trusted: sizes a
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -54,6 +55,7 @@ LONGEST_LINE = 16_384
 SINGLE_THREADED = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """The child's numpy computes nothing, and its threads would take memory for each core."""
 
+log = logging.getLogger(__name__)
 
 Message = tuple[dict[str, Any], NDArray[np.uint8] | None]
 """What one line says, and the picture uint8 [H, W, 3] that came with it."""
@@ -188,7 +190,7 @@ class IsolatedSource(Closing):
         assert self._child.stderr is not None
         with self._child.stderr as pipe:
             for line in iter(lambda: pipe.readline(LONGEST_LINE), b""):
-                sys.stderr.write(f"{printable(line.decode(errors='replace').rstrip())}\n")
+                log.warning("%s", printable(line.decode(errors="replace").rstrip()))
 
     def _watch(self) -> None:
         looked_s = awake_s = time.monotonic()
