@@ -35,6 +35,13 @@ def test_a_sequence_plays_with_its_own_times_in_whatever_order_its_pixels_lie(
     assert frames[0].mm_per_px == pytest.approx((0.2, 0.2))
 
 
+@pytest.mark.parametrize(("unit", "step_s"), [("s", 40), ("ms", 0.04), ("beats", 1 / 30)])
+def test_times_are_in_the_unit_that_is_told(tmp_path: Path, unit: str, step_s: float) -> None:
+    units = f'"mm" "mm" "mm" "{unit}"'
+    with open_here(str(write_nrrd(tmp_path / "a.nrrd", GREY, index="0 40 80 120 160 200", units=units))) as source:
+        assert [frame.pts_s for frame in source.frames()] == pytest.approx(np.arange(6) * step_s)
+
+
 def test_plus_times_come_first(tmp_path: Path) -> None:
     stamps = {f"Seq_Frame{number:04d}_Timestamp": str(7 + number / 10) for number in range(6)}
     with open_here(str(write_nrrd(tmp_path / "a.nrrd", GREY, "domain domain list", index=TIMES, **stamps))) as source:

@@ -31,6 +31,9 @@ BYTES = frozenset({"uchar", "unsigned char", "uint8", "uint8_t"})
 PACKED = {"raw": False, "gzip": True, "gz": True}
 """Encodings that are read, and whether they are packed."""
 
+UNITS_S = {"": 1.0, "s": 1.0, "ms": 1e-3}
+"""Of the times of the frames; SlicerHeart's are in ms."""
+
 SKIPS = ("byte skip", "byteskip", "line skip", "lineskip")
 """Fields that tell what lies between header and pixels; each has two names."""
 
@@ -84,8 +87,10 @@ class NrrdSource(SequenceSource):
         fields, pairs, offset = read_header(path)
         self._layout = found = layout(fields, offset, path)
         at_s = None
-        if label(fields, found.frame) == "time":
-            at_s = np.array([float_or_nan(each) for each in pairs.get(f"axis {found.frame} index values", "").split()])
+        unit_s = UNITS_S.get(of_axis(fields, "units", found.frame))
+        if of_axis(fields, "labels", found.frame) == "time" and unit_s is not None:
+            told = pairs.get(f"axis {found.frame} index values", "").split()
+            at_s = unit_s * np.array([float_or_nan(each) for each in told])
         mm_per_px = spacing(step(fields, found.row), step(fields, found.column))
         super().__init__(path, lambda key: pairs.get(key, ""), found.count, mm_per_px, fps=fps, loop=loop, at_s=at_s)
 
@@ -179,13 +184,13 @@ def layout(fields: Mapping[str, str], offset: int, path: Path) -> Layout:
     return found
 
 
-def label(fields: Mapping[str, str], axis: int | None) -> str:
-    """What an axis is called, in small letters; nothing if it has no name."""
+def of_axis(fields: Mapping[str, str], key: str, axis: int | None) -> str:
+    """What a field with a word for each axis says of this one, in small letters; nothing if it says nothing."""
     try:
-        labels: Sequence[str] = shlex.split(fields.get("labels", ""))
+        words: Sequence[str] = shlex.split(fields.get(key, ""))
     except ValueError:
-        labels = ()
-    return labels[axis].lower() if axis is not None and axis < len(labels) else ""
+        words = ()
+    return words[axis].lower() if axis is not None and axis < len(words) else ""
 
 
 def step(fields: Mapping[str, str], axis: int) -> float:
