@@ -21,6 +21,7 @@ from pydicom.uid import (
     ComprehensiveSRStorage,
     GrayscaleSoftcopyPresentationStateStorage,
     HTJ2KLossless,
+    JPEGLossless,
     MediaStorageDirectoryStorage,
     RLELossless,
 )
@@ -340,8 +341,13 @@ def test_damage_gives_frames_or_one_of_our_errors(whole: bytes, data: st.DataObj
     assert PATIENT not in told
 
 
-def test_without_pydicom_the_extra_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("package", ["pydicom", "gdcm"])
+def test_without_a_package_the_extra_is_named(tmp_path: Path, package: str) -> None:
     path = write_dicom(tmp_path / "a.dcm", noise(1, 8, 8))
-    code = f"import sys; sys.modules['pydicom'] = None\nfrom stream.sources import open_here\nopen_here({str(path)!r})"
+    found = pydicom.dcmread(path)
+    found.file_meta.TransferSyntaxUID = JPEGLossless
+    found.PixelData = encapsulate([b"\xff\xd8\xff\xd9"])
+    found.save_as(path)
+    code = f"import sys; sys.modules[{package!r}] = None; from stream.sources import *; open_here({str(path)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-1].endswith('dicom: needs pydicom: python -m pip install -e ".[dicom]"')
+    assert done.stderr.splitlines()[-1].lower().endswith(f'needs {package}: python -m pip install -e ".[dicom]"')

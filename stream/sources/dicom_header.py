@@ -5,6 +5,7 @@ Only TAGS are read of it, so that nothing about the patient gets as far as this 
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import apply_color_lut, get_decoder
 from pydicom.uid import MPEGTransferSyntaxes
 
+from rcdnet.extras import install
 from stream.errors import SourceError
 from stream.scan_detection import TWIN_SHARE
 from stream.sources.geometry import check_size, square_px
@@ -119,15 +121,16 @@ def decoder_of(name: str, syntax: Any) -> str | None:
         return None
     if syntax in MPEGTransferSyntaxes:
         return FFMPEG
-    try:
-        plugins = get_decoder(syntax).available_plugins
-    except NotImplementedError:
-        plugins = ()
+    plugins: Sequence[str] = ()
+    missing: Sequence[str] = ()
+    with suppress(NotImplementedError):
+        decoder = get_decoder(syntax)
+        plugins, missing = decoder.available_plugins, decoder.missing_dependencies
     if not plugins:
-        raise SourceError(f"{name} is compressed as {syntax.name}, which cannot be read. Export it as MP4.")
-    return (
-        "pillow" if "pillow" in plugins else plugins[0]
-    )  # GDCM reads lossless JPEG and JPEG-LS, which Pillow does not
+        lacks_gdcm = any(package.startswith("gdcm ") for package in missing)
+        mend = f"It needs gdcm: {install('dicom')}" if lacks_gdcm else "Export it as MP4."
+        raise SourceError(f"{name} is compressed as {syntax.name}, which cannot be read. {mend}")
+    return "pillow" if "pillow" in plugins else plugins[0]  # GDCM reads lossless JPEG and JPEG-LS, Pillow neither
 
 
 def understood(path: Path, found: Any, decoder: str | None, fps: float | None) -> Header:
