@@ -15,7 +15,7 @@ FPS_LIMIT = 1000.0
 """No probe, card or clip is faster."""
 
 FRAMES_LIMIT = 100_000
-"""In a DICOM or MetaImage file: an hour at 30 a second; no scanner keeps as much."""
+"""In a DICOM, MetaImage or NRRD file: an hour at 30 a second; no scanner keeps as much."""
 
 STILLS_FPS = 2.0
 """At which pictures without times come: slow enough to look at each."""
