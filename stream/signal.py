@@ -144,17 +144,17 @@ def refusal_of_picture(rgb: NDArray[np.uint8]) -> NotAnalysed | None:
 
 def beside_tint(rgb: NDArray[np.uint8]) -> NDArray[np.int16]:
     """How far the colour of each sample, uint8 [H, W, 3], is from the tint of its brightness; int16 [H * W]."""
-    samples = rgb.reshape(-1, 3).astype(np.int16)
-    off_green = samples[:, ::2] - samples[:, 1:2]
-    level = samples[:, 1] // TINT_LEVEL
+    red, green, blue = rgb.reshape(-1, 3).T.astype(np.int16)
+    off_green = np.stack((red - green, blue - green))
+    level = green // TINT_LEVEL
     count = np.bincount(level)
-    ordered = np.sort(level[:, None] * 512 + off_green + 255, axis=0)  # by level, then by what is off green
-    medians = ordered[np.cumsum(count) - (count + 1) // 2] % 512 - 255
+    ordered = np.sort(level * 512 + off_green + 255)  # by level, then by what is off green
+    medians = ordered[:, np.cumsum(count) - (count + 1) // 2] % 512 - 255
     tints, tint = np.zeros_like(medians), np.zeros(2, np.int16)
     for each in np.flatnonzero(count):
-        tints[each] = tint = np.clip(medians[each], tint - TINT_STEP, tint + TINT_STEP)
-    off_tint = off_green - tints[level]
-    return np.asarray(off_tint.max(axis=1).clip(min=0) - off_tint.min(axis=1).clip(max=0), np.int16)
+        tints[:, each] = tint = np.clip(medians[:, each], tint - TINT_STEP, tint + TINT_STEP)
+    off_tint = off_green - tints[:, level]
+    return np.asarray(off_tint.max(axis=0).clip(min=0) - off_tint.min(axis=0).clip(max=0), np.int16)
 
 
 def _mean_step(one: Any, other: Any, lit: NDArray[np.uint8], other_lit: NDArray[np.uint8]) -> float:
