@@ -114,15 +114,15 @@ class SignalGate:
 def refusal_of_picture(rgb: NDArray[np.uint8]) -> NotAnalysed | None:
     """Why one picture, uint8 [H, W, 3], cannot be a B-mode scan, or None if it can."""
     red, green, blue = cv2.split(rgb)
+    levels = cv2.calcHist([green], [0], None, [256], [0, 256]).reshape(256, 1)
+    near = cv2.boxFilter(levels, -1, (1, 2 * PAGE_SHADE + 1), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    if near[LIT:].max() >= PAGE_SHARE * green.size:
+        return NO_TEXTURE
     if cv2.meanStdDev(green)[1].item() < FLAT:
         return NO_PICTURE
     lit = (green > LIT).view(np.uint8)
     across = _mean_step(green[:, 1:], green[:, :-1], lit[:, 1:], lit[:, :-1])
     if across < max(SMOOTH * cv2.mean(green, lit)[0], NOISE):
-        return NO_TEXTURE
-    levels = cv2.calcHist([green], [0], None, [256], [0, 256]).reshape(256, 1)
-    near = cv2.boxFilter(levels, -1, (1, 2 * PAGE_SHADE + 1), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    if near[LIT:].max() >= PAGE_SHARE * green.size:
         return NO_TEXTURE
     height, width = green.shape
     rim = min(max(height, width) // RIM, min(height, width) // 8)

@@ -160,9 +160,10 @@ def test_what_is_painted_into_a_scan(scans: list[Picture], paint: gates.Paint, e
     assert verdicts([paint(scans[3], np.random.default_rng(1))]) == [expected]
 
 
-def test_a_page_of_words_is_refused_at_once() -> None:
-    page = np.full((480, 640, 3), 225, np.uint8)
-    for line in range(40, 480, 40):
+@pytest.mark.parametrize(("paper", "lines"), [(225, 11), (90, 1)])
+def test_a_page_of_words_is_refused_at_once_however_few(paper: int, lines: int) -> None:
+    page = np.full((480, 640, 3), paper, np.uint8)
+    for line in range(40, 40 * lines + 1, 40):
         cv2.putText(
             page, "Name: DOE JANE, born 1954-03-12, left", (10, line), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (9,) * 3, 2
         )
