@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from stream.types import Corners, ScanArea
 
 STEP = 6
-"""Grey levels by which a scan's darkest parts still stand out, after blurring, from the screen around it and from
-black: on a grey or white screen black would join the scan to the frame of a window."""
+"""Grey levels by which a scan's darkest parts still stand out from the screen around it, after blurring."""
+
+BLACK = 2
+"""Up to this, after blurring, nothing is lit: on a grey or white screen black would join the scan to the frame of a
+window. With STEP in its place dark parts of a scan are lost there."""
 
 BLUR_PX = 5
 """Side of the box that is averaged: speckle becomes solid, and the edge moves out by less than half of it."""
@@ -90,8 +93,7 @@ def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     raw = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     grey = np.asarray(cv2.blur(raw, (BLUR_PX, BLUR_PX)), np.uint8)
     detail = cv2.blur(cv2.absdiff(raw, grey).astype(np.float32), (TEXTURE_PX, TEXTURE_PX))
-    apart = cv2.min(cv2.absdiff(grey, background(grey)), grey)
-    lit = ((apart > STEP) & (detail > TEXTURE)).view(np.uint8)
+    lit = ((cv2.absdiff(grey, background(grey)) > STEP) & (grey > BLACK) & (detail > TEXTURE)).view(np.uint8)
     side = max(3, round(LETTER_SHARE * max(height, width))) | 1  # odd: an even one moves what it opens by a pixel
     solid = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
     count, labels, found, _ = cv2.connectedComponentsWithStats(solid)

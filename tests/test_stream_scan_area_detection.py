@@ -110,6 +110,14 @@ def test_a_clip_that_is_already_cut_is_kept_whole(shared_data: Path, clip: str) 
     assert (found.width_px, found.height_px, found.origin) == (*frame.rgb.shape[1::-1], "full")
 
 
+@pytest.mark.parametrize("still", ["normal/normal (121)", "malignant/malignant (71)"])
+def test_a_scan_of_dark_tissue_on_a_light_screen_is_found_whole(shared_data: Path, still: str) -> None:
+    scan = cv2.imread(str(shared_data / "busi" / f"{still}.jpg")).repeat(2, 0).repeat(2, 1)
+    dark, height, width = (255 * (scan / 255) ** 2).astype(np.uint8), *scan.shape[:2]
+    screen = cv2.copyMakeBorder(dark, 100, 100, 150, 150, cv2.BORDER_CONSTANT, value=(200, 200, 200))
+    assert overlap(propose(np.asarray(screen, np.uint8)), (150, 100, width, height)) > 0.95
+
+
 def test_of_a_large_picture_that_is_all_scan_nothing_is_cut() -> None:
     large = np.asarray(cv2.resize(textured(360, 640), (2560, 1440), interpolation=cv2.INTER_NEAREST), np.uint8)
     assert propose(large) == ScanArea(0, 0, 2560, 1440, "full")
