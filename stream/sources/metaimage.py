@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from stream.errors import SourceError
 from stream.sources.geometry import check_size
-from stream.sources.sequence import FALLBACK_FPS, LEAST_PACKED, Pixels, SequenceSource, spacing
-from stream.sources.uri import FRAMES_LIMIT, options, printable
+from stream.sources.sequence import FALLBACK_FPS, LEAST_PACKED, Pixels, SequenceSource, asked_fps, spacing
+from stream.sources.uri import FRAMES_LIMIT, printable
 
 LONGEST_LINE = 4096
 """Bytes of the header that are looked at together; its entries are a tenth of it."""
@@ -51,9 +51,7 @@ class MetaImageSource(SequenceSource):
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
         """See ``stream.sources.open_source``."""
-        asked = options("metaimage", query)
-        asked.expect("fps")
-        return cls(Path(target), fps=asked.fps() or FALLBACK_FPS, loop=loop)
+        return cls(Path(target), fps=asked_fps("metaimage", query), loop=loop)
 
     def _values(self) -> Iterator[NDArray[np.uint8]]:
         """Not by SimpleITK, which reads the header anew for each frame, and unpacks all that lies before it."""

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from stream.errors import SourceError
 from stream.sources.geometry import check_size
-from stream.sources.sequence import FALLBACK_FPS, LEAST_PACKED, Pixels, SequenceSource, float_or_nan, spacing
-from stream.sources.uri import FRAMES_LIMIT, options, printable
+from stream.sources.sequence import FALLBACK_FPS, LEAST_PACKED, Pixels, SequenceSource, asked_fps, float_or_nan, spacing
+from stream.sources.uri import FRAMES_LIMIT, printable
 
 FRAMES = frozenset({"list", "time"})
 """Kinds of an axis along which the frames lie."""
@@ -97,9 +97,7 @@ class NrrdSource(SequenceSource):
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
         """See ``stream.sources.open_source``."""
-        asked = options("nrrd", query)
-        asked.expect("fps")
-        return cls(Path(target), fps=asked.fps() or FALLBACK_FPS, loop=loop)
+        return cls(Path(target), fps=asked_fps("nrrd", query), loop=loop)
 
     def _values(self) -> Iterator[NDArray[np.uint8]]:
         found = self._layout

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stream.errors import SourceError
 from stream.sources.base import Closing
 from stream.sources.geometry import squared
-from stream.sources.uri import FPS_LIMIT, printable
+from stream.sources.uri import FPS_LIMIT, options, printable
 from stream.types import Frame
 
 FALLBACK_FPS = 30.0
@@ -137,6 +137,13 @@ class Pixels:
             yield part
             if not piece and not part:
                 return
+
+
+def asked_fps(kind: str, query: str) -> float:
+    """What the URI of a sequence asks for, which may be ``fps`` alone, else FALLBACK_FPS. Raises UsageError."""
+    asked = options(kind, query)
+    asked.expect("fps")
+    return asked.fps() or FALLBACK_FPS
 
 
 def slots(told: Told, count: int, fps: float, at_s: NDArray[np.float64] | None = None) -> list[Slot]:
