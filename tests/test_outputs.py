@@ -15,13 +15,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from stream.config import StreamConfig
-from stream.sinks.igtlink import messages
+from stream.sinks.igtlink import FINDING, IgtlinkSink
 from stream.sources import open_here
 from stream.types import State
 from stream.web.app import create_app
 from stream.web.control import Control
+from tests.igtlink import ImageServer
 from tests.stream_runs import Clip, ran
-from tests.stream_views import SESSION, view
+from tests.stream_views import SESSION, ending, view
 from tests.test_stream_web_serve import PATIENCE_S, ROOT, served
 
 PAGE = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
@@ -82,8 +83,13 @@ def test_the_keys_of_the_summary_are_those_that_are_told(recording: Path) -> Non
 
 def test_a_receiver_gets_a_line_like_those_of_the_journal() -> None:
     told = documented("## frames.jsonl")
-    (sent,) = re.findall(rb"\{.*\}", messages(view(), SESSION)[1])
-    assert {key.partition(".")[0] for key in written(json.loads(sent), told)} == {key.partition(".")[0] for key in told}
+    with ImageServer(message=None) as server:
+        sink = IgtlinkSink(server.uri)
+        sink.open(SESSION)
+        sink.write(view())
+        sent = json.loads(server.received(FINDING).string)
+        sink.close(ending())
+    assert {key.partition(".")[0] for key in written(sent, told)} == {key.partition(".")[0] for key in told}
 
 
 def test_the_keys_of_the_status_are_those_that_are_told() -> None:
