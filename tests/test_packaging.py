@@ -1,7 +1,8 @@
 import os
+import shutil
 import subprocess
 import sys
-from importlib.metadata import requires
+from importlib.metadata import metadata, requires
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -76,3 +77,17 @@ def test_a_network_runs_in_an_environment_without_torch(untrained: Path) -> None
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "openvino_cpu (16, 3)\n"
+
+
+def test_a_python_too_old_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    old = tmp_path / "python3.10"
+    told = "import sys; sys.version_info, sys.version = (3, 10, 13), '3.10.13 (main)'; exec(sys.argv[1])"
+    old.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{told}" "$2"\n', encoding="utf-8")
+    old.chmod(0o755)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    command = ["make", ".venv/base", f"PYTHON={old}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    needed = metadata("rcdnet-live")["Requires-Python"].removeprefix(">=")
+    assert done.returncode == 2
+    assert f"Python {needed} or newer is needed, and this is 3.10.13." in done.stderr
+    assert not (tmp_path / ".venv").exists()
