@@ -362,7 +362,7 @@ def test_a_slow_source_is_not_veiled_between_its_pictures(browser: webdriver.Chr
         const frame = canvas.dataset.frame, done = arguments[0];
         let veiled = false;
         const timer = setInterval(() => {
-            veiled ||= !veil.hidden && words.textContent.startsWith("since 1 s");
+            veiled ||= !veil.hidden && words.textContent.startsWith("for 1 s");
             if (canvas.dataset.frame !== frame) done(veiled, clearInterval(timer));
         }, 20);
     """
@@ -377,7 +377,7 @@ def test_a_silence_is_announced_once(browser: webdriver.Chrome, tmp_path: Path) 
     with running("fake", tmp_path, "faults:drop@1+600/lavfi:testsrc2=size=64x48:rate=30") as silent:
         browser.get(silent)
         control(browser, "#start")  # with the controls the page comes anew
-        until(browser, lambda: "since " in shown(browser, "veil") + shown(browser, "veil-reason"))
+        until(browser, lambda: shown(browser, "veil-reason").startswith("no new frame for "))
         alert = control(browser, ".rcd-veil[role=alert], .rcd-veil [role=alert]")
         reasons, announced = set(), set()
         until(
