@@ -76,8 +76,8 @@ KEPT = 8
 CELLS_PX = (64, 48)
 """Grid on which pictures are compared: each cell averages the noise of many samples."""
 
-NO_PICTURE = NotAnalysed("no signal: the picture is empty", state=State.NO_SIGNAL)
-NO_TEXTURE = NotAnalysed("no signal: a test pattern or a menu, without the texture of a scan", state=State.NO_SIGNAL)
+NO_PICTURE = NotAnalysed("the picture is empty", state=State.NO_SIGNAL)
+NO_TEXTURE = NotAnalysed("a test pattern or a menu, without the texture of a scan", state=State.NO_SIGNAL)
 COLOUR = NotAnalysed("colour mode: only B-mode is judged")
 TWO_PICTURES = NotAnalysed("two pictures side by side: choose one as scan area")
 ON_ITS_SIDE = NotAnalysed("the picture lies on its side: it must be turned by a quarter")
