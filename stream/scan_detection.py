@@ -8,6 +8,7 @@ from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from stream.types import Corners, ScanArea
+from stream.words import is_page
 
 STEP = 6
 """Grey levels by which a scan's darkest parts still stand out from the screen around it, after blurring."""
@@ -36,9 +37,8 @@ PART_SHARE = 0.02
 """Of the largest part's area: what lies above or below it and is larger belongs to it, beyond a part without echoes,
 unless it ``is_apart``."""
 
-PAGE_SHARE, PAGE_LEVEL = 0.7, 24
-"""Share of a page of words, or of a menu, that is within BAR_SHADE of one grey level, which is this or more: 0.73 at
-least where they were made, and 0.52 at most of 1,328 real stills. Dim ones have few levels, but low ones."""
+PAGE_LEVEL = 24
+"""Grey level of a page of words, or of a menu, at least."""
 
 PAGE_RIVAL = 0.1
 """Beside a page a scan may be smaller, but no smaller than this share of it."""
@@ -102,7 +102,7 @@ def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     order = sorted(range(1, count), key=lambda part: -found[part, cv2.CC_STAT_AREA])
     least = PAGE_RIVAL * found[order[0], cv2.CC_STAT_AREA]
     rivals = [part for part in order if found[part, cv2.CC_STAT_AREA] >= least]
-    first = next((part for part in rivals if not is_page(part, labels, found, raw)), None)
+    first = next((part for part in rivals if not is_words(part, labels, found, raw)), None)
     if first is None:
         return None
     own = np.zeros(count, np.uint8)  # 1 for the parts that are scan
@@ -116,7 +116,7 @@ def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
         twin = area >= TWIN_SHARE * largest and level >= 0.8 * min(down, bottom - y)
         beyond = area >= PART_SHARE * largest and beside <= 0.2 * across
         joins = twin or (beyond and not is_apart(part, labels, found, raw))
-        if joins and not is_page(part, labels, found, raw):
+        if joins and not is_words(part, labels, found, raw):
             x, y, right, bottom = min(x, left), min(y, top), max(right, left + across), max(bottom, top + down)
             own[part] = 1
     edge = min(BLUR_PX, right - x - 1, bottom - y - 1) // 2  # by which the blur let the scan spill into the background
@@ -127,13 +127,11 @@ def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     return ScanArea(x, y, right - x, bottom - y, "full" if whole else "detected", corners)
 
 
-def is_page(part: int, labels: MatLike, found: MatLike, raw: MatLike) -> bool:
-    """Whether most of a part of ``raw`` has one brightness, as a page of words has. For the arrays see ``is_apart``."""
+def is_words(part: int, labels: MatLike, found: MatLike, raw: MatLike) -> bool:
+    """Whether a part of ``raw`` is a page of words. For the arrays see ``is_apart``."""
     x, y, across, down, _ = found[part].tolist()
     box = np.s_[y : y + down : 2, x : x + across : 2]
-    levels = np.bincount(raw[box][labels[box] == part], minlength=256)
-    near = np.convolve(levels, np.ones(2 * BAR_SHADE + 1), "same")
-    return bool(near[PAGE_LEVEL:].max() >= PAGE_SHARE * levels.sum())
+    return is_page(np.bincount(raw[box][labels[box] == part], minlength=256), PAGE_LEVEL)
 
 
 def is_apart(part: int, labels: MatLike, found: MatLike, raw: MatLike) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.types import Frame, NotAnalysed, ScanArea, State
+from stream.words import is_page
 
 SAMPLES_PX = 160
 """Longest side of the grid of pixels that are looked at."""
@@ -26,10 +27,6 @@ SMOOTH, NOISE = 0.022, 1.4
 """Mean step from one lit sample to the next, as a share of their mean brightness, below which there is no speckle; and
 in itself, as the noise of a card may be all that there is. Least of the real stills: 0.038, and 1.5 at half their gain.
 Most of the test patterns: 0.020."""
-
-PAGE_SHARE, PAGE_SHADE = 0.7, 2
-"""Share of the samples that are within PAGE_SHADE of one brightness above LIT, from which it is a page of words. Of
-1,328 real stills none has it, and 3 at 1.8 times their gain."""
 
 UPRIGHT = 0.9
 """Mean step to the next lit sample below over that to the next one beside, below which the picture lies on its side:
@@ -114,9 +111,7 @@ class SignalGate:
 def refusal_of_picture(rgb: NDArray[np.uint8]) -> NotAnalysed | None:
     """Why one picture, uint8 [H, W, 3], cannot be a B-mode scan, or None if it can."""
     red, green, blue = cv2.split(rgb)
-    levels = cv2.calcHist([green], [0], None, [256], [0, 256]).reshape(256, 1)
-    near = cv2.boxFilter(levels, -1, (1, 2 * PAGE_SHADE + 1), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    if near[LIT:].max() >= PAGE_SHARE * green.size:
+    if is_page(cv2.calcHist([green], [0], None, [256], [0, 256]).ravel(), LIT):
         return NO_TEXTURE
     if cv2.meanStdDev(green)[1].item() < FLAT:
         return NO_PICTURE
