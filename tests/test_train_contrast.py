@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from test_train_results import CLASSES, logits_of, run
@@ -22,6 +24,16 @@ def test_a_variant_that_lost_something_is_worse_beyond_its_interval(recipe):
     for row in contrast(recipe, [recipe.parent / "worse"]):
         assert row["of"] == "2 runs"
         assert row["difference (95 %)"].split(" to ")[1].startswith("-")
+
+
+def test_what_else_was_changed_is_told_beside_the_difference(recipe):
+    """``--set mixup_alpha=0.0`` without the ``--pretrained`` of the recipe is another start, which weighs more."""
+    for path in (recipe.parent / "worse").glob("*/config.json"):
+        config = json.loads(path.read_text())
+        recipe_there = config["recipe"] | {"epochs": 1, "about": "other words"}
+        path.write_text(json.dumps(config | {"recipe": recipe_there, "start": "trained on busbra"}))
+    assert {row["changed"] for row in contrast(recipe, [recipe.parent / "worse"])} == {"epochs, start"}
+    assert {row["changed"] for row in contrast(recipe, [recipe.parent / "same"])} == {""}
 
 
 def test_folders_of_the_same_name_are_told_apart(recipe, tmp_path):

@@ -1,18 +1,22 @@
 """What did a training choice change? Two recipes' held-out answers to the same pictures, paired picture by picture."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from train import metrics, predictions
 from train.datasets import DataError
 from train.predictions import QUESTIONS, Predictions
+from train.run_folder import began, config_of, differing
 
 
 def contrast(first: Path, others: Sequence[Path]) -> list[dict[str, str]]:
     """One row for each of ``others``, split, data set and question: AUC there, and its difference to ``first`` (95 %).
+    ``changed`` are the keys of the recipe in which they differ, and the start: more than one, and which it was that made
+    the difference is not told.
 
     Folders of run folders, as ``train fit --out`` leaves them; only the runs that both have count, folds and seeds
     pooled. Raises DataError if they have none in common, or held out other pictures.
@@ -36,6 +40,7 @@ def _rows(first: Path, other: Path, names: Sequence[str]) -> list[dict[str, str]
     one, two = (_ordered(predictions.read([f / name / "predictions.csv" for name in names])) for f in (first, other))
     if len(one) != len(two) or (one.names != two.names).any() or (one.datasets != two.datasets).any():
         raise DataError(f"{first} and {other} did not hold out the same pictures")
+    changed = sorted({key for name in names for key in _changed(*(config_of(folder / name) for folder in (first, other)))})
     rows = []
     for dataset, question, asked in one.questions():
         positive = one.positive(question)[asked]
@@ -44,6 +49,7 @@ def _rows(first: Path, other: Path, names: Sequence[str]) -> list[dict[str, str]
         rows.append(
             {
                 "runs": str(other),
+                "changed": ", ".join(changed),
                 "of": names[0] if len(names) == 1 else f"{len(names)} runs",
                 "data": dataset,
                 "question": QUESTIONS[question],
@@ -53,6 +59,12 @@ def _rows(first: Path, other: Path, names: Sequence[str]) -> list[dict[str, str]
             }
         )
     return rows
+
+
+def _changed(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    start = [(began(config), config.get("start_sha256")) for config in (one, other)]
+    elsewhere = start[0] != start[1] if all(sha for _, sha in start) else start[0][0] != start[1][0]
+    return differing(one["recipe"], other["recipe"]) + ["start"] * elsewhere
 
 
 def _ordered(found: Predictions) -> Predictions:
