@@ -15,8 +15,7 @@ from train.run_folder import began, config_of, differing
 
 def contrast(first: Path, others: Sequence[Path]) -> list[dict[str, str]]:
     """One row for each of ``others``, split, data set and question: AUC there, and its difference to ``first`` (95 %).
-    ``changed`` are the keys of the recipe in which they differ, and the start: more than one, and which it was that made
-    the difference is not told.
+    ``changed`` names the keys of the recipe, and the start, in which they differ; which of several did it is not told.
 
     Folders of run folders, as ``train fit --out`` leaves them; only the runs that both have count, folds and seeds
     pooled. Raises DataError if they have none in common, or held out other pictures.
@@ -40,7 +39,7 @@ def _rows(first: Path, other: Path, names: Sequence[str]) -> list[dict[str, str]
     one, two = (_ordered(predictions.read([f / name / "predictions.csv" for name in names])) for f in (first, other))
     if len(one) != len(two) or (one.names != two.names).any() or (one.datasets != two.datasets).any():
         raise DataError(f"{first} and {other} did not hold out the same pictures")
-    changed = sorted({key for name in names for key in _changed(*(config_of(folder / name) for folder in (first, other)))})
+    changed = sorted({key for name in names for key in _changed(config_of(first / name), config_of(other / name))})
     rows = []
     for dataset, question, asked in one.questions():
         positive = one.positive(question)[asked]
