@@ -1,8 +1,8 @@
 """RcdNet in half precision, strongly typed: what each GPU engine computes.
 
-Float16 from the backbone to the last maps. Float32 where sums or scales need it and cost nothing: the scaling of the
-input, the attention's means over space and channels, and the head, so that the logits remain the mean of the maps.
-Who computes it turns TF32 off. Batch norms are folded first, in float32.
+Float16 in the backbone and the separable convolution. Float32 where sums or scales need it and cost nothing: the
+scaling of the input, the attention, and the head, so that the logits remain the mean of the maps. Who computes it turns
+TF32 off. Batch norms are folded first, in float32.
 """
 
 import copy
