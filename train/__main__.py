@@ -256,7 +256,7 @@ def evaluate(
     operating_point: Annotated[str, typer.Option(help="Of the spec.")] = "balanced",
     by: Annotated[str | None, typer.Option(help="Also by subgroup: size, birads, device, histology.")] = None,
     in_paint: Annotated[bool, typer.Option(help="Also with burnt-in markers painted away.")] = False,
-    faithfulness: Annotated[bool, typer.Option(help="Also the deletion curve of the heat map.")] = False,
+    faithfulness: Annotated[bool, typer.Option(help="Also the deletion curve of the glance's heat map.")] = False,
 ) -> None:
     """A finished model on a data set: numbers with n and interval, heat map against the masks."""
     from train.predict import predict, runner

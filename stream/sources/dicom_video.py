@@ -1,4 +1,4 @@
-"""A DICOM cine whose frames are one stream of MPEG-2, H.264 or HEVC (PS3.5 8.2.5 to 8.2.9), decoded by FFmpeg."""
+"""A DICOM cine whose frames are one stream of MPEG-2, H.264 or HEVC (PS3.5 8.2.5 to 8.2.11), decoded by FFmpeg."""
 
 from collections.abc import Iterator
 from io import SEEK_CUR, BytesIO
