@@ -195,9 +195,11 @@ def test_a_folder_without_runs_is_an_error_that_says_so(data, tmp_path):
 
 
 def test_runs_of_a_recipe_of_one_s_own_are_in_the_tables(runs, data, tmp_path):
-    (tmp_path / "mine").symlink_to(runs / "paper")
+    for name in ("paper", "mine"):
+        (tmp_path / name).symlink_to(runs / "paper")
     rows = publish.tables(tmp_path, data)
     assert "| paper | seed0-random |" in rows  # as the recipe calls itself
+    assert "| paper (mine) | seed0-random |" in rows  # a variant, which nothing else may tell from the recipe
 
 
 def test_the_recipes_that_are_published_exist():

@@ -77,7 +77,7 @@ def publish(runs: Path, data_root: Path, weights: Path, out: Path, *, pictures: 
 def tables(runs: Path, data_root: Path) -> str:
     """Every finished protocol, its subgroups and the comparison below RUNS, in Markdown."""
     protocols = [
-        row
+        row if row["recipe"] == name else row | {"recipe": f"{row['recipe']} ({name})"}  # a variant, by its --out
         for name in _recipes(runs)
         for answers in ("predictions", "external")
         for row in results.rows(results.of_recipe(runs / name, answers))
