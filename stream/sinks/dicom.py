@@ -1,7 +1,7 @@
 """The annotated pictures as a DICOM cine: Multi-frame True Color Secondary Capture (PS3.3 A.8.5), in JPEG.
 
-It is a study of its own and of nobody: of the source's header it has only the pixels' spacing and the frames' times. Nobody
-has looked whether a name is burnt in, inside the scan area: so the header says that there may be one.
+It is a study of its own and of nobody: of the source's header it has only the pixels' spacing and the frames' times.
+Nobody has looked whether a name is burnt in, inside the scan area: so the header says that there may be one.
 """
 
 import secrets
