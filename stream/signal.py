@@ -1,7 +1,7 @@
 """Is this a picture that we may judge? What is none gets a state with its reason, before the network sees it.
 
 Everything is told from a grid of at most SAMPLES_PX a side over the scan area. Thresholds lie between what
-`python -m benchmarks.gates` measures on real B-mode stills and clips, and on what must be refused.
+`python -m benchmarks.gates` measures on real B-mode stills, and on what must be refused.
 """
 
 from collections import deque
