@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from engines import openvino_cpu
+from engines.base import EngineOutput
+from engines.catalog import open_engine
 from engines.errors import EngineError
 from engines.openvino_cpu import OpenvinoCpu, fastest
 from engines.parity import ParityReport
@@ -57,6 +60,23 @@ def test_fewer_threads_are_taken_only_where_they_are_faster(untrained: Path, mon
     monkeypatch.setattr(OpenvinoCpu, "least_s", lambda self, _: 1.0)
     with fastest(untrained) as engine, OpenvinoCpu(untrained, "f32") as left_alone:
         assert engine.threads == left_alone.threads
+
+
+def test_where_there_is_no_choice_the_golden_set_is_all_that_is_computed(
+    untrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed, run = [], OpenvinoCpu.run
+
+    def counted(self: OpenvinoCpu, images: NDArray[np.uint8]) -> EngineOutput:
+        computed.append(len(images))
+        return run(self, images)
+
+    monkeypatch.setattr(openvino_cpu, "_computed", lambda: ["f32"])
+    monkeypatch.setattr(openvino_cpu, "fewer", lambda most: [])
+    monkeypatch.setattr(OpenvinoCpu, "run", counted)
+    with open_engine("openvino_cpu", untrained) as engine:
+        assert engine.info.parity is not None
+        assert sum(computed) == engine.info.parity.pictures
 
 
 @pytest.mark.parametrize(("most", "tried"), [(1, []), (2, []), (4, [2]), (8, [2, 4]), (96, [24, 48])])
