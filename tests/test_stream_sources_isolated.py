@@ -1,6 +1,7 @@
 """A decoder that hangs, crashes or outlives its use: real child processes, hung and killed for real."""
 
 import os
+import platform
 import signal
 import struct
 import subprocess
@@ -37,6 +38,27 @@ def test_frames_are_those_of_the_file(clip: str) -> None:
     for found, expected in pairs:
         assert np.array_equal(found.rgb, expected.rgb)
         assert (found.index, found.pts_s, found.source) == (expected.index, expected.pts_s, expected.source)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another system keeps its memory in another way")
+def test_pictures_take_turns_in_one_memory_and_come_in_few_pieces(tmp_path: Path) -> None:
+    import fcntl
+
+    size_px = width, height = 1920, 1080
+    clip = write_clip(tmp_path / "clip.ts", 40, codec="mpeg2video", size_px=size_px)
+    with isolated.IsolatedSource(str(clip)) as source:
+        (decoder,), frames = decoders(), source.frames()
+        next(frames)
+        assert source._child.stdout is not None
+        assert fcntl.fcntl(source._child.stdout, fcntl.F_GETPIPE_SZ) == isolated.PIPE_BYTES
+        faults = [page_faults(decoder) for _ in frames]
+    pages = 3 * width * height / os.sysconf("SC_PAGESIZE")
+    assert (faults[35] - faults[15]) / 20 < pages / 8
+
+
+def page_faults(process: psutil.Process) -> int:
+    """How often the kernel had to give it a page of memory."""
+    return int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[7])
 
 
 def test_damaged_frames_are_counted_through_the_wall(tmp_path: Path) -> None:
