@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from stream.errors import SourceError, UsageError
 from stream.sources import open_source
-from stream.sources.file import FileSource
+from stream.sources.file import MOST_THREADS, FileSource
 from stream.types import Frame
 from tests.clips import picture, write_clip
 
@@ -129,6 +129,13 @@ def test_a_clip_of_one_picture_need_not_move(tmp_path: Path, name: str, frames: 
     codec, pixels = ("gif", "rgb8") if name.endswith("gif") else ("libx264", "yuv420p")
     source = FileSource(write_clip(tmp_path / name, frames, codec=codec, pixels=pixels))
     assert source.still == (frames == 1)
+
+
+def test_no_more_threads_decode_than_there_is_memory_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    with FileSource(write_clip(tmp_path / "clip.mp4")) as source:
+        next(frames := source.frames())  # noqa: F841  it must last
+        assert sum("av:h264" in path.read_text() for path in Path("/proc/self/task").glob("*/comm")) == MOST_THREADS
 
 
 def test_a_loop_goes_on_counting(tmp_path: Path) -> None:

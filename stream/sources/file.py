@@ -1,6 +1,7 @@
 """A recorded clip: every frame in order, looped if asked."""
 
 import math
+import os
 import struct
 import time
 from collections.abc import Iterator
@@ -42,6 +43,10 @@ ASF_FACTS = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 """Begins the File Properties Object of a WMV or ASF (Advanced Systems Format, 3.2), which stands in its header."""
 
 LOCAL_ONLY = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+
+MOST_THREADS = 8
+"""That decode a clip: each holds pictures, and in FFmpeg's sixteen a telephone's 4K (HEVC of 10 bits) would break
+``isolated.MEMORY_LIMIT``."""
 
 OPEN_TIMEOUT_S = 20.0
 """For FFmpeg to make sense of a header; a large damaged clip takes it a second."""
@@ -107,6 +112,7 @@ class FileSource(Closing):
             with self._open() as container:
                 stream = video_stream(container, self.name)
                 stream.thread_type = "AUTO"  # whole frames in parallel where it can
+                stream.codec_context.thread_count = min((os.cpu_count() or 1) + 1, MOST_THREADS)  # FFmpeg's own, but 16
                 clock = ClipClock(self._step_s, AHEAD_S.get(container.format.name, math.inf), begin_s(stream))
                 for arrival in pictures(container, stream, self.name, self._closed, tally):
                     read += 1

@@ -47,7 +47,7 @@ LET_GO_S = 2.0
 """For the child to end once it is killed. While it waits in the kernel for a drive that is gone, it does not."""
 
 MEMORY_LIMIT = 900 * 2**20
-"""Bytes that the child may take: 4K video in 16 threads stays below half of it."""
+"""Bytes that the child may take: a telephone's 4K video takes up to three quarters in ``file.MOST_THREADS``."""
 
 LONGEST_LINE = 16_384
 """Bytes of JSON; an error message is a hundredth of it."""
