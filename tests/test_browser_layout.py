@@ -18,8 +18,8 @@ pytestmark = test_browser.pytestmark
 @pytest.mark.parametrize("synthetic", [True, False])
 @pytest.mark.parametrize(
     ("width", "height"),
-    [(390, 844), (844, 390), (700, 450), (901, 800)],
-    ids=["phone", "turned", "zoomed", "narrow"],
+    [(390, 844), (844, 390), (700, 450), (901, 800), (1060, 800)],
+    ids=["phone", "turned", "zoomed", "narrow", "tight"],
 )
 def test_the_picture_stays_where_it_is_whatever_is_said(
     browser: webdriver.Chrome, width: int, height: int, synthetic: bool
@@ -40,6 +40,17 @@ def test_the_picture_stays_where_it_is_whatever_is_said(
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     try:
         assert len(set(browser.execute_script(tops, synthetic))) == 1
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize(("width", "least_px"), [(1366, 27), (1920, 38)])
+def test_what_is_said_can_be_read_from_two_metres_away(browser: webdriver.Chrome, width: int, least_px: int) -> None:
+    size = "return parseFloat(getComputedStyle(document.querySelector('.rcd-state')).fontSize)"
+    screen = {"width": width, "height": 768, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    try:
+        assert browser.execute_script(size) >= least_px
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
