@@ -377,7 +377,7 @@ def test_a_silence_is_announced_once(browser: webdriver.Chrome, tmp_path: Path) 
     with running("fake", tmp_path, "faults:drop@1+600/lavfi:testsrc2=size=64x48:rate=30") as silent:
         browser.get(silent)
         control(browser, "#start")  # with the controls the page comes anew
-        until(browser, lambda: shown(browser, "veil-reason").startswith("no new frame for "))
+        until(browser, lambda: "no new frame for" in shown(browser, "veil-reason"))
         alert = control(browser, ".rcd-veil[role=alert], .rcd-veil [role=alert]")
         reasons, announced = set(), set()
         until(

@@ -1,5 +1,6 @@
 """Where things stand on the page, on screens of any size, and what it makes of an error."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import pytest
 from clips import write_clip
 from selenium import webdriver
+from selenium.webdriver.common.by import By
 
 from tests import test_browser
-from tests.test_browser import ROOT, control, running, scan_area, until
+from tests.test_browser import ROOT, control, running, scan_area, shown, until
 
 address, chromium, browser = test_browser.address, test_browser.chromium, test_browser.browser
 pytestmark = test_browser.pytestmark
@@ -53,6 +55,22 @@ def test_what_is_said_can_be_read_from_two_metres_away(browser: webdriver.Chrome
         assert browser.execute_script(size) >= least_px
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_nothing_of_an_old_picture_is_said_once_no_new_one_comes(browser: webdriver.Chrome) -> None:
+    """The phantom goes on, but nothing reaches this screen any more, as on a bad network."""
+    never = "const { Picture } = await import('/viewer/picture.js'); Picture.prototype.take = () => {};"
+    bright = """return [...document.querySelectorAll(".rcd-phase, .rcd-state, .rcd-reason")].filter((each) =>
+        getComputedStyle(each).visibility === "visible").map((each) => each.textContent)"""
+    until(browser, lambda: "live" in browser.execute_script(bright))
+    browser.execute_script(f"(async () => {{ {never} }})()")
+    try:
+        until(browser, lambda: browser.find_element(By.CSS_SELECTOR, ".rcd-veil").is_displayed())
+        assert browser.execute_script(bright) == []
+        assert re.fullmatch(r"for \d+ s(; judging .*)?", shown(browser, "veil-reason"))
+    finally:
+        browser.refresh()
+    until(browser, lambda: "live" in browser.execute_script(bright))
 
 
 def test_the_lines_can_be_told_apart_in_forced_colours(browser: webdriver.Chrome) -> None:

@@ -63,8 +63,10 @@ function veil(status, paintedAt) {
   const silent_ms = paintedAt === null ? Infinity : performance.now() - paintedAt;
   if (silent_ms < Math.max(STALE_AFTER_MS, 1000 * status.stall_after_s)) return null;
   if (paintedAt === null) return ["No picture yet", ""];
-  const told = ["no_signal", "not_analysed"].includes(status.verdict?.state); // and since when; else it is this screen's
-  return ["No new picture", told ? status.verdict.reason : `for ${Math.floor(silent_ms / 1000)} s`];
+  const { state, reason } = status.verdict ?? {};
+  if (state === "no_signal") return ["No new picture", reason]; // which tells for how long, also before the page was open
+  const silence = `for ${Math.floor(silent_ms / 1000)} s`;
+  return ["No new picture", state === "not_analysed" ? `${silence}; ${reason}` : silence];
 }
 
 function showVeil(root, words) {
