@@ -57,6 +57,21 @@ def test_what_is_said_can_be_read_from_two_metres_away(browser: webdriver.Chrome
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_a_zoomed_page_shows_the_name_and_the_notice_in_one_row_and_no_empty_margin(browser: webdriver.Chrome) -> None:
+    """1366 px at 200 %."""
+    edges = """
+        const [name, notice, picture] = [".rcd-header h1", ".rcd-notice", ".rcd-picture"].map((each) =>
+            document.querySelector(each).getBoundingClientRect());
+        return [notice.top < name.bottom, picture.left];
+    """
+    screen = {"width": 683, "height": 384, "deviceScaleFactor": 2, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    try:
+        assert browser.execute_script(edges) == [True, 20]
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_nothing_of_an_old_picture_is_said_once_no_new_one_comes(browser: webdriver.Chrome) -> None:
     """The phantom goes on, but nothing reaches this screen any more, as on a bad network."""
     never = "const { Picture } = await import('/viewer/picture.js'); Picture.prototype.take = () => {};"
