@@ -57,6 +57,19 @@ def test_what_is_said_can_be_read_from_two_metres_away(browser: webdriver.Chrome
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_a_long_name_gives_way_to_the_reason_and_stands_below_no_arrow(browser: webdriver.Chrome) -> None:
+    fits = """
+        const [source, reason] = ["source", "reason"].map((each) => document.querySelector(`[data-show=${each}]`));
+        source.textContent = "Export_of_a_left_breast_upper_outer_quadrant_sweep_transverse_".repeat(3);
+        reason.textContent = "probability of a lesion between 50% and 85%";
+        document.querySelector("[data-show=headline]").textContent = "indeterminate";
+        const [words, arrow] = ["#source input", "#source svg"].map((each) => document.querySelector(each));
+        const right = words.getBoundingClientRect().right - parseFloat(getComputedStyle(words).paddingRight);
+        return [reason.scrollHeight <= reason.clientHeight, right <= arrow.getBoundingClientRect().left];
+    """
+    assert browser.execute_script(fits) == [True, True]
+
+
 def test_a_zoomed_page_shows_the_name_and_the_notice_in_one_row_and_no_empty_margin(browser: webdriver.Chrome) -> None:
     """1366 px at 200 %."""
     edges = """
