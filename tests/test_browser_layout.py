@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from tests import test_browser
+from tests.stream_views import SESSION
 from tests.test_browser import ROOT, control, running, scan_area, shown, until
+from tests.test_stream_report import written
 
 address, chromium, browser = test_browser.address, test_browser.chromium, test_browser.browser
 pytestmark = test_browser.pytestmark
@@ -148,6 +151,32 @@ def test_a_report_breaks_no_number_on_a_narrow_screen(browser: webdriver.Chrome,
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
         browser.get((tmp_path / "report.html").as_uri())
         assert browser.execute_script(lines) == 1
+    finally:
+        browser.close()
+        browser.switch_to.window(page)
+
+
+def test_a_report_keeps_no_lesion_flagged_grey_and_prints_three_pictures_a_page_below_their_heading(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    written(tmp_path, replace(SESSION, still=True))
+    colours = """
+        const flagged = [...document.querySelectorAll("td")].find((each) => each.textContent.includes("no lesion"));
+        return [flagged, document.querySelector(".dim")].map((each) => getComputedStyle(each).color);
+    """
+    printed = """
+        const [heading, picture] = ["h2", "figure img"].map((each) => document.querySelector(each));
+        picture.style.aspectRatio = "1"; // as high as the page is wide, if it may
+        return [getComputedStyle(heading).breakAfter, picture.getBoundingClientRect().height <= 7 / 2.54 * 96];
+    """
+    page = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    try:
+        browser.get((tmp_path / "report.html").as_uri())
+        called, grey = browser.execute_script(colours)
+        assert called == grey
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        assert browser.execute_script(printed) == ["avoid", True]
     finally:
         browser.close()
         browser.switch_to.window(page)
