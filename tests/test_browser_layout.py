@@ -104,6 +104,26 @@ def test_nothing_of_an_old_picture_is_said_once_no_new_one_comes(browser: webdri
     until(browser, lambda: "live" in browser.execute_script(bright))
 
 
+def test_a_long_error_is_shown_whole_over_a_low_picture(browser: webdriver.Chrome) -> None:
+    cut_off = """
+        const [veil, headline, reason] = [".rcd-veil", "[data-show=veil]", "[data-show=veil-reason]"].map((each) =>
+            document.querySelector(each));
+        veil.hidden = false;
+        headline.textContent = "Failed";
+        reason.textContent = "the camera cannot be opened as it is now: is it in use? ".repeat(6);
+        const [inner, outer] = [[headline, reason], [document.querySelector(".rcd-picture")]].map((each) =>
+            [Math.min(...each.map((one) => one.getBoundingClientRect().top)),
+             Math.max(...each.map((one) => one.getBoundingClientRect().bottom))]);
+        return [inner[0] < outer[0], inner[1] > outer[1]];
+    """
+    screen = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    try:
+        assert browser.execute_script(cut_off) == [False, False]
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_the_lines_can_be_told_apart_in_forced_colours(browser: webdriver.Chrome) -> None:
     colours = """return [...document.querySelectorAll(".rcd-legend span")].map((each) =>
         getComputedStyle(each, "::before").backgroundColor)"""
