@@ -124,6 +124,11 @@ def test_a_long_error_is_shown_whole_over_a_low_picture(browser: webdriver.Chrom
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_the_strip_below_the_lines_is_explained(browser: webdriver.Chrome) -> None:
+    caption = browser.find_element(By.CSS_SELECTOR, ".rcd-timeline figcaption").text
+    assert "strip below: undecided or not judged" in caption
+
+
 def test_the_lines_can_be_told_apart_in_forced_colours(browser: webdriver.Chrome) -> None:
     colours = """return [...document.querySelectorAll(".rcd-legend span")].map((each) =>
         getComputedStyle(each, "::before").backgroundColor)"""
