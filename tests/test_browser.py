@@ -157,7 +157,7 @@ def test_what_was_flagged_is_still_to_be_seen_afterwards(browser: webdriver.Chro
     picture = control(browser, ".rcd-flagged li img")
     until(browser, lambda: picture.get_property("naturalWidth"))
     words = browser.find_element(By.CSS_SELECTOR, ".rcd-flagged li").text
-    assert re.fullmatch(r"(benign|malignant) \d+ %, (now|\d+ s ago)(; flagged for \d+\.\d s)?", words)
+    assert re.fullmatch(r"(benign|malignant) \d+%, (now|\d+ s ago)(; flagged for \d+\.\d s)?", words)
 
 
 def test_the_numbers_move(browser: webdriver.Chrome) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from clips import write_clip
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from tests import test_browser
 from tests.stream_views import SESSION
-from tests.test_browser import ROOT, control, running, scan_area, shown, until
+from tests.test_browser import ROOT, control, phase, running, scan_area, shown, until
 from tests.test_stream_report import written
 
 address, chromium, browser = test_browser.address, test_browser.chromium, test_browser.browser
@@ -58,6 +60,48 @@ def test_what_is_said_can_be_read_from_two_metres_away(browser: webdriver.Chrome
         assert browser.execute_script(size) >= least_px
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_bright_button_is_the_one_that_would_change_something(browser: webdriver.Chrome) -> None:
+    def start_is_bright() -> bool:
+        browser.execute_script("document.activeElement.blur()")
+        start, stop = (control(browser, each).value_of_css_property("background-color") for each in ("#start", "#stop"))
+        return start != stop
+
+    def choose(engine: str) -> None:
+        control(browser, "#engine input").send_keys(Keys.CONTROL, "a")
+        control(browser, "#engine input").send_keys(engine, Keys.ENTER)
+
+    until(browser, lambda: not start_is_bright())
+    choose("onnx_cpu")
+    until(browser, start_is_bright)
+    choose("auto")
+    until(browser, lambda: not start_is_bright())
+    control(browser, "#stop").click()
+    until(browser, start_is_bright)
+    control(browser, "#start").click()
+    ActionChains(browser).move_to_element(control(browser, ".rcd-notice")).perform()
+    until(browser, lambda: not start_is_bright())
+
+
+def test_a_server_that_does_not_answer_leaves_no_count_standing_and_moves_nothing(browser: webdriver.Chrome) -> None:
+    look = """
+        const cells = [...document.querySelectorAll("[data-show=counts] td")].map((cell) => cell.textContent);
+        const top = document.querySelector("[data-show=area]").getBoundingClientRect().top + scrollY;
+        return [document.querySelector(".rcd-phase").dataset.phase, cells, top];
+    """
+    until(browser, lambda: browser.execute_script(look)[1])
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/status.json*"]})
+    try:
+        looks = [browser.execute_script(look)]
+        until(browser, lambda: looks.append(browser.execute_script(look)) or looks[-1][0] == "unreachable")
+        (_, _, before), (_, cells, after) = looks[-2:]
+        assert set(cells) == {"–"}
+        assert after == before
+    finally:
+        browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+    until(browser, lambda: phase(browser) == "running")
 
 
 def test_a_long_name_gives_way_to_the_reason_and_stands_below_no_arrow(browser: webdriver.Chrome) -> None:

@@ -133,7 +133,8 @@ def build(control: Control) -> gr.Blocks:
             now = control.now()
             runs = now.source_uri, now.engine_name, now.operating_point
             other = (control.sources().get(label or ""), engine_name, operating_point) != runs
-            return gr.Button("Switch" if other and not now.stopped else "Start")
+            switches = other and not now.stopped
+            return gr.Button("Switch" if switches else "Start", elem_classes=["rcd-switches"] if switches else [])
 
         def restart(label: str, engine_name: str, operating_point: str) -> None:
             uri = control.sources().get(label)

@@ -27,8 +27,7 @@ function create({ number, finding, colour }) {
   return entry;
 }
 
-function tell(entry, { number, finding, surely: percent, frame, lasted_s, age_s }) {
-  const surely = percent.replace("%", "\u00a0%");
+function tell(entry, { number, finding, surely, frame, lasted_s, age_s }) {
   const picture = entry.querySelector("img");
   const address = `/flagged/${number}.jpg?frame=${frame}`; // else the browser would not ask for another one
   if (picture.getAttribute("src") !== address) picture.src = address;

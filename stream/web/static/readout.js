@@ -19,7 +19,9 @@ export function showReadout(root) {
       weights: status.weights ?? "–",
       device: status.engine?.device ?? "–",
     });
-    root.querySelector('[data-show="counts"]').replaceChildren(...(status.counts ?? []).map(countRow));
+    const counts = root.querySelector('[data-show="counts"]');
+    if (status.counts) counts.replaceChildren(...status.counts.map(countRow));
+    else counts.querySelectorAll("td").forEach((cell) => { cell.textContent = "–"; }); // what lies below stays where it is
   });
 }
 

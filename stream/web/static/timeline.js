@@ -30,7 +30,7 @@ function drawGrid(context, palette, x, y, last, span_s, width, height) {
   context.textBaseline = "middle";
   context.textAlign = "right";
   for (const p of [0, 0.5, 1]) {
-    context.fillText(`${p * 100} %`, LEFT - 8, y(p));
+    context.fillText(`${p * 100}%`, LEFT - 8, y(p));
     line(context, [[LEFT, y(p)], [width - RIGHT, y(p)]]);
   }
   context.textBaseline = "alphabetic";
