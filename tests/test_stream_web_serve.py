@@ -243,17 +243,19 @@ def test_no_file_is_copied_and_no_address_asked_for_a_value_that_names_one(room:
     assert files_in(folder) == set()
 
 
-def test_the_log_tells_what_was_started_and_stopped_on_the_page() -> None:
+def test_the_log_tells_what_was_started_stopped_and_refused_on_the_page() -> None:
     with served() as (process, address):
         assert opened(address) == "open"
         ask(f"http://{address}", "shown")
         ask(f"http://{address}", "halt")
         ask(f"http://{address}", "restart", "phantom (synthetic)", "fake", "balanced")
+        ask(f"http://{address}", "keep_area", None, None, None, None)
         assert process.stderr is not None
-        said = [process.stderr.readline().partition(": ")[2] for _ in range(2)]
+        said = [process.stderr.readline().partition(": ")[2] for _ in range(3)]
     assert said == [
         "stopped on the page\n",
         "started on the page: phantom (synthetic), engine fake, operating point balanced\n",
+        "refused on the page: Draw the scan area on the picture, or give all four numbers.\n",
     ]
 
 

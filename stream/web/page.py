@@ -186,6 +186,7 @@ def as_message() -> Iterator[None]:
     try:
         yield
     except (StreamError, EngineError) as error:
+        log.warning("refused on the page: %s", error)
         raise gr.Error(escape(str(error)), duration=READ_S, print_exception=False) from error
 
 
