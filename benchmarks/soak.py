@@ -166,7 +166,10 @@ def served(source: str, arguments: Sequence[str]) -> Iterator[tuple[psutil.Proce
         try:
             known.wait(PATIENCE_S)
             if not found:
-                raise SourceError("the server did not start: " + (said[-1].strip() if said else "it said nothing"))
+                silence = (
+                    f"it said nothing in {PATIENCE_S:g} s" if process.poll() is None else "it ended without a word"
+                )
+                raise SourceError("the server did not start: " + (said[-1].strip() if said else silence))
             yield psutil.Process(process.pid), found[0]
         finally:
             process.send_signal(signal.SIGINT)
