@@ -36,10 +36,10 @@ from stream.config import StreamConfig
 from stream.decision import Rule
 from stream.errors import UsageError
 from stream.pipeline import Pipeline
-from stream.sources.base import Closing
+from stream.sources.base import Source
 from stream.sources.images import read_rgb, require_depth
 from stream.sources.uri import STILLS_FPS
-from stream.types import Frame, ScanArea, State
+from stream.types import Frame, State
 from train import datasets, predictions
 from train.datasets import DataError, Sample
 from train.evaluate import by_subgroup
@@ -61,12 +61,11 @@ class Said:
     call: str
 
 
-class LabelledPictures(Closing):
+class LabelledPictures(Source):
     """The pictures of a data set as a source, in its order."""
 
-    live, synthetic, still, damaged = False, False, True, 0
-    scan_area: ScanArea | None = None
-    fps: float | None = STILLS_FPS
+    still = True
+    fps = STILLS_FPS
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         super().__init__()

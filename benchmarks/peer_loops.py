@@ -176,19 +176,19 @@ def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
     """Ours, as it is: the engine that it chooses by itself, the drawing. The slow consumer holds up the drawing thread
     itself. Raises what ended the pipeline.
     """
-    from engines.base import Engine
+    from engines.base import Closing, Engine
     from engines.catalog import open_engine
     from engines.errors import EngineError
     from stream.config import StreamConfig
     from stream.pipeline import Pipeline
     from stream.sources import open_source
-    from stream.sources.base import Closing
+    from stream.sources.base import Source
     from stream.types import Frame, View
 
-    class Camera(Closing):
+    class Camera(Source):
         """The camera that the others get, as a source."""
 
-        name, live, synthetic, fps, scan_area, damaged = "camera", True, True, float(CAMERA_FPS), None, 0
+        name, live, synthetic, fps = "camera", True, True, float(CAMERA_FPS)
 
         def frames(self) -> Iterator[Frame]:
             start_ns = time.perf_counter_ns()

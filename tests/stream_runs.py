@@ -15,14 +15,14 @@ from stream.config import StreamConfig
 from stream.pipeline import Pipeline
 from stream.session import Session
 from stream.sinks import recording
-from stream.sources.base import Closing, Source
+from stream.sources.base import Source
 from stream.status import Status
 from stream.types import Assessment, Frame, ScanArea, View
 
 PATIENCE_S = 60
 
 
-class Clip(Closing):
+class Clip(Source):
     """Frames made on the spot; ``error`` comes after the last one; ``hold`` is waited for before each frame."""
 
     synthetic = False

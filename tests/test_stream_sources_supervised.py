@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stream.errors import SourceError
 from stream.sources import supervised
-from stream.sources.base import Closing
+from stream.sources.base import Source
 from stream.sources.supervised import JITTER, SupervisedSource, wait_s
 from stream.types import Frame, ScanArea
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 PICTURE = np.zeros((8, 8, 3), np.uint8)
 
 
-class Connection(Closing):
+class Connection(Source):
     """``count`` frames and a damaged one; then ``error``, or silence until it is closed, or the end."""
 
     live, synthetic, fps = True, False, 25.0

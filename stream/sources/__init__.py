@@ -5,7 +5,6 @@ from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import Protocol, cast
 
 from rcdnet.extras import install
 from stream.errors import SourceError, UsageError
@@ -48,11 +47,6 @@ EXPECTED = "a path to a video, a picture, a DICOM file or a folder of them, or o
 )
 
 
-class _Opener(Protocol):
-    @classmethod
-    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Source: ...
-
-
 def open_source(uri: str, *, live: bool | None = None, loop: bool = False, given_up: Event | None = None) -> Source:
     """Open what ``uri`` names: a path to a video, picture or folder of pictures, or ``scheme:target?key=value``.
 
@@ -78,7 +72,7 @@ def open_here(uri: str, *, live: bool | None = None, loop: bool = False) -> Sour
     _, target, query = split(uri)
     module, _, name = SOURCES[kind(uri)].partition(":")
     try:
-        opener = cast(_Opener, getattr(import_module(module), name))
+        opener: type[Source] = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         extra = EXTRAS.get(package)

@@ -1,11 +1,11 @@
-"""What is a source? The protocol that all of them keep, and the clocks for those which have none of their own."""
+"""What is a source? What all of them share, and the clocks for those which have none of their own."""
 
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from threading import Event
-from typing import Protocol, Self
+from typing import Self
 
 from stream.sources.uri import printable
 from stream.types import Frame, ScanArea
@@ -19,51 +19,49 @@ LEAST_STEP_S = 1e-6
 """Between two frames that arrived together, or with one time."""
 
 
-class Source(Protocol):
+class Source:
     """Where frames come from: opened by its constructor, closed by ``close`` or on leaving ``with``.
 
     ``frames`` is consumed by one thread; ``close`` may be called from any other, and ``frames`` then ends.
     """
 
-    @property
-    def name(self) -> str:
-        """Label for people: a file's name, a device, "phantom (synthetic)". Never text from a picture or a header."""
+    name: str
+    """Label for people: a file's name, a device, "phantom (synthetic)". Never text from a picture or a header."""
 
-    @property
-    def live(self) -> bool:
-        """True: comes in real time, the newest frame wins. False: a replay, every frame, as fast as it is consumed."""
+    live: bool = False
+    """True: comes in real time, the newest frame wins. False: a replay, every frame, as fast as it is consumed."""
 
-    @property
-    def synthetic(self) -> bool:
-        """Made up by a computer (phantom, lavfi) and labelled so wherever it is shown."""
+    synthetic: bool = False
+    """Made up by a computer (phantom, lavfi) and labelled so wherever it is shown."""
 
-    @property
-    def fps(self) -> float | None:
-        """Nominal rate, or None where the source does not tell."""
+    fps: float | None = None
+    """Nominal rate, or None where the source does not tell."""
 
-    @property
-    def scan_area(self) -> ScanArea | None:
-        """Where the scan lies in the picture, if the source itself knows (origin "header"); names may lie outside."""
+    scan_area: ScanArea | None = None
+    """Where the scan lies in the picture, if the source itself knows (origin "header"); names may lie outside."""
 
-    @property
-    def damaged(self) -> int:
-        """Frames that arrived but could not be decoded whole. Each used up a ``Frame.index`` and was not handed on."""
+    damaged: int = 0
+    """Frames that arrived but could not be decoded whole. Each used up a ``Frame.index`` and was not handed on."""
 
-    @property
-    def still(self) -> bool:
-        """Pictures that need not move: a folder of them, or a single one."""
+    still: bool = False
+    """Pictures that need not move: a folder of them, or a single one."""
 
-    @property
-    def looped(self) -> bool:
-        """A recording that starts again at its end: what is in it comes again and again."""
+    looped: bool = False
+    """A recording that starts again at its end: what is in it comes again and again."""
 
-    @property
-    def trouble(self) -> str | None:
-        """Why nothing comes for now, where the source knows."""
+    trouble: str | None = None
+    """Why nothing comes for now, where the source knows."""
 
-    @property
-    def reopened(self) -> int:
-        """How often the source was lost and found again."""
+    reopened: int = 0
+    """How often the source was lost and found again."""
+
+    def __init__(self) -> None:
+        self._closed = Event()
+
+    @classmethod
+    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> "Source":
+        """The source for a split URI; ``live`` and ``loop`` are those of ``stream.sources.open_source``."""
+        raise NotImplementedError
 
     def frames(self) -> Iterator[Frame]:
         """Every frame in order of presentation; ``index`` and ``pts_s`` only grow, also when a clip is looped.
@@ -71,28 +69,10 @@ class Source(Protocol):
         Can be read once: the source is closed with its end, and a second call gives none. Raises SourceError when the
         source breaks off, after all frames that could be read.
         """
+        raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of the file or device. Safe to call twice and from any thread."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-
-class Closing:
-    """The part of a source that is the same in all: ``with`` closes it, and ``close`` ends a wait in ``frames``."""
-
-    still: bool = False
-    looped: bool = False
-    trouble: str | None = None
-    reopened: int = 0
-
-    def __init__(self) -> None:
-        self._closed = Event()
-
-    def close(self) -> None:
-        """End ``frames``; the thread that runs it lets go of the file or device."""
+        """End ``frames``, whose thread then lets go of the file or device. Safe to call twice and from any thread."""
         self._closed.set()
 
     def __enter__(self) -> Self:

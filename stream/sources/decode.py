@@ -17,7 +17,7 @@ from av.sidedata.sidedata import SideDataContainer
 from numpy.typing import NDArray
 
 from stream.errors import SourceError
-from stream.sources.base import Closing
+from stream.sources.base import Source
 from stream.sources.geometry import Matrix, check_size, square_px, upright
 from stream.sources.uri import SIZE_LIMIT_PX
 from stream.types import Frame
@@ -152,14 +152,13 @@ def _decoded_s(picture: av.VideoFrame) -> float | None:
     return None if picture.dts is None or picture.time_base is None else float(picture.dts * picture.time_base)
 
 
-class Receiver(Closing):
+class Receiver(Source):
     """A source that FFmpeg receives in real time, and can be read once. A subclass opens the container and
     makes frames of what arrives.
 
     While a thread is in ``frames`` the container is its own: FFmpeg must not lose it while it reads.
     """
 
-    name: str
     _container: InputContainer
 
     def __init__(self) -> None:

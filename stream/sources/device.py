@@ -17,7 +17,7 @@ from stream.sources.base import LEAST_STEP_S, Pace
 from stream.sources.decode import LIMITS, OPEN_ERRORS, Arrival, Receiver, reason, video_stream
 from stream.sources.file import BACK_S
 from stream.sources.uri import Size, options, printable
-from stream.types import Frame, ScanArea
+from stream.types import Frame
 
 SYSFS = Path("/sys/class/video4linux")
 """Where Linux lists its capture devices."""
@@ -63,8 +63,6 @@ class DeviceSource(Receiver):
     """What FFmpeg calls the option ``format`` of this kind."""
     AHEAD_S: ClassVar[float] = 1.0
     """By which its times may run ahead of the arrivals; beyond, its clock has jumped."""
-    synthetic = False
-    scan_area: ScanArea | None = None
 
     def __init__(
         self,
@@ -76,7 +74,7 @@ class DeviceSource(Receiver):
         live: bool = True,
     ) -> None:
         super().__init__()
-        self.name, self.live, self.damaged = self._label(target), live, 0
+        self.name, self.live = self._label(target), live
         wanted = {
             "video_size": None if size_px is None else f"{size_px[0]}x{size_px[1]}",
             "framerate": None if fps is None else f"{fps:g}",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom.pixels import iter_pixels
 
 from stream.errors import SourceError
-from stream.sources.base import Closing, warn_left_out
+from stream.sources.base import Source, warn_left_out
 from stream.sources.dicom_header import FFMPEG, Header, read_header
 from stream.sources.dicom_video import video_frames
 from stream.sources.geometry import stretched
@@ -18,19 +18,16 @@ from stream.sources.uri import is_clip, is_dicom, is_picture, options, printable
 from stream.types import Frame
 
 
-class DicomSource(Closing):
+class DicomSource(Source):
     """Raises SourceError if a header is damaged or makes no sense, before any memory is taken for what it declares.
 
     ``fps`` is for what tells no times. The scan area and mm_per_px are those of the largest two-dimensional tissue
     region in the header. Oblong pixels are made square.
     """
 
-    live = False
-    synthetic = False
-
     def __init__(self, path: Path, *, fps: float | None = None, loop: bool = False) -> None:
         super().__init__()
-        self.name, self.damaged = printable(path.name), 0
+        self.name = printable(path.name)
         self._loop = loop
         paths = [path]
         if path.is_dir():
@@ -47,7 +44,7 @@ class DicomSource(Closing):
                 f"{self.name} holds pictures of different sizes or regions. Expected one series a folder."
             )
         self.scan_area = self._headers[0].area
-        self.fps: float | None = 1 / max(header.step_s for header in headers)  # its slowest is not to look silent
+        self.fps = 1 / max(header.step_s for header in headers)  # its slowest is not to look silent
         self.still = all(len(header.starts_s) == 1 for header in headers)
 
     @classmethod

@@ -16,10 +16,10 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from stream.errors import SourceError
-from stream.sources.base import LEAST_STEP_S, Closing
+from stream.sources.base import LEAST_STEP_S, Source
 from stream.sources.decode import LIMITS, OPEN_ERRORS, Tally, pictures, reason, video_stream
 from stream.sources.uri import options, printable
-from stream.types import Frame, ScanArea
+from stream.types import Frame
 
 FALLBACK_FPS = 25.0
 """Where a clip tells neither times nor a rate."""
@@ -52,21 +52,16 @@ OPEN_TIMEOUT_S = 20.0
 """For FFmpeg to make sense of a header; a large damaged clip takes it a second."""
 
 
-class FileSource(Closing):
+class FileSource(Source):
     """Raises SourceError if the file cannot be read as a video.
 
     Only regular local files in FORMATS are opened, so nothing waits for a network. A hostile file that keeps a decoder
     busy holds up the thread that reads; ``stream.sources.isolated`` ends it.
     """
 
-    live = False
-    synthetic = False
-    scan_area: ScanArea | None = None
-
     def __init__(self, path: Path, *, loop: bool = False) -> None:
         super().__init__()
         self.name = printable(path.name)
-        self.damaged = 0
         self._path = path
         self._loop = loop
         with self._open() as container:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from pyigtl.messages import ImageMessage, MessageBase
 
 from stream.errors import SourceError, UsageError
-from stream.sources.base import ArrivalClock, Closing
+from stream.sources.base import ArrivalClock, Source
 from stream.sources.geometry import check_size, squared
 from stream.sources.uri import SIZE_LIMIT_PX, shown
-from stream.types import Frame, ScanArea
+from stream.types import Frame
 
 DEFAULT_PORT = 18944
 """As PLUS and 3D Slicer have it."""
@@ -119,19 +119,18 @@ CONNECTIONS: WeakValueDictionary[tuple[str, int], Connection] = WeakValueDiction
 """Address -> the open connection of a source, for a sink to answer over: 3D Slicer and pyigtl serve one at a time."""
 
 
-class IgtlinkSource(Closing):
+class IgtlinkSource(Source):
     """Pictures of one device of the server at ``igtl://host:port``: of the first one that sends any.
 
     ``pts_s`` is the time of arrival: the times in the messages are of another clock. Raises SourceError if nobody
     answers; and from ``frames`` if the server breaks off, sends no picture for SILENCE_S, or one that cannot be read.
     """
 
-    live, synthetic, fps = True, False, None
-    scan_area: ScanArea | None = None
+    live = True
 
     def __init__(self, uri: str) -> None:
         super().__init__()
-        self.name, self.damaged = shown(uri), 0
+        self.name = shown(uri)
         address = address_of(uri)
         self._connection = CONNECTIONS[address] = Connection(address, self.name)
 

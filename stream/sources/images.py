@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from rcdnet.preprocess import too_dark
 from stream.errors import SourceError
-from stream.sources.base import Closing, warn_left_out
+from stream.sources.base import Source, warn_left_out
 from stream.sources.uri import SIZE_LIMIT_PX, STILLS_FPS, is_clip, is_picture, options, printable
-from stream.types import Frame, ScanArea
+from stream.types import Frame
 
 STACKS = frozenset({".tif", ".tiff"})
 """May hold several pictures each."""
@@ -31,18 +31,16 @@ MASK = re.compile(r"_mask(_\d+)?$")
 """Lesion masks, as BUSI names them beside their pictures: no pictures to judge."""
 
 
-class ImageSource(Closing):
+class ImageSource(Source):
     """Raises SourceError if there is no picture. One that cannot be read is passed over and told at the end; in a loop,
     only counted."""
 
-    live = False
-    synthetic = False
     still = True
-    scan_area: ScanArea | None = None
+    fps: float
 
     def __init__(self, path: Path, *, fps: float = STILLS_FPS, loop: bool = False) -> None:
         super().__init__()
-        self.name, self.fps, self.damaged = printable(path.name), fps, 0
+        self.name, self.fps = printable(path.name), fps
         self._loop = loop
         paths = [path] if path.is_file() else list_pictures(path)
         self._pictures = [(path, page) for path in paths for page in range(pages(path))]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from stream.errors import SourceError, UsageError
 from stream.sources import SOURCES, kind, open_here
-from stream.sources.base import Closing, Pace
+from stream.sources.base import Pace, Source
 from stream.sources.geometry import check_size
 from stream.sources.uri import printable, split
 from stream.types import Frame, ScanArea
@@ -68,7 +68,7 @@ Message = tuple[dict[str, Any], NDArray[np.uint8] | None]
 """What one line says, and the picture uint8 [H, W, 3] that came with it."""
 
 
-class IsolatedSource(Closing):
+class IsolatedSource(Source):
     """What ``open_here(uri)`` opens, at a distance. ``live`` paces it by its own times, here and not in the child.
 
     Raises as ``open_here`` does; and SourceError if the child crashes, or takes longer than PATIENCE_S over the file
@@ -78,7 +78,6 @@ class IsolatedSource(Closing):
     def __init__(self, uri: str, *, live: bool = False, loop: bool = False) -> None:
         super().__init__()
         self.live, self.looped = live, loop
-        self.damaged = 0
         self.name = printable(Path(split(uri)[1]).name)
         self._limit_s = START_S
         self._asked_s: float | None = None
@@ -103,7 +102,7 @@ class IsolatedSource(Closing):
             self._limit_s = PATIENCE_S
             with self._sense():
                 self.name = printable(facts["name"])
-                self.fps: float | None = None if facts["fps"] is None else float(facts["fps"])
+                self.fps = None if facts["fps"] is None else float(facts["fps"])
                 self.synthetic, self.still = bool(facts["synthetic"]), bool(facts["still"])
                 area = facts["scan_area"]
                 self.scan_area = None if area is None else ScanArea(**area | {"corners": ()})  # which no header tells

@@ -12,7 +12,7 @@ from stream.errors import SourceError, UsageError
 from stream.sources.base import ArrivalClock
 from stream.sources.decode import LIMITS, OPEN_ERRORS, Arrival, Receiver, video_stream
 from stream.sources.uri import shown
-from stream.types import Frame, ScanArea
+from stream.types import Frame
 
 OPEN_TIMEOUT_S = 5.0
 """For the sender to answer, and again for FFmpeg to find the video in what it sends."""
@@ -67,12 +67,11 @@ class NetworkSource(Receiver):
     Raises SourceError if nothing answers or nothing is understood, and from ``frames`` after SILENCE_S of silence.
     """
 
-    live, synthetic = True, False
-    scan_area: ScanArea | None = None
+    live = True
 
     def __init__(self, uri: str) -> None:
         super().__init__()
-        self.name, self.damaged = shown(uri), 0
+        self.name = shown(uri)
         self._container = connect(uri, self.name)
         unread = passed_over(self._container)
         if unread:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.sources.base import Closing, Pace
+from stream.sources.base import Pace, Source
 from stream.sources.phantom_tissue import DEPTH_MM, WIDTH_MM, Tissue
 from stream.sources.uri import options
 from stream.types import Frame, ScanArea
@@ -36,11 +36,13 @@ class Truth:
     bottom_px: int
 
 
-class PhantomSource(Closing):
+class PhantomSource(Source):
     """``phantom:?size=1280x720&fps=30&seed=1&frames=300``; without ``frames`` it never ends."""
 
     name = "phantom (synthetic)"
     synthetic = True
+    fps: float
+    scan_area: ScanArea
 
     def __init__(
         self,
@@ -52,7 +54,7 @@ class PhantomSource(Closing):
         live: bool = True,
     ) -> None:
         super().__init__()
-        self.fps, self.live, self.damaged = fps, live, 0
+        self.fps, self.live = fps, live
         self.scan_area = place_scan(*size_px)
         self._frames = frames
         self._tissue = Tissue(seed)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import SourceError
-from stream.sources.base import Closing
+from stream.sources.base import Source
 from stream.sources.geometry import squared
 from stream.sources.uri import FPS_LIMIT, options, printable
 from stream.types import Frame
@@ -47,17 +47,13 @@ class Slot:
     valid: bool
 
 
-class SequenceSource(Closing):
+class SequenceSource(Source):
     """A sequence whose header was read; a subclass reads the pixels.
 
     ``fps`` is for frames without times, or with times that do not grow; ``at_s`` are those that the header holds beside
     PLUS' own. Pictures that PLUS stored with another orientation than the screen's (MF) are turned, and oblong pixels
     made square. Raises SourceError for a picture that lies on its side.
     """
-
-    live = False
-    synthetic = False
-    scan_area = None
 
     def __init__(
         self,
@@ -71,13 +67,13 @@ class SequenceSource(Closing):
         at_s: NDArray[np.float64] | None = None,
     ) -> None:
         super().__init__()
-        self.name, self.damaged = printable(path.name), 0
+        self.name = printable(path.name)
         self._path, self._loop = path, loop
         self._slots = slots(told, count, fps, at_s)
         self._turn = turn(told("UltrasoundImageOrientation"), self.name)
         self._mm_per_px = mm_per_px
         self._step_s = self._slots[-1].at_s / (count - 1) if count > 1 else 1 / fps
-        self.fps: float | None = 1 / self._step_s
+        self.fps = 1 / self._step_s
         self.still = count == 1
 
     def frames(self) -> Iterator[Frame]:

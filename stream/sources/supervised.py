@@ -13,8 +13,8 @@ from itertools import count
 from threading import Event, Thread
 
 from stream.errors import SourceError
-from stream.sources.base import Closing, Source
-from stream.types import Frame, ScanArea
+from stream.sources.base import Source
+from stream.types import Frame
 
 SILENCE_S = 2.0
 """With neither a frame nor a damaged one for this long a connection is taken for dead. The screen says NO SIGNAL long
@@ -49,7 +49,7 @@ def wait_s(failures: int, chance: float) -> float:
     return max(FIRST_WAIT_S, longest * (1 - JITTER * chance))
 
 
-class SupervisedSource(Closing):
+class SupervisedSource(Source):
     """``again()`` opens the source, now and after each break; ``index`` and ``pts_s`` grow over all connections.
 
     The first opening is strict: it raises as ``again`` does, or SourceError once ``given_up`` is set. Later ones are
@@ -63,9 +63,8 @@ class SupervisedSource(Closing):
         first = self._opened(given_up or self._closed)
         if first is None:
             raise SourceError("given up before it was open")
-        self._inner = first
-        self.name, self.live, self.synthetic = self._inner.name, self._inner.live, self._inner.synthetic
-        self.looped = self._inner.looped
+        self._take(first)
+        self.name, self.live, self.synthetic, self.looped = first.name, first.live, first.synthetic, first.looped
         self._damaged_before = 0
         self._due_s = math.inf
         self._next_index, self._last_pts_s = 0, 0.0
@@ -74,17 +73,7 @@ class SupervisedSource(Closing):
         Thread(target=self._watch, name="source watchdog", daemon=True).start()
 
     @property
-    def fps(self) -> float | None:
-        """Of the present connection, or of the last one."""
-        return self._inner.fps
-
-    @property
-    def scan_area(self) -> ScanArea | None:
-        """Of the present connection, or of the last one."""
-        return self._inner.scan_area
-
-    @property
-    def damaged(self) -> int:
+    def damaged(self) -> int:  # type: ignore[override]  # counted, not set
         """Of all connections together."""
         return self._damaged_before + self._inner.damaged
 
@@ -157,11 +146,14 @@ class SupervisedSource(Closing):
             if inner is None:
                 return
             self._damaged_before += self._inner.damaged
-            self._inner = inner
+            self._take(inner)
             self.reopened += 1
             if self._closed.is_set():  # while it was being opened
                 self._inner.close()
             return
+
+    def _take(self, inner: Source) -> None:
+        self._inner, self.fps, self.scan_area = inner, inner.fps, inner.scan_area
 
     def _opened(self, given_up: Event) -> Source | None:
         """What ``again`` opens, or None if ``given_up`` is set meanwhile. Raises as ``again`` does.
