@@ -176,7 +176,7 @@ def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
     """Ours, as it is: the engine that it chooses by itself, the drawing. The slow consumer holds up the drawing thread
     itself. Raises what ended the pipeline.
     """
-    from engines.base import Closing, Engine
+    from engines.base import Engine, EngineOutput
     from engines.catalog import open_engine
     from engines.errors import EngineError
     from stream.config import StreamConfig
@@ -196,13 +196,15 @@ def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
                 rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
                 yield Frame(index, due_ns, (due_ns - start_ns) / 1e9, rgb, self.name)
 
-    class Looking(Closing):
+    class Looking(Engine):
         """An engine whose weights say how often it looks."""
 
         def __init__(self, engine: Engine) -> None:
-            super().__init__()
-            self.info, self.run = engine.info, engine.run
-            self.spec = looking(engine.spec, looks)
+            self._engine = engine
+            self.info, self.spec = engine.info, looking(engine.spec, looks)
+
+        def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+            return self._engine.run(images)
 
     def show(view: View) -> None:
         if not view.repeated:

@@ -1,4 +1,4 @@
-"""One file per runtime behind one small protocol (``engines.base.Engine``); ``engines.catalog`` chooses."""
+"""One file per runtime behind one small class (``engines.base.Engine``); ``engines.catalog`` chooses."""
 
 import os
 import sys

@@ -1,8 +1,8 @@
-"""The protocol that every runtime fulfils, and the two values it speaks."""
+"""What every runtime is here, and the two values it speaks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,8 +68,16 @@ def require_images(images: NDArray[np.uint8], spec: ModelSpec) -> None:
         )
 
 
-class Closing:
-    """The part of an engine that is the same in all: ``with`` closes it."""
+class Engine:
+    """A loaded network. Not thread-safe: one thread owns an engine. ``info``, what runs and where, is for all."""
+
+    info: EngineInfo
+    spec: ModelSpec
+    """What its weights mean."""
+
+    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
+        """uint8 [N, spec.height_px, spec.width_px] grey, prepared by ``rcdnet.preprocess``. Raises EngineError."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Give the device back. Safe to call twice."""
@@ -79,23 +87,3 @@ class Closing:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class Engine(Protocol):
-    """A loaded network. Not thread-safe: one thread owns an engine. ``info``, what runs and where, is for all."""
-
-    info: EngineInfo
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What its weights mean."""
-
-    def run(self, images: NDArray[np.uint8]) -> EngineOutput:
-        """uint8 [N, spec.height_px, spec.width_px] grey, prepared by ``rcdnet.preprocess``. Raises EngineError."""
-
-    def close(self) -> None:
-        """Give the device back. Safe to call twice."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *_: object) -> None: ...

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import Closing, Engine, EngineOutput
+from engines.base import Engine, EngineOutput
 from engines.errors import EngineError
 
 GOOD_PICTURES = 60
 """A second of frames with two looks each, then it is lost for good."""
 
 
-class FailingEngine(Closing):
+class FailingEngine(Engine):
     """A GPU that does not exist: another engine's answers for ``good_pictures``, then errors. Closes that engine."""
 
     def __init__(self, engine: Engine, good_pictures: int = GOOD_PICTURES) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import catalog
-from engines.base import Closing, Engine, EngineOutput, require_images
+from engines.base import Engine, EngineOutput, require_images
 from engines.errors import FAULTS, EngineError, one_line
 from rcdnet.weights import SHIPPED
 
@@ -38,7 +38,7 @@ def successors(name: str) -> list[str]:
     return order if name == catalog.FAILING else []
 
 
-class Failover(Closing):
+class Failover(Engine):
     """``info`` is of the engine in use, and its ``replaced`` names those that failed before it.
 
     When a call fails, the next engine is loaded on a thread of its own. Until it is there calls raise EngineError (a

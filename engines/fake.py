@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import Closing, EngineInfo, EngineOutput, require_images
+from engines.base import Engine, EngineInfo, EngineOutput, require_images
 from rcdnet.spec import ModelSpec
 
 SPEC = ModelSpec(("normal", "benign", "malignant"), 224, 224, 0.485, 0.229, "none", version="fake")
 """What the fake stands for when nobody says otherwise."""
 
 
-class FakeEngine(Closing):
+class FakeEngine(Engine):
     """Dark cells speak for the last class, bright ones for the first. A pure function of the pixels; knows nothing."""
 
     CELL_PX = 16

@@ -7,10 +7,9 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from engines.base import Closing, EngineInfo, EngineOutput, require_images
+from engines.base import Engine, EngineInfo, EngineOutput, require_images
 from engines.errors import FAULTS, EngineError, faults_of
 from engines.weights import read_onnx
-from rcdnet.spec import ModelSpec
 
 ERRORS = (
     *FAULTS,
@@ -25,12 +24,12 @@ ERRORS = (
 """What ONNX Runtime raises; its own classes have no parent in common."""
 
 
-class OnnxCpu(Closing):
+class OnnxCpu(Engine):
     """Raises WeightsError for a missing or altered file, EngineError if ONNX Runtime cannot load it."""
 
     def __init__(self, weights: Path) -> None:
         data, spec = read_onnx(weights)
-        self.spec: ModelSpec = spec
+        self.spec = spec
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: it warns of what it cannot probe in a container
         with faults_of("ONNX Runtime cannot load the network", ERRORS):

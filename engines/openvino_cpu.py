@@ -12,11 +12,10 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from engines import parity
-from engines.base import Closing, EngineInfo, EngineOutput, require_images
+from engines.base import Engine, EngineInfo, EngineOutput, require_images
 from engines.errors import FAULTS, EngineError, WeightsError, faults_of, one_line
 from engines.weights import read_golden, read_onnx
 from rcdnet.golden import Golden
-from rcdnet.spec import ModelSpec
 
 CAPABILITIES = {"FP16": "f16", "BF16": "bf16", "FP32": "f32"}
 """What a processor says that it can do -> the precision to ask for, from the fastest to the surest."""
@@ -92,7 +91,7 @@ def _computed() -> list[str]:
     return [precision for capability, precision in CAPABILITIES.items() if capability in found]
 
 
-class OpenvinoCpu(Closing):
+class OpenvinoCpu(Engine):
     """``precision`` is "f16", "bf16" or "f32"; what is really computed is read back into ``info``. ``threads``, for
     one picture, of 0 are OpenVINO's own choice; ``self.threads`` says what it was.
 
@@ -105,7 +104,7 @@ class OpenvinoCpu(Closing):
 
     def __init__(self, weights: Path, precision: str, threads: int = 0) -> None:
         data, spec = read_onnx(weights)
-        self.spec: ModelSpec = spec
+        self.spec = spec
         self._asked = {"INFERENCE_PRECISION_HINT": precision}
         of_one = {"INFERENCE_NUM_THREADS": str(threads)} if threads else {}
         with faults_of("OpenVINO cannot read the network"):

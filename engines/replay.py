@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engines.base import Closing, EngineInfo, EngineOutput, require_images
+from engines.base import Engine, EngineOutput, require_images
 from engines.errors import FAULTS, EngineError, faults_of
-from rcdnet.spec import ModelSpec
 
 Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
 """uint8 [N, H, W] on the GPU -> logits [N, K], class maps [N, K, h, w] there."""
@@ -101,14 +100,11 @@ class _Slot:
         return EngineOutput(logits, class_maps)
 
 
-class GpuEngine(Closing):
+class GpuEngine(Engine):
     """What engines on a GPU share: ``replays``, the largest batch first, and a lock, for one caller at a time.
 
     A lock, not a thread of its own: handing a call over and its answer back took a sixth of a call.
     """
-
-    info: EngineInfo
-    spec: ModelSpec
 
     def __init__(self) -> None:
         self._one_caller = Lock()

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.base import Closing, EngineInfo, EngineOutput, require_images
+from engines.base import Engine, EngineInfo, EngineOutput, require_images
 from engines.errors import WeightsError, faults_of
 from rcdnet import checkpoint
 from rcdnet.model import RcdNet
 from rcdnet.weights import CHECKPOINT
 
 
-class TorchReference(Closing):
+class TorchReference(Engine):
     """Reads the safetensors checkpoint; computes in "f32". Raises WeightsError if it is missing or altered."""
 
     def __init__(self, weights: Path) -> None:
