@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.ratios import Ratio, interleave
 from engines.base import Engine, EngineInfo
 from rcdnet import glance
-from rcdnet.preprocess import Box, Grey, prepare, to_grey
+from rcdnet.preprocess import Grey, prepare, to_grey
 from stream.attention import attention
 from stream.timing import Summary, summarise
 from stream.types import Frame, ScanArea
@@ -82,7 +82,7 @@ def measure_layers(
 
 def engine_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Callable[[], object]:
     """One call of the network on ``batch`` prepared pictures."""
-    prepared, _ = prepare(to_grey(frame.rgb), engine.spec, Box(*area.sides))
+    prepared, _ = prepare(to_grey(frame.rgb), engine.spec, area)
     images = np.stack([prepared] * batch)
     return lambda: engine.run(images)
 
@@ -90,7 +90,6 @@ def engine_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Cal
 def judging_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Callable[[], object]:
     """From ``batch`` RGB pictures to probabilities and heat maps over their scan areas: with the second look, if the
     weights ask for it, two calls of the network."""
-    box = Box(*area.sides)
 
     def run(images: Grey) -> tuple[glance.Floats, glance.Floats]:
         output = engine.run(images)
@@ -98,7 +97,7 @@ def judging_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Ca
 
     def call() -> list[glance.Floats]:
         greys = [to_grey(frame.rgb) for _ in range(batch)]
-        judged = glance.judge_batch(greys, engine.spec, run, [box] * batch)
+        judged = glance.judge_batch(greys, engine.spec, run, [area] * batch)
         names = [engine.spec.class_names[int(each.probabilities.argmax())] for each in judged]
         return [attention(each.class_maps, name, area, engine.spec) for each, name in zip(judged, names, strict=True)]
 

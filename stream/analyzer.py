@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from engines.base import Engine
 from engines.errors import FAULTS, EngineError, one_line
 from rcdnet.glance import Floats, judge_batch
-from rcdnet.preprocess import Box, to_grey
+from rcdnet.preprocess import to_grey
 from stream.timing import StageClock
 from stream.types import Frame, NotAnalysed, Prediction, ScanArea
 
@@ -31,7 +31,7 @@ class Analyzer:
             return []
         try:
             greys = [to_grey(frame.rgb) for frame, _ in frames]
-            boxes = [Box(*area.sides) for _, area in frames]
+            boxes = [area for _, area in frames]
             judgements = judge_batch(greys, self._engine.spec, self._run, boxes)
             return [Prediction(judgement.probabilities, judgement.class_maps) for judgement in judgements]
         except (EngineError, *FAULTS, cv2.error) as error:  # a frame must never end the live view

@@ -18,7 +18,7 @@ def attention(class_maps: NDArray[np.float32], class_name: str, area: ScanArea, 
     own range would make every picture glow.
     The letterbox is cut off, so the map can be laid over the scan area by a plain resize.
     """
-    at = place(Box(*area.sides), spec)
+    at = place(area, spec)
     unpadded = replace(at, box=Box(0, 0, at.width_px, at.height_px))
     cells = glance.attention(class_maps[spec.index(class_name)], at)
     return np.clip(to_pixels(cells, unpadded), 0, 1)

@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rcdnet.preprocess import Box
+
 
 class State(StrEnum):
     """What an assessment may say. A failure is a state, never None, never a stale or invented value."""
@@ -48,17 +50,13 @@ Corners = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
-class ScanArea:
-    """Where the ultrasound picture lies in the screen: columns x..x+width, rows y..y+height (half-open).
+class ScanArea(Box):
+    """Where the ultrasound picture lies in the screen.
 
-    ``corners`` in pixels of the screen are those of the polygon in this box beyond which nothing is scan, as beside a
-    convex probe's sector; empty if the scan fills its box.
+    A convex probe's scan is a sector and fills only part of this box: ``corners``, in pixels of the screen, are those
+    of the polygon around it. They are empty if the scan fills its box.
     """
 
-    x_px: int
-    y_px: int
-    width_px: int
-    height_px: int
     origin: Literal["user", "header", "detected", "full"]
     corners: Corners = ()
 
@@ -70,11 +68,6 @@ class ScanArea:
     def sides(self) -> tuple[int, int, int, int]:
         """x, y, width and height in pixels."""
         return self.x_px, self.y_px, self.width_px, self.height_px
-
-    @property
-    def pixels(self) -> tuple[slice, slice]:
-        """Its rows and columns, to cut it from a picture."""
-        return slice(self.y_px, self.y_px + self.height_px), slice(self.x_px, self.x_px + self.width_px)
 
 
 @dataclass(frozen=True)
