@@ -51,9 +51,7 @@ class DicomSink:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._session: Session | None = None
         self._pictures: IO[bytes] | None = None
-        self._clock: Clock | None = None
         self._at_ms: list[float] = []
         self._size_px = (0, 0)
         self._spacings: set[tuple[float, float] | None] = set()
@@ -69,8 +67,7 @@ class DicomSink:
 
     def write(self, view: View) -> None:
         """Encode one picture."""
-        if self._pictures is None or self._clock is None:
-            raise ValueError("the DICOM file is not open")
+        assert self._pictures is not None
         if not self._at_ms:
             self._size_px = view.picture.shape[:2]
         picture = fit(view.picture, *self._size_px)
@@ -86,7 +83,7 @@ class DicomSink:
     def close(self, status: Status) -> None:
         """Write the file, if there was any picture."""
         pictures = self._pictures
-        if pictures is None or self._session is None:
+        if pictures is None:
             return
         try:
             if self._at_ms:

@@ -1,9 +1,9 @@
 """One JSON line per frame, on disk before the next frame is taken: a killed process loses no complete line."""
 
 import json
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,21 +23,19 @@ class JournalSink:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: BinaryIO | None = None
-        self._session: Session | None = None
+        self._opened = ExitStack()
 
     def open(self, session: Session) -> None:
         """Create the file, in place of an earlier one."""
         self._session = session
         try:
-            self._file = self._path.open("wb", buffering=0)  # unbuffered: each line is one write, but on a full disk
+            file = self._path.open("wb", buffering=0)  # unbuffered: each line is one write, but on a full disk
         except OSError as error:
             raise refused(self._path, error) from error
+        self._file = self._opened.enter_context(file)
 
     def write(self, view: View) -> None:
         """Append one line, or nothing of it."""
-        if self._file is None or self._session is None:
-            raise ValueError("the journal is not open")
         require_named(self._file, self._path)
         text = json.dumps(line(view, self._session), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         left, start = text.encode() + b"\n", self._file.tell()
@@ -51,8 +49,7 @@ class JournalSink:
 
     def close(self, status: Status) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
+        self._opened.close()
 
 
 def line(view: View, session: Session) -> dict[str, Any]:

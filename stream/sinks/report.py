@@ -55,16 +55,13 @@ class ReportSink:
 
     def __init__(self, folder: Path) -> None:
         self._summary_path, self._report_path = folder / SUMMARY, folder / REPORT
-        self._session: Session | None = None
-        self._started_at = ""
+        self._opened = False
         self._first_frame_at: str | None = None
         self._frames = 0
         self._states: Counter[str] = Counter()
         self._findings: Counter[str] = Counter()
         self._areas: Counter[ScanArea] = Counter()
         self._peaks: dict[str, dict[str, Any]] = {}
-        self._episodes: Episodes | None = None
-        self._clock: Clock | None = None
         self._key_in_video_s = 0.0
         self._found = 0
         self._listed: dict[int, dict[str, Any]] = {}
@@ -91,11 +88,10 @@ class ReportSink:
         self._session = session
         self._episodes, self._clock = Episodes(session), Clock(session)
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._opened = True
 
     def write(self, view: View) -> None:
         """Count one view."""
-        if self._session is None or self._episodes is None or self._clock is None:
-            raise ValueError("the report is not open")
         assessment, pts_s, captured_ns = view.assessment, view.frame.pts_s, view.frame.captured_ns
         step_s, captured = pts_s - self._last_pts_s, view.frame.index - self._last_index
         if self._frames == 0:
@@ -131,11 +127,11 @@ class ReportSink:
 
     def close(self, status: Status) -> None:
         """Write both files, each even if the other fails; the report first, for it has the room."""
-        session, self._session = self._session, None
-        if session is None or self._episodes is None:
+        if not self._opened:
             return
+        self._opened = False
         self._list(self._episodes.end())
-        summary = self._summary(session, status)
+        summary = self._summary(status)
         points = sorted(self._points + self._gaps, key=lambda point: point.t_s)  # stable: the frame, then the gap
         listed = enumerate(self._listed)
         pictures = {place: self._key_frames[number] for place, number in listed if number in self._key_frames}
@@ -153,7 +149,7 @@ class ReportSink:
 
     def _list(self, episode: Episode | None) -> None:
         """Take an episode that has ended into the list, and its key frame, each among those that are worth most."""
-        if episode is None or self._episodes is None:
+        if episode is None:
             return
         self._key_frames[self._found] = as_jpeg(self._episodes.key_picture(episode), JPEG_QUALITY)
         self._listed[self._found] = told_of(episode, self._key_in_video_s)
@@ -168,8 +164,8 @@ class ReportSink:
         episode = self._listed[number]
         return episode["finding"] == "malignant", episode["peak"]["probability"], -number
 
-    def _summary(self, session: Session, status: Status) -> dict[str, Any]:
-        spec, config, counts = session.spec, session.config, status.counts
+    def _summary(self, status: Status) -> dict[str, Any]:
+        session, spec, config = self._session, self._session.spec, self._session.config
         point = spec.operating_points[config.operating_point]
         return {
             "notice": RESEARCH_NOTICE,
@@ -197,7 +193,7 @@ class ReportSink:
             "error": status.error,
             "recording_error": self._without_folder(status.recording_error),
             "frames": {
-                **asdict(counts),
+                **asdict(status.counts),
                 "written": self._frames,
                 "not_drawn": status.not_drawn,
                 "not_recorded": status.not_recorded,

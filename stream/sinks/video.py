@@ -1,13 +1,12 @@
 """The annotated pictures as H.264 in fragmented MP4: playable up to the last half second if the process is killed."""
 
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
 
 import av
 import cv2
 import numpy as np
-from av.container import OutputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -39,23 +38,22 @@ class VideoSink:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: BinaryIO | None = None
-        self._container: OutputContainer | None = None
+        self._opened = ExitStack()
         self._stream: VideoStream | None = None
-        self._clock: Clock | None = None
 
     def open(self, session: Session) -> None:
         """Create the file, in place of an earlier one."""
         self._clock = Clock(session)
         movflags = "frag_keyframe+empty_moov+default_base_moof"
         try:
-            self._file = self._path.open("wb")  # PyAV itself opens it only with the first picture
-            self._container = av.open(
+            self._file = self._opened.enter_context(self._path.open("wb"))  # PyAV opens it only with the first picture
+            container = av.open(
                 str(self._path.absolute()),  # FFmpeg takes "name:rest" for a protocol
                 "w",
                 format="mp4",
                 options={"movflags": movflags, "flush_packets": "1"},
             )
+            self._container = self._opened.enter_context(container)
             self._container.metadata["title"] = f"RcdNet Live. {RESEARCH_NOTICE}"
             self._container.metadata["comment"] = f"{RESEARCH_NOTICE} {SCOPE} {made_with(session)}"
         except OSError as error:  # av.FFmpegError of a refusing disk is an OSError
@@ -63,8 +61,6 @@ class VideoSink:
 
     def write(self, view: View) -> None:
         """Encode one picture."""
-        if self._file is None or self._container is None or self._clock is None:
-            raise ValueError("the video is not open")
         require_named(self._file, self._path)
         if self._stream is None:
             height, width = (side + side % 2 for side in view.picture.shape[:2])  # 4:2:0 halves both sides
@@ -72,6 +68,7 @@ class VideoSink:
             self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
             self._stream.codec_context.time_base = TIME_BASE
             self._stream.codec_context.gop_size = KEYFRAME_EVERY
+            self._opened.callback(self._finish, self._stream)
         picture = fit(view.picture, self._stream.height, self._stream.width)
         image = av.VideoFrame.from_numpy_buffer(picture, format="rgb24")  # no copy
         image.pts, image.time_base = round(self._clock.at_s(view.frame.pts_s) / TIME_BASE), TIME_BASE
@@ -84,17 +81,13 @@ class VideoSink:
 
     def close(self, status: Status) -> None:
         """Write the last fragment and close the file."""
-        if self._file is not None:
-            self._file.close()
-        container, self._container = self._container, None
-        if container is None:
-            return
         try:
-            with container:
-                if self._stream is not None:
-                    container.mux(self._stream.encode(None))
+            self._opened.close()
         except OSError as error:
             raise refused(self._path, error) from error
+
+    def _finish(self, stream: VideoStream) -> None:
+        self._container.mux(stream.encode(None))
 
 
 def fit(picture: NDArray[np.uint8], height_px: int, width_px: int) -> NDArray[np.uint8]:
