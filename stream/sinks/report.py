@@ -26,26 +26,25 @@ from stream.types import Assessment, Frame, ScanArea, State, View
 SUMMARY, REPORT = "summary.json", "report.html"
 
 MOST_POINTS = 2000
-"""Of the timeline plot; beyond it every second point is let go, so that a long run needs no more memory."""
+"""In the timeline. When there are more, every second one is dropped, so that memory does not grow with the run."""
 
 MOST_PICTURES = 1000
-"""Of stills, in the report's table; the journal has all."""
+"""Rows in the report's table of stills; the journal has all of them."""
 
 MOST_EPISODES = 1000
-"""Of the findings that summary and report list, malignant ones before benign ones, then those of the highest
-probability; the journal has all."""
+"""Findings in summary and report: malignant before benign, then by probability. The journal has all of them."""
 
 MOST_KEY_FRAMES = 24
-"""Of the pictures in the report, chosen likewise: some 2 MB at most."""
+"""Key frames in the report, of the findings that come first in that order: 2 MB at most."""
 
 JPEG_QUALITY = 80
-"""Of these pictures."""
+"""Of the key frames."""
 
 ROOM_BYTES = 4_000_000
-"""Taken on the disk from the start, for both files: what fills it is often the recording itself."""
+"""Reserved on the disk from the start, for both files: the recording itself may fill the disk before their turn."""
 
 MOST_AREAS = 20
-"""Of the scan areas, those of the most frames: a scan that is found anew may have many."""
+"""Scan areas in the summary, those of the most frames first: one that follows the scan changes often."""
 
 
 class ReportSink:
@@ -63,7 +62,7 @@ class ReportSink:
         self._areas: Counter[ScanArea] = Counter()
         self._peaks: dict[str, dict[str, Any]] = {}
         self._key_in_video_s = 0.0
-        self._found = 0
+        self._episode_count = 0
         self._listed: dict[int, dict[str, Any]] = {}
         self._key_frames: dict[int, bytes] = {}
         self._first_pts_s = self._last_pts_s = 0.0
@@ -92,37 +91,10 @@ class ReportSink:
 
     def write(self, view: View) -> None:
         """Count one view."""
-        assessment, pts_s, captured_ns = view.assessment, view.frame.pts_s, view.frame.captured_ns
-        step_s, captured = pts_s - self._last_pts_s, view.frame.index - self._last_index
-        if self._frames == 0:
-            self._first_pts_s, self._first_ns = pts_s, captured_ns
-            if self._session.live:  # a source may be waited for; of a clip nobody knows when it was recorded
-                age = timedelta(seconds=(time.perf_counter_ns() - captured_ns) / 1e9)
-                self._first_frame_at = (datetime.now(UTC) - age).isoformat(timespec="milliseconds")
-        elif step_s > self._session.config.gap_s:
-            self._gaps.append(Moment(self._last_pts_s - self._first_pts_s, (), self._why(step_s, captured - 1)))
-        else:
-            self._paced_s, self._paced_frames = self._paced_s + step_s, self._paced_frames + captured
-        self._last_pts_s, self._last_ns, self._last_index = pts_s, captured_ns, view.frame.index
-        self._states[assessment.state.value] += 1
-        if assessment.finding is not None:
-            self._findings[assessment.finding] += 1
-        if assessment.scan_area is not None:
-            self._areas[assessment.scan_area] += 1
-        for name, value in zip(self._session.spec.class_names, assessment.smoothed, strict=False):
-            if assessment.state is not State.WARMING_UP and value > self._peaks.get(name, {}).get("probability", 0):
-                self._peaks[name] = peak(float(value), view.frame)
-        self._list(self._episodes.add(view))
-        in_video_s, current = self._clock.at_s(pts_s), self._episodes.current
-        if current is not None and current.key_frame is view.frame:
-            self._key_in_video_s = in_video_s
-        if self._session.still and len(self._pictures) < MOST_PICTURES:
-            self._pictures.append((view.frame.source, replace(assessment, attention=None)))
-        if self._frames % self._stride == 0:
-            smoothed = tuple(float(value) for value in assessment.smoothed)
-            self._points.append(Moment(pts_s - self._first_pts_s, smoothed, assessment.state))
-            if len(self._points) > MOST_POINTS:
-                self._points, self._stride = self._points[::2], 2 * self._stride
+        self._notice_gap(view.frame)
+        self._count(view.assessment, view.frame)
+        self._follow_episodes(view)
+        self._plot(view.assessment, view.frame.pts_s)
         self._frames += 1
 
     def close(self, status: Status) -> None:
@@ -130,7 +102,7 @@ class ReportSink:
         if not self._opened:
             return
         self._opened = False
-        self._list(self._episodes.end())
+        self._keep(self._episodes.end())
         summary = self._summary(status)
         points = sorted(self._points + self._gaps, key=lambda point: point.t_s)  # stable: the frame, then the gap
         listed = enumerate(self._listed)
@@ -140,27 +112,66 @@ class ReportSink:
         finally:
             write_whole(self._summary_path, (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
 
-    def _why(self, gap_s: float, missed: int) -> str:
-        """What a gap is: not recorded if the frames captured in it fill most of it, at the source's pace, as when the
-        disk is slow, the engine stalls or the frames are damaged; else an outage, beside which a few may be lost too.
+    def _notice_gap(self, frame: Frame) -> None:
+        """Where nothing was recorded between the last frame and this one, the timeline has a gap."""
+        step_s, captured = frame.pts_s - self._last_pts_s, frame.index - self._last_index
+        if self._frames == 0:
+            self._first_pts_s, self._first_ns = frame.pts_s, frame.captured_ns
+            if self._session.live:  # a source may be waited for; of a clip nobody knows when it was recorded
+                age = timedelta(seconds=(time.perf_counter_ns() - frame.captured_ns) / 1e9)
+                self._first_frame_at = (datetime.now(UTC) - age).isoformat(timespec="milliseconds")
+        elif step_s > self._session.config.gap_s:
+            self._gaps.append(Moment(self._last_pts_s - self._first_pts_s, (), self._gap_state(step_s, captured - 1)))
+        else:
+            self._paced_s, self._paced_frames = self._paced_s + step_s, self._paced_frames + captured
+        self._last_pts_s, self._last_ns, self._last_index = frame.pts_s, frame.captured_ns, frame.index
+
+    def _gap_state(self, gap_s: float, missed: int) -> str:
+        """NOT_RECORDED if the ``missed`` frames, captured in the gap, fill most of it at the source's pace: the disk
+        was slow, the engine stalled or the frames were damaged. Else NO_SIGNAL: the source itself was away.
         """
         filled_s = missed * self._paced_s / self._paced_frames
         return NOT_RECORDED if filled_s > gap_s / 2 else State.NO_SIGNAL
 
-    def _list(self, episode: Episode | None) -> None:
-        """Take an episode that has ended into the list, and its key frame, each among those that are worth most."""
-        if episode is None:
+    def _count(self, assessment: Assessment, frame: Frame) -> None:
+        self._states[assessment.state.value] += 1
+        if assessment.finding is not None:
+            self._findings[assessment.finding] += 1
+        if assessment.scan_area is not None:
+            self._areas[assessment.scan_area] += 1
+        for name, value in zip(self._session.spec.class_names, assessment.smoothed, strict=False):
+            if assessment.state is not State.WARMING_UP and value > self._peaks.get(name, {}).get("probability", 0):
+                self._peaks[name] = peak(float(value), frame)
+        if self._session.still and len(self._pictures) < MOST_PICTURES:
+            self._pictures.append((frame.source, replace(assessment, attention=None)))
+
+    def _plot(self, assessment: Assessment, pts_s: float) -> None:
+        if self._frames % self._stride == 0:
+            smoothed = tuple(float(value) for value in assessment.smoothed)
+            self._points.append(Moment(pts_s - self._first_pts_s, smoothed, assessment.state))
+            if len(self._points) > MOST_POINTS:
+                self._points, self._stride = self._points[::2], 2 * self._stride
+
+    def _follow_episodes(self, view: View) -> None:
+        self._keep(self._episodes.add(view))
+        in_video_s, current = self._clock.at_s(view.frame.pts_s), self._episodes.current
+        if current is not None and current.key_frame is view.frame:
+            self._key_in_video_s = in_video_s
+
+    def _keep(self, ended: Episode | None) -> None:
+        """List an episode that has ended, and its key frame. Where either list is full, its least goes."""
+        if ended is None:
             return
-        self._key_frames[self._found] = as_jpeg(self._episodes.key_picture(episode), JPEG_QUALITY)
-        self._listed[self._found] = told_of(episode, self._key_in_video_s)
-        self._found += 1
+        self._key_frames[self._episode_count] = as_jpeg(self._episodes.key_picture(ended), JPEG_QUALITY)
+        self._listed[self._episode_count] = episode_facts(ended, self._key_in_video_s)
+        self._episode_count += 1
         if len(self._key_frames) > MOST_KEY_FRAMES:
             del self._key_frames[min(self._key_frames, key=self._worth)]
         if len(self._listed) > MOST_EPISODES:
             del self._listed[min(self._listed, key=self._worth)]
 
     def _worth(self, number: int) -> tuple[bool, float, int]:
-        """Of an episode: malignant ones stay before benign ones, then the surer, then the first."""
+        """By which episodes are compared: malignant before benign, then by probability, then the earlier one."""
         episode = self._listed[number]
         return episode["finding"] == "malignant", episode["peak"]["probability"], -number
 
@@ -204,7 +215,7 @@ class ReportSink:
             "findings": {name: self._findings[name] for name in spec.class_names},
             "peaks": self._peaks,
             "episodes": list(self._listed.values()),
-            "episodes_unlisted": self._found - len(self._listed),
+            "episodes_unlisted": self._episode_count - len(self._listed),
             "scan_areas": [
                 {"where": told(area), "sides": area.sides, "corners": area.corners, "frames": frames}
                 for area, frames in self._areas.most_common(MOST_AREAS)
@@ -242,9 +253,9 @@ def peak(probability: float, frame: Frame) -> dict[str, Any]:
     }
 
 
-def told_of(episode: Episode, in_video_s: float) -> dict[str, Any]:
-    """An episode as the summary has it, times in seconds of the source; in annotated.mp4 its highest frame stands at
-    ``in_video_s``."""
+def episode_facts(episode: Episode, in_video_s: float) -> dict[str, Any]:
+    """An episode as the summary has it, with times in seconds of the source. ``in_video_s`` is when its key frame is
+    shown in annotated.mp4."""
     return {
         "finding": episode.finding,
         "start_s": round(episode.start_s, 6),
