@@ -30,16 +30,15 @@ from stream.types import Assessment, Frame, NotAnalysed, ScanArea, State, View
 T = TypeVar("T")
 
 POLL_S = 0.1
-"""How long a stage waits before it looks whether it should say that nothing comes."""
+"""How often a stage that waits for its next frame wakes up, to notice that none comes."""
 
 RECORD_AHEAD = 30
-"""Views that may wait for the disk in live use: a second of video, 185 MB of frames and pictures at 720p; beyond
-it views go unrecorded."""
+"""Views that may wait for the disk in live use: a second of video, 185 MB at 720p. Any more are not recorded."""
 
 CUT_SHORT = "stopped before the end of the source"
 
 LET_GO_S = 5.0
-"""What a source gets to notice that it was closed before ``stop`` finishes without it."""
+"""How long ``stop`` waits for a source to notice that it was closed."""
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +58,11 @@ class Pipeline:
 
     Live, the newest frame wins at every hop; in replay every frame takes every hop, in order. The pipeline closes
     ``source`` and ``sinks``; the engine stays with the caller, for the next pipeline, and must not be closed before
-    ``stop`` has returned. ``on_view`` and the sinks that are not on disk are called on the drawing thread and should
-    return at once; beside every drawn frame they get, in live use, the last one again, with why nothing is said any
-    more.
+    ``stop`` has returned.
+
+    ``on_view`` and the sinks that are not on disk get every drawn frame, on the drawing thread, and should return at
+    once. When nothing new comes in live use, they get the last frame once more, with the reason for that.
+
     Raises UsageError if config and weights do not go together.
     """
 
@@ -84,13 +85,15 @@ class Pipeline:
     ) -> None:
         period_s = 1 / source.fps if source.fps else 0.0
         patience_s = 3 * period_s  # a slow source is not silent, nor elsewhere, before that
-        changes = {key: max(getattr(config, key), patience_s) for key in ("gap_s", "stall_after_s")}
-        config = config.model_copy(update=changes)
+        config = config.model_copy(
+            update={"gap_s": max(config.gap_s, patience_s), "stall_after_s": max(config.stall_after_s, patience_s)}
+        )
         self.style = config.overlay
         self._source = source
         self._engine = engine
-        facts = source.name, source.live, source.synthetic
-        self.session = Session(*facts, engine.spec, config, source.still, source.looped)
+        self.session = Session(
+            source.name, source.live, source.synthetic, engine.spec, config, source.still, source.looped
+        )
         self._labels = Labels.of(self.session)
         self._find_area = finder(config.scan_area, still=source.still)
         self._smoother = Smoother(engine.spec, config, still=source.still)
@@ -99,14 +102,14 @@ class Pipeline:
         self._analyzer = Analyzer(engine, self._board.stages)
         self._receivers = [sink for sink in sinks if not sink.on_disk]
         self._recorders = [sink for sink in sinks if sink.on_disk]
-        self._sinks = (*self._recorders, *self._receivers)  # closed in this order: a receiver may wait
+        self._sinks = (*self._recorders, *self._receivers)  # closed in this order: to close a receiver may take long
         self._on_view = on_view
         self._batch = 1 if source.live else engine.info.batch
         self._captured: Handover[Frame] = LatestFrame(period_s) if source.live else EveryFrame(max(4, self._batch))
         self._judged: Handover[Judged] = LatestFrame(period_s) if source.live else EveryFrame()
         self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD) if source.live else EveryFrame()
         self._damaged = 0
-        self._judging_ns: int | None = None  # since when, monotonic
+        self._judging_ns: int | None = None  # since when the present frames are judged, monotonic
         self._seen: tuple[Frame, ScanArea | None] | None = None
         self._cut_short = False
         self._stopping = Event()
@@ -192,8 +195,9 @@ class Pipeline:
     def _analyse(self) -> None:
         with _Stage(self._captured, self._judged):
             while not self._captured.closed:
-                self._judge(self._captured.get_several(self._batch, POLL_S))
-        with _Caught():  # the error that ended the analysis came first
+                if frames := self._captured.get_several(self._batch, POLL_S):
+                    self._judge(frames)
+        with _Caught():  # an error of the source, which the one that ended the analysis came before
             for frame in received(self._captured):
                 if frame is not None:
                     self._board.counters.dropped(STOPPED)
@@ -202,13 +206,13 @@ class Pipeline:
         """Several frames share the time that their analysis takes."""
         left = len(frames)
         start_ns = time.perf_counter_ns()
-        self._judging_ns = start_ns if frames else None
+        self._judging_ns = start_ns
         try:
-            looked = [self._look(frame) for frame in frames]
-            fit = [(frame, area) for frame, area, refusal in looked if area is not None and refusal is None]
+            gated = [self._blank_and_gate(frame) for frame in frames]
+            fit = [(frame, area) for frame, area, refusal in gated if area is not None and refusal is None]
             predictions = iter(self._analyzer.analyse(fit))
-            share_ns = (time.perf_counter_ns() - start_ns) // max(1, left)
-            for frame, area, refusal in looked:
+            share_ns = (time.perf_counter_ns() - start_ns) // left
+            for frame, area, refusal in gated:
                 outcome = refusal or next(predictions)
                 self._board.stages.add("analysis", share_ns)
                 times = {"analysis": share_ns}
@@ -227,8 +231,8 @@ class Pipeline:
         finally:
             self._judging_ns = None
 
-    def _look(self, frame: Frame) -> tuple[Frame, ScanArea | None, NotAnalysed | None]:
-        """The frame, blank outside its scan area, and why it must not be judged."""
+    def _blank_and_gate(self, frame: Frame) -> tuple[Frame, ScanArea | None, NotAnalysed | None]:
+        """The frame with everything outside its scan area blanked, that area, and why it must not be judged, if so."""
         found = self._find_area(frame, self._source.scan_area)
         if isinstance(found, ScanArea) and (why := unfit(found, (frame.rgb.shape[1], frame.rgb.shape[0]))) is not None:
             found = NotAnalysed(why)  # it was measured on another picture, and may hold names of this one
@@ -244,50 +248,45 @@ class Pipeline:
 
     def _draw(self) -> None:
         with _Stage(None, self._drawn):
-            self._receivers = self._willing(self._receivers, lambda sink: sink.open(self.session))
+            self._receivers = self._surviving(self._receivers, lambda sink: sink.open(self.session))
             last: Frame | None = None
             last_ns = time.perf_counter_ns()
-            with _Stage(self._judged, None) as stage:
+            with _Stage(self._judged, None) as drawing:
                 for judged in received(self._judged):
                     if judged is not None:
                         last, last_ns = judged.frame, time.perf_counter_ns()
                         self._show(judged)
                     elif self.session.live and last is not None:
-                        self._tell_silence(last, (time.perf_counter_ns() - last_ns) / 1e9)
+                        self._take_back(last, (time.perf_counter_ns() - last_ns) / 1e9)
             if self.session.live and last is not None:  # else the last finding would stay on the screen
                 reason = "stopped" if self._stopping.is_set() else "the source has ended"
-                with _Caught():  # it may be the showing that broke
-                    self._interrupt(last, reason if stage.error is None else explain(stage.error))
-            if stage.error is not None:
-                raise stage.error
+                with _Caught():  # what broke may be the drawing itself
+                    self._show_again(last, reason if drawing.error is None else explain(drawing.error))
+            if drawing.error is not None:
+                raise drawing.error
 
-    def _tell_silence(self, last: Frame, silent_s: float) -> None:
-        """Take back what was said of the last frame, once nothing was judged for too long."""
+    def _take_back(self, last: Frame, silent_s: float) -> None:
+        """Show that the last finding no longer holds, and why, once nothing was judged for ``stall_after_s``."""
         stall_s = self.session.config.stall_after_s
         if silent_s <= stall_s:
             return
-        since_ns = self._judging_ns
-        if since_ns is not None:
-            if (time.perf_counter_ns() - since_ns) / 1e9 > stall_s:
-                slow = (
-                    f"judging a frame takes longer than {stall_s:g} s: the engine is too slow, or the machine too busy"
-                )
-                self._interrupt(last, slow, State.NOT_ANALYSED)
-            else:  # the first frame after a pause, as it may be
-                self._interrupt(last, f"nothing was judged for {silent_s:.1f} s", State.NOT_ANALYSED)
-            return
-        silence = f"no new frame for {silent_s:.1f} s"
-        trouble = self._source.trouble
-        self._interrupt(last, silence if trouble is None else f"{silence}: {trouble}")
+        since_ns, trouble = self._judging_ns, self._source.trouble
+        if since_ns is None:
+            silence = f"no new frame for {silent_s:.1f} s"
+            self._show_again(last, silence if trouble is None else f"{silence}: {trouble}")
+        elif (time.perf_counter_ns() - since_ns) / 1e9 > stall_s:
+            slow = f"judging a frame takes longer than {stall_s:g} s: the engine is too slow, or the machine too busy"
+            self._show_again(last, slow, State.NOT_ANALYSED)
+        else:  # the first frame after a pause, as it may be
+            self._show_again(last, f"nothing was judged for {silent_s:.1f} s", State.NOT_ANALYSED)
 
     def _show(self, judged: Judged) -> None:
         frame, assessment = judged.frame, judged.assessment
         with self._board.stages.measure("drawing", judged.times):
-            view = View(
-                frame, assessment, draw(frame, assessment, self.style, self._labels), judged.times, judged.engine
-            )
+            picture = draw(frame, assessment, self.style, self._labels)
+        view = View(frame, assessment, picture, judged.times, judged.engine)
         self._board.drawn(frame, assessment)
-        self._tell(view)
+        self._hand_out(view)
         if not self._recorders:
             return
         if self.session.live and self._drawn.full:
@@ -295,60 +294,62 @@ class Pipeline:
             return
         self._drawn.put(view)
 
-    def _tell(self, view: View) -> None:
+    def _hand_out(self, view: View) -> None:
         if self._on_view is not None:
             with self._board.stages.measure("showing"):
                 self._on_view(view)
-        self._receivers = self._given(self._receivers, view)
+        self._receivers = self._written(self._receivers, view)
 
-    def _interrupt(self, frame: Frame, reason: str, state: State = State.NO_SIGNAL) -> None:
-        """Show and send the last frame again, as what it is by now."""
+    def _show_again(self, frame: Frame, reason: str, state: State = State.NO_SIGNAL) -> None:
+        """Show and send the last frame once more, with the reason why nothing is said of it any more."""
         age_ms = (time.perf_counter_ns() - frame.captured_ns) / 1e6
         assessment = Assessment(frame.index, None, state, reason, age_ms)
         self._board.interrupted(assessment)
         if self._on_view is not None or self._receivers:
             picture = draw(frame, assessment, self.style, self._labels)
-            self._tell(View(frame, assessment, picture, engine=self._engine.info.name, repeated=True))
+            self._hand_out(View(frame, assessment, picture, engine=self._engine.info.name, repeated=True))
 
     def _record(self) -> None:
         with _Stage(self._drawn, None) as stage:
-            recording = self._willing(self._recorders, lambda sink: sink.open(self.session))
+            recording = self._surviving(self._recorders, lambda sink: sink.open(self.session))
             if recording and len(recording) == len(self._recorders):
                 self._board.recording(Recording.ON)
             for view in received(self._drawn):
                 if view is not None:
                     with self._board.stages.measure("recording"):
-                        recording = self._given(recording, view)
+                        recording = self._written(recording, view)
         self.error = stage.error
-        unwhole = CUT_SHORT if self._cut_short else None
         fault = None if stage.error is None else explain(stage.error)
         if fault is not None and self.session.live:  # a replay ends with it
             log.error("the run broke off: %s", fault)
-        self._board.ended(fault or unwhole)
-        self._willing(self._sinks, lambda sink: sink.close(self.status()))  # the report knows how those before it ended
+        self._board.ended(fault or (CUT_SHORT if self._cut_short else None))
+        self._surviving(
+            self._sinks, lambda sink: sink.close(self.status())
+        )  # the report knows how those before it ended
         self._finished.set()
 
-    def _given(self, sinks: Sequence[Sink], view: View) -> list[Sink]:
-        return self._willing(sinks, lambda sink: sink.write(view))
+    def _written(self, sinks: Sequence[Sink], view: View) -> list[Sink]:
+        return self._surviving(sinks, lambda sink: sink.write(view))
 
-    def _willing(self, sinks: Sequence[Sink], step: Callable[[Sink], None]) -> list[Sink]:
-        """Those that took this step: a fault, above all of a refusing disk, ends that sink and not the run."""
-        willing = []
+    def _surviving(self, sinks: Sequence[Sink], step: Callable[[Sink], None]) -> list[Sink]:
+        """Take this step with each sink. Returns those that took it: a sink that fails, as on a full disk, is left out
+        from then on, and the run goes on."""
+        surviving = []
         for sink in sinks:
-            with _Caught() as guarded:
+            with _Caught() as caught:
                 step(sink)
-            if guarded.error is None:
-                willing.append(sink)
+            if caught.error is None:
+                surviving.append(sink)
                 continue
-            reason = explain(guarded.error)
+            reason = explain(caught.error)
             self._board.recording(Recording.FAILED, reason)
             if self.session.live:  # a replay ends with it
                 log.warning("the run goes on, but is no longer recorded: %s", reason)
-        return willing
+        return surviving
 
 
 class _Caught:
-    """Keeps the error that its block ends with, and goes on: it is told by whoever looks at it."""
+    """Whatever its block raises ends the block only, and is kept in ``error`` for others to report."""
 
     error: BaseException | None = None
 
@@ -361,7 +362,8 @@ class _Caught:
 
 
 class _Stage(_Caught):
-    """What ends a stage, also an error, is handed to the stages after it, and the ones before it stop."""
+    """A stage at work. When it ends, the stage before it finds its outbox closed, and stops; the stage after it gets
+    what still waits, then the error if there was one."""
 
     def __init__(self, inbox: Handover[Any] | None, outbox: Handover[Any] | None) -> None:
         self._inbox = inbox
@@ -376,7 +378,7 @@ class _Stage(_Caught):
 
 
 def received(inbox: Handover[T]) -> Iterator[T | None]:
-    """What comes, and None each time that nothing came within ``POLL_S``, until the end. Raises the inbox's error."""
+    """Each item until the inbox ends, and None whenever nothing came for ``POLL_S``. Raises the inbox's error."""
     while not inbox.closed:
         yield inbox.get(POLL_S)
 
