@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import ParityError, WeightsError
-from rcdnet.glance import Floats, decisive, probabilities
+from rcdnet.glance import Floats, lesion_and_malignant_share, probabilities
 from rcdnet.golden import Golden
 from rcdnet.spec import ModelSpec
 
@@ -99,7 +99,7 @@ def count_flips(found: Floats, reference: Floats, spec: ModelSpec) -> int:
     Thresholds are those of every operating point and both ends of the undecided band around each. The malignant share
     decides only where the reference flags a lesion.
     """
-    (lesion, share), (true_lesion, true_share) = (decisive(p, spec) for p in (found, reference))
+    (lesion, share), (true_lesion, true_share) = (lesion_and_malignant_share(p, spec) for p in (found, reference))
     points = spec.operating_points.values()
     flagged = true_lesion >= min(point.lesion for point in points)
     flipped = np.zeros(len(found), bool)

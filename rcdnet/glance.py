@@ -1,6 +1,6 @@
-"""Glance, then look: judge the whole picture, find the lesion in its class maps, judge a crop around it again, and
-average the two on log-odds, the look counting more. Pure functions over any runtime: training, evaluation and the
-live path share them."""
+"""Glance, then look: judge the whole picture, find the lesion in its class maps, and judge a crop around it again. The
+answer is the mean of the two log-probabilities, the look counting more. Pure functions over any runtime, which
+training, evaluation and the live path share."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,17 +19,18 @@ Run = Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
 
 ATTENTION_LOGITS = 8.0
 """How far, in logits, a cell must rise above its map's median to be drawn at full strength: on held-out lesions
-the peak rises 5 to 10. Fixed, never per picture: a flat map stays dark."""
+the peak rises 5 to 10. The same for every picture, so that a flat map stays dark."""
 
 LOOK_WEIGHT = 2 / 3
-"""Of the second look against the glance. On held-out folds (252 BUSI, 761 BUS-BRA lesions) better than half
-and half; the glance keeps the rest, for it tells normal tissue better."""
+"""How much the second look counts; the glance has the rest, for it tells normal tissue better. On held-out folds
+(252 BUSI, 761 BUS-BRA lesions) this was better than half and half."""
 
 FINER = 2
-"""How much finer the answer's map is than the glance's: a crop holds more cells to the centimetre."""
+"""The answer's map has this many times as many rows and columns as the glance's, since the look's cells are smaller."""
 
 BACKGROUND = 0.2
-"""Quantile of a crop's class map that stands for tissue: the lesion alone takes about half of the crop."""
+"""Which quantile of a crop's class map is taken for the level of plain tissue. Not the median: the lesion alone fills
+about half of the crop."""
 
 
 @dataclass(frozen=True)
@@ -61,24 +62,25 @@ def judge_batch(
 ) -> list[Judgement]:
     """``judge`` for several pictures of any sizes in two calls of ``run``."""
     boxes = boxes or [None] * len(greys)
-    prepared = [prepare(grey, spec, box) for grey, box in zip(greys, boxes, strict=True)]
-    placements = [at for _, at in prepared]
-    logits, maps = run(np.stack([image for image, _ in prepared]))
-    total: Floats = log_softmax(logits)
+    images, placements = _prepared(greys, spec, boxes)
+    logits, maps = run(images)
+    answers: Floats = log_softmax(logits)
     looks: list[Box | None] = [None] * len(greys)
     if spec.second_look is not None:
-        crops = [locate(m, z, at, spec) for m, z, at in zip(maps, logits, placements, strict=True)]
-        closer = [prepare(grey, spec, crop) for grey, crop in zip(greys, crops, strict=True)]
-        closer_logits, closer_maps = run(np.stack([image for image, _ in closer]))
-        total = np.asarray((1 - LOOK_WEIGHT) * total + LOOK_WEIGHT * log_softmax(closer_logits), np.float32)
-        maps = np.stack(
-            [answer_maps(*each) for each in zip(maps, placements, closer_maps, [at for _, at in closer], strict=True)]
-        )
-        looks = list(crops)
+        looks = [locate(m, z, at, spec) for m, z, at in zip(maps, logits, placements, strict=True)]
+        crops, crop_placements = _prepared(greys, spec, looks)
+        crop_logits, crop_maps = run(crops)
+        answers = np.asarray((1 - LOOK_WEIGHT) * answers + LOOK_WEIGHT * log_softmax(crop_logits), np.float32)
+        maps = np.stack([answer_maps(*each) for each in zip(maps, placements, crop_maps, crop_placements, strict=True)])
     return [
-        Judgement(p, z, m, at, look)
-        for p, z, m, at, look in zip(probabilities(total, spec), total, maps, placements, looks, strict=True)
+        Judgement(*each) for each in zip(probabilities(answers, spec), answers, maps, placements, looks, strict=True)
     ]
+
+
+def _prepared(greys: Sequence[Grey], spec: ModelSpec, boxes: Sequence[Box | None]) -> tuple[Grey, list[Placement]]:
+    """Model input uint8 [N, H, W], and where each box lies in it."""
+    images, placements = zip(*(prepare(grey, spec, box) for grey, box in zip(greys, boxes, strict=True)), strict=True)
+    return np.stack(images), list(placements)
 
 
 def answer_maps(glance: Floats, at: Placement, look: Floats, look_at: Placement) -> Floats:
@@ -93,7 +95,7 @@ def answer_maps(glance: Floats, at: Placement, look: Floats, look_at: Placement)
     to_look = np.linalg.inv(cell_centres(look_at, columns, rows)) @ to_input(look_at)
     matrix = (to_look @ np.linalg.inv(to_input(at)) @ cell_centres(at, *size))[:2]
     inside = holds_picture(look_at, columns, rows)
-    levels = _level(glance, 0.5, holds_picture(at, columns, rows)), _level(look, BACKGROUND, inside)
+    levels = _quantile(glance, 0.5, holds_picture(at, columns, rows)), _quantile(look, BACKGROUND, inside)
     together = np.empty((classes, FINER * rows, FINER * columns), np.float32)
     for index in range(classes):
         wide = cv2.resize(glance[index] - levels[0][index], size, interpolation=cv2.INTER_LINEAR)
@@ -104,8 +106,8 @@ def answer_maps(glance: Floats, at: Placement, look: Floats, look_at: Placement)
     return together
 
 
-def _level(class_maps: Floats, share: float, inside: NDArray[np.bool_]) -> Floats:
-    """The value [K] below which ``share`` of each map's ``inside`` cells lie. numpy's quantile is ten times as slow."""
+def _quantile(class_maps: Floats, share: float, inside: NDArray[np.bool_]) -> Floats:
+    """Of each map [K] the value below which ``share`` of its ``inside`` cells lie. Ten times as fast as numpy's."""
     cells = np.sort(class_maps[:, inside] if inside.any() else class_maps.reshape(len(class_maps), -1), axis=1)
     return cells[:, int(share * cells.shape[1])]
 
@@ -140,8 +142,9 @@ def _sharpened(logits: Floats, temperature: float, cubic: float) -> Floats:
     return log_softmax(np.asarray(half / temperature + 4 * cubic * half**3, np.float32))
 
 
-def decisive(probabilities: Floats, spec: ModelSpec) -> tuple[Floats, Floats]:
-    """What thresholds are held against, [N] each: 1 - p(normal) and the malignant share, 1 where there is no such."""
+def lesion_and_malignant_share(probabilities: Floats, spec: ModelSpec) -> tuple[Floats, Floats]:
+    """What the thresholds of an operating point apply to, [N] each: the probability of a lesion, 1 - p(normal), and the
+    malignant share, p(malignant) / (p(benign) + p(malignant)). Either is 1 if the network does not know its classes."""
     of = {name: probabilities[:, index] for index, name in enumerate(spec.class_names)}
     ones = np.ones(len(probabilities), np.float32)
     lesion = ones - of["normal"] if "normal" in of else ones
@@ -166,7 +169,7 @@ def attention(class_map: Floats, at: Placement | None = None) -> Floats:
     The order of the cells is the class map's, so it points where it points.
     """
     inside = np.ones(class_map.shape, bool) if at is None else holds_picture(at, *class_map.shape[::-1])
-    rise = (class_map - _level(class_map[None], 0.5, inside)) / ATTENTION_LOGITS
+    rise = (class_map - _quantile(class_map[None], 0.5, inside)) / ATTENTION_LOGITS
     return np.asarray(np.clip(rise, 0, 1), np.float32)
 
 
@@ -187,7 +190,7 @@ def locate(class_maps: Floats, logits: Floats, at: Placement, spec: ModelSpec) -
     rows, columns = (4 * size for size in class_map.shape)
     fine = cv2.resize(class_map, (columns, rows), interpolation=cv2.INTER_LINEAR)
     step_x, step_y = at.input_width_px / columns, at.input_height_px / rows
-    x, y = _middles(at, columns, rows)
+    x, y = _centres_px(at, columns, rows)
     inside = holds_picture(at, columns, rows)
     if not inside.any():
         return at.box
@@ -206,16 +209,16 @@ def locate(class_maps: Floats, logits: Floats, at: Placement, spec: ModelSpec) -
     )
 
 
-def _middles(at: Placement, columns: int, rows: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the cells of a map have their middles, x [columns] and y [rows], in input pixels from the box's corner."""
+def _centres_px(at: Placement, columns: int, rows: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centres of a map's cells, x [columns] and y [rows], in pixels of the model input from the box's corner."""
     x = (np.arange(columns) + 0.5) * at.input_width_px / columns - at.left_px
     y = (np.arange(rows) + 0.5) * at.input_height_px / rows - at.top_px
     return x, y
 
 
 def holds_picture(at: Placement, columns: int, rows: int) -> NDArray[np.bool_]:
-    """The cells [rows, columns] with their middle in the box: padding holds no lesion."""
-    x, y = _middles(at, columns, rows)
+    """Which cells [rows, columns] have their centre in the box, and not in the padding around it."""
+    x, y = _centres_px(at, columns, rows)
     return np.asarray(((y >= 0) & (y < at.height_px))[:, None] & ((x >= 0) & (x < at.width_px)))
 
 

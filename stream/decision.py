@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.glance import decisive
+from rcdnet.glance import lesion_and_malignant_share
 from rcdnet.spec import ModelSpec, OperatingPoint, shifted
 from stream.types import Assessment, State
 
@@ -34,7 +34,7 @@ class Rule:
 
     def decide(self, probabilities: NDArray[np.float32], spec: ModelSpec) -> tuple[State, str | None, str]:
         """State, finding and reason for probabilities [K]."""
-        lesion, share = (float(of_one[0]) for of_one in decisive(probabilities[None], spec))
+        lesion, share = (float(of_one[0]) for of_one in lesion_and_malignant_share(probabilities[None], spec))
         if lesion < self.no_lesion_below:
             return State.CLEAR_FINDING, "normal", f"probability of a lesion below {self.no_lesion_below:.0%}"
         if lesion < self.lesion_from:

@@ -10,7 +10,7 @@ from torch import nn
 
 from engines import half, parity
 from rcdnet import checkpoint
-from rcdnet.glance import decisive, probabilities
+from rcdnet.glance import lesion_and_malignant_share, probabilities
 from rcdnet.golden import Golden
 from rcdnet.model import RcdNet
 from rcdnet.weights import SHIPPED
@@ -42,7 +42,7 @@ def test_float16_holds_on_a_small_network(model: RcdNet, untrained: Path) -> Non
 def test_float16_holds_on_the_shipped_weights() -> None:
     """On the golden picture that lies nearest to a decision; all sixteen take a minute and a half."""
     model, golden = checkpoint.load(SHIPPED / "rcdnet.safetensors"), Golden.load(SHIPPED / "golden.npz")
-    lesion, share = decisive(probabilities(golden.logits, golden.spec), golden.spec)
+    lesion, share = lesion_and_malignant_share(probabilities(golden.logits, golden.spec), golden.spec)
     points = golden.spec.operating_points.values()
     to_lesion = np.subtract.outer(lesion, [point.lesion for point in points])
     to_malignant = np.subtract.outer(share, [point.malignant for point in points])

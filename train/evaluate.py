@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.glance import Judgement, attention, decisive, lesion_class
+from rcdnet.glance import Judgement, attention, lesion_and_malignant_share, lesion_class
 from rcdnet.preprocess import Grey, to_pixels
 from rcdnet.spec import ModelSpec
 from train import metrics
@@ -202,4 +202,4 @@ def without_markers(
 
 def malignant_share(judgements: Sequence[Judgement], spec: ModelSpec) -> NDArray[np.float32]:
     """p(malignant) over p(benign) + p(malignant), float32 [N], calibrated."""
-    return decisive(np.stack([judgement.probabilities for judgement in judgements]), spec)[1]
+    return lesion_and_malignant_share(np.stack([judgement.probabilities for judgement in judgements]), spec)[1]
