@@ -11,68 +11,69 @@ from stream.types import Corners, ScanArea
 from stream.words import is_page
 
 STEP = 6
-"""Grey levels by which a scan's darkest parts still stand out from the screen around it, after blurring."""
+"""After blurring, even a scan's darkest parts differ from the screen around it by more grey levels than this."""
 
 BLACK = 2
-"""Up to this, after blurring, nothing is lit: on a grey or white screen black would join the scan to the frame of a
-window. With STEP in its place dark parts of a scan are lost there."""
+"""What is no brighter, after blurring, is never scan: on a grey or white screen, black would join the scan to the frame
+of a window. STEP itself would be too high for this: dark parts of a scan would be lost there."""
 
 BLUR_PX = 5
-"""Side of the box that is averaged: speckle becomes solid, and the edge moves out by less than half of it."""
+"""Side of the box over which is averaged: speckle becomes solid, and the scan's edge moves out by less than half."""
 
 TEXTURE, TEXTURE_PX = 0.5, 15
-"""Mean deviation from the blurred picture, grey levels, in a box of this side: a scan has it, a shaded bar has not."""
+"""In a box of TEXTURE_PX a side a scan deviates from its blurred picture by more than TEXTURE grey levels on average; a
+shaded bar does not."""
 
 UNIFORM_SHARE = 0.6
-"""Share of the outermost pixels within STEP of their median from which that is the background; otherwise black is."""
+"""If this share of the outermost pixels is within STEP of their median, the median is the background. Else black is."""
 
 LETTER_SHARE = 0.01
-"""Of the longer side: what is thinner than this is letters, scales and callipers, and no scan."""
+"""What is thinner than this share of the longer side is no scan but letters, scales and callipers."""
 
 TWIN_SHARE = 0.6
-"""Of the largest part's area: what lies beside it, as high, and is larger is a second picture, for ``stream.signal`` to
-refuse: which of the two is meant nobody knows."""
+"""What lies beside the largest part, is as high, and has more than this share of its area is a second picture. It is
+included, so that ``stream.signal`` refuses the two: nobody knows which one is meant."""
 
 PART_SHARE = 0.02
-"""Of the largest part's area: what lies above or below it and is larger belongs to it, beyond a part without echoes,
-unless it ``is_apart``."""
+"""What lies above or below the largest part and has more than this share of its area belongs to the same scan, beyond
+a dark stretch without echoes, unless it ``is_apart``."""
 
 PAGE_LEVEL = 24
-"""Grey level of a page of words, or of a menu, at least."""
+"""A page of words, or a menu, has at least this grey level."""
 
 PAGE_RIVAL = 0.1
-"""Beside a page a scan may be smaller, but no smaller than this share of it."""
+"""A scan may be smaller than a page beside it, but not smaller than this share of the page."""
 
 BAR_RATIO, BAR_SHARE, BAR_SHADE = 4, 0.35, 2
-"""Words on a shaded bar are this many times as wide as high, and this share of the pixels is within so many grey levels
-of its row's median."""
+"""A shaded bar with words on it is at least BAR_RATIO times as wide as high, and BAR_SHARE of its pixels are within
+BAR_SHADE grey levels of the median of their row."""
 
 FILLED = 0.9
-"""Share of its box that a thumbnail fills: what of a scan lies beyond a shadow is ragged. In 2,600 real stills, as they
-are and on a screen, 121 parts lay apart; ``is_apart`` makes 34 areas smaller. 15 of these were looked at: it blanks a
-burnt-in caption in 10, and noise or a few rows of tissue in the others."""
+"""A thumbnail fills at least this share of its box; the part of a scan that lies beyond a shadow is ragged. In 2,600
+real stills, as they are and on a screen, 121 parts lay apart, and ``is_apart`` makes 34 areas smaller. 15 of these were
+looked at: in 10 it blanks a burnt-in caption, in the others noise or a few rows of tissue."""
 
 LARGEST_PX = 1280
-"""Longer side of the picture in which a scan is looked for: a larger screen takes longer, and enlarged its scan has no
-texture from one pixel to the next."""
+"""A larger picture is shrunk to this longer side before the scan is looked for: that is faster, and a scan that was
+enlarged for a large screen has no texture from one pixel to the next."""
 
 GLIMPSE_PX = 480
-"""Longer side of the picture in which to look whether a scan is still in its place; 3 ms, where 1280 px take 25."""
+"""The same where the question is only whether the scan is still in its place: 3 ms, where 1280 px take 25."""
 
 NARROWER, DEPTH = 0.1, 0.25
-"""Share of its width that a sector's box lacks at this share of its depth. Of 1,048 real stills on a black screen two
-lacked more, and both were trapezoids; of 197 each, bent to trapezoids of 6 to 20 degrees a side and to fans of
-20 to 45, 95 % and 98 % did."""
+"""A scan is a sector if, at DEPTH of its height, it is narrower than its box by NARROWER of the width or more. Of 1,048
+real stills on a black screen two were, and both were trapezoids. Of 197 stills, bent to trapezoids of 6 to 20 degrees a
+side, 95 % were, and bent to fans of 20 to 45 degrees 98 %."""
 
 STRAIGHT_PX = 1.0
-"""By which a side may leave the outline that was found: an arc has few corners then."""
+"""How far a polygon's side may stray from the outline that was found: with this an arc needs only a few corners."""
 
 
 def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
-    """Where the scan lies in a screen uint8 [H, W, 3]: the box around what is large, textured and no background.
+    """Where the scan lies in a screen uint8 [H, W, 3]: the box around what is large, textured and no background, with
+    the corners of a sector. None if there is nothing like that.
 
-    None if nothing is. A sector comes with its corners. Beside a scan that is nearly all of the frame may stand a name:
-    "full" is only what leaves no room for one.
+    The area's origin is "full" only if the scan reaches all four sides: beside any smaller one a name may stand.
     """
     height, width = rgb.shape[:2]
     small = shrunk(rgb, LARGEST_PX)

@@ -1,7 +1,7 @@
-"""Is this a picture that we may judge? What is none gets a state with its reason, before the network sees it.
+"""Is this a picture that we may judge? If not, it gets a state and a reason, and the network never sees it.
 
-Everything is told from a grid of at most SAMPLES_PX a side over the scan area. Thresholds lie between what
-`python -m benchmarks.gates` measures on real B-mode stills, and on what must be refused.
+All checks look at the same samples: a grid of at most SAMPLES_PX a side over the scan area. Each threshold lies between
+what `python -m benchmarks.gates` measures on real B-mode stills and on pictures that must be refused.
 """
 
 from collections import deque
@@ -18,60 +18,62 @@ SAMPLES_PX = 160
 """Longest side of the grid of pixels that are looked at."""
 
 FLAT = 8.0
-"""Standard deviation of brightness below which there is no picture. Least of 2,655 real stills: 15."""
+"""A picture whose brightness has a smaller standard deviation is empty. The least of 2,655 real stills: 15."""
 
 LIT = 16
-"""Brightness above which a sample counts as lit."""
+"""A sample that is brighter counts as lit."""
 
 SMOOTH, NOISE = 0.022, 1.4
-"""Mean step from one lit sample to the next, as a share of their mean brightness, below which there is no speckle; and
-in itself, as the noise of a card may be all that there is. Least of the real stills: 0.038, and 1.5 at half their gain.
-Most of the test patterns: 0.020."""
+"""A scan has speckle: its brightness steps from each lit sample to the next. A picture has none if the mean step is
+below SMOOTH times the mean brightness, or below NOISE grey levels: that may be only the noise of a capture card. Least
+of the real stills: 0.038, and 1.5 levels at half their gain. Most of any test pattern: 0.020."""
 
 UPRIGHT = 0.9
-"""Mean step to the next lit sample below over that to the next one beside, below which the picture lies on its side:
-layers and speckle lie across the beam. Least of 2,818 real stills: 1.21; most of them turned by a quarter: 0.81."""
+"""Layers and speckle lie across the beam, so brightness changes faster downwards than sideways. If the mean step down,
+divided by the mean step sideways, is below this, the picture lies on its side. Least of 2,818 real stills: 1.21; most
+of the same stills turned by a quarter: 0.81."""
 
 COLOURED = 48
-"""Difference between the largest and the least of R, G and B from which a sample is coloured."""
+"""A sample is coloured if the largest and the least of its R, G and B differ by this much or more."""
 
 COLOUR_SHARE = 0.01
-"""Share of coloured samples from which it is Doppler or elastography, and not the scanner's small marks."""
+"""If this share of the samples is coloured, it is Doppler or elastography, and not just the scanner's small marks."""
 
 RIM = 32
-"""What lies closer to the edge than this part of the longer side tells no colour: it may be of a coloured bar of the
-screen that touches the scan."""
+"""Colour is not looked for within 1/RIM of the longer side from the edge: there a coloured bar of the screen may touch
+the scan."""
 
 TINT_LEVEL, TINT_STEP = 16, 24
-"""Scanners tint their grey (sepia, candle, blue): each brightness has its colour. Over TINT_LEVEL of green R - G and
-B - G of a tint change by no more than TINT_STEP from black on; a vessel's differ from it at once."""
+"""Scanners may tint their grey (sepia, candle, blue), so that each brightness has one colour. From black on, R - G and
+B - G of a tint change by at most TINT_STEP for every TINT_LEVEL of green. A vessel's colour is off that at once."""
 
-DEEP = 24
-DEEP_SHARE = 0.06
-"""Share of samples below the upper quarter that are brighter than DEEP: less is a probe in air. Least real: 0.108."""
+DEEP, DEEP_SHARE = 24, 0.06
+"""Below the upper quarter a smaller share than this of samples brighter than DEEP means a probe in air. The least of
+the real stills: 0.108."""
 
 GAP_SHARE = 0.01
-"""Width of a black gap near the middle from which there are two pictures. The real stills have none."""
+"""A black gap near the middle that takes this share of the width parts two pictures. The real stills have none."""
 
 SEAM, SEAM_ROWS, SEAM_REACH = 1.7, 0.25, 9
-"""From one column to the next the brightness steps this many times as far as at any of the SEAM_REACH columns on either
-side, and visibly so in this share of the rows above, in the middle and below: two pictures touch there. A line of one
-sample does not count, it may be a calliper's. 1 of 2,818 real stills has such a seam, and 91 of 100 pairs of stills."""
+"""Two pictures touch at a column if brightness steps SEAM times as far there as at any of the SEAM_REACH columns on
+either side, and visibly so in SEAM_ROWS of the rows of each third, upper, middle and lower. A line one sample wide does
+not count: it may be a calliper's. 1 of 2,818 real stills has such a seam, and 91 of 100 pairs of stills."""
 
 LEAST_ROWS, LEAST_COLUMNS = 20, 100
-"""Lit rows, and columns, below which a seam cannot be told."""
+"""With fewer lit rows, or fewer columns, no seam is looked for."""
 
 FREEZE_S = 1.0
-"""Without anything new for this long a moving picture is frozen. A slow probe repeats pictures for a tenth of it."""
+"""A picture is frozen once nothing new has come for this long. A slow probe repeats its pictures for 0.1 s."""
 
 SAME = 1.0
-"""Mean difference of brightness up to which two pictures are one and noise. Real scans differ by 8 in a second."""
+"""Two pictures whose brightness differs by no more on average are the same but for noise. In a second a real scan
+changes by 8."""
 
 KEPT = 8
-"""Pictures that are remembered: a grabber without input repeats its four."""
+"""How many pictures are remembered. A grabber without input repeats the four of its buffers."""
 
 CELLS_PX = (64, 48)
-"""Grid on which pictures are compared: each cell averages the noise of many samples."""
+"""Width and height of the grid on which pictures are compared: a cell averages away the noise of its samples."""
 
 NO_PICTURE = NotAnalysed("the picture is empty", state=State.NO_SIGNAL)
 NO_TEXTURE = NotAnalysed("a test pattern or a menu, without the texture of a scan", state=State.NO_SIGNAL)
@@ -101,7 +103,7 @@ class SignalGate:
             self._motion, self._source = Motion(), frame.source
         rgb = frame.rgb[area.pixels]
         if rgb.shape[:2] != (area.height_px, area.width_px):
-            return None  # it leaves the picture, which is told where the area is used
+            return None  # the area leaves the picture, for which it is refused where it is used
         step = max(1, -(-max(rgb.shape[:2]) // SAMPLES_PX))
         samples = np.ascontiguousarray(rgb[::step, ::step])
         unfit = refusal_of_picture(samples)
