@@ -4,7 +4,7 @@ Only TAGS are read of it, so that nothing about the patient gets as far as this 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,13 +191,23 @@ def possible(step_s: float) -> bool:
 def geometry(found: Any, width_px: int, height_px: int) -> tuple[ScanArea | None, tuple[float, float] | None]:
     """Scan area and mm per pixel (row, column) of the largest two-dimensional tissue region, or without any None and
     the Pixel Spacing (PS3.3 C.8.5.5, 10.7.1.3). The area is also None if another picture stands ``beside`` it.
+    """
+    told = found.get("PixelSpacing")
+    spacing = None if told is None else positive(float(told[0]), float(told[1]))
+    regions = list(tissue_regions(found, width_px, height_px))
+    if not regions:
+        return None, spacing
+    best, mm_per_px = max(regions, key=lambda region: region[0].width_px * region[0].height_px)
+    if any(beside(best, other) for other, _ in regions):
+        return None, mm_per_px  # nobody knows which is meant: the scan is looked for, and refused if it shows both
+    return best, mm_per_px
+
+
+def tissue_regions(found: Any, width_px: int, height_px: int) -> Iterator[tuple[ScanArea, tuple[float, float] | None]]:
+    """Each two-dimensional tissue region of the header that fits the picture, with its mm per pixel.
 
     A region that is larger than the picture is divided by the least whole number that makes it fit, rounded inwards.
     """
-    spacing = found.get("PixelSpacing")
-    areas: list[ScanArea] = []
-    best: ScanArea | None = None
-    mm_per_px = None if spacing is None else positive(float(spacing[0]), float(spacing[1]))
     for region in found.get("SequenceOfUltrasoundRegions") or ():
         if (region.get("RegionSpatialFormat"), region.get("RegionDataType")) != (1, 1):
             continue
@@ -213,20 +223,13 @@ def geometry(found: Any, width_px: int, height_px: int) -> tuple[ScanArea | None
         size = right // shrunk - x_px, bottom // shrunk - y_px
         if min(size) < 1:
             continue
-        areas.append(ScanArea(x_px, y_px, *size, "header"))
-        if best is not None and size[0] * size[1] <= best.width_px * best.height_px:
-            continue
-        best = areas[-1]
         row, column = (
             MM_PER_UNIT.get(region.get(f"PhysicalUnits{axis}Direction"), 0.0)
             * shrunk
             * float(region.get(f"PhysicalDelta{axis}") or 0)
             for axis in "YX"
         )
-        mm_per_px = positive(row, column)
-    if best is not None and any(beside(best, other) for other in areas):
-        best = None  # which of them is meant nobody knows: the picture is looked at, and refused if it shows both
-    return best, mm_per_px
+        yield ScanArea(x_px, y_px, *size, "header"), positive(row, column)
 
 
 def beside(one: ScanArea, other: ScanArea) -> bool:
