@@ -14,10 +14,11 @@ class OverlayStyle(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     opacity: float = Field(default=0.5, ge=0, le=1)
-    """Of the heat map's colour at full attention, 0..1; 0 hides it. More drowns the texture of a lesion in colour."""
+    """Of the heat map's colour where attention is full, 0..1; 0 hides the map. More than the default drowns the texture
+    of a lesion in colour."""
 
     stale_after_s: float = Field(default=0.2, gt=0)
-    """A result older than this shows no heat map: by then the probe has moved on, and it would mark other tissue."""
+    """A result that is older gets no heat map: by then the probe has moved on, and the map would mark other tissue."""
 
 
 class StreamConfig(BaseModel):
@@ -26,39 +27,40 @@ class StreamConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     scan_area: str | None = None
-    """As ``stream.scan_area.finder`` reads it: a box, a polygon, or ``"full"``; everything outside is blanked. Of the
-    source given at the start, and of no other that is chosen on the page. None takes what the source's header says, or
-    else looks for the scan: nobody should have to measure before they see anything."""
+    """A box, a polygon or ``"full"``, as ``stream.scan_area.finder`` reads it; everything outside is blanked. It holds
+    for the source given at the start, not for others that are chosen on the page. None takes what the source's header
+    says, and without that looks for the scan: nobody should have to measure before they see anything."""
 
     smoothing_s: float = Field(default=0.4, gt=0)
-    """Time constant of the exponential smoothing: a finding held for a second counts nine tenths, a blink does not.
-    What another one would make of a clip: ``python -m benchmarks.stability``."""
+    """Time constant of the exponential smoothing: a finding that lasts a second counts nine tenths, a blink hardly at
+    all. ``python -m benchmarks.stability`` shows what other values make of a clip."""
 
     warm_up_s: float = Field(default=0.4, ge=0)
-    """Nothing is called before this much has been seen: one time constant, when the first frame no longer dominates."""
+    """Until this much has been seen, nothing is called. One time constant: then the first frame no longer dominates."""
 
     gap_s: float = Field(default=1.0, gt=0)
-    """A jump in time beyond this, and beyond three of the source's intervals, forgets what was seen: it was another
-    place. A loop is no jump, for its times go on: the end of a clip blends into its start."""
+    """After a longer jump in time (and one of more than three of the source's intervals) smoothing begins anew: what
+    was seen before it was another place. A looped clip does not jump, for its times go on: its end blends into its
+    start."""
 
     operating_point: str = "balanced"
     """Name of a pair of thresholds in the weights' spec. Every spec has this one; the shipped one also has "sensitive",
     at which more is called malignant, and "specific": ``python -m benchmarks.calls`` counts what each would say."""
 
     lesion_margin: float = Field(default=0.5, ge=0, le=3)
-    """Closer than this to the lesion threshold, in log-odds, nothing is called: the calibration error is about as
-    large. Around 78 %, 0.5 is from 68 to 85 %; nor is, above 50 %, no lesion."""
+    """In log-odds. Closer than this to the lesion threshold nothing is called, for the calibration error is about as
+    large: around a threshold of 78 %, 0.5 means from 68 to 85 %. "No lesion" is also never called above 50 %."""
 
     stall_after_s: float = Field(default=0.5, gt=0)
-    """A live source that is silent for this long, and has missed two of its frames, shows NO_SIGNAL: longer than a
-    dropped frame, and the last finding is gone before the eye has come back to it."""
+    """A live source that is silent for this long, and for three of its intervals, shows NO_SIGNAL. Longer than a
+    dropped frame lasts, and short enough that the last finding is gone before the eye comes back to it."""
 
     timeline_s: float = Field(default=60.0, ge=1, le=600)
     """How much of the past the page plots: one sweep over a breast quadrant. Every open page asks for it twice a
     second, so ten minutes at most."""
 
     jpeg_quality: int = Field(default=80, ge=1, le=100)
-    """Of the live picture: speckle still reads, at a tenth of the size of 100."""
+    """Of the live picture. Speckle can still be made out, in a tenth of the bytes that 100 takes."""
 
     overlay: OverlayStyle = OverlayStyle()
     """The drawing that a run starts with."""

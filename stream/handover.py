@@ -17,8 +17,8 @@ STOPPED = "stopped"
 
 
 class Handover(ABC, Generic[T]):
-    """One producer thread, one consumer thread. Either may close it: what waits is delivered even then, and after it
-    the error given to ``close`` is raised, once.
+    """From one producer thread to one consumer thread. Either may close it. The consumer still gets what waits, and
+    then the error that ``close`` was given, which is raised once.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -40,9 +40,9 @@ class Handover(ABC, Generic[T]):
         return items[0] if items else None
 
     def get_several(self, count: int, timeout_s: float) -> list[T]:
-        """The next ``count`` items, fewer if no more can come; none if there were not as many within ``timeout_s``.
+        """The next ``count`` items: fewer only if no more can come, none if they did not come within ``timeout_s``.
 
-        Raises close's error, ValueError for more than the queue can hold: they would never be there.
+        Raises close's error, and ValueError for a ``count`` beyond the capacity, which would never be reached.
         """
         if not 1 <= count <= self._capacity:
             raise ValueError(f"{count} items never wait in a handover of {self._capacity}")
@@ -67,7 +67,7 @@ class Handover(ABC, Generic[T]):
 
     @property
     def full(self) -> bool:
-        """As many items wait as it holds. Its producer may rely on a False: nobody else adds any."""
+        """Whether there is no room. The producer may rely on False, since nobody else adds anything."""
         with self._changed:
             return len(self._items) >= self._capacity
 
@@ -89,8 +89,9 @@ class Handover(ABC, Generic[T]):
 class LatestFrame(Handover[T]):
     """One slot that is overwritten: the consumer always gets the newest frame, and lag cannot build up.
 
-    With ``period_s``, the time between two frames, a consumer that comes late for one gets the next instead, if that is
-    nearer: what has waited for half a period to one and a half is kept back until the next comes, for a period at most.
+    ``period_s`` is the time between two frames, if known. A frame that has waited for half a period is older than the
+    next one will be when that comes. So a consumer that comes between half a period and one and a half waits for the
+    next frame, for a period at most.
     """
 
     def __init__(self, period_s: float = 0.0, clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
@@ -100,7 +101,7 @@ class LatestFrame(Handover[T]):
         self._came_ns = 0
 
     def get_several(self, count: int, timeout_s: float) -> list[T]:
-        """As of every handover; ``count`` is 1."""
+        """See ``Handover``; ``count`` is 1."""
         with self._changed:
             came_ns = self._came_ns
             waited_s = (self._clock_ns() - came_ns) / 1e9

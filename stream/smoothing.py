@@ -20,13 +20,13 @@ from stream.scan_area import STRAY_SHARE, outside
 from stream.types import Assessment, Frame, NotAnalysed, Prediction, ScanArea, State
 
 LEAST_PROBABILITY = 1e-3
-"""Floor before the logarithm: one frame weighs at most 1000:1; without it one certain frame would outvote seconds."""
+"""Lower ones are raised to this before the logarithm: without it, one frame that is certain would outvote seconds."""
 
 
 class Smoother:
-    """Steadies the predictions of one stream. Another ``Frame.source`` is another recording, and begins anew, as does a
-    scan area elsewhere, and a time that did not grow: a step of nothing would hold the old answer for ever. Pictures
-    that are ``still`` have nothing to do with one another: each is judged by itself.
+    """Steadies the predictions of one stream. It begins anew with another ``Frame.source``, which is another recording,
+    with a scan area elsewhere, after a gap, and where time does not grow: a step of 0 s would keep the old answer for
+    ever. Pictures that are ``still`` have nothing to do with one another: each is judged by itself.
 
     Raises UsageError if the weights do not know the operating point, or not the classes that it speaks of.
     """
@@ -50,7 +50,7 @@ class Smoother:
         """Take one frame's outcome in and say what holds now; ``now_ns`` is monotonic, only for the age."""
         age_ms = (now_ns - frame.captured_ns) / 1e6
         if isinstance(outcome, NotAnalysed):
-            if not outcome.failed:  # what was seen before it was another picture; a fault of ours changes nothing there
+            if not outcome.failed:  # the picture was another one; a fault of ours says nothing about the picture
                 self._log_probabilities = None
             return Assessment(frame.index, area, outcome.state, outcome.reason, age_ms)
         smoothed = self._smooth(outcome.probabilities, frame, area)

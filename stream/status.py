@@ -12,7 +12,8 @@ from stream.timing import Counters, Counts, Percentiles, Rate, StageClock, Summa
 from stream.types import Assessment, Frame, NotAnalysed, Prediction
 
 TIMELINE_STEP_S = 0.2
-"""Half the smoothing's time constant: the curve keeps its shape, and a minute of it stays a small message."""
+"""Between two points. Half the smoothing's time constant keeps the curve's shape, and a minute of it is a small
+message."""
 
 
 class Phase(StrEnum):
@@ -37,7 +38,7 @@ class Recording(StrEnum):
 
 
 NOT_RECORDED = "not_recorded"
-"""Pictures came, but none was recorded: they were damaged, or the engine or the disk was too slow for them."""
+"""Frames came and were not recorded: they were damaged, or the engine or the disk was too slow."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class Status:
-    """A snapshot. ``fps`` is of drawn frames over the last seconds; ``stages_ms`` is per stage, in order of the flow.
-    ``reopened`` counts how often the source was lost and found again; ``size_px`` is its last frame's width and height.
+    """A snapshot. ``fps`` counts drawn frames over the last seconds. ``stages_ms`` is in the order of the flow.
+    ``reopened`` and ``trouble`` are the source's; ``size_px`` is the width and height of its last frame.
 
-    ``latency_ms`` is from capture to the drawn picture. ``not_drawn`` counts frames, judged or refused, which a newer
-    one or the end of the run overtook before they were drawn; ``not_recorded`` those that the disk was too slow for.
+    ``latency_ms`` is from capture to the drawn picture. ``not_drawn`` counts frames that were judged or refused, but
+    then overtaken by a newer one or by the end of the run; ``not_recorded`` those for which the disk was too slow.
     """
 
     phase: Phase
@@ -119,7 +120,8 @@ class Board:
             self._plot(frame.captured_ns / 1e9 if self._session.live else frame.pts_s, assessment)
 
     def _plot(self, now_s: float, assessment: Assessment) -> None:
-        """Under the lock: the last assessment of each step, so that points stay where they are while time goes on."""
+        """Under the lock. The last assessment of each step is its point, so that points stay in place as time goes
+        on."""
         if self._start_s is None:
             self._start_s = now_s
         at_s = now_s - self._start_s
@@ -146,7 +148,7 @@ class Board:
             self._not_recorded += 1
 
     def recording(self, recording: Recording, error: str | None = None) -> None:
-        """Recording began, or failed: which stays, with the first error, for some sinks may begin after one failed."""
+        """Recording began or failed. A failure stays, with its first error: other sinks may still begin after it."""
         with self._lock:
             if self._recording is not Recording.FAILED:
                 self._recording, self._recording_error = recording, error

@@ -13,8 +13,8 @@ Clock = Callable[[], int]
 """Monotonic nanoseconds."""
 
 WINDOW_S = 30.0
-"""How far percentiles look back, all of them alike so that they can be compared: nine samples behind the p99 at 30
-frames a second."""
+"""How far percentiles look back: all alike, so that they can be compared. At 30 frames a second nine samples lie above
+the p99."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,8 @@ class Rate:
             self._forget(self._ticks_ns[-1])
 
     def per_second(self) -> float:
-        """Intervals over the time since the window's first event; 0 with fewer than two events in it."""
+        """How many intervals there were since the window's first event, by the time since then; 0 without two
+        events."""
         with self._lock:
             now_ns = self._clock_ns()
             self._forget(now_ns)
@@ -135,7 +136,7 @@ class Counts:
 
     @property
     def lost(self) -> dict[str, dict[str, int]]:
-        """What became of those without a prediction: fate, as people call it, -> reason -> frames."""
+        """Frames without a prediction: what became of them, in words -> reason -> how many."""
         return {"not analysed": self.not_analysed, "dropped": self.dropped, "failed": self.failed}
 
     @property

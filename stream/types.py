@@ -72,8 +72,8 @@ class ScanArea(Box):
 
 @dataclass(frozen=True)
 class Prediction:
-    """``probabilities`` float32 [K], calibrated, sum 1; ``class_maps`` float32 [K, h, w] over the scan area's
-    letterboxed model input. No memory of other frames.
+    """What the network says of one frame alone: ``probabilities`` float32 [K], calibrated, sum 1; ``class_maps``
+    float32 [K, h, w] over the model input, in which the scan area lies letterboxed.
     """
 
     probabilities: NDArray[np.float32]
@@ -144,8 +144,8 @@ class Assessment:
 
 @dataclass(frozen=True)
 class View:
-    """A frame with its assessment drawn in: ``picture`` uint8 [H, W, 3] RGB, ``times`` in ns by stage, ``engine`` by
-    the name that it had after this frame. ``repeated``: an old frame again, because no new one comes."""
+    """A frame with its assessment drawn in: ``picture`` uint8 [H, W, 3] RGB, ``times`` in ns by stage, ``engine`` the
+    name of the one in use after this frame. ``repeated``: an old frame again, because no new one comes."""
 
     frame: Frame
     assessment: Assessment
