@@ -13,10 +13,10 @@ from stream.types import Frame, ScanArea
 log = logging.getLogger(__name__)
 
 LATEST_S = 0.25
-"""A pace that has fallen behind by more starts afresh: catching up would show the past at double speed."""
+"""When the pace is behind by more, it starts afresh: to catch up would show the past at double speed."""
 
 LEAST_STEP_S = 1e-6
-"""Between two frames that arrived together, or with one time."""
+"""By how much times grow from one frame to the next where both arrived together, or have the same time."""
 
 
 class Source:
@@ -90,14 +90,14 @@ def warn_left_out(source_name: str, beside: Iterable[Path], why: str) -> None:
 
 
 class ArrivalClock:
-    """Presentation times where only arrivals are known: from the first one on, always growing."""
+    """Presentation times where only arrivals are known: seconds since the first one, always growing."""
 
     def __init__(self) -> None:
         self._first_ns: int | None = None
         self._last_s = -LEAST_STEP_S
 
     def pts_s(self, arrived_ns: int) -> float:
-        """In seconds, of what arrived at ``arrived_ns``, monotonic."""
+        """The time of the frame that arrived at ``arrived_ns``, monotonic."""
         self._first_ns = arrived_ns if self._first_ns is None else self._first_ns
         self._last_s = max((arrived_ns - self._first_ns) / 1e9, self._last_s + LEAST_STEP_S)
         return self._last_s

@@ -37,8 +37,10 @@ IDLE_S = 0.002
 
 @dataclass
 class Tally:
-    """How many packets of the stream were read whole, how many of all must each give a picture, and when the last of
-    them ends, in seconds of the stream's own clock; one that does not tell how long it lasts does so for ``step_s``.
+    """What was read of a stream, to be held against what its header promised.
+
+    ``packets`` counts those that arrived whole, ``shown`` those that must each give a picture. ``end_s`` is when the
+    last one ends, by the stream's own clock; one that does not say how long it lasts counts as ``step_s`` long.
     """
 
     step_s: float = 0.0
@@ -47,7 +49,7 @@ class Tally:
     end_s: float = 0.0
 
     def add(self, packet: "av.Packet[av.VideoStream]") -> None:
-        """Take in one that has something in it."""
+        """Take in the next packet that is not empty."""
         self.packets += not packet.is_corrupt
         self.shown += not packet.is_discard
         begins = packet.dts if packet.pts is None else packet.pts
@@ -57,11 +59,11 @@ class Tally:
 
 
 class Loss:
-    """Which pictures lack what was lost on the way? Those up to the next key frame that arrived whole.
+    """Which pictures are spoilt by a loss on the way? All from the loss to the next key frame that arrived whole.
 
-    FFmpeg marks the packet that lost something, or the one before it where it looks for the end of a picture. Where an
-    encoder refreshes its pictures bit by bit, FFmpeg calls the beginning of that a key frame: up to its end pictures
-    pass that still lack something.
+    FFmpeg marks the packet that lost something, or the one before it where it looks for the end of a picture. One kind
+    of loss is missed: an encoder may refresh its pictures bit by bit, and FFmpeg calls the beginning of that a key
+    frame, so that pictures pass which are still incomplete.
     """
 
     def __init__(self) -> None:
@@ -69,7 +71,7 @@ class Loss:
         self._spans: list[tuple[float, float]] = []  # of pictures, by the stream's own clock, half-open
 
     def add(self, packet: "av.Packet[av.VideoStream]") -> None:
-        """Take in the next one."""
+        """Take in the next packet."""
         if packet.is_corrupt:  # what is decoded from here on is shown no earlier than this is decoded
             self._spans.append((-math.inf if packet.dts is None else packet.dts, math.inf))
         elif packet.is_keyframe and not self._marked:
@@ -78,7 +80,7 @@ class Loss:
         self._marked = packet.is_corrupt
 
     def spoils(self, picture: av.VideoFrame) -> bool:
-        """Whether it lacks something; pictures come later than packets, in the order of their times."""
+        """Whether this picture lacks something. Pictures come later than packets, in the order of their times."""
         at = -math.inf if picture.pts is None else picture.pts
         self._spans = [span for span in self._spans if at < span[1]]
         return any(begin <= at for begin, _ in self._spans)
@@ -86,7 +88,8 @@ class Loss:
 
 @dataclass(frozen=True)
 class Arrival:
-    """When a packet arrived, monotonic ns; the time its picture tells and uint8 [H, W, 3], or no picture: damaged."""
+    """A picture, uint8 [H, W, 3], with its own time if it has one, and when its packet arrived, monotonic. ``rgb`` is
+    None if it is damaged."""
 
     arrived_ns: int
     time_s: float | None = None
@@ -109,10 +112,10 @@ def pictures(
 ) -> Iterator[Arrival]:
     """What comes, also what is damaged; until ``closed``. Raises SourceError if a picture is larger than any scanner's.
 
-    Pictures are upright and their pixels square, as the header wants them shown: "taller than wide" is a finding.
-    A picture counts as damaged if FFmpeg had to invent part of it, or cannot tell its colours, or if it breaks LIMITS,
-    or if part of the stream was lost since the last key frame: of what is streamed MPEG-TS alone tells that. Of the
-    rest FFmpeg says nothing.
+    Pictures are upright and their pixels square, as the header wants them shown: "taller than wide" is a finding. A
+    picture counts as damaged if FFmpeg had to invent part of it, cannot tell its colours or finds that it breaks
+    LIMITS, or if part of the stream was lost since the last key frame. Of what is streamed, only MPEG-TS tells of a
+    loss.
     """
     codec, told = stream.codec_context, stream.sample_aspect_ratio
     aspect = float(told or 1)
@@ -147,8 +150,9 @@ def pictures(
 
 
 def _decoded_s(picture: av.VideoFrame) -> float | None:
-    """The time of a picture in AVI, which keeps decoding times alone: the others FFmpeg guesses, wrongly for H.264 with
-    B-frames. Pictures come out one a packet and in order, so they are late by the same. None for the last few."""
+    """The time of a picture in AVI, which stores only when a picture is decoded. When it is shown FFmpeg guesses,
+    wrongly for H.264 with B-frames. One picture comes out a packet, in order, so all are late by the same. None for the
+    last."""
     return None if picture.dts is None or picture.time_base is None else float(picture.dts * picture.time_base)
 
 

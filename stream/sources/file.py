@@ -25,13 +25,14 @@ FALLBACK_FPS = 25.0
 """Where a clip tells neither times nor a rate."""
 
 SHORT_S = 0.5
-"""By which a header's duration may be rounded; a count of frames must be met exactly."""
+"""A clip may be this much shorter than its header says, for headers round; a count of frames must be met exactly."""
 
 BACK_S = 0.5
-"""Times that go back by more begin another recording: parts that were put one after the other in one file."""
+"""Where times go back by more, another recording begins: a file may hold several, one after the other."""
 
 AHEAD_S = {"mpeg": 10.0, "mpegts": 10.0}
-"""By format, the same for times that go forward: these two can be joined byte by byte. Elsewhere a pause is a pause."""
+"""By format, the same where times go forward by more: files of these two can be joined byte by byte. In others a jump
+is a pause."""
 
 FORMATS = (
     "asf,av1,avi,dv,flv,gif,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,webm,"
@@ -45,8 +46,8 @@ ASF_FACTS = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 LOCAL_ONLY = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 
 MOST_THREADS = 8
-"""That decode a clip: each holds pictures, and in FFmpeg's sixteen a telephone's 4K (HEVC of 10 bits) would break
-``isolated.MEMORY_LIMIT``."""
+"""Threads that decode a clip. Each holds pictures: with FFmpeg's sixteen, a telephone's 4K video (HEVC of 10 bits)
+would need more than ``isolated.MEMORY_LIMIT``."""
 
 OPEN_TIMEOUT_S = 20.0
 """For FFmpeg to make sense of a header; a large damaged clip takes it a second."""
@@ -147,10 +148,10 @@ class FileSource(Source):
 
 
 class ClipClock:
-    """Turns the times that a clip tells into seconds since its first picture, which only grow.
+    """Turns a clip's own times into seconds since its first picture, which only grow.
 
-    ``step_s`` is what a picture without a time lasts; ``ahead_s`` from where a jump begins another recording;
-    ``start_s`` when the clip begins, for one whose first picture is damaged.
+    A picture without a time lasts ``step_s``. Where times jump ahead by ``ahead_s``, another recording begins.
+    ``start_s`` is when the clip begins by its header, for its first picture may be damaged.
     """
 
     def __init__(self, step_s: float, ahead_s: float, start_s: float | None) -> None:
@@ -176,8 +177,8 @@ class ClipClock:
 
 @dataclass(frozen=True)
 class Promise:
-    """What a header says that the file holds, 0 where it does not say: how many frames, when the last of them ends by
-    the stream's own clock, and how many there must be exactly.
+    """What a header says that the file holds, each 0 where it does not say: about how many frames; when the last one
+    ends, by the stream's own clock; and how many packets there must be exactly.
     """
 
     frames: int

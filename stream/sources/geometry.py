@@ -8,7 +8,7 @@ from stream.errors import SourceError
 from stream.sources.uri import SIZE_LIMIT_PX
 
 SQUARE_WITHIN = 0.01
-"""Pixels that are oblong by less stay as they are: it is what rounding a size to whole pixels leaves in headers."""
+"""Pixels that are less oblong than this count as square: headers differ by as much when a size is rounded to pixels."""
 
 Matrix = tuple[float, float, float, float]
 """a, b, c, d of a display matrix: what lies at (x, y), y downwards, is to be shown at (ax + cy, bx + dy)."""

@@ -1,4 +1,4 @@
-"""A file from elsewhere, decoded in a process of its own: one that hangs, crashes or swells is ended, and said so.
+"""A file from elsewhere, decoded in a child process. One that makes its decoder hang, crash or swell ends as an error.
 
 The child runs ``python -m stream.sources.isolated`` and writes messages to its standard output: one line of JSON, then
 as many bytes of pixels as that line says. Nothing it writes is trusted: sizes are checked before memory is taken.
@@ -29,22 +29,23 @@ from stream.sources.uri import printable, split
 from stream.types import Frame, ScanArea
 
 PATIENCE_S = 4.0
-"""For the child to open the file, and for each frame: a hundred times what the largest picture takes."""
+"""How long the child may take to open the file, and for each frame: a hundred times what the largest picture takes."""
 
 PER_FILE_S = 0.05
-"""More, to open a folder, for each file in it: the header of each is read first, and the drive may be far away."""
+"""To open a folder, so much longer for each file in it: all headers are read first, and the drive may be far away."""
 
 START_S = 30.0
-"""For the child to start, before it touches the file: a second, but for a machine that is busy or cold."""
+"""How long the child may take to start, before it touches the file: usually a second, more on a busy machine."""
 
 WATCH_S = 0.2
 """How often the watchdog looks."""
 
 OVERSLEPT_S = 1.0
-"""A watchdog that looks later than it meant to by more was itself stopped, as by Ctrl-Z, and so was who reads."""
+"""A watchdog that looks later than it meant to by more was stopped with the whole program, as by Ctrl-Z. That time does
+not count."""
 
 LET_GO_S = 2.0
-"""For the child to end once it is killed. While it waits in the kernel for a drive that is gone, it does not."""
+"""How long ``close`` waits for the killed child. One that waits in the kernel for a drive that is gone does not end."""
 
 MEMORY_LIMIT = 900 * 2**20
 """Bytes that the child may take: a telephone's 4K video takes up to three quarters in ``file.MOST_THREADS``."""
@@ -56,8 +57,8 @@ SINGLE_THREADED = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """The child's numpy computes nothing, and its threads would take memory for each core."""
 
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**27)}
-"""The child keeps the memory of a picture, up to 4K, for the next one: glibc would give it back, and the kernel clear
-each page of it anew. Other C libraries do not read this."""
+"""Make the child keep the memory of a picture, up to 4K, for the next one. By default glibc gives it back, and the
+kernel then clears each page anew. Other C libraries ignore this."""
 
 PIPE_BYTES = 2**20
 """Of the pipe, the most that Linux gives everyone: through its usual 64 KB a picture goes in up to a hundred turns."""
@@ -69,7 +70,7 @@ Message = tuple[dict[str, Any], NDArray[np.uint8] | None]
 
 
 class IsolatedSource(Source):
-    """What ``open_here(uri)`` opens, at a distance. ``live`` paces it by its own times, here and not in the child.
+    """What ``open_here(uri)`` opens, read in a child process. With ``live`` it is paced by its own times, on this side.
 
     Raises as ``open_here`` does; and SourceError if the child crashes, or takes longer than PATIENCE_S over the file
     or a frame.
@@ -93,14 +94,14 @@ class IsolatedSource(Source):
             env=os.environ | SINGLE_THREADED | KEPT_MEMORY | {"PYTHONIOENCODING": "utf-8"},  # as its warnings are read
         )
         Thread(target=self._watch, name="decoder watchdog", daemon=True).start()
-        self._listener = Thread(target=self._pass_on, name="decoder's warnings", daemon=True)
+        self._listener = Thread(target=self._log_warnings, name="decoder's warnings", daemon=True)
         self._listener.start()
         try:
             self._receive()
             self._limit_s = PATIENCE_S + PER_FILE_S * files_in(Path(split(uri)[1]))
             facts, _ = self._receive()
             self._limit_s = PATIENCE_S
-            with self._sense():
+            with self._distrusted():
                 self.name = printable(facts["name"])
                 self.fps = None if facts["fps"] is None else float(facts["fps"])
                 self.synthetic, self.still = bool(facts["synthetic"]), bool(facts["still"])
@@ -118,7 +119,7 @@ class IsolatedSource(Source):
                 facts, pixels = self._receive()
                 if pixels is None:
                     return
-                with self._sense():
+                with self._distrusted():
                     if self.live and not pace.wait(facts["pts_s"]):
                         return
                     captured_ns = time.perf_counter_ns() if self.live else facts["captured_ns"]
@@ -128,7 +129,8 @@ class IsolatedSource(Source):
                 yield frame
 
     def close(self) -> None:
-        """End the child, whatever it is doing, and so ``frames``; or leave both to their drive."""
+        """End the child, whatever it is doing, and so ``frames``. One that waits for a drive that is gone is left
+        behind."""
         super().close()
         self._child.kill()
         try:
@@ -142,7 +144,7 @@ class IsolatedSource(Source):
 
     def _receive(self) -> Message:
         """The next message and its picture; an empty one without a picture at the end. Raises SourceError."""
-        with self._reading, self._sense():
+        with self._reading, self._distrusted():
             self._asked_s = time.monotonic()
             try:
                 facts, pixels = self._read()
@@ -154,8 +156,8 @@ class IsolatedSource(Source):
         return facts, pixels
 
     @contextmanager
-    def _sense(self) -> Iterator[None]:
-        """Raise SourceError for what no decoder of ours would have written."""
+    def _distrusted(self) -> Iterator[None]:
+        """Raise SourceError where the child's message makes no sense: a hostile file may have taken it over."""
         try:
             yield
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
@@ -191,8 +193,8 @@ class IsolatedSource(Source):
             "convert it with a program that you trust."
         )
 
-    def _pass_on(self) -> None:
-        """What the child warns of, fit for a terminal: libraries repeat what the file says."""
+    def _log_warnings(self) -> None:
+        """Log what the child warns of, made printable: libraries quote the file."""
         assert self._child.stderr is not None
         with self._child.stderr as pipe:
             for line in iter(lambda: pipe.readline(LONGEST_LINE), b""):

@@ -21,10 +21,11 @@ FALLBACK_FPS = 30.0
 """For frames without times."""
 
 LATEST_S, LONGEST_STEP_S = 1e12, 86_400.0
-"""No clock tells a later time, and no sequence pauses for longer: whatever waits or counts so long breaks."""
+"""Times later than LATEST_S, or further apart than LONGEST_STEP_S, are not believed: whatever waits or counts so long
+would break."""
 
 LEAST_PACKED = 1 / 1100
-"""Of its size, that a picture takes when packed: zlib does no better than 1:1032."""
+"""A packed picture takes at least this share of its size: zlib does no better than 1:1032."""
 
 PACKED_AS = 32 + zlib.MAX_WBITS
 """zlib or gzip, whichever it is: both are met."""

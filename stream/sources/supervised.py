@@ -17,28 +17,29 @@ from stream.sources.base import Source
 from stream.types import Frame
 
 SILENCE_S = 2.0
-"""With neither a frame nor a damaged one for this long a connection is taken for dead. The screen says NO SIGNAL long
-before."""
+"""A connection that gives no frame for this long, not even a damaged one, counts as dead. The screen says NO SIGNAL
+long before that."""
 
 FIRST_S = 10.0
-"""For the first frame, and as much more while damaged ones come: a network stream can be decoded from its next key
-frame on, and whoever left it meanwhile would miss that."""
+"""How long the first frame may take, and as much longer while damaged ones come. A network stream can be decoded only
+from its next key frame on, which whoever gives up too early never sees."""
 
 WATCH_S = 0.2
 """How often the watchdog looks."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
-"""Between two attempts: a card that is plugged in again is there in seconds, a machine that is off needs no hammer."""
+"""The pause between two attempts grows from the first to the second: a card that is plugged in again is there within
+seconds, and a machine that is off need not be asked each second."""
 
 JITTER = 0.2
 """Share by which a wait is shortened at random: many viewers of one sender must not come back at the same moment."""
 
 STORM, STORM_S, STORM_WAIT_S = 50, 60.0, 4.0
-"""After so many recoveries in so many seconds the next attempt waits for longer: what opens and dies in turn is no
-recovery. Not for LONGEST_WAIT_S: a sender that comes back from a storm is to be seen within 5 s, like any other."""
+"""After STORM recoveries within STORM_S, each attempt waits for STORM_WAIT_S: a source that opens and dies again and
+again has not recovered. Not longer: once it is well it is to be seen within 5 s, like any other."""
 
 LAST_S = 2.0
-"""What an attempt that is under way gets to end when the program does."""
+"""How long the program, when it ends, waits for an attempt that is under way."""
 
 log = logging.getLogger(__name__)
 

@@ -9,17 +9,16 @@ from urllib.parse import parse_qsl
 from stream.errors import UsageError
 
 SIZE_LIMIT_PX = 8192
-"""No scanner or capture card is larger on a side; it keeps a slip of the finger from asking for gigabytes."""
+"""No side of a scanner's or capture card's picture is longer. Keeps a typing error from asking for gigabytes."""
 
 FPS_LIMIT = 1000.0
 """No probe, card or clip is faster."""
 
 FRAMES_LIMIT = 100_000
-"""In a DICOM, MetaImage or NRRD file: an hour at 30 a second; no scanner keeps as much."""
+"""No DICOM, MetaImage or NRRD file has more: it would be an hour at 30 a second."""
 
 STILLS_FPS = 2.0
-"""At which pictures without times come: slow enough to look at each."""
-
+"""The rate of pictures that have no times: slow enough to look at each."""
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
 """Of files that are pictures."""
