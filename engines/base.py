@@ -44,9 +44,9 @@ class EngineOutput:
 class EngineInfo:
     """``precision`` as read back from the built engine, never as asked for; ``built_for`` names runtime and version.
 
-    ``parity`` is what it was measured to be when it was loaded, None for the fakes. ``replaced`` says which engines
-    failed before it in this run, and why. ``batch`` is how many pictures a call should bring where nobody waits for the
-    first of them: in replay.
+    ``parity`` is what was measured when it was loaded, None for the fakes. ``replaced`` says which engines failed
+    before it in this run, and why. ``batch`` is how many pictures a call should have in replay, where nobody waits for
+    the first of them.
     """
 
     name: str

@@ -20,18 +20,23 @@ from rcdnet.weights import SHIPPED
 
 @dataclass(frozen=True)
 class Candidate:
-    """``target`` is module:callable, and takes the folder of weights. It needs a ``gpu``, and ``packages``, which come
-    with ``extra``. ``absent``, module:callable, takes that folder and the engine's name and says why it cannot run here
-    although it has them, or None; it must be quick and import none of them. ``builder``, module:callable, makes what it
-    loads, and needs ``builder_packages``."""
+    """An engine by name, and what it needs. Functions and classes are given as "module:name"."""
 
     target: str
+    """Takes the folder of weights and returns the Engine."""
     packages: tuple[str, ...]
+    """What ``target`` imports."""
     extra: str = ""
+    """What brings ``packages``, of pyproject.toml."""
     gpu: bool = False
+    """Whether it needs an NVIDIA GPU."""
     absent: str = ""
+    """Takes the folder of weights and the engine's name. Returns why the engine cannot run although its packages are
+    there, or None. It must be quick, and import none of them."""
     builder: str = ""
+    """Makes what ``target`` loads from the folder of weights."""
     builder_packages: tuple[str, ...] = ()
+    """What ``builder`` imports."""
 
 
 ENGINES: dict[str, Candidate] = {
@@ -52,10 +57,10 @@ ENGINES: dict[str, Candidate] = {
 """In the order in which ``auto`` tries them."""
 
 FAKE = "fake"
-"""Never chosen by itself and held against nothing: it knows nothing."""
+"""For tests: never chosen by ``auto``, and not held against the golden set, for it computes no network."""
 
 FAILING = "failing"
-"""The best engine that runs here until it fails on purpose: for demonstrations, never chosen by itself."""
+"""For demonstrations: the best engine that runs here, until it fails on purpose. Never chosen by ``auto``."""
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +107,9 @@ def _lacks(candidate: Candidate, packages: Sequence[str]) -> str | None:
 def open_engine(name: str = "auto", weights: Path = SHIPPED, batched: bool = False) -> Engine:
     """Load the network in ``weights`` and hold it against the golden set there; the numbers are in ``info.parity``.
 
-    ``batched``: also ``info.batch`` pictures at a time, as replay calls it. ``auto`` takes the first engine that runs
-    here and holds. Raises UnknownEngine, EngineUnavailable, WeightsError, ParityError, or EngineError if it fails.
+    It is held one picture at a time and, if ``batched``, also ``info.batch`` at a time, as a replay calls it. ``auto``
+    takes the first engine that runs here and holds. Raises UnknownEngine, EngineUnavailable, WeightsError, ParityError,
+    or EngineError if it fails.
     """
     if name == FAKE:
         from engines.fake import FakeEngine
@@ -146,7 +152,7 @@ def open_first(names: Sequence[str], weights: Path = SHIPPED, batched: bool = Fa
 
 
 def load(name: str, weights: Path = SHIPPED) -> Engine:
-    """Load one engine of ENGINES without holding it against anything: ``verify`` does. Raises as ``open_engine``."""
+    """Load one engine of ENGINES without holding it against the golden set. Raises as ``open_engine`` does."""
     if name not in ENGINES:
         raise UnknownEngine(f"no engine '{name}'. Expected one of: {', '.join(choices())}.")
     reason = missing(name, weights)

@@ -1,7 +1,7 @@
-"""An engine behind which the rest of the order stands: if its runtime fails while it runs, the next one takes over.
+"""If an engine fails while it runs, the next one in the order takes over.
 
-A named engine fails over as well: whoever asked for it is watching a patient, not a benchmark, and is told. At the
-start a name stays strict (``catalog.open_engine``).
+So it is for an engine that was asked for by name: the user is watching a patient, not a benchmark, and is told. Only at
+the start a name is strict: if that engine does not run, none does (``catalog.open_engine``).
 """
 
 import logging
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 
 def open_engine(name: str = "auto", weights: Path = SHIPPED, *, wait: bool = False) -> Engine:
-    """``catalog.open_engine`` with the engines after it in the order behind it. ``wait``: as for Failover; it is replay
-    that waits, and replay that hands over batches."""
+    """``catalog.open_engine``, with the engines after it in the order to take over. ``wait`` is for replay: see
+    Failover; and the engine is held against the golden set in batches too, as replay calls it."""
     engine = catalog.open_engine(name, weights, batched=wait)
     return Failover(engine, successors(engine.info.name), weights, wait=wait)
 

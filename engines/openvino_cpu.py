@@ -18,10 +18,11 @@ from engines.weights import read_golden, read_onnx
 from rcdnet.golden import Golden
 
 CAPABILITIES = {"FP16": "f16", "BF16": "bf16", "FP32": "f32"}
-"""What a processor says that it can do -> the precision to ask for, from the fastest to the surest."""
+"""Name of a processor's capability -> precision to ask for, from the fastest to the most exact."""
 
 TIMED_CALLS = 8
-"""The least time of so few tells threads and precisions apart, and takes a twentieth of a second."""
+"""Calls that are timed for each precision and number of threads. The least time of so few tells them apart, and they
+take a twentieth of a second."""
 
 BATCH = 8
 """Pictures that are computed side by side in replay: enough that the last of them leave no core idle for long."""
@@ -33,11 +34,11 @@ log = logging.getLogger(__name__)
 
 
 def fastest(weights: Path) -> "OpenvinoCpu":
-    """Measure each precision that this processor computes, then fewer threads; about half a second in all, and nothing
-    where there is no choice: the first picture waits for it.
+    """The fastest of the precisions that this processor computes, with as few threads as are as fast.
 
-    A precision that fails or that the golden set refuses is logged and left. f32, the last, is held against nothing:
-    the caller does that with what comes back. Raises as OpenvinoCpu does.
+    The first picture waits for the measurements: half a second, or nothing where there is no choice. A precision that
+    fails or that the golden set refuses is logged and left out. The last, f32, is not held against the golden set here:
+    the caller does that with whatever comes back. Raises as OpenvinoCpu does.
     """
     golden = read_golden(weights)
     held: list[OpenvinoCpu] = []
@@ -70,17 +71,17 @@ def fastest(weights: Path) -> "OpenvinoCpu":
 
 
 def fewer(most: int) -> list[int]:
-    """Numbers of threads that are worth a trial: a half and a quarter. Not one alone: a trial delays the first picture
-    by half a second, and one thread is faster only where another program has taken the second core.
+    """Numbers of threads worth a trial: a half and a quarter of ``most``. Not 1: a trial delays the first picture by
+    half a second, and one thread is faster only where another program has taken the second core.
     """
     return sorted({most // 4, most // 2} - {0, 1})
 
 
 @cache
 def core() -> ov.Core:
-    """One for the process, never let go. Each gives its thread a signal stack, and takes it back on the thread that
-    lets go of it: of two that overlap, or of one let go elsewhere, a stack stays set whose memory is gone, and the next
-    Ctrl-C is a segmentation fault.
+    """OpenVINO's Core: one for the process, and never freed. A Core sets a signal stack for the thread that makes it,
+    and frees it on the thread that drops the Core. With two Cores, or one dropped by another thread, a stack whose
+    memory is gone stays set, and the next Ctrl-C is a segmentation fault.
     """
     return ov.Core()
 
@@ -95,9 +96,8 @@ class OpenvinoCpu(Engine):
     """``precision`` is "f16", "bf16" or "f32"; what is really computed is read back into ``info``. ``threads``, for
     one picture, of 0 are OpenVINO's own choice; ``self.threads`` says what it was.
 
-    One picture is computed by all threads together. Several are computed side by side, with few threads each, which
-    takes less of each: nobody waits for anybody, so all cores are used. The first such call compiles the network once
-    more for it.
+    One picture is computed by all threads together. Several are computed side by side, with few threads each: no thread
+    waits for another, so all cores are busy. The first such call compiles the network once more.
 
     Raises WeightsError for a missing or altered file, EngineError if OpenVINO cannot compile it.
     """

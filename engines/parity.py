@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from engines.base import Engine  # whose EngineInfo carries a ParityReport
 
 MOST_DP = 0.005
-"""Largest difference of a calibrated probability. Float16 stays within half of it, BF16 does not (CHANGELOG.md)."""
+"""By how much a calibrated probability may differ. Float16 stays within half of it, BF16 exceeds it (CHANGELOG.md)."""
 
 CLOSE_CALL = 0.01
-"""Decisions this near to a threshold may fall either way."""
+"""A decision whose probability is this near to a threshold may fall either way."""
 
 LEAST_CORRELATION = 0.99
 """Pearson, of a picture's class maps."""
@@ -34,8 +34,8 @@ class ParityReport:
 
     ``max_abs_dp`` is the largest difference of a calibrated probability. ``flips`` counts pictures that fall on the
     other side of a threshold of the spec although the reference was more than CLOSE_CALL away from it.
-    ``map_correlation`` is the worst picture's, of all class maps together, each less its own mean, so that a map's
-    place and strength count and its level, which ``max_abs_dp`` sees, does not.
+    ``map_correlation`` is that of the worst picture, over all its class maps, each less its own mean: it sees where a
+    map is high and how strongly, while ``max_abs_dp`` sees how high it is on the whole.
     """
 
     pictures: int

@@ -101,9 +101,9 @@ class _Slot:
 
 
 class GpuEngine(Engine):
-    """What engines on a GPU share: ``replays``, the largest batch first, and a lock, for one caller at a time.
+    """What engines on a GPU share: ``replays``, the largest batch first, and a lock that lets in one caller at a time.
 
-    A lock, not a thread of its own: handing a call over and its answer back took a sixth of a call.
+    Not a thread of its own: to hand it each call and take back the answer cost a sixth of a call.
     """
 
     def __init__(self) -> None:

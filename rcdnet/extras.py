@@ -1,4 +1,4 @@
-"""How is what the base install leaves out brought? From this checkout: the name is not on a package index."""
+"""How are the optional packages installed? From this checkout, for the project is on no package index."""
 
 
 def install(extra: str = "") -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rcdnet.spec import ModelSpec, Preprocessing
 
 LEAST_DEEP = 2**12
-"""Brightest value that a picture of 16 bits must reach: of a darker one at most 16 greys would be left."""
+"""A picture of 16 bits must have a value this high: of a darker one, 8 bits would keep at most 16 greys."""
 
 Grey = NDArray[np.uint8]
 """A grey picture, uint8 [H, W]."""
@@ -60,7 +60,8 @@ def to_grey(rgb: NDArray[np.uint8]) -> Grey:
 
 
 def too_dark(image: NDArray[Any]) -> bool:
-    """Whether a picture of any shape has 12 bits or less in its 16, so that its upper 8 are black, but is not black."""
+    """Whether a picture of 16 bits, of any shape, uses 12 or less of them, and so would be nearly black in 8; a picture
+    that is all black is not meant."""
     return image.dtype == np.uint16 and 0 < int(image.max()) < LEAST_DEEP
 
 
