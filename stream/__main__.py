@@ -131,7 +131,7 @@ def replay(
         settings = settings_of(config, scan_area)
         if kind(clip) not in ON_DISK:
             typer.echo("this is no recording: it lasts until its source ends, or Ctrl-C", err=True)
-        spare(clip, out)
+        refuse_overwriting(clip, out)
         further = (*exporting(out, dicom=dicom), *sending(send))  # what is wrong is told before anything runs
         with (
             open_source(clip, live=False) as source,
@@ -166,7 +166,7 @@ def settings_of(config: Path | None, scan_area: str | None) -> StreamConfig:
     return settings
 
 
-def spare(clip: str, out: Path) -> None:
+def refuse_overwriting(clip: str, out: Path) -> None:
     """Raises UsageError if a replay of ``clip`` into ``out`` would write over the clip itself."""
     target = split(clip)[1]
     there = [path for path in (out / name for name in (*RESULTS, CINE)) if is_path(target) and is_path(str(path))]
@@ -192,7 +192,7 @@ def dated(folder: Path) -> Path:
 
 
 def follow(pipeline: Pipeline) -> None:
-    """Wait for the end with a line of progress, if anybody looks; give up early if nothing can be written."""
+    """Wait for the end, with a line of progress on a terminal; give up early if nothing can be written."""
     columns = (SpinnerColumn(), TextColumn("{task.completed} frames, {task.fields[fps]:.0f} fps"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("replay", total=None, fps=0.0)
@@ -243,9 +243,9 @@ def exit_codes(interrupted: int = 0) -> Iterator[None]:
 
 
 def end_as_by_ctrl_c() -> None:
-    """Whoever ends this process has it finish what it began, on a closed terminal too."""
+    """Make SIGTERM, and the terminal's closing, end the program as Ctrl-C does: what was recorded is finished."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's shell ignores it for what it starts with &
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was recorded until then is finished as well
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else it is nohup's
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))  # the terminal was closed
 

@@ -33,16 +33,14 @@ RED: Colour = (245, 96, 72)
 AMBER: Colour = (240, 180, 70)
 CLASS_COLOURS: dict[str, Colour] = {"benign": TEAL, "malignant": RED, "normal": GREY}
 
-PANEL_WIDTH = 288
-PANEL_HEIGHT = 480
+PANEL_WIDTH, PANEL_HEIGHT, MARGIN = 288, 480, 18
 """Of the panel, in units; a unit is one pixel on a picture of 720 rows."""
-MARGIN = 18
 
 LONGEST_POINT = 12
 """Letters of an operating point's name for which there is room."""
 
 NOTHING_SAID = "–"
-"""In place of a probability: an empty bar alone would read as none."""
+"""In place of a probability: an empty bar alone would read as 0 %."""
 
 FAINTEST = 0.05
 """Attention below which nothing is coloured."""
@@ -50,11 +48,11 @@ FAINTEST = 0.05
 
 @dataclass(frozen=True)
 class Labels:
-    """What holds for every picture of a run: the classes of the model, whether the source is synthetic, whether live,
-    and, as a picture is shown without its report, which network judges it at which operating point.
+    """What holds for every picture of a run. ``made_by`` names the network and the operating point, since a picture may
+    be shown without its report.
 
-    In replay the frames wait for their result: none is stale, and the time in the recording stands in place of the
-    frame's number and age, or nothing, for stills have no time.
+    Unless it is ``live``, frames wait for their result, so none is stale, and the time in the recording stands in place
+    of the frame's number and age. A ``still`` has no time, and nothing stands there.
     """
 
     class_names: tuple[str, ...]

@@ -14,25 +14,26 @@ from stream.scan_detection import GLIMPSE_PX, joined, propose, shrunk
 from stream.types import Corners, Frame, NotAnalysed, ScanArea, State
 
 FULL = "full"
-"""What a user says instead of four numbers to have nothing blanked."""
+"""What a user writes in place of four numbers to have nothing blanked."""
 
 BOX, CORNER = r"[0-9]{1,6}(,[0-9]{1,6}){3}", r"[0-9]{1,6},[0-9]{1,6}"
+"""How a user writes an area: four numbers, or the corners of a polygon."""
+
 MOST_CORNERS = 200
-"""How an area is written, and for how long."""
 
 SKETCH_CELLS = 48
-"""Longer side of a sketch: letters would have to be a ninth of the screen high to be read, five cells each."""
+"""Longer side of a sketch. A letter needs five cells to be read, and so would have to be a ninth of the screen high."""
 
 SMALLEST_SIDE_PX = 32
 """A scan area with a shorter side holds fewer pixels than the network's class maps have cells to fill."""
 
 LOOK_AGAIN_S, GROWTH = 1.0, 0.05
-"""How often the scan is looked for again, and the share by which it must have grown to be seen anew."""
+"""How often the scan is looked for again, and by which share it must have grown for its area to be replaced."""
 
 STRAY_SHARE, STRAY_LOOKS = 0.25, 3
-"""Share of the scan that lies outside its old place, and the looks in a row after which it has moved. On both scanners'
-screens 0.06 at most while the scan was dimmed to an eighth or all but its top was dark; every scan pasted elsewhere, a
-third of it outside, was above (154 of 154)."""
+"""The scan has moved once more than STRAY_SHARE of it lay outside its old place in STRAY_LOOKS looks in a row. On both
+scanners' screens at most 0.06 of it did while it was dimmed to an eighth, or dark but for its top. Of scans that were
+pasted elsewhere, a third of them outside, all 154 exceeded it."""
 
 MOVED = NotAnalysed("the scan is no longer where the scan area was set: set it again")
 
@@ -41,16 +42,18 @@ NOTHING_FOUND = NotAnalysed("no scan area: nothing like a scan is in the picture
 ORIGINS = {"user": "set", "header": "told by the source", "detected": "found in the picture", "full": "all of it"}
 
 Finder = Callable[[Frame, ScanArea | None], ScanArea | NotAnalysed]
-"""Frame and the source's own area -> the scan area of this frame, or why there is none."""
+"""(frame, the source's own scan area) -> the scan area of this frame, or why there is none."""
 
 
 def finder(text: str | None, *, still: bool = False) -> Finder:
-    """Who decides: the user's ``text``, else the source's header, else what is seen. Raises UsageError for the text.
+    """What finds the scan area of each frame: it is the user's ``text``, else the source's own, else what is detected.
 
-    A given area may say for which size of the picture it was drawn, ``"120,80,640,480@1280x720"``; else that is the
-    first frame's. Where the scan leaves the place at which it was first seen, nothing is judged until it is back: the
-    screen was laid out anew. A detected area follows the scan instead. Pictures that are ``still`` have nothing to do
-    with one another, and each is looked at by itself.
+    The text may say for which size of the picture the area was drawn, ``"120,80,640,480@1280x720"``; else that is the
+    first frame's size. If the scan leaves the place at which it was first seen, the screen was laid out anew, and
+    nothing is judged until it is back. A detected area follows the scan instead. Pictures that are ``still`` have
+    nothing to do with one another: each is looked at by itself.
+
+    Raises UsageError if the text makes no sense.
     """
     if text is None and still:
         return lambda frame, header: _Detected()(frame, header)
@@ -100,7 +103,7 @@ class _Detected:
 
 
 class _Place:
-    """Where the scan was when it was first seen, grown since; and whether it was elsewhere in the last looks."""
+    """Where the scan was first seen, enlarged by what was seen of it since; and whether it has left that place."""
 
     def __init__(self) -> None:
         self.known: ScanArea | None = None
@@ -119,7 +122,8 @@ class _Place:
         return due
 
     def look(self, seen: ScanArea | None) -> None:
-        """Take in what was seen. Where nothing was, or but a line of words, the scan is dark and may be anywhere."""
+        """Take in where the scan was ``seen``. If nowhere, or only as a line of words, it is dark, and may be
+        anywhere."""
         if seen is None or min(seen.width_px, seen.height_px) < SMALLEST_SIDE_PX:
             return
         if self.known is None or grown(self.known, seen):
@@ -133,13 +137,14 @@ class _Place:
 
 
 def grown(known: ScanArea, seen: ScanArea) -> bool:
-    """Whether ``seen`` is ``known`` and at least GROWTH more: a probe in air shows the top of its scan alone."""
+    """Whether ``seen`` holds ``known`` and is larger by GROWTH. So it is where a probe in air, which shows only the top
+    of its scan, touches the skin."""
     before, after = known.width_px * known.height_px, seen.width_px * seen.height_px
     return shared_px(known, seen) >= (1 - GROWTH) * before and after >= (1 + GROWTH) * before
 
 
 def outside(known: ScanArea, seen: ScanArea) -> float:
-    """The share of ``seen`` that is not in ``known``. A scan that is dark in part, and so is seen smaller, has none."""
+    """The share of ``seen`` that is not in ``known``: 0 for a scan that is dark in part, and so is seen smaller."""
     return 1 - shared_px(known, seen) / (seen.width_px * seen.height_px)
 
 
@@ -169,7 +174,7 @@ def unfit(area: ScanArea, size_px: tuple[int, int]) -> str | None:
 
 
 def told(area: ScanArea | None) -> str:
-    """For people: where it lies, in pixels, and who says so."""
+    """In words: where the area lies, in pixels, and where it comes from."""
     if area is None:
         return "none"
     sector = " sector" if area.corners else ""
@@ -224,9 +229,8 @@ def blank_outside(frame: Frame, area: ScanArea | None) -> Frame:
 
 
 def sketch(frame: Frame, area: ScanArea | None) -> NDArray[np.uint8]:
-    """Where things lie around the area, uint8 [h, w, 4] RGBA of at most SKETCH_CELLS a side, clear where the scan is.
-
-    For whoever draws the area anew: on black they would have to guess.
+    """What lies around the area, too coarse to be read: uint8 [h, w, 4] RGBA of at most SKETCH_CELLS a side,
+    transparent where the scan is. Whoever draws the area anew would have to guess on black.
     """
     cells = cv2.cvtColor(shrunk(frame.rgb, SKETCH_CELLS), cv2.COLOR_RGB2RGBA)
     if area is not None:

@@ -7,8 +7,8 @@ from stream.sources.uri import STILLS_FPS
 
 
 class Clock:
-    """Seconds from the first picture on. Live, an outage is cut out; a clip's own pauses are kept. ``step_s`` is what
-    the newest picture may be expected to last."""
+    """Seconds since the first picture. In live use an outage is cut out; the pauses of a clip are kept. ``step_s`` is
+    how long the newest picture should last."""
 
     def __init__(self, session: Session) -> None:
         self._gap_s, self._live = session.config.gap_s, session.live

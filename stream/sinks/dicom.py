@@ -30,10 +30,10 @@ from stream.status import Status
 from stream.types import View
 
 JPEG_QUALITY = 92
-"""Of every picture: the panel's letters and the speckle are kept, at some 150 KB for a scan of 1280x720."""
+"""Keeps the panel's letters and the speckle, in some 150 KB for a scan of 1280x720."""
 
 EVEN_MS = 1.0
-"""Pictures that come no further from their place in an even row have one frame time: clips count in milliseconds."""
+"""If no picture is further than this from its place in an even row, one frame time serves all: clips count in ms."""
 
 LONGEST_VECTOR = 2**16 - 2
 """Bytes that an element of this kind (DS) can have: the times of some 9000 pictures."""
@@ -42,9 +42,9 @@ LONGEST_VECTOR = 2**16 - 2
 class DicomSink:
     """Encodes every view's picture; the file is there once the run is over. Raises UsageError if the disk refuses.
 
-    All have the size of the first picture; others are fitted into it. Until the end, which alone knows their number,
-    they lie in a file without a name beside it, so that the disk needs room for both, and are lost if the process is
-    killed: the video is not.
+    Pictures of another size are fitted into that of the first. As only the end knows how many there are, they wait in a
+    nameless file on the same disk. So the disk needs room for both, and if the process is killed they are lost, while
+    the video is not.
     """
 
     on_disk = True

@@ -1,8 +1,8 @@
-"""The annotated picture and its finding as OpenIGTLink messages, to the server that the pictures come from or another.
+"""Sends the annotated picture and its finding as OpenIGTLink messages, to the source's own server or to another.
 
 The picture is an IMAGE of the device "RcdNet", the finding a STRING of "RcdNetFinding": the journal's line as JSON.
-Both go over the source's own connection if it is to the same address, for 3D Slicer and pyigtl serve one client at a
-time. Only the last word, once the source is closed, goes over another.
+3D Slicer and pyigtl serve one client at a time. So both go over the source's own connection if that is to the same
+address; only the last message, once the source is closed, goes over a new one.
 """
 
 import json
@@ -22,10 +22,10 @@ from stream.status import Status
 from stream.types import View
 
 RETRY_S = 1.0
-"""Between two attempts to reach a receiver that is not there: it may be started later."""
+"""The pause between two attempts to reach a receiver: it may be started later."""
 
 LAST_S = 2.0
-"""For the last picture to leave when a run ends."""
+"""How long the last picture may take to leave when a run ends."""
 
 PICTURE, FINDING = "RcdNet", "RcdNetFinding"
 """Device names; a receiver keeps one message of each."""
@@ -122,8 +122,11 @@ class IgtlinkSink:
             return view
 
     def _connection(self) -> Connection:
-        """The source's if it was open when the run began, and no other even while it is lost: the server's one place is
-        for the source to come back to, until the run ends. Else one of our own. Raises SourceError."""
+        """The source's connection if it was open when the run began, else one of our own. Raises SourceError.
+
+        While the source's is lost, no other is opened before the run ends: the server has one place, and the source
+        must find it free when it comes back.
+        """
         if self._over_the_source:
             shared = CONNECTIONS.get(self._address)
             if shared is not None and not shared.closed.is_set():
@@ -139,8 +142,8 @@ class IgtlinkSink:
 
 
 def messages(view: View, session: Session) -> tuple[bytes, bytes]:
-    """The picture with its spacing in the matrix, and the finding, ready to send: both with the time, in seconds since
-    1970, at which the frame was captured, or if nothing comes any more, at which that is said."""
+    """The picture, with its spacing in the matrix, and the finding, ready to send. Both carry a time in seconds since
+    1970: when the frame was captured, or, for one that is repeated since no other comes, now."""
     age_s = 0.0 if view.repeated else (time.perf_counter_ns() - view.frame.captured_ns) / 1e9
     at_s = time.time() - age_s
     row, column = view.frame.mm_per_px or (1.0, 1.0)

@@ -53,10 +53,10 @@ class JournalSink:
 
 
 def line(view: View, session: Session) -> dict[str, Any]:
-    """What is kept of one view, or sent: also where the line stands alone it says which network said so, at which
-    operating point, and in words what. Everything that differs between two replays of one clip is under ``times``.
+    """What is kept or sent of one view. A line may stand alone, so each names the network and the operating point, and
+    has the answer in words. Everything that differs between two replays of one clip is under ``times``.
 
-    docs/outputs.md tells readers what each key means, of all that leaves the program.
+    docs/outputs.md explains each key to readers; keep it true.
     """
     assessment, area, class_names = view.assessment, view.assessment.scan_area, session.spec.class_names
     return {

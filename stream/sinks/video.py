@@ -24,8 +24,8 @@ KEYFRAME_EVERY = 15
 """A fragment ends at each key frame, so this is what a killed process can lose: half a second at 30 frames a second."""
 
 OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "crf": "20"}
-"""A third of the work of "veryfast" for half as many bytes again: the engine needs the processor more. No frames are
-held back, so that fragments reach the disk at once."""
+"""A third of the work of "veryfast" for one and a half times the bytes: the engine needs the processor more. No frames
+are held back, so fragments reach the disk at once."""
 
 
 class VideoSink:
