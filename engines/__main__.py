@@ -23,7 +23,8 @@ Weights = Annotated[Path, typer.Option(help="Folder with rcdnet.onnx, rcdnet.saf
 
 @dataclass(frozen=True)
 class Verdict:
-    """One engine against the golden set; None where nothing was measured. ``reason``: why it is not there, or fails."""
+    """One engine against the golden set. ``reason`` says why it does not run here or fails; None is what was not
+    measured."""
 
     name: str
     available: bool
@@ -111,27 +112,28 @@ def verify(
 
 
 def judge(name: str, weights: Path) -> Verdict:
-    """Load one engine and hold it against the golden set, as it runs live and in replay; the worse counts."""
+    """Load one engine and hold it against the golden set, one picture at a time as live and in batches as in replay.
+    The worse result counts."""
     try:
         with catalog.load(name, weights) as engine:
             with faults_of(name):
                 report = parity.worst(engine, read_golden(weights), (1, engine.info.batch))
             return Verdict(
                 name,
-                True,
-                "" if report.holds else str(report),
-                engine.info.precision,
-                report.holds,
-                report.max_abs_dp,
-                report.flips,
-                report.map_correlation,
-                engine.info.device,
-                engine.info.built_for,
+                available=True,
+                reason="" if report.holds else str(report),
+                precision=engine.info.precision,
+                passed=report.holds,
+                max_abs_dp=report.max_abs_dp,
+                flips=report.flips,
+                map_correlation=report.map_correlation,
+                device=engine.info.device,
+                built_for=engine.info.built_for,
             )
     except EngineUnavailable as error:
-        return Verdict(name, False, str(error).removeprefix(f"{name}: "))
+        return Verdict(name, available=False, reason=str(error).removeprefix(f"{name}: "))
     except EngineError as error:
-        return Verdict(name, True, str(error).removeprefix(f"{name}: "))
+        return Verdict(name, available=True, reason=str(error).removeprefix(f"{name}: "))
 
 
 if __name__ == "__main__":
