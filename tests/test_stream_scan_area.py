@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,7 +23,9 @@ from stream.scan_area import (
     text_of,
     unfit,
 )
+from stream.scan_detection import propose
 from stream.types import Frame, NotAnalysed, ScanArea, State
+from tests.screens import first
 from tests.stream_runs import Clip, ran
 
 
@@ -159,3 +163,21 @@ def test_a_line_of_words_that_is_seen_first_keeps_no_scan_from_being_found() -> 
     assert found[0] == NOTHING_FOUND
     assert isinstance(found[1], ScanArea)
     assert found[1].height_px > 380
+
+
+@pytest.mark.parametrize("panel", [(240, 0, 1440, 1080), (0, 0, 1920, 110)], ids=["4:3 on 16:9", "header"])
+def test_of_two_lines_on_a_grey_panel_right_above_the_scan_none_is_taken_for_it(
+    shared_data: Path, panel: tuple[int, int, int, int]
+) -> None:
+    """The lower line reaches to within some 20 pixels of the scan, the name stands above that."""
+    scan = first(str(shared_data / "clips" / "breast_linear_BR001.mp4"))[0].rgb
+    screen = np.zeros((1080, 1920, 3), np.uint8)
+    x, y, width, height = panel
+    screen[y : y + height, x : x + width] = 24, 24, 28
+    for line_y, words in ((45, "DOE, JANE  1961-04-12    ID 00471183"), (90, "12-5 MHz  Breast  MI 1.1  TIs 0.3")):
+        cv2.putText(screen, words, (430, line_y), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (220, 220, 220), 2)
+    screen[110:830, 420:1380] = cv2.resize(scan, (960, 720), interpolation=cv2.INTER_CUBIC)
+    found = propose(screen)
+    assert found is not None
+    assert 100 <= found.y_px <= 112
+    assert found.height_px >= 715
