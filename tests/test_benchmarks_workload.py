@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.workload import make_clip, run
+from benchmarks import workload
+from benchmarks.workload import make_clip, measure_engine, run
 from engines.fake import FakeEngine
+from rcdnet.weights import SHIPPED
 from stream.config import StreamConfig
 from stream.errors import SourceError
 from stream.sources import open_source
@@ -64,3 +66,11 @@ def test_memory_is_measured_at_its_peak() -> None:
     """In a process of its own: this one may have held more before."""
     told = subprocess.run([sys.executable, "-c", HOLDS_200_MB], capture_output=True, text=True, check=True)
     assert 150 < float(told.stdout) < 260
+
+
+def test_a_machine_that_is_not_warm_in_time_is_measured_all_the_same(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workload, "WARM_UP_S", 0.0)  # too short for a first picture anywhere
+    runs = measure_engine("fake", clip, "0,0,320,240", None, 3.0, SHIPPED)
+    assert min(runs.replay_720p.frames, runs.live.frames) > 0
