@@ -14,12 +14,15 @@ import pytest
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.errors import UsageError
 from stream.session import Session
-from stream.sinks import RESULTS
-from stream.sinks.report import MOST_EPISODES, MOST_KEY_FRAMES, MOST_PICTURES, ReportSink
+from stream.sinks import RESULTS, report
+from stream.sinks.report import MOST_KEY_FRAMES, ReportSink
 from stream.sinks.video import VideoSink
 from stream.timing import Counts, Summary
 from stream.types import State
 from tests.stream_views import SESSION, SPEC, ending, view
+
+FEW = MOST_KEY_FRAMES + 16
+"""Pictures or findings that a report of these tests has room for."""
 
 
 def written(folder: Path, session: Session = SESSION, error: str | None = None) -> tuple[dict, str]:
@@ -80,15 +83,22 @@ def test_stills_have_a_table_and_no_timeline(tmp_path: Path) -> None:
     assert rows[31] == ["clip.mp4", "no picture"]
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "MOST_PICTURES", FEW)
+    monkeypatch.setattr(report, "MOST_EPISODES", FEW)
+
+
+@pytest.mark.usefixtures("few")
 def test_of_very_many_stills_the_first_are_in_the_table_and_it_says_so(tmp_path: Path) -> None:
     sink = ReportSink(tmp_path)
     sink.open(replace(SESSION, still=True))
-    for index in range(MOST_PICTURES + 1):
+    for index in range(FEW + 1):
         sink.write(view(index, size_px=(2, 2)))
     sink.close(ending())
     page = (tmp_path / "report.html").read_text()
-    assert f"Pictures, the first {MOST_PICTURES}; all are in frames.jsonl" in page
-    assert page.count("<tr><td>clip.mp4</td>") == MOST_PICTURES
+    assert f"Pictures, the first {FEW}; all are in frames.jsonl" in page
+    assert page.count("<tr><td>clip.mp4</td>") == FEW
 
 
 def figures(page: str) -> list[tuple[str, bool]]:
@@ -191,35 +201,37 @@ def test_the_report_calls_nothing_certain(tmp_path: Path) -> None:
     assert "100.0%" not in page
 
 
+@pytest.mark.usefixtures("few")
 def test_of_very_many_equal_findings_the_first_are_listed_and_the_highest_have_pictures(tmp_path: Path) -> None:
     sink = ReportSink(tmp_path)
     sink.open(SESSION)
-    for index in range(MOST_EPISODES + 2):
-        certain = index in range(500, 500 + MOST_KEY_FRAMES)
+    for index in range(FEW + 2):
+        certain = index in range(10, 10 + MOST_KEY_FRAMES)
         sink.write(view(2 * index, size_px=(2, 2), malignant=0.9 if certain else 0.7))
         sink.write(view(2 * index + 1, finding="normal", size_px=(2, 2)))
     sink.close(ending())
     summary, page = json.loads((tmp_path / "summary.json").read_text()), (tmp_path / "report.html").read_text()
-    assert (len(summary["episodes"]), summary["episodes_unlisted"]) == (MOST_EPISODES, 2)
-    assert f"Flagged, {MOST_EPISODES} times of {MOST_EPISODES + 2}; all are in frames.jsonl" in page
+    assert (len(summary["episodes"]), summary["episodes_unlisted"]) == (FEW, 2)
+    assert f"Flagged, {FEW} times of {FEW + 2}; all are in frames.jsonl" in page
     assert f"With {MOST_KEY_FRAMES} pictures; listed and pictured are malignant ones first, then" in page
     with_picture = [number for number, (_, pictured) in enumerate(figures(page)) if pictured]
-    assert with_picture == list(range(500, 500 + MOST_KEY_FRAMES))
+    assert with_picture == list(range(10, 10 + MOST_KEY_FRAMES))
 
 
+@pytest.mark.usefixtures("few")
 def test_a_malignant_finding_is_listed_however_many_came_before(tmp_path: Path) -> None:
     sink = ReportSink(tmp_path)
     sink.open(SESSION)
-    for index in range(MOST_EPISODES + 3):
-        late = index >= MOST_EPISODES
+    for index in range(FEW + 3):
+        late = index >= FEW
         finding, malignant = ("malignant", 0.6) if late else ("benign", 0.1)
         sink.write(view(2 * index, finding=finding, malignant=malignant, size_px=(2, 2)))
         sink.write(view(2 * index + 1, finding="normal", size_px=(2, 2)))
     sink.close(ending())
     summary, page = json.loads((tmp_path / "summary.json").read_text()), (tmp_path / "report.html").read_text()
-    assert (len(summary["episodes"]), summary["episodes_unlisted"]) == (MOST_EPISODES, 3)
+    assert (len(summary["episodes"]), summary["episodes_unlisted"]) == (FEW, 3)
     frames = [episode["peak"]["frame"] for episode in summary["episodes"]]
-    assert frames == [*range(0, 2 * MOST_EPISODES - 6, 2), *range(2 * MOST_EPISODES, 2 * MOST_EPISODES + 6, 2)]
+    assert frames == [*range(0, 2 * FEW - 6, 2), *range(2 * FEW, 2 * FEW + 6, 2)]
     pictured = [words.partition(" ")[0] for words, picture in figures(page) if picture]
     assert pictured == [*(MOST_KEY_FRAMES - 3) * ["benign"], *3 * ["malignant"]]
 
