@@ -9,9 +9,12 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
+from click.testing import Result
 from pydicom.dataset import Dataset
+from typer.testing import CliRunner
 
 from rcdnet.notice import RESEARCH_NOTICE
+from stream.__main__ import app
 from stream.errors import UsageError
 from stream.sinks.dicom import DicomSink
 from stream.sources import open_here
@@ -213,9 +216,8 @@ except UsageError as error:
     assert not list(tmp_path.iterdir())
 
 
-def replay(clip: Path, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stream", "replay", str(clip), "--out", str(out), "--engine", "fake", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def replay(clip: Path, out: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["replay", str(clip), "--out", str(out), "--engine", "fake", *arguments])
 
 
 def test_a_patient_s_cine_becomes_nobody_s(tmp_path: Path) -> None:
@@ -223,9 +225,9 @@ def test_a_patient_s_cine_becomes_nobody_s(tmp_path: Path) -> None:
     where = regions(region(0, 0, 159, 119, delta_cm=0.02))
     clip = write_dicom(tmp_path / "in.dcm", scans, FrameTime="40", SequenceOfUltrasoundRegions=where)
     ran = replay(clip, tmp_path / "out", "--dicom")
-    assert ran.returncode == 0, ran.stderr
+    assert ran.exit_code == 0, ran.output
     ran = replay(tmp_path / "out", tmp_path / "of a folder")
-    assert ran.returncode == 0, ran.stderr
+    assert ran.exit_code == 0, ran.output
     found = pydicom.dcmread(tmp_path / "out" / "annotated.dcm")
     assert found.NumberOfFrames == 3
     assert found.FrameTime == 40
@@ -234,7 +236,7 @@ def test_a_patient_s_cine_becomes_nobody_s(tmp_path: Path) -> None:
     again = replay(tmp_path / "out", tmp_path / "out", "--dicom")
     assert "over the clip itself" in again.stderr
     assert (tmp_path / "out" / "annotated.dcm").exists()
-    assert replay(clip, tmp_path / "out").returncode == 0
+    assert replay(clip, tmp_path / "out").exit_code == 0
     assert not (tmp_path / "out" / "annotated.dcm").exists()  # those of an earlier replay are replaced
 
 
