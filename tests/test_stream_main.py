@@ -311,15 +311,6 @@ def test_a_folder_of_results_may_have_a_colon_in_its_name(
         assert len(list(container.decode(video=0))) == 12
 
 
-def test_live_and_replay_need_no_torch() -> None:
-    program = (
-        "import sys\n"
-        "for name in ('torch', 'timm', 'safetensors'): sys.modules[name] = None\n"
-        "import stream.__main__, stream.web.app, stream.web.control\n"
-    )
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
-
-
 def test_the_real_clip_replays_whole_and_twice_the_same(shared_data: Path, tmp_path: Path) -> None:
     clip = shared_data / "clips" / "breast_linear_BR001.mp4"
     for folder in ("a", "b"):
