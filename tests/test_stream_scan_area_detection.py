@@ -29,7 +29,7 @@ WORDS = {
 }
 """What a person reads on these screens."""
 
-PHANTOM = "phantom:?size=1280x720&fps=30&seed=1&frames=200"
+PHANTOM = "phantom:?size=1280x720&fps=10&seed=1&frames=67"
 
 
 def overlap(found: ScanArea | None, box: tuple[int, int, int, int]) -> float:
@@ -136,18 +136,18 @@ def test_no_text_of_a_real_screen_is_in_the_annotated_clip(shared_data: Path, tm
     assert shown.max() <= 16
 
 
-def test_two_hundred_frames_with_a_made_up_name_show_nothing_of_it(tmp_path: Path) -> None:
+def test_seven_seconds_with_a_made_up_name_show_nothing_of_it(tmp_path: Path) -> None:
     """Of the phantom's screen, recorded: an MP4 tells no scan area."""
     clip = tmp_path / "screen.mp4"
     make_clip(clip, PHANTOM)
     before, after = replayed(clip, tmp_path / "out")
     _, truth = first(PHANTOM)
     assert truth is not None
-    assert len(after) == 200
-    assert "phantom" in read(before[-1]).lower()
+    assert len(after) == 67
     outside = np.ones(before[0].shape[:2], bool)
     bottom, right = truth.y_px + truth.height_px + RINGING_PX, truth.x_px + truth.width_px + RINGING_PX
     outside[truth.y_px - RINGING_PX : bottom, truth.x_px - RINGING_PX : right] = False
+    assert "phantom" in read(before[-1] * outside[..., None]).lower()
     assert max(int(picture[outside].max()) for picture in after) <= 16
     shown = np.max(after, axis=0)
     shown[~outside] = 0
@@ -171,7 +171,9 @@ def test_of_a_sketch_nothing_can_be_read_and_nothing_of_the_scan_is_in_it() -> N
     cells = sketch(frame, area)
     assert max(cells.shape) <= 48
     enlarged = cv2.resize(cells, (1280, 720), interpolation=cv2.INTER_CUBIC)
-    assert "PHANTOM" in read(frame.rgb)
+    screen = frame.rgb.copy()
+    screen[area.pixels] = 0  # tissue is slow to read
+    assert "PHANTOM" in read(screen)
     assert "PHANTOM" not in read(np.ascontiguousarray(enlarged[..., :3]))
     assert enlarged[area.pixels][20:-20, 20:-20].max() == 0
     assert sketch(frame, None)[..., :3].max() > 100
