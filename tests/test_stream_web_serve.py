@@ -17,9 +17,11 @@ import cv2
 import httpx2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from stream.__main__ import app
 from stream.web.app import listen
 
 ROOT = Path(__file__).parents[1]
@@ -162,25 +164,12 @@ def test_a_port_in_use_is_told_in_one_line_before_anything_opens() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         arguments = ["run", "--source", "none.mp4", "--engine", "none_such", "--port", str(port)]
-        ended = subprocess.run(
-            [sys.executable, "-m", "stream", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
-        )
-    assert ended.returncode == 2
+        result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
     said = (
         f"error: cannot serve on 127.0.0.1 port {port}: Address already in use. Choose another with --host or --port."
     )
-    assert ended.stderr == f"{said}\n"
-
-
-def test_each_line_of_the_log_tells_when_the_web_server_s_too() -> None:
-    with served() as (process, address):
-        host, port = address.split(":")
-        with socket.create_connection((host, int(port)), PATIENCE_S) as stranger:
-            stranger.sendall(b"NONSENSE\r\n\r\n")
-            assert stranger.recv(12) == b"HTTP/1.1 400"
-        assert process.stderr is not None
-        said = process.stderr.readline()
-    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} WARNING \S+: Invalid HTTP request", said), said
+    assert result.stderr == f"{said}\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /dev/full")
@@ -243,22 +232,6 @@ def test_no_file_is_copied_and_no_address_asked_for_a_value_that_names_one(room:
     assert files_in(folder) == set()
 
 
-def test_the_log_tells_what_was_started_stopped_and_refused_on_the_page() -> None:
-    with served() as (process, address):
-        assert opened(address) == "open"
-        ask(f"http://{address}", "shown")
-        ask(f"http://{address}", "halt")
-        ask(f"http://{address}", "restart", "phantom (synthetic)", "fake", "balanced")
-        ask(f"http://{address}", "keep_area", None, None, None, None)
-        assert process.stderr is not None
-        said = [process.stderr.readline().partition(": ")[2] for _ in range(3)]
-    assert said == [
-        "stopped on the page\n",
-        "started on the page: phantom (synthetic), engine fake, operating point balanced\n",
-        "refused on the page: Draw the scan area on the picture, or give all four numbers.\n",
-    ]
-
-
 def test_what_stands_on_the_page_is_not_written_to_disk(room: tuple[str, Path]) -> None:
     address, folder = room
     assert ask(address, "set_opacity", 0.5)["success"]
@@ -271,8 +244,38 @@ def test_a_request_that_would_take_much_memory_is_refused(room: tuple[str, Path]
     assert httpx2.post(f"{room[0]}/gradio_api/queue/join", **how).status_code == 403
 
 
-def test_gradio_s_folder_is_a_new_one_and_goes_with_the_run(tmp_path: Path) -> None:
-    (tmp_path / "gradio").touch()  # as another user's folder, in which nothing can be written
-    with served(TMPDIR=str(tmp_path)) as (_, address):
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+    """What a server wrote to its log that was asked nonsense, stopped and started; its folder for temporary files."""
+    folder = tmp_path_factory.mktemp("tmp")
+    (folder / "gradio").touch()  # as another user's folder, in which nothing can be written
+    with served(TMPDIR=str(folder)) as (process, address):
+        host, port = address.split(":")
+        with socket.create_connection((host, int(port)), PATIENCE_S) as stranger:
+            stranger.sendall(b"NONSENSE\r\n\r\n")
+            assert stranger.recv(12) == b"HTTP/1.1 400"
         assert opened(address) == "open"
-    assert [path.name for path in tmp_path.iterdir()] == ["gradio"]
+        ask(f"http://{address}", "shown")
+        ask(f"http://{address}", "halt")
+        ask(f"http://{address}", "restart", "phantom (synthetic)", "fake", "balanced")
+        ask(f"http://{address}", "keep_area", None, None, None, None)
+        assert process.stderr is not None
+        said = [process.stderr.readline() for _ in range(4)]
+    return said, folder
+
+
+def test_each_line_of_the_log_tells_when_the_web_server_s_too(ended: tuple[list[str], Path]) -> None:
+    said = ended[0][0]
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} WARNING \S+: Invalid HTTP request", said), said
+
+
+def test_the_log_tells_what_was_started_stopped_and_refused_on_the_page(ended: tuple[list[str], Path]) -> None:
+    assert [line.partition(": ")[2] for line in ended[0][1:]] == [
+        "stopped on the page\n",
+        "started on the page: phantom (synthetic), engine fake, operating point balanced\n",
+        "refused on the page: Draw the scan area on the picture, or give all four numbers.\n",
+    ]
+
+
+def test_gradio_s_folder_is_a_new_one_and_goes_with_the_run(ended: tuple[list[str], Path]) -> None:
+    assert [path.name for path in ended[1].iterdir()] == ["gradio"]
