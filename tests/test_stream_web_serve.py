@@ -22,7 +22,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from stream.__main__ import app
-from stream.web.app import listen
+from stream.config import StreamConfig
+from stream.web.app import listen, serve
+from stream.web.control import PHANTOM, Control
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_S = 60
@@ -144,6 +146,16 @@ def test_ctrl_c_lets_go_of_all_who_watch() -> None:
             waiting.recv(PATIENCE_S)
         assert process.stderr is not None
         assert process.stderr.read() == ""
+
+
+def test_a_second_ctrl_c_cuts_nothing_off(caplog: pytest.LogCaptureFixture) -> None:
+    def twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with listen("127.0.0.1", 0) as listener, Control(StreamConfig(), PHANTOM, "fake") as control:
+        serve(control, listener, twice)
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("files", [64, 850])

@@ -194,5 +194,6 @@ class _Server(uvicorn.Server):
                 connection.transport.abort()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        self._captured_signals.clear()
+        if not self.should_exit:  # a second Ctrl-C would cut everything off in the middle, with a traceback
+            super().handle_exit(sig, frame)
+            self._captured_signals.clear()
