@@ -1,7 +1,9 @@
 """Pictures come as players show them, upright and with square pixels: real clips, with what their headers say."""
 
 import gc
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from io import BytesIO
 from itertools import groupby
@@ -17,6 +19,7 @@ from PIL import Image, ImageOps
 from stream.errors import SourceError
 from stream.sources import open_here, open_source
 from stream.sources.device import LavfiSource
+from stream.sources.file import MOST_THREADS, FileSource
 from tests.clips import picture, write_clip
 
 ORIENTATION = 0x112
@@ -141,18 +144,41 @@ def test_a_matrix_of_nothing_turns_nothing(tmp_path: Path) -> None:
         assert difference(frame.rgb, picture(frame.index)) < 8
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system names no threads in /proc")
+def test_no_more_threads_decode_than_there_is_memory_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def decoding() -> set[str]:
+        threads = set()
+        for task in Path("/proc/self/task").iterdir():
+            with suppress(OSError):  # it has just ended
+                if "av:h264" in (task / "comm").read_text():
+                    threads.add(task.name)
+        return threads
+
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    with FileSource(write_clip(tmp_path / "clip.mp4")) as source:
+        others = decoding()  # of a test before, whose clip is not let go yet
+        next(frames := source.frames())  # noqa: F841  it must last
+        assert len(decoding() - others) == MOST_THREADS
+
+
 def test_pictures_are_let_go_of_at_once(tmp_path: Path) -> None:
     """Not when Python comes to look for cycles: of 4K clips, eighty pictures are a gigabyte."""
     clip = write_clip(tmp_path / "clip.mp4", 60)
+    gc.collect()  # what other tests left
     gc.disable()
     try:
+        others = pictures_held()
         with open_here(str(clip)) as source:
             for frame in source.frames():
                 if frame.index == 50:
-                    held = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+                    held = pictures_held()
     finally:
         gc.enable()
-    assert held < 20
+    assert held - others < 20
+
+
+def pictures_held() -> int:
+    return sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
 
 
 def test_an_absurd_shape_of_pixels_is_refused(tmp_path: Path) -> None:

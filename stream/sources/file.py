@@ -132,7 +132,9 @@ class FileSource(Source):
             device = printable(str(self._path))
             raise SourceError(f"{device} is a device and no clip. If it is a capture card: v4l2:{device}")
         if not self._path.is_file():
-            raise SourceError(f"{self.name} is not there, or is no file. Expected a video.")
+            meant_for_a_card = self.name.isdecimal() or self._path.is_relative_to("/dev")  # as OpenCV takes them
+            card = ", or the name of a capture card that `python -m stream devices` lists" if meant_for_a_card else ""
+            raise SourceError(f"{self.name} is not there, or is no file. Expected a video{card}.")
         try:
             # an absolute path, for FFmpeg takes "name:rest" for a protocol
             return av.open(
