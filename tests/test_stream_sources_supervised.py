@@ -256,10 +256,19 @@ def test_a_connection_that_dies_again_and_again_is_left_alone_for_long(monkeypat
     monkeypatch.setattr(supervised, "wait_s", lambda failures, chance: 0.0)
     monkeypatch.setattr(supervised, "STORM", 5)
     seen: list[int] = []
+    stormy = threading.Event()
     source = SupervisedSource(lambda: Connection(1, "flaps"))
-    reader = threading.Thread(target=lambda: seen.extend(frame.index for frame in source.frames()))
+
+    def read() -> None:
+        for frame in source.frames():
+            seen.append(frame.index)
+            if len(seen) == 6:
+                stormy.set()
+
+    reader = threading.Thread(target=read)
     reader.start()
-    reader.join(1)
+    assert stormy.wait(10)
+    reader.join(0.2)  # in which many more would come
     source.close()
     reader.join(10)
     assert not reader.is_alive()
