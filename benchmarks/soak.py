@@ -40,7 +40,7 @@ from stream.sources import kind
 SETTLED = 0.2
 """Share of the run before which it is still filling its windows and caches: drift is of what comes after."""
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """For the server to say where it is, to answer, and to end."""
 
 MOST_ROWS = 12

@@ -96,6 +96,12 @@ def test_a_decoder_that_hangs_is_ended_and_said_so(clip: str, monkeypatch: pytes
     assert not decoder.is_running()
 
 
+def test_a_decoder_that_does_not_start_is_not_the_file_s_fault(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolated, "START_S", 0.01)
+    with pytest.raises(SourceError, match=r"clip.mp4: its decoder did not start within 0 s. The machine is too busy"):
+        open_source(clip)
+
+
 def test_a_decoder_that_cannot_be_ended_holds_nobody_up(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated, "LET_GO_S", 0.1)
     source = open_source(clip)
@@ -111,8 +117,11 @@ def test_a_decoder_that_cannot_be_ended_holds_nobody_up(clip: str, monkeypatch: 
     decoder.kill()
     reader.join(60)
     assert not closing.is_alive()
-    monkeypatch.setattr(isolated, "LET_GO_S", 60.0)
-    source.close()
+    for thread in threading.enumerate():
+        if thread.name == "decoder's end":
+            thread.join(60)
+    assert source._child.returncode is not None, "it is left as a zombie"
+    assert source._child.stdout.closed
 
 
 def test_in_real_time_a_frame_is_captured_when_it_is_due_and_not_when_it_was_decoded(clip: str) -> None:

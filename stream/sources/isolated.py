@@ -34,8 +34,8 @@ PATIENCE_S = 4.0
 PER_FILE_S = 0.05
 """To open a folder, so much longer for each file in it: all headers are read first, and the drive may be far away."""
 
-START_S = 30.0
-"""How long the child may take to start, before it touches the file: usually a second, more on a busy machine."""
+START_S = 120.0
+"""How long the child may take to start, before it touches the file: usually a second, many on a busy machine."""
 
 WATCH_S = 0.2
 """How often the watchdog looks."""
@@ -80,7 +80,7 @@ class IsolatedSource(Source):
         super().__init__()
         self.live, self.looped = live, loop
         self.name = printable(Path(split(uri)[1]).name)
-        self._limit_s = START_S
+        self._limit_s, self._started = START_S, False
         self._asked_s: float | None = None
         self._overdue = False
         self._reading = Lock()
@@ -98,6 +98,7 @@ class IsolatedSource(Source):
         self._listener.start()
         try:
             self._receive()
+            self._started = True
             self._limit_s = PATIENCE_S + PER_FILE_S * files_in(Path(split(uri)[1]))
             facts, _ = self._receive()
             self._limit_s = PATIENCE_S
@@ -129,14 +130,17 @@ class IsolatedSource(Source):
                 yield frame
 
     def close(self) -> None:
-        """End the child, whatever it is doing, and so ``frames``. One that waits for a drive that is gone is left
-        behind."""
+        """End the child, whatever it is doing, and so ``frames``. One that waits for a drive that is gone is not waited
+        for."""
         super().close()
         self._child.kill()
-        try:
-            self._child.wait(LET_GO_S)
-        except subprocess.TimeoutExpired:
-            return
+        burial = Thread(target=self._bury, name="decoder's end", daemon=True)
+        burial.start()
+        burial.join(LET_GO_S)
+
+    def _bury(self) -> None:
+        """Leave nothing of the child once it has ended."""
+        self._child.wait()
         self._listener.join()
         with self._reading:
             assert self._child.stdout is not None
@@ -183,6 +187,11 @@ class IsolatedSource(Source):
         if self._closed.is_set():
             return {}, None
         code = self._child.wait()
+        if self._overdue and not self._started:
+            raise SourceError(
+                f"{self.name}: its decoder did not start within {self._limit_s:.0f} s. The machine is too busy, or its "
+                "disk does not answer. Try again."
+            )
         if self._overdue:
             raise SourceError(
                 f"{self.name}: nothing could be decoded for {self._limit_s:.0f} s, so its decoder was ended. "
