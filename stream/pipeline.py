@@ -323,9 +323,8 @@ class Pipeline:
         if fault is not None and self.session.live:  # a replay ends with it
             log.error("the run broke off: %s", fault)
         self._board.ended(fault or (CUT_SHORT if self._cut_short else None))
-        self._surviving(
-            self._sinks, lambda sink: sink.close(self.status())
-        )  # the report knows how those before it ended
+        # in this order: the report tells how the others ended
+        self._surviving(self._sinks, lambda sink: sink.close(self.status()))
         self._finished.set()
 
     def _written(self, sinks: Sequence[Sink], view: View) -> list[Sink]:

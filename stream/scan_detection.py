@@ -75,7 +75,7 @@ STRAIGHT_PX = 1.0
 """How far a polygon's side may stray from the outline that was found: with this an arc needs only a few corners."""
 
 
-Box = tuple[slice, slice]
+Slices = tuple[slice, slice]
 """Rows and columns."""
 
 
@@ -124,7 +124,7 @@ def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     return ScanArea(x, y, right - x, bottom - y, "full" if whole else "detected", corners)
 
 
-def _scan_of(lit: NDArray[np.uint8], raw: MatLike) -> tuple[Box, NDArray[np.uint8]] | None:
+def _scan_of(lit: NDArray[np.uint8], raw: MatLike) -> tuple[Slices, NDArray[np.uint8]] | None:
     """The box, down and across, around what is scan of ``lit`` [H, W] and 1 where that is; of ``raw``, grey, is judged
     what is words and what lies apart."""
     side = max(3, round(LETTER_SHARE * max(raw.shape))) | 1  # odd: an even one moves what it opens by a pixel
@@ -198,7 +198,7 @@ def background(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.full_like(grey, median if uniform else 0)
 
 
-def panels(grey: NDArray[np.uint8], detail: MatLike, box: Box) -> NDArray[np.int_]:
+def panels(grey: NDArray[np.uint8], detail: MatLike, box: Slices) -> NDArray[np.int_]:
     """The brightnesses of panels that reach into a box, black and nearly black aside; arrays are [H, W]."""
     even = np.asarray(detail <= PANEL_TEXTURE).view(np.uint8)
     of_all = cv2.calcHist([grey], [0], even, [256], [0, 256]).ravel() / grey.size
