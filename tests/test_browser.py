@@ -133,6 +133,11 @@ def control(browser: webdriver.Chrome, selector: str) -> WebElement:
     return browser.find_element(By.CSS_SELECTOR, selector)
 
 
+def choose(browser: webdriver.Chrome, engine: str) -> None:
+    control(browser, "#engine input").send_keys(Keys.CONTROL, "a")
+    control(browser, "#engine input").send_keys(engine, Keys.ENTER)
+
+
 def scan_area(browser: webdriver.Chrome) -> tuple[WebElement, list[WebElement]]:
     """The button over the numbers of the scan area, and these: opened anew, and so filled in with what holds."""
     panel = control(browser, "#scan-area button")
@@ -295,16 +300,12 @@ def test_a_choice_that_does_not_run_yet_is_told_by_the_button_that_runs_it(brows
     def reads(word: str) -> None:
         until(browser, lambda: control(browser, "#start").text == word)
 
-    def choose(engine: str) -> None:
-        control(browser, "#engine input").send_keys(Keys.CONTROL, "a")
-        control(browser, "#engine input").send_keys(engine, Keys.ENTER)
-
     reads("Start")
-    choose("onnx_cpu")
+    choose(browser, "onnx_cpu")
     reads("Switch")
-    choose("auto")
+    choose(browser, "auto")
     reads("Start")
-    choose("onnx_cpu")
+    choose(browser, "onnx_cpu")
     reads("Switch")
     control(browser, "#start").click()
     reads("Start")

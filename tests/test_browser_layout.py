@@ -11,11 +11,10 @@ from clips import write_clip
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 
 from tests import test_browser
 from tests.stream_views import SESSION
-from tests.test_browser import ROOT, control, phase, running, scan_area, shown, until
+from tests.test_browser import ROOT, choose, control, phase, running, scan_area, shown, until
 from tests.test_stream_report import written
 
 address, chromium, browser = test_browser.address, test_browser.chromium, test_browser.browser
@@ -68,14 +67,10 @@ def test_the_bright_button_is_the_one_that_would_change_something(browser: webdr
         start, stop = (control(browser, each).value_of_css_property("background-color") for each in ("#start", "#stop"))
         return start != stop
 
-    def choose(engine: str) -> None:
-        control(browser, "#engine input").send_keys(Keys.CONTROL, "a")
-        control(browser, "#engine input").send_keys(engine, Keys.ENTER)
-
     until(browser, lambda: not start_is_bright())
-    choose("onnx_cpu")
+    choose(browser, "onnx_cpu")
     until(browser, start_is_bright)
-    choose("auto")
+    choose(browser, "auto")
     until(browser, lambda: not start_is_bright())
     control(browser, "#stop").click()
     until(browser, start_is_bright)
