@@ -61,6 +61,18 @@ def test_what_is_said_can_be_read_from_two_metres_away(browser: webdriver.Chrome
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_the_picture_fills_the_screen_beside_the_research_notice_and_comes_back(browser: webdriver.Chrome) -> None:
+    share = "return document.querySelector('#rcd-canvas').getBoundingClientRect().width / innerWidth"
+    button, notice = control(browser, ".rcd-full"), browser.find_element(By.CSS_SELECTOR, ".rcd-full-notice")
+    assert browser.execute_script(share) < 0.8
+    button.click()
+    until(browser, lambda: browser.execute_script(share) > 0.9)
+    assert notice.is_displayed()
+    button.click()
+    until(browser, lambda: browser.execute_script(share) < 0.8)
+    assert not notice.is_displayed()
+
+
 def test_the_bright_button_is_the_one_that_would_change_something(browser: webdriver.Chrome) -> None:
     def start_is_bright() -> bool:
         browser.execute_script("document.activeElement.blur()")

@@ -2,6 +2,7 @@
 
 import { drawArea, surroundings } from "/viewer/area.js";
 import { showFlagged } from "/viewer/flagged.js";
+import { offerFullScreen } from "/viewer/full.js";
 import { Picture } from "/viewer/picture.js";
 import { onStatus, show } from "/viewer/status.js";
 import { drawTimeline } from "/viewer/timeline.js";
@@ -19,6 +20,7 @@ export function showStage(root) {
   };
   const picture = new Picture(root.querySelector("#rcd-canvas"), showVerdict, surroundings(sizePx));
   drawArea(root.querySelector(".rcd-picture"), picture.canvas, sizePx);
+  offerFullScreen(root.querySelector(".rcd-full"));
   onStatus((latest) => {
     status = latest;
     showStrip(root, status);
