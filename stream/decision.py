@@ -52,7 +52,7 @@ def percent(probability: float, decimals: int = 0) -> str:
     return ends.get(text, text)
 
 
-def said(assessment: Assessment) -> str:
+def describe_call(assessment: Assessment) -> str:
     """What is said about a frame, in words. None of them may reassure."""
     if assessment.finding is None:
         return assessment.state.value.replace("_", " ")

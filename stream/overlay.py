@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.config import OverlayStyle
-from stream.decision import class_label, percent, said
+from stream.decision import class_label, describe_call, percent
 from stream.session import Session
 from stream.types import Assessment, Frame, State
 
@@ -99,7 +99,7 @@ def draw(frame: Frame, assessment: Assessment, style: OverlayStyle, labels: Labe
     if heat:
         _blend_heat(picture, assessment, style.opacity)
     _write_panel(picture[:, width:], unit, assessment, labels)
-    _tell_heat(picture[:, width:], unit, _below(labels), assessment.attention_class if heat else None, stale)
+    _write_heat_caption(picture[:, width:], unit, _below(labels), assessment.attention_class if heat else None, stale)
     if labels.live:
         when = f"frame {frame.index}, age {assessment.age_ms:.0f} ms"
     else:
@@ -116,8 +116,8 @@ def scale(height_px: int, width_px: int) -> float:
 def headline(assessment: Assessment) -> tuple[str, Colour]:
     """What is said about the frame, and its colour. Nothing here may reassure: no lesion flagged is grey."""
     if assessment.finding is None:
-        return said(assessment), GREY if assessment.state is State.WARMING_UP else AMBER
-    return said(assessment), CLASS_COLOURS.get(assessment.finding, WHITE)
+        return describe_call(assessment), GREY if assessment.state is State.WARMING_UP else AMBER
+    return describe_call(assessment), CLASS_COLOURS.get(assessment.finding, WHITE)
 
 
 def is_stale(assessment: Assessment, style: OverlayStyle) -> bool:
@@ -213,7 +213,7 @@ def _write_panel(panel: Picture, unit: float, assessment: Assessment, labels: La
             _box(panel, unit, (MARGIN + (width - 2) * raw, _bar_top(row) - 2, 2, 14), WHITE)
 
 
-def _tell_heat(panel: Picture, unit: float, below: float, class_name: str | None, stale: bool) -> None:
+def _write_heat_caption(panel: Picture, unit: float, below: float, class_name: str | None, stale: bool) -> None:
     """Of which class the heat map is, with its scale; or that there is none."""
     if class_name is not None:
         _text(panel, f"heat map: {class_name}", unit, MARGIN, below, 16, WHITE)

@@ -257,7 +257,7 @@ class Pipeline:
                         last, last_ns = judged.frame, time.perf_counter_ns()
                         self._show(judged)
                     elif self.session.live and last is not None:
-                        self._take_back(last, (time.perf_counter_ns() - last_ns) / 1e9)
+                        self._withdraw_finding(last, (time.perf_counter_ns() - last_ns) / 1e9)
             if self.session.live and last is not None:  # else the last finding would stay on the screen
                 reason = "stopped" if self._stopping.is_set() else "the source has ended"
                 with _Caught():  # what broke may be the drawing itself
@@ -265,7 +265,7 @@ class Pipeline:
             if drawing.error is not None:
                 raise drawing.error
 
-    def _take_back(self, last: Frame, silent_s: float) -> None:
+    def _withdraw_finding(self, last: Frame, silent_s: float) -> None:
         """Show that the last finding no longer holds, and why, once nothing was judged for ``stall_after_s``."""
         stall_s = self.session.config.stall_after_s
         if silent_s <= stall_s:

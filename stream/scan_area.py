@@ -173,7 +173,7 @@ def unfit(area: ScanArea, size_px: tuple[int, int]) -> str | None:
     return None
 
 
-def told(area: ScanArea | None) -> str:
+def describe_area(area: ScanArea | None) -> str:
     """In words: where the area lies, in pixels, and where it comes from."""
     if area is None:
         return "none"

@@ -18,7 +18,7 @@ from stream.sources.device import (
     DshowSource,
     LavfiSource,
     devices,
-    tells,
+    names_one_device,
 )
 from stream.sources.uri import split
 
@@ -176,7 +176,7 @@ def test_name_and_options_reach_ffmpeg(
 
 def test_a_card_on_macos_is_listed_by_its_name_only_where_that_finds_it() -> None:
     titles = ["FaceTime HD Camera", "Cam", "Cam Link", "4K Card", "A: B", "Twin", "Twin", "default"]
-    assert [title for title in titles if tells(title, titles)] == ["FaceTime HD Camera", "Cam Link"]
+    assert [title for title in titles if names_one_device(title, titles)] == ["FaceTime HD Camera", "Cam Link"]
 
 
 def test_devices_are_listed_in_order_with_their_names(tmp_path: Path) -> None:

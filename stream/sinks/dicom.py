@@ -138,13 +138,13 @@ class DicomSink:
         cine.LossyImageCompressionRatio = f"{3 * len(self._at_ms) * np.prod(self._size_px) / size:.2f}"
         if len(self._spacings) == 1 and (spacing := self._spacings.pop()) is not None:
             cine.PixelSpacing = [f"{mm:.8g}" for mm in spacing]
-        self._tell_times(cine)
+        self._write_frame_times(cine)
         pictures.seek(0)
         cine.PixelData = pictures
         cine["PixelData"].VR, cine["PixelData"].is_undefined_length = "OB", True
         return cine
 
-    def _tell_times(self, cine: Dataset) -> None:
+    def _write_frame_times(self, cine: Dataset) -> None:
         """One frame time, in ms, where the pictures come evenly or are too many for a list of intervals."""
         count = cine.NumberOfFrames = len(self._at_ms)
         mean_ms = self._at_ms[-1] / max(1, count - 1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rcdnet.notice import RESEARCH_NOTICE
-from stream.decision import said
+from stream.decision import describe_call
 from stream.session import Session
 from stream.sinks.base import refused, require_named
 from stream.status import Status
@@ -65,7 +65,7 @@ def line(view: View, session: Session) -> dict[str, Any]:
         "frame": view.frame.index,
         "pts_s": round(view.frame.pts_s, 6),
         "state": assessment.state.value,
-        "said": said(assessment),
+        "said": describe_call(assessment),
         "reason": assessment.reason,
         "network": session.network,
         "operating_point": session.config.operating_point,

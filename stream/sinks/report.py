@@ -15,7 +15,7 @@ from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.decision import Rule
 from stream.episodes import Episode, Episodes
 from stream.jpeg import as_jpeg
-from stream.scan_area import told
+from stream.scan_area import describe_area
 from stream.session import Session
 from stream.sinks.base import refused
 from stream.sinks.clock import Clock
@@ -217,7 +217,7 @@ class ReportSink:
             "episodes": list(self._listed.values()),
             "episodes_unlisted": self._episode_count - len(self._listed),
             "scan_areas": [
-                {"where": told(area), "sides": area.sides, "corners": area.corners, "frames": frames}
+                {"where": describe_area(area), "sides": area.sides, "corners": area.corners, "frames": frames}
                 for area, frames in self._areas.most_common(MOST_AREAS)
             ],
             "scan_areas_unlisted": {

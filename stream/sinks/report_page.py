@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from stream.decision import class_label, percent, said
+from stream.decision import class_label, describe_call, percent
 from stream.status import Moment
 from stream.types import Assessment
 
@@ -31,7 +31,7 @@ def render(
         key_frames={index: base64.b64encode(jpeg).decode() for index, jpeg in key_frames.items()},
         class_label=class_label,
         percent=percent,
-        said=said,
+        describe_call=describe_call,
     )
 
 

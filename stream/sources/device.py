@@ -259,7 +259,7 @@ def devices(sysfs: Path = SYSFS, by_id: Path = BY_ID) -> dict[str, str]:
     dshow = {f"dshow:video={name}": title for name, title in named("dshow")}
     cards = named("avfoundation")
     titles = [title for _, title in cards]
-    macos = {f"avfoundation:{title if tells(title, titles) else number}": title for number, title in cards}
+    macos = {f"avfoundation:{title if names_one_device(title, titles) else number}": title for number, title in cards}
     return _v4l2_devices(sysfs, by_id) | dshow | macos
 
 
@@ -282,7 +282,7 @@ def named(kind: str) -> list[tuple[str, str]]:
     return [(device.name, printable(device.description)) for device in found if "video" in device.media_types]
 
 
-def tells(title: str, titles: list[str]) -> bool:
+def names_one_device(title: str, titles: list[str]) -> bool:
     """Whether AVFoundation finds one device by ``title``: FFmpeg takes the first one that begins so, a leading digit
     for a number and a colon for the end.
     """

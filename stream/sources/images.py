@@ -77,11 +77,11 @@ class ImageSource(Source):
                     else:
                         yield Frame(index, captured_ns, index / self.fps, rgb, printable(path.name))
                 if len(errors) == len(self._pictures) or (errors and not self._loop):
-                    raise SourceError(self._told(errors))
+                    raise SourceError(self._describe_errors(errors))
                 if not self._loop:
                     return
 
-    def _told(self, errors: Sequence[str]) -> str:
+    def _describe_errors(self, errors: Sequence[str]) -> str:
         if len(self._pictures) == 1:
             return errors[0]
         return (

@@ -42,11 +42,11 @@ class MetaImageSource(SequenceSource):
         (width_px, height_px), count = checked_size(header, path)
         self._shape = height_px, width_px, int(header.GetNumberOfComponents())
 
-        def told(key: str) -> str:
+        def entry(key: str) -> str:
             return str(header.GetMetaData(key)).strip() if header.HasMetaDataKey(key) else ""
 
         column, row, *_ = header.GetSpacing()
-        super().__init__(path, told, count, spacing(row, column), fps=fps, loop=loop)
+        super().__init__(path, entry, count, spacing(row, column), fps=fps, loop=loop)
 
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:

@@ -124,7 +124,7 @@ def connect(uri: str, name: str, *, bare_jpegs: bool = False) -> InputContainer:
     except OPEN_ERRORS as error:
         no_tcp = getattr(error, "errno", None) == EPROTONOSUPPORT
         mend = NO_TCP if no_tcp else MENDS.get(type(error), CHECK)
-        raise SourceError(f"{name} cannot be opened ({said(error)}). {mend}") from None
+        raise SourceError(f"{name} cannot be opened ({describe_error(error)}). {mend}") from None
 
 
 def passed_over(container: InputContainer) -> bool:
@@ -134,7 +134,7 @@ def passed_over(container: InputContainer) -> bool:
 
 def broken_off(error: BaseException, name: str) -> str:
     """How a stream ended, in one line."""
-    return silent(name) if isinstance(error, av.ExitError) else f"{name} broke off ({said(error)}). {CHECK}"
+    return silent(name) if isinstance(error, av.ExitError) else f"{name} broke off ({describe_error(error)}). {CHECK}"
 
 
 def silent(name: str) -> str:
@@ -142,7 +142,7 @@ def silent(name: str) -> str:
     return f"{name} sent no picture for {SILENCE_S:.0f} s. Is the sender still on?"
 
 
-def said(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """What FFmpeg says went wrong, in its fixed words alone."""
     if isinstance(error, av.ExitError):  # "Immediate exit requested": by us, when its time was up
         return "no answer in time"

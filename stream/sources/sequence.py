@@ -36,7 +36,7 @@ PIECE = 2**16
 INVALID = "INVALID"
 """What PLUS says of a frame that the scanner did not deliver."""
 
-Told = Callable[[str], str]
+Entry = Callable[[str], str]
 """An entry of the header by its key, or nothing."""
 
 
@@ -59,7 +59,7 @@ class SequenceSource(Source):
     def __init__(
         self,
         path: Path,
-        told: Told,
+        entry: Entry,
         count: int,
         mm_per_px: tuple[float, float] | None,
         *,
@@ -70,8 +70,8 @@ class SequenceSource(Source):
         super().__init__()
         self.name = printable(path.name)
         self._path, self._loop = path, loop
-        self._slots = slots(told, count, fps, at_s)
-        self._turn = turn(told("UltrasoundImageOrientation"), self.name)
+        self._slots = slots(entry, count, fps, at_s)
+        self._turn = turn(entry("UltrasoundImageOrientation"), self.name)
         self._mm_per_px = mm_per_px
         self._step_s = self._slots[-1].at_s / (count - 1) if count > 1 else 1 / fps
         self.fps = 1 / self._step_s
@@ -143,12 +143,12 @@ def asked_fps(kind: str, query: str) -> float:
     return asked.fps() or FALLBACK_FPS
 
 
-def slots(told: Told, count: int, fps: float, at_s: NDArray[np.float64] | None = None) -> list[Slot]:
+def slots(entry: Entry, count: int, fps: float, at_s: NDArray[np.float64] | None = None) -> list[Slot]:
     """When each frame begins, by PLUS' time stamps (Seq_Frame0000_Timestamp, seconds), else ``at_s``: the first that
     are all there and grow."""
     keys = [f"Seq_Frame{number:04d}_" for number in range(count)]
-    valid = [told(key + "ImageStatus") != INVALID for key in keys]
-    stamps = np.array([float_or_nan(told(key + "Timestamp")) for key in keys])
+    valid = [entry(key + "ImageStatus") != INVALID for key in keys]
+    stamps = np.array([float_or_nan(entry(key + "Timestamp")) for key in keys])
     found = (each for each in (stamps, at_s) if each is not None and possible(each, count))
     begins = next(found, np.arange(count) / fps)
     return [Slot(float(begin), whole) for begin, whole in zip(begins - begins[0], valid, strict=True)]

@@ -119,14 +119,14 @@ class SupervisedSource(Source):
                 return
             patience_s = SILENCE_S
             if shift_s is None:
-                self._is_there()
+                self._note_return()
                 self._start_ns = frame.captured_ns if self._start_ns is None else self._start_ns
                 shift_s = max((frame.captured_ns - self._start_ns) / 1e9, self._last_pts_s) - frame.pts_s
             index, self._last_pts_s = first_index + frame.index, shift_s + frame.pts_s
             self._next_index = index + 1
             yield replace(frame, index=index, pts_s=self._last_pts_s, source=self.name)
 
-    def _is_there(self) -> None:
+    def _note_return(self) -> None:
         self.trouble = None
         if self._lost_s is not None:
             log.info("%s is back after %.0f s", self.name, time.monotonic() - self._lost_s)
@@ -163,7 +163,7 @@ class SupervisedSource(Source):
         its own, for which neither ``given_up`` nor Ctrl-C wait; what it opens too late is closed.
         """
         opening: Future[Source] = Future()
-        opener = Thread(target=_settle, args=(opening, self._again), name="source opening", daemon=True)
+        opener = Thread(target=_open_into, args=(opening, self._again), name="source opening", daemon=True)
         atexit.register(opener.join, LAST_S)  # Python that ends while a daemon thread is in OpenCV aborts
         opening.add_done_callback(lambda _: atexit.unregister(opener.join))
         opener.start()
@@ -172,9 +172,9 @@ class SupervisedSource(Source):
                 if wait([opening], WATCH_S).done:
                     return opening.result()
         except KeyboardInterrupt:
-            opening.add_done_callback(_let_go)
+            opening.add_done_callback(_close_opened)
             raise
-        opening.add_done_callback(_let_go)
+        opening.add_done_callback(_close_opened)
         return None
 
     def _watch(self) -> None:
@@ -187,13 +187,13 @@ class SupervisedSource(Source):
                 self._inner.close()
 
 
-def _settle(opening: Future[Source], again: Callable[[], Source]) -> None:
+def _open_into(opening: Future[Source], again: Callable[[], Source]) -> None:
     try:
         opening.set_result(again())
     except BaseException as error:  # noqa: BLE001  raised where it is waited for
         opening.set_exception(error)
 
 
-def _let_go(opening: Future[Source]) -> None:
+def _close_opened(opening: Future[Source]) -> None:
     if opening.exception() is None:
         opening.result().close()

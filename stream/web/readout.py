@@ -9,7 +9,7 @@ from rcdnet.notice import RESEARCH_NOTICE
 from stream.decision import class_label, percent
 from stream.episodes import Episode
 from stream.overlay import CLASS_COLOURS, WHITE, Colour, headline
-from stream.scan_area import told
+from stream.scan_area import describe_area
 from stream.status import Status
 from stream.timing import Summary
 from stream.types import Assessment
@@ -56,7 +56,7 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         "classes": [class_label(name) for name in session.spec.class_names],
         "class_colours": [css(CLASS_COLOURS.get(name, WHITE)) for name in session.spec.class_names],
         "verdict": None if status.assessment is None else verdict(status.assessment),
-        "scan_area": None if status.assessment is None else told(status.assessment.scan_area),
+        "scan_area": None if status.assessment is None else describe_area(status.assessment.scan_area),
         "fps": round(status.fps, 1),
         "drawn_ms": milliseconds(status.latency_ms),
         "counts": count_rows(status, not_shown),
