@@ -107,7 +107,7 @@ def video_stream(container: InputContainer, name: str) -> av.VideoStream:
     return stream
 
 
-def pictures(
+def decode_pictures(
     container: InputContainer, stream: av.VideoStream, name: str, closed: Event, tally: Tally | None = None
 ) -> Iterator[Arrival]:
     """What comes, also what is damaged; until ``closed``. Raises SourceError if a picture is larger than any scanner's.
@@ -179,7 +179,7 @@ class Receiver(Source):
         with self, self._container as container:
             stream = container.streams.video[0]
             stream.thread_type = "SLICE"  # whole-frame threads would add a frame of delay each
-            yield from self._received(pictures(container, stream, self.name, self._closed))
+            yield from self._received(decode_pictures(container, stream, self.name, self._closed))
 
     def close(self) -> None:
         """End ``frames``, which then lets go of what FFmpeg reads."""

@@ -103,10 +103,10 @@ def read_header(path: Path, fps: float | None = None) -> Header | None:
         syntax = meta.TransferSyntaxUID
         if syntax == DEFLATED:
             raise SourceError(f"{name} is packed as a whole (deflated). Expected frames that can be read one by one.")
-        found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
-        if "Rows" not in found and "Image" not in meta.MediaStorageSOPClassUID.name:  # an image has them, or is damaged
+        tags = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
+        if "Rows" not in tags and "Image" not in meta.MediaStorageSOPClassUID.name:  # an image has them, or is damaged
             return None
-        return understood(path, found, decoder_of(name, syntax), fps)
+        return parse_header(path, tags, decoder_of(name, syntax), fps)
     except SourceError:
         raise
     except InvalidDicomError:
@@ -133,13 +133,13 @@ def decoder_of(name: str, syntax: Any) -> str | None:
     return "pillow" if "pillow" in plugins else plugins[0]  # GDCM reads lossless JPEG and JPEG-LS, Pillow neither
 
 
-def understood(path: Path, found: Any, decoder: str | None, fps: float | None) -> Header:
+def parse_header(path: Path, tags: Any, decoder: str | None, fps: float | None) -> Header:
     """What a header means. Raises SourceError, or anything that a wrong type leads to."""
     name = printable(path.name)
-    width_px, height_px = int(found.Columns), int(found.Rows)
-    count, samples, bits = int(found.get("NumberOfFrames") or 1), int(found.SamplesPerPixel), int(found.BitsAllocated)
+    width_px, height_px = int(tags.Columns), int(tags.Rows)
+    count, samples, bits = int(tags.get("NumberOfFrames") or 1), int(tags.SamplesPerPixel), int(tags.BitsAllocated)
     check_size(width_px, height_px, name)
-    kind = str(found.PhotometricInterpretation)
+    kind = str(tags.PhotometricInterpretation)
     is_colour = kind in COLOURS or (decoder == FFMPEG and kind == VIDEO_COLOUR)
     if (is_colour, kind in TABLES) != (samples == 3, samples == 1) or bits not in (8, 16):
         raise SourceError(f"{name} has {samples} samples of {bits} bits as {printable(kind)}. Expected grey or colour.")
@@ -148,38 +148,38 @@ def understood(path: Path, found: Any, decoder: str | None, fps: float | None) -
         raise SourceError(
             f"{name} says that it holds {count} frames of {width_px}x{height_px}, which cannot be. Copy it again."
         )
-    starts_s, step_s = times_s(found, count, 1 / (fps or (CINE_FPS if count > 1 else STILLS_FPS)))
-    area, mm_per_px = geometry(found, width_px, height_px)
-    shown_px = square_px(width_px, height_px, aspect(found, mm_per_px))
+    starts_s, step_s = times_s(tags, count, 1 / (fps or (CINE_FPS if count > 1 else STILLS_FPS)))
+    area, mm_per_px = geometry(tags, width_px, height_px)
+    shown_px = square_px(width_px, height_px, aspect(tags, mm_per_px))
     check_size(*shown_px, name)
     wider, higher = shown_px[0] / width_px, shown_px[1] / height_px
     if area is not None:
         area = scaled(area, wider, higher)
     if mm_per_px is not None:
         mm_per_px = mm_per_px[0] / higher, mm_per_px[1] / wider
-    stored_bits = int(found.get("BitsStored") or bits)
+    stored_bits = int(tags.get("BitsStored") or bits)
     if not 1 <= stored_bits <= bits:
         raise SourceError(f"{name} stores {stored_bits} of {bits} bits, which cannot be. Copy it again.")
-    table = colours(found, kind, stored_bits) if kind in TABLES else None
-    instance = int(found.get("InstanceNumber") or 0)
+    table = colours(tags, kind, stored_bits) if kind in TABLES else None
+    instance = int(tags.get("InstanceNumber") or 0)
     size_px = width_px, height_px
     return Header(path, instance, size_px, shown_px, stored_bits, decoder, starts_s, step_s, area, mm_per_px, table)
 
 
-def times_s(found: Any, count: int, fallback_step_s: float) -> tuple[NDArray[np.float64], float]:
+def times_s(tags: Any, count: int, fallback_step_s: float) -> tuple[NDArray[np.float64], float]:
     """When each of ``count`` frames begins, float64 [count] from 0, and how long the last one is shown; seconds.
 
     By Frame Time Vector, Frame Time, Cine Rate, Recommended Display Frame Rate (PS3.3 C.7.6.5): the first that is told
     and can be.
     """
-    vector = found.get("FrameTimeVector")
+    vector = tags.get("FrameTimeVector")
     if vector is not None and count > 1:
         steps_s = np.asarray(vector, np.float64).reshape(-1)[1:] / 1e3
         if len(steps_s) == count - 1 and all(possible(step) for step in steps_s):
             return np.concatenate((np.zeros(1), np.cumsum(steps_s))), float(np.mean(steps_s))
-    told = [float(found.get("FrameTime") or 0) / 1e3]
-    told += [1 / rate for tag in ("CineRate", "RecommendedDisplayFrameRate") if (rate := float(found.get(tag) or 0))]
-    step_s = next((step for step in told if possible(step)), fallback_step_s)
+    told_s = [float(tags.get("FrameTime") or 0) / 1e3]
+    told_s += [1 / rate for tag in ("CineRate", "RecommendedDisplayFrameRate") if (rate := float(tags.get(tag) or 0))]
+    step_s = next((step for step in told_s if possible(step)), fallback_step_s)
     return np.arange(count, dtype=np.float64) * step_s, step_s
 
 
@@ -188,13 +188,13 @@ def possible(step_s: float) -> bool:
     return math.isfinite(step_s) and 1 / FPS_LIMIT <= step_s <= 100
 
 
-def geometry(found: Any, width_px: int, height_px: int) -> tuple[ScanArea | None, tuple[float, float] | None]:
+def geometry(tags: Any, width_px: int, height_px: int) -> tuple[ScanArea | None, tuple[float, float] | None]:
     """Scan area and mm per pixel (row, column) of the largest two-dimensional tissue region, or without any None and
     the Pixel Spacing (PS3.3 C.8.5.5, 10.7.1.3). The area is also None if another picture stands ``beside`` it.
     """
-    told = found.get("PixelSpacing")
+    told = tags.get("PixelSpacing")
     spacing = None if told is None else positive(float(told[0]), float(told[1]))
-    regions = list(tissue_regions(found, width_px, height_px))
+    regions = list(tissue_regions(tags, width_px, height_px))
     if not regions:
         return None, spacing
     best, mm_per_px = max(regions, key=lambda region: region[0].width_px * region[0].height_px)
@@ -203,12 +203,12 @@ def geometry(found: Any, width_px: int, height_px: int) -> tuple[ScanArea | None
     return best, mm_per_px
 
 
-def tissue_regions(found: Any, width_px: int, height_px: int) -> Iterator[tuple[ScanArea, tuple[float, float] | None]]:
+def tissue_regions(tags: Any, width_px: int, height_px: int) -> Iterator[tuple[ScanArea, tuple[float, float] | None]]:
     """Each two-dimensional tissue region of the header that fits the picture, with its mm per pixel.
 
     A region that is larger than the picture is divided by the least whole number that makes it fit, rounded inwards.
     """
-    for region in found.get("SequenceOfUltrasoundRegions") or ():
+    for region in tags.get("SequenceOfUltrasoundRegions") or ():
         if (region.get("RegionSpatialFormat"), region.get("RegionDataType")) != (1, 1):
             continue
         corners = [region.get(f"RegionLocation{corner}") for corner in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
@@ -240,9 +240,9 @@ def beside(one: ScanArea, other: ScanArea) -> bool:
     return apart >= 0 and level >= 0.8 * min(one.height_px, other.height_px) and share >= TWIN_SHARE
 
 
-def aspect(found: Any, mm_per_px: tuple[float, float] | None) -> float:
+def aspect(tags: Any, mm_per_px: tuple[float, float] | None) -> float:
     """How many times as wide as high a pixel is: by its spacing, else by Pixel Aspect Ratio (PS3.3 C.7.6.3.1.7)."""
-    told = found.get("PixelAspectRatio") if mm_per_px is None else mm_per_px
+    told = tags.get("PixelAspectRatio") if mm_per_px is None else mm_per_px
     sides = None if told is None else positive(float(told[0]), float(told[1]))
     return 1.0 if sides is None else sides[1] / sides[0]
 
@@ -260,27 +260,27 @@ def positive(row: float, column: float) -> tuple[float, float] | None:
     return spacing if all(math.isfinite(side) and side > 0 for side in spacing) else None
 
 
-def colours(found: Any, kind: str, bits: int) -> NDArray[np.uint8]:
+def colours(tags: Any, kind: str, bits: int) -> NDArray[np.uint8]:
     """The colour of each stored value, uint8 [2**bits, 3], by palette (PS3.3 C.7.9), or rescale and window (C.11.2).
 
     Without a window the whole range of stored values is shown, so that no frame decides about the brightness of others.
     """
     values = np.arange(2**bits, dtype=np.uint8 if bits <= 8 else np.uint16)
     if kind == "PALETTE COLOR":
-        colour = apply_color_lut(values, found)[:, :3]
+        colour = apply_color_lut(values, tags)[:, :3]
         return np.asarray(colour if colour.dtype == np.uint8 else colour >> 8, np.uint8)
     stored = values.astype(np.float64)
-    if found.get("PixelRepresentation") == 1:  # two's complement
+    if tags.get("PixelRepresentation") == 1:  # two's complement
         stored[2 ** (bits - 1) :] -= 2**bits
-    real = stored * float(found.get("RescaleSlope") or 1) + float(found.get("RescaleIntercept") or 0)
-    grey = window(real, *first_window(found, real), str(found.get("VOILUTFunction") or "LINEAR"))
+    real = stored * float(tags.get("RescaleSlope") or 1) + float(tags.get("RescaleIntercept") or 0)
+    grey = window(real, *first_window(tags, real), str(tags.get("VOILUTFunction") or "LINEAR"))
     grey = 1 - grey if kind == "MONOCHROME1" else grey
     return np.repeat(np.rint(grey * 255).astype(np.uint8)[:, None], 3, axis=1)
 
 
-def first_window(found: Any, real: NDArray[np.float64]) -> tuple[float, float]:
+def first_window(tags: Any, real: NDArray[np.float64]) -> tuple[float, float]:
     """Centre and width of the header's first window, or such that LINEAR maps all of ``real`` to all of the greys."""
-    centre, width = (np.asarray(found.get(tag), np.float64).reshape(-1) for tag in ("WindowCenter", "WindowWidth"))
+    centre, width = (np.asarray(tags.get(tag), np.float64).reshape(-1) for tag in ("WindowCenter", "WindowWidth"))
     if math.isfinite(centre[0]) and width[0] >= 1:  # nan where there is none
         return float(centre[0]), float(width[0])
     low, high = float(real.min()), float(real.max())

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stream.errors import SourceError
 from stream.sources.base import LEAST_STEP_S, Source
-from stream.sources.decode import LIMITS, OPEN_ERRORS, Tally, pictures, reason, video_stream
+from stream.sources.decode import LIMITS, OPEN_ERRORS, Tally, decode_pictures, reason, video_stream
 from stream.sources.uri import options, printable
 from stream.types import Frame
 
@@ -110,7 +110,7 @@ class FileSource(Source):
                 stream.thread_type = "AUTO"  # whole frames in parallel where it can
                 stream.codec_context.thread_count = min((os.cpu_count() or 1) + 1, MOST_THREADS)  # FFmpeg's own, but 16
                 clock = ClipClock(self._step_s, AHEAD_S.get(container.format.name, math.inf), begin_s(stream))
-                for arrival in pictures(container, stream, self.name, self._closed, tally):
+                for arrival in decode_pictures(container, stream, self.name, self._closed, tally):
                     read += 1
                     whole += arrival.rgb is not None
                     self.damaged += arrival.rgb is None
