@@ -26,7 +26,7 @@ if find_spec("sklearn") is None:
 from benchmarks.report import JsonFile, console, require_folder, write_json
 from benchmarks.stability import Watching
 from engines.base import Engine
-from engines.failover import open_engine
+from engines.failover import open_with_failover
 from rcdnet.glance import softmax
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.spec import ModelSpec
@@ -94,7 +94,7 @@ def main(
         require_folder(json_file)
         settings = settings_of(config, scan_area)
         rows = []
-        with open_engine(engine, weights, wait=True) as opened:
+        with open_with_failover(engine, weights, wait=True) as opened:
             spec = opened.spec
             try:
                 sets = [datasets.load(path) for path in labelled if path.suffix != ".csv"]

@@ -28,7 +28,7 @@ from benchmarks.report import (
     write_json,
 )
 from engines.base import EngineInfo
-from engines.failover import open_engine
+from engines.failover import open_with_failover
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.spec import ModelSpec
 from rcdnet.weights import SHIPPED
@@ -143,7 +143,7 @@ def measure(uri: str, engine: str, config: StreamConfig, weights: Path = SHIPPED
     if kind(uri) == "phantom" and "frames=" not in uri:
         raise UsageError(f"{uri} never ends. Expected a number of frames, like phantom:?frames=3600.")
     watching = Watching()
-    with open_source(uri, live=False) as source, open_engine(engine, weights, wait=True) as opened:
+    with open_source(uri, live=False) as source, open_with_failover(engine, weights, wait=True) as opened:
         if source.live or source.still:
             why = "is live, and loses frames" if source.live else "holds stills, which are not smoothed"
             raise UsageError(f"{source.name} {why}. Expected a recording.")

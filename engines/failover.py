@@ -22,7 +22,7 @@ from rcdnet.weights import SHIPPED
 log = logging.getLogger(__name__)
 
 
-def open_engine(name: str = "auto", weights: Path = SHIPPED, *, wait: bool = False) -> Engine:
+def open_with_failover(name: str = "auto", weights: Path = SHIPPED, *, wait: bool = False) -> Engine:
     """``catalog.open_engine``, with the engines after it in the order to take over. ``wait`` is for replay: see
     Failover; and the engine is held against the golden set in batches too, as replay calls it."""
     engine = catalog.open_engine(name, weights, batched=wait)

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from engines.errors import EngineError
-from engines.failover import open_engine
+from engines.failover import open_with_failover
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.printing import escape_what_stdout_lacks
 from rcdnet.weights import SHIPPED
@@ -135,7 +135,7 @@ def replay(
         further = (*exporting(out, dicom=dicom), *sending(send))  # what is wrong is told before anything runs
         with (
             open_source(clip, live=False) as source,
-            open_engine(engine, weights, wait=True) as opened,
+            open_with_failover(engine, weights, wait=True) as opened,
             Pipeline(source, opened, settings, (*recording(out), *further)) as pipeline,
         ):
             follow(pipeline)

@@ -13,7 +13,7 @@ from engines import catalog, failover
 from engines.base import Engine, EngineOutput
 from engines.errors import EngineError, EngineUnavailable
 from engines.failing import GOOD_PICTURES, FailingEngine
-from engines.failover import Failover, open_engine, successors
+from engines.failover import Failover, open_with_failover, successors
 from engines.fake import FakeEngine
 from rcdnet.golden import pictures
 
@@ -162,7 +162,7 @@ def test_one_that_took_over_and_fails_is_followed_by_those_after_it(
 
 
 def test_a_real_engine_takes_over_with_the_same_answers(untrained: Path) -> None:
-    with open_engine("failing", untrained, wait=True) as engine:
+    with open_with_failover("failing", untrained, wait=True) as engine:
         images = pictures(engine.spec, 1)
         before = engine.run(images)
         for _ in range(GOOD_PICTURES - 1):
@@ -178,4 +178,4 @@ def test_a_name_is_strict_at_the_start(untrained: Path, monkeypatch: pytest.Monk
     absent = catalog.Candidate("nowhere:Nothing", ("a_package_that_is_not_there",))
     monkeypatch.setitem(catalog.ENGINES, "openvino_cpu", absent)
     with pytest.raises(EngineUnavailable, match="openvino_cpu: a_package"):
-        failover.open_engine("openvino_cpu", untrained)
+        failover.open_with_failover("openvino_cpu", untrained)

@@ -21,13 +21,13 @@ def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
 UNCLOSED = """
 import sys
 from pathlib import Path
-from engines.failover import open_engine
+from engines.failover import open_with_failover
 from stream.config import StreamConfig
 from stream.pipeline import Pipeline
 from stream.sinks import recording
 from stream.sources import open_source
 
-engine = open_engine("fake")
+engine = open_with_failover("fake")
 pipeline = Pipeline(open_source("phantom:"), engine, StreamConfig(), recording(Path(sys.argv[1])))
 pipeline.start()
 while pipeline.status().counts.captured < 3:
@@ -44,7 +44,7 @@ def test_a_program_that_ends_without_stopping_keeps_its_recording(tmp_path: Path
 INTERRUPTED = """
 import atexit, signal, sys, threading
 from pathlib import Path
-from engines.failover import open_engine
+from engines.failover import open_with_failover
 from stream.config import StreamConfig
 from stream.pipeline import Pipeline
 from stream.sinks import recording
@@ -61,7 +61,7 @@ class Slow(JournalSink):
 
 folder = Path(sys.argv[1])
 sinks = (Slow(folder / "slow.jsonl"), *recording(folder))
-pipeline = Pipeline(open_source("phantom:"), open_engine("fake"), StreamConfig(), sinks)
+pipeline = Pipeline(open_source("phantom:"), open_with_failover("fake"), StreamConfig(), sinks)
 pipeline.start()
 atexit.register(ending.set)
 while pipeline.status().counts.captured < 3:

@@ -120,7 +120,7 @@ def test_what_is_stopped_while_the_engine_loads_makes_no_recording(monkeypatch: 
         assert load.wait(PATIENCE_S)
         return FakeEngine()
 
-    monkeypatch.setattr(control_module, "open_engine", open_engine)
+    monkeypatch.setattr(control_module, "open_with_failover", open_engine)
     with Control(StreamConfig(), GIVEN, "fake", runs) as control, ThreadPoolExecutor(2) as pool:
         started = pool.submit(control.start)
         assert loading.wait(PATIENCE_S)
@@ -154,7 +154,7 @@ def test_another_engine_is_loaded_once_the_one_before_is_given_back(
         opened.append(Given())
         return opened[-1]
 
-    monkeypatch.setattr(control_module, "open_engine", open_engine)
+    monkeypatch.setattr(control_module, "open_with_failover", open_engine)
     with Control(StreamConfig(), GIVEN, "one") as control:
         for name in names:
             control.start(engine_name=name)
@@ -175,7 +175,7 @@ def test_an_engine_that_failed_is_tried_again_with_the_next_start_and_else_its_s
             opened[0].info = replace(opened[0].info, name="successor", replaced=("fake failed: device lost",))
         return opened[-1]
 
-    monkeypatch.setattr(control_module, "open_engine", open_engine)
+    monkeypatch.setattr(control_module, "open_with_failover", open_engine)
     with Control(StreamConfig(), GIVEN, "fake", runs) as control:
         control.start()
         runs.area()

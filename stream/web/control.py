@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engines.base import Engine
 from engines.catalog import ENGINES, missing
 from engines.errors import EngineError
-from engines.failover import open_engine
+from engines.failover import open_with_failover
 from rcdnet.weights import SHIPPED
 from stream.config import StreamConfig
 from stream.errors import SourceError, UsageError
@@ -246,7 +246,7 @@ class Control:
         """The engine that is there; if it only stands in for one that failed, that one, should it run again."""
         if self._engine is None or self._engine.info.replaced:
             try:
-                opened = open_engine(name, self._weights)
+                opened = open_with_failover(name, self._weights)
             except EngineError as error:
                 if self._engine is None:
                     raise
