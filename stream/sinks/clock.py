@@ -6,7 +6,7 @@ from stream.session import Session
 from stream.sources.uri import STILLS_FPS
 
 
-class Clock:
+class RecordingClock:
     """Seconds since the first picture. In live use an outage is cut out; the pauses of a clip are kept. ``step_s`` is
     how long the newest picture should last."""
 

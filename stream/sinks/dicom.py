@@ -24,7 +24,7 @@ from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.jpeg import as_jpeg
 from stream.session import Session
 from stream.sinks.base import made_with, refused
-from stream.sinks.clock import Clock
+from stream.sinks.clock import RecordingClock
 from stream.sinks.video import fit
 from stream.status import Status
 from stream.types import View
@@ -58,7 +58,7 @@ class DicomSink:
 
     def open(self, session: Session) -> None:
         """Make room for the pictures."""
-        self._session, self._clock = session, Clock(session)
+        self._session, self._clock = session, RecordingClock(session)
         try:
             self._pictures = tempfile.TemporaryFile(dir=self._path.parent)  # noqa: SIM115  closed by close()
             self._pictures.write(itemize_fragment(b""))  # no table of offsets

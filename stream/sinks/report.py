@@ -18,7 +18,7 @@ from stream.jpeg import as_jpeg
 from stream.scan_area import describe_area
 from stream.session import Session
 from stream.sinks.base import refused
-from stream.sinks.clock import Clock
+from stream.sinks.clock import RecordingClock
 from stream.sinks.report_page import render
 from stream.status import NOT_RECORDED, Moment, Status
 from stream.types import Assessment, Frame, ScanArea, State, View
@@ -85,7 +85,7 @@ class ReportSink:
         write_whole(part_of(self._report_path), os.urandom(ROOM_BYTES))
         self._paced_s = session.config.gap_s / 3  # no source is taken for slower, until this one has shown its pace
         self._session = session
-        self._episodes, self._clock = Episodes(session), Clock(session)
+        self._episodes, self._clock = Episodes(session), RecordingClock(session)
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._opened = True
 

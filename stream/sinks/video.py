@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.session import Session
 from stream.sinks.base import made_with, refused, require_named
-from stream.sinks.clock import Clock
+from stream.sinks.clock import RecordingClock
 from stream.status import Status
 from stream.types import View
 
@@ -43,7 +43,7 @@ class VideoSink:
 
     def open(self, session: Session) -> None:
         """Create the file, in place of an earlier one."""
-        self._clock = Clock(session)
+        self._clock = RecordingClock(session)
         movflags = "frag_keyframe+empty_moov+default_base_moof"
         try:
             self._file = self._opened.enter_context(self._path.open("wb"))  # PyAV opens it only with the first picture
