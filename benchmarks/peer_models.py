@@ -55,7 +55,7 @@ def onnxruntime(best: bool) -> Network:
 
     def look(images: Images) -> Look:
         logits, class_maps = session.run(["logits", "class_maps"], {"image": images})
-        return Look(logits, class_maps, glance.attention(class_maps[0, int(logits[0].argmax())]))
+        return Look(logits, class_maps, glance.scaled_rise(class_maps[0, int(logits[0].argmax())]))
 
     return Network(ModelSpec.from_json(session.get_modelmeta().custom_metadata_map[SPEC_KEY]), look)
 

@@ -94,7 +94,7 @@ def eager_gradcam_over_engine(name: str, seconds: float, weights: Path) -> Ratio
 
         def ours() -> NDArray[np.float32]:
             output = engine.run(image)
-            return to_pixels(glance.attention(output.class_maps[0, int(output.logits[0].argmax())]), at)
+            return to_pixels(glance.scaled_rise(output.class_maps[0, int(output.logits[0].argmax())]), at)
 
         durations = interleave({"eager_gradcam": lambda: eager(image), "engine": ours}, seconds)
         value = median(durations["eager_gradcam"]) / median(durations["engine"])

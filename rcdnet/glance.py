@@ -162,7 +162,7 @@ def log_softmax(logits: Floats) -> Floats:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), np.float32)
 
 
-def attention(class_map: Floats, at: Placement | None = None) -> Floats:
+def scaled_rise(class_map: Floats, at: Placement | None = None) -> Floats:
     """One class map, logits [h, w], as what is drawn, 0..1: its rise above the picture's own background level.
 
     (map - median) / ATTENTION_LOGITS, clipped; the median is over the cells that ``at`` says hold picture, or over all.

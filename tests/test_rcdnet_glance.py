@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from rcdnet.glance import (
     answer_maps,
-    attention,
     calibrated,
     judge,
     judge_batch,
     lesion_class,
     locate,
+    scaled_rise,
     softmax,
     square_around,
 )
@@ -238,10 +238,10 @@ def test_a_network_that_knows_no_normal_tissue_is_calibrated_too() -> None:
 
 
 def test_a_flat_map_stays_dark_and_a_peak_shines() -> None:
-    assert not attention(np.full((6, 8), 3.0, np.float32)).any()
+    assert not scaled_rise(np.full((6, 8), 3.0, np.float32)).any()
     peaked = np.full((6, 8), 3.0, np.float32)
     peaked[2, 5] = 11
-    found = attention(peaked)
+    found = scaled_rise(peaked)
     assert found[2, 5] == 1
     assert found.sum() == 1
 
@@ -250,8 +250,8 @@ def test_padding_is_no_background() -> None:
     at = place(Box(0, 0, 400, 100), GLANCE)  # a quarter of the model input
     tissue = np.zeros((12, 16), np.float32)
     tissue[5:7] = 3.0
-    assert not attention(tissue, at)[5:7].any()
-    assert attention(tissue)[5:7].all()
+    assert not scaled_rise(tissue, at)[5:7].any()
+    assert scaled_rise(tissue)[5:7].all()
 
 
 def test_the_likeliest_lesion_is_never_normal() -> None:

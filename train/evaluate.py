@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.glance import Judgement, attention, lesion_and_malignant_share, lesion_class
+from rcdnet.glance import Judgement, lesion_and_malignant_share, lesion_class, scaled_rise
 from rcdnet.preprocess import Grey, to_pixels
 from rcdnet.spec import ModelSpec
 from train import metrics
@@ -131,7 +131,7 @@ def heat_map_quality(
             continue
         class_map, at = judgement.class_maps[lesion_class(judgement.logits, spec)], judgement.placement
         found["pointing_game"].append(metrics.pointing_hit(to_pixels(class_map, at), lesion))
-        found["energy_ratio"].append(metrics.energy_ratio(to_pixels(attention(class_map, at), at), lesion))
+        found["energy_ratio"].append(metrics.energy_ratio(to_pixels(scaled_rise(class_map, at), at), lesion))
         found["pointing_game_blind"].append(metrics.pointing_hit(blind, lesion))
         found["energy_ratio_blind"].append(metrics.energy_ratio(blind, lesion))
     count = len(found["pointing_game"])

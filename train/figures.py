@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from rcdnet.glance import attention, lesion_class
+from rcdnet.glance import lesion_class, scaled_rise
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.preprocess import to_pixels
 from rcdnet.spec import ModelSpec
@@ -121,7 +121,7 @@ def heat_maps(
     for column, (name, judge, spec) in zip(grid.T, maps, strict=True):
         for axes, sample, grey, judgement in zip(column, samples, greys, judge(greys), strict=True):
             called = lesion_class(judgement.logits, spec)
-            heat = to_pixels(attention(judgement.class_maps[called], judgement.placement), judgement.placement)
+            heat = to_pixels(scaled_rise(judgement.class_maps[called], judgement.placement), judgement.placement)
             axes.imshow(grey if pictures else np.zeros_like(grey), cmap="gray", vmin=0, vmax=255)
             axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.5 * heat if pictures else None)
             outlines, _ = cv2.findContours(sample.lesion().astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
