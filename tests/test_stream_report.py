@@ -14,8 +14,9 @@ import pytest
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.errors import UsageError
 from stream.session import Session
-from stream.sinks import RESULTS, report
-from stream.sinks.report import MOST_KEY_FRAMES, ReportSink
+from stream.sinks import RESULTS, report, report_episodes
+from stream.sinks.report import ReportSink
+from stream.sinks.report_episodes import MOST_KEY_FRAMES
 from stream.sinks.video import VideoSink
 from stream.timing import Counts, Summary
 from stream.types import State
@@ -86,7 +87,7 @@ def test_stills_have_a_table_and_no_timeline(tmp_path: Path) -> None:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "MOST_PICTURES", FEW)
-    monkeypatch.setattr(report, "MOST_EPISODES", FEW)
+    monkeypatch.setattr(report_episodes, "MOST_EPISODES", FEW)
 
 
 @pytest.mark.usefixtures("few")

@@ -5,8 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from stream.sinks.report import MOST_POINTS, ReportSink
+from stream.sinks.report import ReportSink
 from stream.sinks.report_page import polylines, state_bands
+from stream.sinks.report_timeline import MOST_POINTS, Timeline
 from stream.status import Moment
 from stream.types import State, View
 from tests.stream_views import SESSION, SPEC, ending, view
@@ -14,12 +15,12 @@ from tests.stream_views import SESSION, SPEC, ending, view
 CALLED = "a finding, or no lesion flagged"
 
 
-def test_a_long_run_keeps_the_plot_and_not_every_point(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(SESSION)
+def test_a_long_run_keeps_the_plot_and_not_every_point() -> None:
+    timeline = Timeline(SESSION)
     for index in range(5 * MOST_POINTS):
-        sink.write(view(index, size_px=(2, 2)))
-    points = sink._points
+        each = view(index, size_px=(2, 2))
+        timeline.add(each.frame, each.assessment)
+    points = timeline.moments()
     assert MOST_POINTS / 2 <= len(points) <= MOST_POINTS
     assert points[0].t_s == 0
     assert points[-1].t_s == pytest.approx((5 * MOST_POINTS - 1) / 25, rel=0.01)
