@@ -3,34 +3,29 @@
 import atexit
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
-from typing import Any, Self, TypeVar
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.base import Engine
-from engines.errors import EngineError
 from stream.analyzer import Analyzer
 from stream.config import OverlayStyle, StreamConfig
-from stream.errors import StreamError
 from stream.handover import STOPPED, EveryFrame, Handover, LatestFrame
 from stream.overlay import Labels, draw
 from stream.scan_area import blank_outside, finder, sketch, unfit
 from stream.session import Session
 from stream.signal import NO_TEXTURE, SignalGate
+from stream.sink_group import SinkGroup
 from stream.sinks.base import Sink
 from stream.smoothing import Smoother
 from stream.sources.base import Source
+from stream.stage import POLL_S, Caught, Stage, explain, received
 from stream.status import Board, Recording, Status
 from stream.types import Assessment, Frame, NotAnalysed, ScanArea, State, View
-
-T = TypeVar("T")
-
-POLL_S = 0.1
-"""How often a stage that waits for its next frame wakes up, to notice that none comes."""
 
 RECORD_AHEAD = 30
 """Views that may wait for the disk in live use: a second of video, 185 MB at 720p. Any more are not recorded."""
@@ -100,9 +95,8 @@ class Pipeline:
         self._board = Board(self.session)
         self._gate = SignalGate(still=source.still)
         self._analyzer = Analyzer(engine, self._board.stages)
-        self._receivers = [sink for sink in sinks if not sink.on_disk]
-        self._recorders = [sink for sink in sinks if sink.on_disk]
-        self._sinks = (*self._recorders, *self._receivers)  # closed in this order: to close a receiver may take long
+        self._recorders = SinkGroup([sink for sink in sinks if sink.on_disk], self.session, self._board)
+        self._receivers = SinkGroup([sink for sink in sinks if not sink.on_disk], self.session, self._board)
         self._on_view = on_view
         self._batch = 1 if source.live else engine.info.batch
         self._captured: Handover[Frame] = LatestFrame(period_s) if source.live else EveryFrame(max(4, self._batch))
@@ -166,7 +160,7 @@ class Pipeline:
 
     def _capture(self) -> None:
         counters = self._board.counters
-        with _Stage(None, self._captured), self._source:
+        with Stage(None, self._captured), self._source:
             self._cut_short = not self.session.live
             frames = self._source.frames()
             while not self._stopping.is_set():
@@ -193,11 +187,11 @@ class Pipeline:
         self._board.counters.dropped("damaged", new)
 
     def _analyse(self) -> None:
-        with _Stage(self._captured, self._judged):
+        with Stage(self._captured, self._judged):
             while not self._captured.closed:
                 if frames := self._captured.get_several(self._batch, POLL_S):
                     self._judge(frames)
-        with _Caught():  # an error of the source, which the one that ended the analysis came before
+        with Caught():  # an error of the source, which the one that ended the analysis came before
             for frame in received(self._captured):
                 if frame is not None:
                     self._board.counters.dropped(STOPPED)
@@ -247,11 +241,11 @@ class Pipeline:
         return frame, found, refusal
 
     def _draw(self) -> None:
-        with _Stage(None, self._drawn):
-            self._receivers = self._surviving(self._receivers, lambda sink: sink.open(self.session))
+        with Stage(None, self._drawn):
+            self._receivers.open()
             last: Frame | None = None
             last_ns = time.perf_counter_ns()
-            with _Stage(self._judged, None) as drawing:
+            with Stage(self._judged, None) as drawing:
                 for judged in received(self._judged):
                     if judged is not None:
                         last, last_ns = judged.frame, time.perf_counter_ns()
@@ -260,7 +254,7 @@ class Pipeline:
                         self._withdraw_finding(last, (time.perf_counter_ns() - last_ns) / 1e9)
             if self.session.live and last is not None:  # else the last finding would stay on the screen
                 reason = "stopped" if self._stopping.is_set() else "the source has ended"
-                with _Caught():  # what broke may be the drawing itself
+                with Caught():  # what broke may be the drawing itself
                     self._show_again(last, reason if drawing.error is None else explain(drawing.error))
             if drawing.error is not None:
                 raise drawing.error
@@ -287,7 +281,7 @@ class Pipeline:
         view = View(frame, assessment, picture, judged.times, judged.engine)
         self._board.drawn(frame, assessment)
         self._hand_out(view)
-        if not self._recorders:
+        if not self._recorders.sinks:
             return
         if self.session.live and self._drawn.full:
             self._board.not_recorded()
@@ -298,93 +292,31 @@ class Pipeline:
         if self._on_view is not None:
             with self._board.stages.measure("showing"):
                 self._on_view(view)
-        self._receivers = self._written(self._receivers, view)
+        self._receivers.write(view)
 
     def _show_again(self, frame: Frame, reason: str, state: State = State.NO_SIGNAL) -> None:
         """Show and send the last frame once more, with the reason why nothing is said of it any more."""
         age_ms = (time.perf_counter_ns() - frame.captured_ns) / 1e6
         assessment = Assessment(frame.index, None, state, reason, age_ms)
         self._board.interrupted(assessment)
-        if self._on_view is not None or self._receivers:
+        if self._on_view is not None or self._receivers.working:
             picture = draw(frame, assessment, self.style, self._labels)
             self._hand_out(View(frame, assessment, picture, engine=self._engine.info.name, repeated=True))
 
     def _record(self) -> None:
-        with _Stage(self._drawn, None) as stage:
-            recording = self._surviving(self._recorders, lambda sink: sink.open(self.session))
-            if recording and len(recording) == len(self._recorders):
+        with Stage(self._drawn, None) as stage:
+            self._recorders.open()
+            if self._recorders.working:
                 self._board.recording(Recording.ON)
             for view in received(self._drawn):
                 if view is not None:
                     with self._board.stages.measure("recording"):
-                        recording = self._written(recording, view)
+                        self._recorders.write(view)
         self.error = stage.error
         fault = None if stage.error is None else explain(stage.error)
         if fault is not None and self.session.live:  # a replay ends with it
             log.error("the run broke off: %s", fault)
         self._board.ended(fault or (CUT_SHORT if self._cut_short else None))
-        # in this order: the report tells how the others ended
-        self._surviving(self._sinks, lambda sink: sink.close(self.status()))
+        self._recorders.close(self.status)
+        self._receivers.close(self.status)  # last: to close one may take long
         self._finished.set()
-
-    def _written(self, sinks: Sequence[Sink], view: View) -> list[Sink]:
-        return self._surviving(sinks, lambda sink: sink.write(view))
-
-    def _surviving(self, sinks: Sequence[Sink], step: Callable[[Sink], None]) -> list[Sink]:
-        """Take this step with each sink. Returns those that took it: a sink that fails, as on a full disk, is left out
-        from then on, and the run goes on."""
-        surviving = []
-        for sink in sinks:
-            with _Caught() as caught:
-                step(sink)
-            if caught.error is None:
-                surviving.append(sink)
-                continue
-            reason = explain(caught.error)
-            self._board.recording(Recording.FAILED, reason)
-            if self.session.live:  # a replay ends with it
-                log.warning("the run goes on, but is no longer recorded: %s", reason)
-        return surviving
-
-
-class _Caught:
-    """Whatever its block raises ends the block only, and is kept in ``error`` for others to report."""
-
-    error: BaseException | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        self.error = error
-        return True
-
-
-class _Stage(_Caught):
-    """A stage at work. When it ends, the stage before it finds its outbox closed, and stops; the stage after it gets
-    what still waits, then the error if there was one."""
-
-    def __init__(self, inbox: Handover[Any] | None, outbox: Handover[Any] | None) -> None:
-        self._inbox = inbox
-        self._outbox = outbox
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if self._inbox is not None:
-            self._inbox.close()
-        if self._outbox is not None:
-            self._outbox.close(error)
-        return super().__exit__(kind, error, trace)
-
-
-def received(inbox: Handover[T]) -> Iterator[T | None]:
-    """Each item until the inbox ends, and None whenever nothing came for ``POLL_S``. Raises the inbox's error."""
-    while not inbox.closed:
-        yield inbox.get(POLL_S)
-
-
-def explain(error: BaseException) -> str:
-    """One line for people; a fault of ours is logged in full as well."""
-    if isinstance(error, (StreamError, EngineError)):
-        return str(error)
-    log.error("a stage broke", exc_info=error)
-    return f"internal error, {type(error).__name__}: {error}"

@@ -1,0 +1,49 @@
+"""Several sinks as one, of which each may fail by itself."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from stream.session import Session
+from stream.sinks.base import Sink
+from stream.stage import Caught, explain
+from stream.status import Board, Recording, Status
+from stream.types import View
+
+log = logging.getLogger(__name__)
+
+
+class SinkGroup:
+    """Sinks on one thread. One that fails, as on a full disk, is told on the ``board`` and left out from then on, and
+    the run goes on; only ``close`` reaches it once more."""
+
+    def __init__(self, sinks: Sequence[Sink], session: Session, board: Board) -> None:
+        self.sinks = tuple(sinks)
+        self.working = list(sinks)
+        self._session = session
+        self._board = board
+
+    def open(self) -> None:
+        """See ``stream.sinks.base.Sink``."""
+        self._each(self.working, lambda sink: sink.open(self._session))
+
+    def write(self, view: View) -> None:
+        """See ``stream.sinks.base.Sink``."""
+        self._each(self.working, lambda sink: sink.write(view))
+
+    def close(self, status: Callable[[], Status]) -> None:
+        """See ``stream.sinks.base.Sink``. In their order: the report tells how those before it ended."""
+        self._each(self.sinks, lambda sink: sink.close(status()))
+
+    def _each(self, sinks: Sequence[Sink], step: Callable[[Sink], None]) -> None:
+        self.working = [sink for sink in sinks if self._took(sink, step)]
+
+    def _took(self, sink: Sink, step: Callable[[Sink], None]) -> bool:
+        with Caught() as caught:
+            step(sink)
+        if caught.error is None:
+            return True
+        reason = explain(caught.error)
+        self._board.recording(Recording.FAILED, reason)
+        if self._session.live:  # a replay ends with it
+            log.warning("the run goes on, but is no longer recorded: %s", reason)
+        return False
