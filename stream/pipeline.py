@@ -16,7 +16,7 @@ from stream.analyzer import Analyzer
 from stream.config import OverlayStyle, StreamConfig
 from stream.handover import STOPPED, EveryFrame, Handover, LatestFrame
 from stream.overlay import Labels, draw
-from stream.scan_area import blank_outside, finder, sketch, unfit
+from stream.scan_area import blank_outside, finder, sketch, why_unfit
 from stream.session import Session
 from stream.signal import NO_TEXTURE, SignalGate
 from stream.sink_group import SinkGroup
@@ -228,7 +228,8 @@ class Pipeline:
     def _blank_and_gate(self, frame: Frame) -> tuple[Frame, ScanArea | None, NotAnalysed | None]:
         """The frame with everything outside its scan area blanked, that area, and why it must not be judged, if so."""
         found = self._find_area(frame, self._source.scan_area)
-        if isinstance(found, ScanArea) and (why := unfit(found, (frame.rgb.shape[1], frame.rgb.shape[0]))) is not None:
+        size_px = frame.rgb.shape[1], frame.rgb.shape[0]
+        if isinstance(found, ScanArea) and (why := why_unfit(found, size_px)) is not None:
             found = NotAnalysed(why)  # it was measured on another picture, and may hold names of this one
         self._seen = frame, found if isinstance(found, ScanArea) else None
         if isinstance(found, NotAnalysed):

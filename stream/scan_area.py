@@ -155,14 +155,14 @@ def shared_px(one: ScanArea, other: ScanArea) -> int:
     return max(across, 0) * max(down, 0)
 
 
-def text_of(area: ScanArea, size_px: tuple[int, int]) -> str:
+def format_scan_area(area: ScanArea, size_px: tuple[int, int]) -> str:
     """What ``finder`` reads: the area, and the width and height of the picture that it was drawn for."""
     box = ",".join(str(side) for side in area.sides)
     polygon = "/".join(f"{x},{y}" for x, y in area.corners)
     return f"{polygon or box}@{size_text(*size_px)}"
 
 
-def unfit(area: ScanArea, size_px: tuple[int, int]) -> str | None:
+def why_unfit(area: ScanArea, size_px: tuple[int, int]) -> str | None:
     """Why this area of a picture of this width and height must not be judged, or None if it may."""
     width, height = size_px
     if area.x_px + area.width_px > width or area.y_px + area.height_px > height:

@@ -17,11 +17,11 @@ from stream.scan_area import (
     SMALLEST_SIDE_PX,
     blank_outside,
     finder,
+    format_scan_area,
     full_frame,
     outside,
     parse_scan_area,
-    text_of,
-    unfit,
+    why_unfit,
 )
 from stream.scan_detection import propose
 from stream.types import Frame, NotAnalysed, ScanArea, State
@@ -71,7 +71,7 @@ def test_a_polygon_is_read_with_the_box_around_it() -> None:
     corners = ((30, 8), (46, 8), (64, 48), (12, 48))
     area = parse_scan_area("30,8 / 46,8/64,48/12,48")
     assert area == ScanArea(12, 8, 53, 41, "user", corners)
-    assert parse_scan_area(text_of(area, (80, 60)).partition("@")[0]) == area
+    assert parse_scan_area(format_scan_area(area, (80, 60)).partition("@")[0]) == area
 
 
 @given(
@@ -105,7 +105,7 @@ def test_the_full_frame_is_not_copied() -> None:
     ],
 )
 def test_an_area_that_cannot_be_judged_is_refused_with_a_reason(area: ScanArea, reason: str) -> None:
-    assert reason in (unfit(area, (64, 64)) or "")
+    assert reason in (why_unfit(area, (64, 64)) or "")
 
 
 @pytest.mark.parametrize(("x_px", "y_px"), [(80, 0), (0, 80), (80, 80), (20, 20)])
@@ -123,7 +123,7 @@ def test_an_area_that_was_drawn_is_refused_when_the_picture_changes_its_size() -
 
 
 def test_an_area_may_say_for_which_size_it_was_drawn() -> None:
-    text = text_of(ScanArea(10, 20, 30, 40, "detected"), (100, 80))
+    text = format_scan_area(ScanArea(10, 20, 30, 40, "detected"), (100, 80))
     assert finder(text)(Frame(0, 0, 0.0, np.zeros((80, 100, 3), np.uint8), "x"), None) == ScanArea(
         10, 20, 30, 40, "user"
     )

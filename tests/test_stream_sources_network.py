@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from stream.errors import SourceError, StreamError, UsageError
 from stream.sources import network, open_here, open_source
 from stream.sources.decode import Arrival
-from stream.sources.uri import shown
+from stream.sources.uri import without_secrets
 from stream.web.control import label
 from tests.clips import picture
 from tests.senders import PASSWORD, Sender
@@ -197,7 +197,7 @@ SECRET = st.text(st.sampled_from("QXZ0/?#@:&=%\\ é"), min_size=6, max_size=12).
 @example("Q8554Z", "http", "{1}?{0}")
 def test_no_secret_is_told(secret: str, scheme: str, form: str) -> None:
     uri = f"{scheme}://{form.format(secret, '127.0.0.1:1')}"
-    assert secret not in shown(uri) + label(uri) + label(f"faults:die@1+1/{uri}")
+    assert secret not in without_secrets(uri) + label(uri) + label(f"faults:die@1+1/{uri}")
     with pytest.raises(StreamError) as caught:
         open_here(uri)
     assert secret not in "".join(traceback.format_exception(caught.value))

@@ -17,7 +17,7 @@ from stream.errors import SourceError
 from stream.session import Session
 from stream.sinks.journal import line
 from stream.sources.igtlink import CONNECTIONS, Connection, address_of
-from stream.sources.uri import shown
+from stream.sources.uri import without_secrets
 from stream.status import Status
 from stream.types import View
 
@@ -43,7 +43,7 @@ class IgtlinkSink:
     on_disk = False
 
     def __init__(self, uri: str) -> None:
-        self._address, self._name = address_of(uri), shown(uri)
+        self._address, self._name = address_of(uri), without_secrets(uri)
         self._own: Connection | None = None
         self._over_the_source = False
         self._newest: View | None = None

@@ -9,7 +9,7 @@ from threading import Event
 from rcdnet.extras import install
 from stream.errors import SourceError, UsageError
 from stream.sources.base import Source
-from stream.sources.uri import ADDRESSES, IMAGE_SUFFIXES, is_dicom, is_path, shown, split
+from stream.sources.uri import ADDRESSES, IMAGE_SUFFIXES, is_dicom, is_path, split, without_secrets
 
 SOURCES = {
     "file": "stream.sources.file:FileSource",
@@ -83,7 +83,8 @@ def open_here(uri: str, *, live: bool | None = None, loop: bool = False) -> Sour
         return opener.open(target, query, live, loop)
     except OSError as error:  # as where a folder on the way may not be entered
         why = error.strerror or type(error).__name__
-        name = shown(target if "://" in target else Path(target).name)  # the page tells it: folders may name a patient
+        last = target if "://" in target else Path(target).name  # the page tells it: folders may name a patient
+        name = without_secrets(last)
         raise SourceError(f"{name} cannot be opened ({why}). Expected a path that you may read.") from None
 
 

@@ -21,7 +21,7 @@ from pyigtl.messages import ImageMessage, MessageBase
 from stream.errors import SourceError, UsageError
 from stream.sources.base import ArrivalClock, Source
 from stream.sources.geometry import check_size, squared
-from stream.sources.uri import SIZE_LIMIT_PX, shown
+from stream.sources.uri import SIZE_LIMIT_PX, without_secrets
 from stream.types import Frame
 
 DEFAULT_PORT = 18944
@@ -130,7 +130,7 @@ class IgtlinkSource(Source):
 
     def __init__(self, uri: str) -> None:
         super().__init__()
-        self.name = shown(uri)
+        self.name = without_secrets(uri)
         address = address_of(uri)
         self._connection = CONNECTIONS[address] = Connection(address, self.name)
 
@@ -209,7 +209,7 @@ def address_of(uri: str) -> tuple[str, int]:
     except ValueError:
         host = None
     if not host or parts.scheme != "igtl" or parts.query or parts.fragment or parts.path.strip("/"):
-        raise UsageError(f"igtl: {shown(uri)} is no address of a server. Expected igtl://host:{DEFAULT_PORT}")
+        raise UsageError(f"igtl: {without_secrets(uri)} is no address of a server. Expected igtl://host:{DEFAULT_PORT}")
     return host, port
 
 

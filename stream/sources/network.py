@@ -11,7 +11,7 @@ from av.container import InputContainer
 from stream.errors import SourceError, UsageError
 from stream.sources.base import ArrivalClock
 from stream.sources.decode import LIMITS, OPEN_ERRORS, Arrival, Receiver, video_stream
-from stream.sources.uri import shown
+from stream.sources.uri import without_secrets
 from stream.types import Frame
 
 OPEN_TIMEOUT_S = 5.0
@@ -71,7 +71,7 @@ class NetworkSource(Receiver):
 
     def __init__(self, uri: str) -> None:
         super().__init__()
-        self.name = shown(uri)
+        self.name = without_secrets(uri)
         self._container = connect(uri, self.name)
         unread = passed_over(self._container)
         if unread:

@@ -110,7 +110,7 @@ def split(uri: str) -> tuple[str | None, str, str]:
     return scheme.lower() or None, target, query
 
 
-def shown(uri: str) -> str:
+def without_secrets(uri: str) -> str:
     """``uri`` fit to be shown: of an address only ``scheme://host:port``, for names, paths and options may be secrets.
 
     Not even the host where it cannot be told from a password, as in ``rtsp://user:pass/word@host``.

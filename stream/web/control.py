@@ -21,12 +21,12 @@ from stream.config import StreamConfig
 from stream.errors import SourceError, UsageError
 from stream.kept_areas import KeptAreas
 from stream.pipeline import Pipeline
-from stream.scan_area import finder, text_of, unfit
+from stream.scan_area import finder, format_scan_area, why_unfit
 from stream.sinks.base import Sink
 from stream.smoothing import Smoother
 from stream.sources import ON_DISK, open_source
 from stream.sources.device import devices
-from stream.sources.uri import printable, shown, split
+from stream.sources.uri import printable, split, without_secrets
 from stream.types import ScanArea, View
 from stream.web.flagged import LastFlagged
 from stream.web.viewer import Broadcast
@@ -184,11 +184,11 @@ class Control:
         if now.pipeline is None or size_px is None:
             raise UsageError("nothing has been seen of the source yet. Start it first.")
         seen = now.pipeline.scan_area
-        if area is not None and (refusal := unfit(area, size_px)) is not None:
+        if area is not None and (refusal := why_unfit(area, size_px)) is not None:
             raise UsageError(f"{refusal}.")
         if area is not None and seen is not None and area.sides == seen.sides:
             area = seen
-        self._kept_areas.keep(now.source_uri, None if area is None else text_of(area, size_px))
+        self._kept_areas.keep(now.source_uri, None if area is None else format_scan_area(area, size_px))
         if now.source_uri == self._given_uri:  # what was given at the start is over
             self._config = self._config.model_copy(update={"scan_area": None})
         self.start()
@@ -276,4 +276,4 @@ def label(uri: str) -> str:
         return f"faults:{script}/{label(inner)}"
     if scheme is None or scheme in ON_DISK:
         return printable(Path(target).name or target)
-    return "phantom (synthetic)" if uri == PHANTOM else shown(uri)
+    return "phantom (synthetic)" if uri == PHANTOM else without_secrets(uri)
