@@ -1,4 +1,11 @@
-"""The only file that knows the order of the stages, and that owns the threads."""
+"""The only file that knows the order of the stages, and that owns the threads.
+
+    source -> _capture -> [captured] -> _analyse -> [judged] -> _draw -> [drawn] -> _record -> recorders
+                                                                  └-> page, receivers
+
+Each arrow is a call, each bracket a handover to the next thread. ``_analyse`` blanks what lies outside the scan area,
+refuses what is no scan, asks the network and smooths its answer.
+"""
 
 import atexit
 import logging
