@@ -28,15 +28,29 @@ def shared_data() -> Path:
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like the shipped one with a small untrained network: checkpoint, ONNX, golden set.
 
-    Its last layer is set so that the golden pictures get different decisions; its input is not square.
+    Its last layer is set so that the golden pictures get different decisions; its input is not square. To make it takes
+    PyTorch some 15 s, so one of pytest's workers does it for all of them.
     """
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
+    from filelock import FileLock  # PyTorch needs it as well
+
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "untrained"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "golden.npz").exists():
+            folder.mkdir(exist_ok=True)
+            make_untrained(folder)
+    return folder
+
+
+def make_untrained(folder: Path) -> None:
+    import torch
+
     from rcdnet import checkpoint, export
     from rcdnet.golden import pictures
     from rcdnet.model import RcdNet
     from rcdnet.spec import ModelSpec
 
-    folder = tmp_path_factory.mktemp("untrained")
     torch.manual_seed(7)
     spec = ModelSpec(("normal", "benign", "malignant"), 96, 128, 0.485, 0.229, "tf_efficientnet_lite0", second_look=1.7)
     model = RcdNet(spec).eval()
@@ -50,7 +64,6 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     export.export(folder / "rcdnet.safetensors", folder / "rcdnet.onnx")
     golden = export.write_golden(folder / "rcdnet.safetensors", folder / "golden.npz")
     assert len(np.unique(golden.logits.argmax(1))) > 1
-    return folder
 
 
 @pytest.fixture(scope="session")
