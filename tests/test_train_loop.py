@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,8 +20,14 @@ from train.plan import plan
 from train.recipes import Recipe, RecipeError
 
 
-def test_a_finished_run_holds_weights_curves_predictions_and_provenance(data, start, tmp_path):
-    folder, twin = loop.fit(recipe(), data, tmp_path, start=start)
+@pytest.fixture(scope="module")
+def finished(data, start, tmp_path_factory):
+    """The two runs of the recipe, for whoever only reads them."""
+    return loop.fit(recipe(), data, tmp_path_factory.mktemp("finished"), start=start)
+
+
+def test_a_finished_run_holds_weights_curves_predictions_and_provenance(data, start, finished):
+    folder, twin = finished
     assert (folder.name, twin.name) == ("seed0-random", "seed0-by_group")
     assert checkpoint.load(folder / "model.safetensors").spec.class_names == ("benign", "malignant")
     with (folder / "predictions.csv").open(newline="") as file:
@@ -32,25 +39,7 @@ def test_a_finished_run_holds_weights_curves_predictions_and_provenance(data, st
     assert json.loads((folder / "spec.json").read_text())["class_names"] == ["benign", "malignant"]
     assert json.loads((folder / "predictions_heat_maps.json").read_text())["n_masks"] == 8
     assert not (folder / "state.pt").exists()
-    assert loop.fit(recipe(), data, tmp_path, start=start, only=["random", "group"]) == [folder, twin]
-
-
-def test_an_interrupted_run_goes_on_where_it_stopped(data, start, tmp_path, monkeypatch):
-    def stop_after_one(path, rows, **_):
-        write(path, rows, **_)
-        if path.name == "metrics.csv" and len(rows) == 2:
-            raise KeyboardInterrupt
-
-    write = training._write_rows
-    monkeypatch.setattr(training, "_write_rows", stop_after_one)
-    with pytest.raises(KeyboardInterrupt):
-        loop.fit(recipe(epochs=3), data, tmp_path, start=start)
-    written = []
-    monkeypatch.setattr(training, "_write_rows", lambda path, rows: written.append(len(rows)) or write(path, rows))
-    folder, _ = loop.fit(recipe(epochs=3), data, tmp_path, start=start)
-    assert written[:2] == [2, 3]  # the first epoch had been saved; then comes the other run
-    with (folder / "metrics.csv").open(newline="") as file:
-        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+    assert loop.fit(recipe(), data, folder.parent, start=start, only=["random", "group"]) == [folder, twin]
 
 
 def test_training_on_the_external_set_is_refused(data, tmp_path):
@@ -77,16 +66,16 @@ def test_a_peer_trains_under_the_same_recipe(data, tmp_path):
     torch.testing.assert_close(logits, maps.mean(dim=(2, 3)))
 
 
-def test_a_start_that_has_seen_the_test_pictures_is_refused(data, start, tmp_path):
-    random, _ = loop.fit(recipe(), data, tmp_path / "first", start=start)
+def test_a_start_that_has_seen_the_test_pictures_is_refused(data, finished, tmp_path):
+    random = Path(shutil.copytree(finished[0], tmp_path / "first"))
     (random / "predictions.csv").unlink()  # as a network would come whose held-out pictures nobody knows
     with pytest.raises(splits.LeakError, match="was trained on 8 pictures that seed0-random tests on"):
         loop.fit(recipe(), data, tmp_path / "second", start=random / "model.safetensors")
 
 
-def test_a_network_that_only_lies_beside_held_out_answers_may_have_seen_them(data, start, tmp_path):
-    random, by_group = loop.fit(recipe(), data, tmp_path / "first", start=start)
-    mixed = random / "mixed.safetensors"
+def test_a_network_that_only_lies_beside_held_out_answers_may_have_seen_them(data, finished, tmp_path):
+    random, by_group = finished
+    mixed = Path(shutil.copytree(random, tmp_path / "first")) / "mixed.safetensors"
     checkpoint.save(checkpoint.load(by_group / "model.safetensors"), mixed)
     with pytest.raises(splits.LeakError, match="pictures that seed0-random tests on"):
         loop.fit(recipe(), data, tmp_path / "second", start=mixed, only=["random"])
@@ -116,9 +105,8 @@ def test_a_backbone_that_the_hub_has_no_weights_of_is_refused_in_words(data, tmp
         loop.fit(rare, data, tmp_path, start="hub", only=["random"])
 
 
-def test_a_start_that_held_out_the_same_pictures_is_taken_on(data, start, tmp_path):
-    (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only=["random"])
-    (second,) = loop.fit(recipe(), data, tmp_path / "second", start=first / "model.safetensors", only=["random"])
+def test_a_start_that_held_out_the_same_pictures_is_taken_on(data, finished, tmp_path):
+    (second,) = loop.fit(recipe(), data, tmp_path, start=finished[0] / "model.safetensors", only=["random"])
     assert json.loads((second / "config.json").read_text())["start"] == "trained on tiny"
 
 
@@ -142,17 +130,16 @@ def test_a_run_on_everything_is_trained_on_by_itself_and_held_to_nothing(data, s
         ({"architecture": "peer"}, RecipeError, "not a file"),
     ],
 )
-def test_a_start_of_another_kind_is_refused_in_words(data, start, tmp_path, changes, error, message):
-    (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only=["random"])
+def test_a_start_of_another_kind_is_refused_in_words(data, finished, tmp_path, changes, error, message):
     with pytest.raises(error, match=message):
-        loop.fit(recipe(**changes), data, tmp_path / "second", start=first / "model.safetensors", only=["random"])
+        loop.fit(recipe(**changes), data, tmp_path, start=finished[0] / "model.safetensors", only=["random"])
 
 
-def test_a_network_remembers_what_its_start_has_seen(data, start, tmp_path):
-    (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only=["random"])
+def test_a_network_remembers_what_its_start_has_seen(data, finished, tmp_path):
     (tmp_path / "other").symlink_to(data / "tiny")
     other = recipe().model_copy(update={"data": ("other",)})
-    (second,) = loop.fit(other, tmp_path, tmp_path / "second", start=first / "model.safetensors", only=["random"])
+    start = finished[0] / "model.safetensors"
+    (second,) = loop.fit(other, tmp_path, tmp_path / "second", start=start, only=["random"])
     assert checkpoint.read_spec(second / "model.safetensors").trained_on == "tiny + other"
 
 
@@ -167,15 +154,11 @@ def test_a_network_learns_to_answer_as_its_teacher_does_whatever_the_labels_say(
     assert checkpoint.read_spec(folder / "model.safetensors").trained_on == "elsewhere + tiny"
 
 
-def test_a_teacher_that_has_seen_the_test_pictures_is_refused(data, start, tmp_path):
-    random, by_group = loop.fit(recipe(), data, tmp_path / "first", start=start)
+def test_a_teacher_that_has_seen_the_test_pictures_is_refused(data, start, finished, tmp_path):
+    random, by_group = (folder / "model.safetensors" for folder in finished)
     with pytest.raises(splits.LeakError, match="pictures that seed0-by_group tests on"):
-        loop.fit(
-            recipe(), data, tmp_path / "second", start=start, teachers=[random / "model.safetensors"], only=["by_group"]
-        )
-    assert loop.fit(
-        recipe(), data, tmp_path / "third", start=start, teachers=[by_group / "model.safetensors"], only=["by_group"]
-    )
+        loop.fit(recipe(), data, tmp_path, start=start, teachers=[random], only=["by_group"])
+    assert loop.fit(recipe(), data, tmp_path, start=start, teachers=[by_group], only=["by_group"])
 
 
 @pytest.mark.parametrize(
@@ -189,7 +172,7 @@ def test_a_teacher_of_another_question_or_size_is_refused(data, start, tmp_path,
     teacher = teacher_that_says("malignant", tmp_path, **changes)
     with pytest.raises(CheckpointError, match=f"cannot teach this network: {said}"):
         loop.fit(recipe(), data, tmp_path / "runs", start=start, teachers=[teacher], only=["random"])
-    assert loop.fit(recipe(), data, tmp_path / "runs", start=start, only=["random"])  # the folder is still free
+    assert not list(tmp_path.glob("runs/*/*"))  # the folder is still free
 
 
 def test_a_missing_external_set_is_told_before_anything_is_trained(data, start, tmp_path):
@@ -253,7 +236,7 @@ def on_the_processor(monkeypatch):
     monkeypatch.setattr(training, "Fabric", lambda accelerator, **how: Fabric(accelerator="cpu", **how))
 
 
-PLAIN = {"frozen_stages": 0, "frozen_large_filters": False, "epochs": 3}
+PLAIN = {"frozen_stages": 0, "frozen_large_filters": False, "epochs": 2}
 OURS, PEER = recipe(**PLAIN), recipe(architecture="peer", backbone="mobilenetv2_100", **PLAIN)
 
 
@@ -263,7 +246,7 @@ def test_networks_trained_side_by_side_are_those_trained_alone_also_where_one_wa
 ):
     def stop_after_two(path, rows):
         write(path, rows)
-        if path.is_relative_to(tmp_path / "peer") and len(rows) == 2:  # the other has saved its second epoch
+        if path.is_relative_to(tmp_path / "peer") and len(rows) == 2:  # the other has finished
             raise KeyboardInterrupt
 
     write = training._write_rows
@@ -281,21 +264,23 @@ def test_networks_trained_side_by_side_are_those_trained_alone_also_where_one_wa
 
 
 @pytest.mark.usefixtures("on_the_processor")
-def test_a_taught_network_that_was_interrupted_is_the_one_that_was_not(data, start, tmp_path, monkeypatch):
-    def stop_after_one(path, rows):
+def test_an_interrupted_run_goes_on_where_it_stopped_and_learns_the_same(data, start, tmp_path, monkeypatch):
+    def stop_in_the_second(path, rows):
         write(path, rows)
-        if len(rows) == 1:
+        if len(rows) == 2:  # the first epoch has been saved
             raise KeyboardInterrupt
 
-    write = training._write_rows
+    write, written = training._write_rows, []
     learning = {"teachers": [teacher_that_says("benign", tmp_path)], "start": start, "only": ["random"]}
     (whole,) = loop.fit(recipe(epochs=2), data, tmp_path / "whole", **learning)
-    monkeypatch.setattr(training, "_write_rows", stop_after_one)
-    monkeypatch.setattr(training, "SAVING_PAUSE", 0)
+    monkeypatch.setattr(training, "_write_rows", stop_in_the_second)
     with pytest.raises(KeyboardInterrupt):
         loop.fit(recipe(epochs=2), data, tmp_path / "parts", **learning)
-    monkeypatch.setattr(training, "_write_rows", write)
+    monkeypatch.setattr(training, "_write_rows", lambda path, rows: written.append(len(rows)) or write(path, rows))
     (parts,) = loop.fit(recipe(epochs=2), data, tmp_path / "parts", **learning)
+    assert written == [2]
+    with (parts / "metrics.csv").open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
     assert same(weights(whole), weights(parts))
 
 
