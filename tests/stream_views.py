@@ -1,11 +1,17 @@
 """What the tests of all sinks write: a session, views, and the status at the end."""
 
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from engines.base import EngineInfo
 from rcdnet.spec import ModelSpec
 from stream.config import StreamConfig
 from stream.session import Session
+from stream.sinks.report import ReportSink
 from stream.status import Phase, Recording, Status
 from stream.timing import Counts
 from stream.types import Assessment, Frame, ScanArea, State, View
@@ -68,3 +74,15 @@ def ending(error: str | None = None, counts: Counts | None = None) -> Status:
         assessment=None,
         timeline=(),
     )
+
+
+def reported(
+    folder: Path, views: Iterable[View], session: Session = SESSION, status: Status | None = None
+) -> tuple[dict[str, Any], str]:
+    """What is in summary.json and on the page of report.html after these views."""
+    sink = ReportSink(folder)
+    sink.open(session)
+    for each in views:
+        sink.write(each)
+    sink.close(status or ending())
+    return json.loads((folder / "summary.json").read_text()), (folder / "report.html").read_text()

@@ -1,7 +1,7 @@
 import base64
 import errno
-import json
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -19,23 +19,19 @@ from stream.sinks.report import ReportSink
 from stream.sinks.report_episodes import MOST_KEY_FRAMES
 from stream.sinks.video import VideoSink
 from stream.timing import Counts, Summary
-from stream.types import State
-from tests.stream_views import SESSION, SPEC, ending, view
+from stream.types import State, View
+from tests.stream_views import SESSION, SPEC, ending, reported, view
 
 FEW = MOST_KEY_FRAMES + 16
 """Pictures or findings that a report of these tests has room for."""
 
 
 def written(folder: Path, session: Session = SESSION, error: str | None = None) -> tuple[dict, str]:
-    sink = ReportSink(folder)
-    sink.open(session)
-    for index in range(30):
-        finding = "malignant" if index >= 20 else "normal"
-        sink.write(view(index, state=State.WARMING_UP if index < 10 else State.CLEAR_FINDING, finding=finding))
-    sink.write(view(30, state=State.NOT_ANALYSED))
+    views = [view(index, state=State.WARMING_UP) for index in range(10)]
+    views += [view(index, finding="malignant" if index >= 20 else "normal") for index in range(10, 30)]
     counts = Counts(captured=33, analysed=30, not_analysed={"no picture": 1}, dropped={"damaged": 2})
-    sink.close(replace(ending(error, counts), latency_ms=Summary(31, 40.0, 60.0, 70.0, 80.0)))
-    return json.loads((folder / "summary.json").read_text()), (folder / "report.html").read_text()
+    status = replace(ending(error, counts), latency_ms=Summary(31, 40.0, 60.0, 70.0, 80.0))
+    return reported(folder, [*views, view(30, state=State.NOT_ANALYSED)], session, status)
 
 
 def test_the_summary_counts_what_was_seen(tmp_path: Path) -> None:
@@ -92,12 +88,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("few")
 def test_of_very_many_stills_the_first_are_in_the_table_and_it_says_so(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(replace(SESSION, still=True))
-    for index in range(FEW + 1):
-        sink.write(view(index, size_px=(2, 2)))
-    sink.close(ending())
-    page = (tmp_path / "report.html").read_text()
+    views = [view(index, size_px=(2, 2)) for index in range(FEW + 1)]
+    _, page = reported(tmp_path, views, replace(SESSION, still=True))
     assert f"Pictures, the first {FEW}; all are in frames.jsonl" in page
     assert page.count("<tr><td>clip.mp4</td>") == FEW
 
@@ -116,17 +108,14 @@ def figures(page: str) -> list[tuple[str, bool]]:
 
 
 def test_each_finding_is_listed_with_its_times_from_the_start_and_its_key_frame(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(SESSION)
-    for index in range(100, 130):  # a recording begun while the source ran
-        sink.write(view(index, finding="malignant" if index in range(110, 120) else "normal"))
-    sink.close(ending())
-    (episode,) = json.loads((tmp_path / "summary.json").read_text())["episodes"]
+    during = range(110, 120)  # of a recording that began while the source ran
+    views = [view(index, finding="malignant" if index in during else "normal") for index in range(100, 130)]
+    summary, page = reported(tmp_path, views)
+    (episode,) = summary["episodes"]
     assert episode == {
         "finding": "malignant", "start_s": 4.4, "end_s": 4.76, "frames": 10,
         "peak": {"probability": 0.7, "source": "clip.mp4", "frame": 110, "pts_s": 4.4, "video_s": 0.4},
     }  # fmt: skip
-    page = (tmp_path / "report.html").read_text()
     assert figures(page) == [("malignant 0.40 to 0.76 s, 10 frames; highest 70.0% at 0.40 s, frame 110", True)]
     (jpeg,) = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(jpeg), np.uint8), cv2.IMREAD_COLOR)
@@ -134,37 +123,34 @@ def test_each_finding_is_listed_with_its_times_from_the_start_and_its_key_frame(
     assert picture[40, 60] == pytest.approx(view(110).frame.rgb[40, 60], abs=3)
 
 
+def with_video(folder: Path, views: list[View], session: Session = SESSION) -> tuple[dict, str, list[float]]:
+    """Summary and page, and the times of the pictures in the video beside them."""
+    told = reported(folder, views, session)
+    sink = VideoSink(folder / "annotated.mp4")
+    sink.open(session)
+    for each in views:
+        sink.write(each)
+    sink.close(ending())
+    with av.open(str(folder / "annotated.mp4")) as clip:
+        return *told, [frame.time for frame in clip.decode(video=0)]
+
+
 def test_after_an_outage_the_time_in_the_video_is_told_too(tmp_path: Path) -> None:
-    live = replace(SESSION, live=True)
-    sinks = ReportSink(tmp_path), VideoSink(tmp_path / "annotated.mp4")
-    for sink in sinks:
-        sink.open(live)
-    for index in (*range(10), *range(210, 220)):
-        for sink in sinks:
-            sink.write(view(index, finding="malignant" if index in (3, 214) else "normal"))
-    for sink in sinks:
-        sink.close(ending())
-    with av.open(str(tmp_path / "annotated.mp4")) as clip:
-        times_s = [frame.time for frame in clip.decode(video=0)]
-    before, after = json.loads((tmp_path / "summary.json").read_text())["episodes"]
+    indices = (*range(10), *range(210, 220))
+    views = [view(index, finding="malignant" if index in (3, 214) else "normal") for index in indices]
+    summary, page, times_s = with_video(tmp_path, views, replace(SESSION, live=True))
+    before, after = summary["episodes"]
     assert [before["peak"]["video_s"], after["peak"]["video_s"]] == pytest.approx([times_s[3], times_s[14]])
-    first, second = figures((tmp_path / "report.html").read_text())
+    first, second = figures(page)
     assert "annotated.mp4" not in first[0]
     assert second[0].endswith("at 8.56 s, frame 214, in annotated.mp4 at 0.56 s")
 
 
 def test_the_time_in_the_video_holds_where_the_source_s_time_stands_still(tmp_path: Path) -> None:
-    sinks = ReportSink(tmp_path), VideoSink(tmp_path / "annotated.mp4")
-    for sink in sinks:
-        sink.open(SESSION)
-    for index in range(40):
-        for sink in sinks:  # a long finding whose first frame is the surest
-            sink.write(view(index, index // 2 / 12, malignant=0.8 if index == 7 else 0.6))
-    for sink in sinks:
-        sink.close(ending())
-    with av.open(str(tmp_path / "annotated.mp4")) as clip:
-        times_s = [frame.time for frame in clip.decode(video=0)]
-    (episode,) = json.loads((tmp_path / "summary.json").read_text())["episodes"]
+    # a long finding whose seventh frame is the surest
+    views = [view(index, index // 2 / 12, malignant=0.8 if index == 7 else 0.6) for index in range(40)]
+    summary, _, times_s = with_video(tmp_path, views)
+    (episode,) = summary["episodes"]
     assert episode["peak"]["video_s"] == pytest.approx(times_s[7], abs=1e-4)
 
 
@@ -175,61 +161,42 @@ def test_a_finding_that_lasts_to_the_end_is_listed(tmp_path: Path) -> None:
 
 
 def test_a_flagged_still_is_listed_by_its_name(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(replace(SESSION, still=True))
-    for index in range(3):
-        sink.write(view(index))
-    sink.close(ending())
-    assert figures((tmp_path / "report.html").read_text()) == 3 * [("malignant 70.0%: clip.mp4", True)]
+    _, page = reported(tmp_path, map(view, range(3)), replace(SESSION, still=True))
+    assert figures(page) == 3 * [("malignant 70.0%: clip.mp4", True)]
 
 
 def test_a_finding_in_one_of_several_recordings_names_it(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(replace(SESSION, source="cines"))
-    sink.write(view())
-    sink.close(ending())
-    page = (tmp_path / "report.html").read_text()
+    _, page = reported(tmp_path, [view()], replace(SESSION, source="cines"))
     assert figures(page)[0][0].endswith("at 0.00 s, frame 0 of clip.mp4")
 
 
 def test_the_report_calls_nothing_certain(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(SESSION)
-    sink.write(view(malignant=1.0))
-    sink.close(ending())
-    page = (tmp_path / "report.html").read_text()
+    _, page = reported(tmp_path, [view(malignant=1.0)])
     assert page.count("&gt;99.9%") == 2  # of the finding, and of the class
     assert "100.0%" not in page
 
 
+def apart(findings: Iterable[tuple[str, float]]) -> Iterator[View]:
+    """A small frame of each finding, with its probability of malignant, and one without a finding behind it."""
+    for number, (finding, malignant) in enumerate(findings):
+        yield view(2 * number, finding=finding, malignant=malignant, size_px=(2, 2))
+        yield view(2 * number + 1, finding="normal", size_px=(2, 2))
+
+
 @pytest.mark.usefixtures("few")
 def test_of_very_many_equal_findings_the_first_are_listed_and_the_highest_have_pictures(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(SESSION)
-    for index in range(FEW + 2):
-        certain = index in range(10, 10 + MOST_KEY_FRAMES)
-        sink.write(view(2 * index, size_px=(2, 2), malignant=0.9 if certain else 0.7))
-        sink.write(view(2 * index + 1, finding="normal", size_px=(2, 2)))
-    sink.close(ending())
-    summary, page = json.loads((tmp_path / "summary.json").read_text()), (tmp_path / "report.html").read_text()
+    surest = range(10, 10 + MOST_KEY_FRAMES)
+    summary, page = reported(tmp_path, apart(("malignant", 0.9 if n in surest else 0.7) for n in range(FEW + 2)))
     assert (len(summary["episodes"]), summary["episodes_unlisted"]) == (FEW, 2)
     assert f"Flagged, {FEW} times of {FEW + 2}; all are in frames.jsonl" in page
     assert f"With {MOST_KEY_FRAMES} pictures; listed and pictured are malignant ones first, then" in page
     with_picture = [number for number, (_, pictured) in enumerate(figures(page)) if pictured]
-    assert with_picture == list(range(10, 10 + MOST_KEY_FRAMES))
+    assert with_picture == list(surest)
 
 
 @pytest.mark.usefixtures("few")
 def test_a_malignant_finding_is_listed_however_many_came_before(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(SESSION)
-    for index in range(FEW + 3):
-        late = index >= FEW
-        finding, malignant = ("malignant", 0.6) if late else ("benign", 0.1)
-        sink.write(view(2 * index, finding=finding, malignant=malignant, size_px=(2, 2)))
-        sink.write(view(2 * index + 1, finding="normal", size_px=(2, 2)))
-    sink.close(ending())
-    summary, page = json.loads((tmp_path / "summary.json").read_text()), (tmp_path / "report.html").read_text()
+    summary, page = reported(tmp_path, apart([*FEW * [("benign", 0.1)], *3 * [("malignant", 0.6)]]))
     assert (len(summary["episodes"]), summary["episodes_unlisted"]) == (FEW, 3)
     frames = [episode["peak"]["frame"] for episode in summary["episodes"]]
     assert frames == [*range(0, 2 * FEW - 6, 2), *range(2 * FEW, 2 * FEW + 6, 2)]
@@ -238,14 +205,8 @@ def test_a_malignant_finding_is_listed_however_many_came_before(tmp_path: Path) 
 
 
 def test_the_pictures_of_malignant_findings_are_the_last_to_be_left_out(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(SESSION)
-    findings = ["malignant", *MOST_KEY_FRAMES * ["benign"]]
-    for index, finding in enumerate(findings):
-        sink.write(view(2 * index, finding=finding, malignant=0.6 if finding == "malignant" else 0.1))
-        sink.write(view(2 * index + 1, finding="normal"))
-    sink.close(ending())
-    pictured = [pictured for _, pictured in figures((tmp_path / "report.html").read_text())]
+    _, page = reported(tmp_path, apart([("malignant", 0.6), *MOST_KEY_FRAMES * [("benign", 0.1)]]))
+    pictured = [pictured for _, pictured in figures(page)]
     assert pictured == [*MOST_KEY_FRAMES * [True], False]
 
 
@@ -301,48 +262,30 @@ def test_an_error_is_on_the_page_and_names_are_escaped(tmp_path: Path) -> None:
 
 
 def test_what_was_lost_on_the_way_to_the_disk_is_in_the_report(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(SESSION)
-    sink.close(replace(ending(), not_drawn=3, not_recorded=7))
-    page = (tmp_path / "report.html").read_text()
+    _, page = reported(tmp_path, [], status=replace(ending(), not_drawn=3, not_recorded=7))
     assert 'not drawn: a newer one was ready, or the run ended</th><td class="n">3<' in page
     assert 'not recorded: the disk was too slow</th><td class="n">7<' in page
 
 
 def test_nothing_seen_is_still_a_report(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(SESSION)
-    sink.close(ending("no frame came"))
-    assert json.loads((tmp_path / "summary.json").read_text())["frames"]["written"] == 0
-    assert "no frame came" in (tmp_path / "report.html").read_text()
+    summary, page = reported(tmp_path, [], status=ending("no frame came"))
+    assert summary["frames"]["written"] == 0
+    assert "no frame came" in page
 
 
 def test_the_rate_is_that_of_the_whole_run(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(SESSION)
-    for index in range(5):
-        sink.write(view(index, captured_ns=10**12 + index * 40_000_000))
-    sink.write(view(5, captured_ns=10**12 + 2_500_000_000))  # after a pause
-    sink.close(ending())  # once more a pause: the rate of the last seconds is 0
-    assert json.loads((tmp_path / "summary.json").read_text())["times"]["fps"] == 2
+    times_ms = [*range(0, 200, 40), 2500]  # with a pause before the last: the rate of the last seconds is 0
+    views = [view(index, captured_ns=10**12 + at_ms * 10**6) for index, at_ms in enumerate(times_ms)]
+    assert reported(tmp_path, views)[0]["times"]["fps"] == 2
 
 
 def test_the_duration_is_from_the_first_frame_to_the_last(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(SESSION)
-    for pts_s in (7.0, 7.5):
-        sink.write(view(0, pts_s))
-    sink.close(ending())
-    summary = json.loads((tmp_path / "summary.json").read_text())
+    summary, _ = reported(tmp_path, [view(0, 7.0), view(0, 7.5)])
     assert (summary["first_pts_s"], summary["duration_s"]) == (7, 0.5)
 
 
 def test_a_single_frame_has_no_rate(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(SESSION)
-    sink.write(view())
-    sink.close(ending())
-    assert json.loads((tmp_path / "summary.json").read_text())["times"]["fps"] is None
+    assert reported(tmp_path, [view()])[0]["times"]["fps"] is None
 
 
 def test_an_earlier_run_s_files_are_gone_as_soon_as_the_next_begins(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """What a report says of where its pictures come from, to somebody who was not there."""
 
-import json
 import re
 import time
 from dataclasses import replace
@@ -10,24 +9,21 @@ from pathlib import Path
 import pytest
 
 from stream.session import Session
-from stream.sinks.report import MOST_AREAS, ReportSink
+from stream.sinks.report import MOST_AREAS
 from stream.sources import open_source
 from stream.timing import Summary
 from stream.types import ScanArea
 from tests.clips import write_clip
-from tests.stream_views import SESSION, ending, view
+from tests.stream_views import SESSION, ending, reported, view
 
 LIVE = replace(SESSION, live=True)
 
 
 def written(folder: Path, session: Session, *, first: int = 0, reopened: int = 0) -> tuple[dict, str]:
-    sink = ReportSink(folder)
-    sink.open(session)
-    for index in range(first, first + 5):
-        sink.write(view(index, captured_ns=time.perf_counter_ns() - 3_600_000_000_000))
-    sink.close(replace(ending(), reopened=reopened))
-    page = (folder / "report.html").read_text()
-    return json.loads((folder / "summary.json").read_text()), " ".join(re.sub("<[^>]*>", " ", page).split())
+    an_hour_ago_ns = time.perf_counter_ns() - 3_600_000_000_000
+    views = [view(index, captured_ns=an_hour_ago_ns) for index in range(first, first + 5)]
+    summary, page = reported(folder, views, session, replace(ending(), reopened=reopened))
+    return summary, " ".join(re.sub("<[^>]*>", " ", page).split())
 
 
 @pytest.mark.parametrize(
@@ -59,11 +55,8 @@ def test_a_live_run_tells_by_the_clock_when_its_first_frame_came_and_a_replay_do
 
 def test_the_latency_of_a_live_run_says_that_it_is_of_its_end(tmp_path: Path) -> None:
     at_the_end = Summary(count=9, p50_ms=20.0, p95_ms=30.0, p99_ms=40.0, max_ms=50.0)
-    sink = ReportSink(tmp_path)
-    sink.open(LIVE)
-    sink.write(view())
-    sink.close(replace(ending(), latency_ms=at_the_end))
-    assert "<b>30 ms</b>capture to picture, p95 of the last half minute<" in (tmp_path / "report.html").read_text()
+    _, page = reported(tmp_path, [view()], LIVE, replace(ending(), latency_ms=at_the_end))
+    assert "<b>30 ms</b>capture to picture, p95 of the last half minute<" in page
 
 
 def test_how_often_the_source_was_lost_is_told(tmp_path: Path) -> None:
@@ -87,14 +80,9 @@ def test_what_warming_up_means_is_said(tmp_path: Path) -> None:
 
 
 def test_scan_areas_that_are_not_listed_are_counted(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(SESSION)
-    for index in range(MOST_AREAS + 3):
-        one = view(index)
-        area = ScanArea(0, 0, 20 + index, 48, "detected")
-        sink.write(replace(one, assessment=replace(one.assessment, scan_area=area)))
-    sink.close(ending())
-    summary = json.loads((tmp_path / "summary.json").read_text())
+    areas = [ScanArea(0, 0, 20 + number, 48, "detected") for number in range(MOST_AREAS + 3)]
+    views = [replace(view(), assessment=replace(view().assessment, scan_area=area)) for area in areas]
+    summary, page = reported(tmp_path, views)
     assert summary["scan_areas_unlisted"] == {"areas": 3, "frames": 3}
     assert len(summary["scan_areas"]) == MOST_AREAS
-    assert "3 others: 3 frames" in (tmp_path / "report.html").read_text()
+    assert "3 others: 3 frames" in page

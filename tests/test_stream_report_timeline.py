@@ -10,7 +10,7 @@ from stream.sinks.report_page import polylines, state_bands
 from stream.sinks.report_timeline import MOST_POINTS, Timeline
 from stream.status import Moment
 from stream.types import State, View
-from tests.stream_views import SESSION, SPEC, ending, view
+from tests.stream_views import SESSION, SPEC, reported, view
 
 CALLED = "a finding, or no lesion flagged"
 
@@ -38,22 +38,14 @@ def test_a_gap_breaks_the_line() -> None:
 
 
 def test_an_outage_breaks_the_line(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(SESSION)
-    for index in (*range(10), *range(200, 210)):  # eight seconds are missing
-        sink.write(view(index, state=State.WARMING_UP if index == 200 else State.CLEAR_FINDING))
-    sink.close(ending())
-    page = (tmp_path / "report.html").read_text()
+    indices = (*range(10), *range(200, 210))  # eight seconds are missing
+    views = [view(index, state=State.WARMING_UP if index == 200 else State.CLEAR_FINDING) for index in indices]
+    _, page = reported(tmp_path, views)
     assert page.count("<polyline") == 2 * len(SPEC.class_names)
 
 
 def bands(folder: Path, views: list[View]) -> list[str | None]:
-    sink = ReportSink(folder)
-    sink.open(replace(SESSION, live=True))
-    for one in views:
-        sink.write(one)
-    sink.close(ending())
-    page = (folder / "report.html").read_text()
+    _, page = reported(folder, views, replace(SESSION, live=True))
     svg = ElementTree.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
     return [band.findtext("title") for band in svg.findall("rect")]
 
@@ -93,11 +85,7 @@ def test_a_source_without_a_pace_is_not_said_to_be_out(tmp_path: Path) -> None:
 
 
 def test_every_outage_of_a_long_run_breaks_the_line(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path)
-    sink.open(replace(SESSION, config=SESSION.config.model_copy(update={"warm_up_s": 0.0})))
-    for index in range(4 * MOST_POINTS + 1):
-        outages = index // MOST_POINTS  # each of eight seconds
-        sink.write(view(index + 200 * outages, state=State.CLEAR_FINDING))
-    sink.close(ending())
-    page = (tmp_path / "report.html").read_text()
+    at_once = replace(SESSION, config=SESSION.config.model_copy(update={"warm_up_s": 0.0}))
+    frames = range(4 * MOST_POINTS + 1)  # with an outage of eight seconds after each MOST_POINTS of them
+    _, page = reported(tmp_path, (view(index + 200 * (index // MOST_POINTS)) for index in frames), at_once)
     assert page.count("<polyline") == 5 * len(SPEC.class_names)
