@@ -302,13 +302,6 @@ def test_an_earlier_file_that_cannot_be_removed_is_one_clear_line(tmp_path: Path
     sink.close(ending())
 
 
-def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path / "none")
-    with pytest.raises(UsageError, match=r"cannot write .*report.html.part: No such file"):
-        sink.open(SESSION)
-    sink.close(ending())
-
-
 @pytest.mark.parametrize(("refused", "kept"), [("summary.json", "report.html"), ("report.html", "summary.json")])
 def test_one_file_is_written_where_the_other_cannot_be(tmp_path: Path, refused: str, kept: str) -> None:
     sink = ReportSink(tmp_path)

@@ -3,19 +3,15 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from stream.config import StreamConfig
 from stream.errors import UsageError
 from stream.pipeline import Pipeline
 from stream.sinks import recording
 from stream.sinks.journal import JournalSink
 from stream.sinks.report import ReportSink
-from stream.sinks.video import VideoSink
 from stream.status import Status
 from stream.types import View
 from tests.stream_runs import PATIENCE_S, Clip, Scripted
-from tests.stream_views import SESSION, ending, view
 
 
 class Filling(JournalSink):
@@ -52,21 +48,6 @@ def test_a_report_says_that_a_file_beside_it_ends_early_and_not_in_whose_folder(
 def test_a_report_says_that_a_file_could_not_be_finished(tmp_path: Path) -> None:
     summary, _ = report_beside(Filling(tmp_path / "frames.jsonl", last=True), tmp_path)
     assert summary["recording_error"] == "cannot write frames.jsonl: No space left on device."
-
-
-@pytest.mark.parametrize("sink_of", [JournalSink, VideoSink])
-def test_what_is_deleted_while_it_is_written_is_no_recording_any_more(
-    tmp_path: Path, sink_of: type[JournalSink | VideoSink]
-) -> None:
-    sink = sink_of(tmp_path / "some")
-    sink.open(SESSION)
-    sink.write(view(0))
-    (tmp_path / "some").rename(tmp_path / "moved")
-    sink.write(view(1))
-    (tmp_path / "moved").unlink()
-    with pytest.raises(UsageError, match="some was deleted while it was written"):
-        sink.write(view(2))
-    sink.close(ending())
 
 
 def test_where_all_was_written_nothing_is_said_to_be_missing(tmp_path: Path) -> None:

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +6,6 @@ import numpy as np
 import pytest
 
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
-from stream.errors import UsageError
 from stream.sinks.video import VideoSink, fit
 from tests.stream_views import SESSION, ending, view
 
@@ -103,36 +100,3 @@ def test_fit_keeps_what_fits_and_scales_what_does_not() -> None:
     np.testing.assert_array_equal(fit(white, 12, 20)[:10], white)
     assert fit(white, 12, 20)[10:].max() == 0
     assert fit(white, 5, 5).shape == (5, 5, 3)
-
-
-def test_a_killed_process_leaves_a_playable_file(tmp_path: Path) -> None:
-    path = tmp_path / "a.mp4"
-    program = (
-        "import itertools, sys; from pathlib import Path; from tests.stream_views import SESSION, view\n"
-        "from stream.sinks.video import VideoSink\n"
-        "sink = VideoSink(Path(sys.argv[1])); sink.open(SESSION)\n"
-        "for index in itertools.count():\n"
-        "    sink.write(view(index)); print(index, flush=True)\n"
-    )
-    command = [sys.executable, "-c", program, str(path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        for _ in range(60):
-            writer.stdout.readline()
-        writer.kill()
-    assert len(decoded(path)) >= 60 - 2 * 15
-
-
-def test_a_full_disk_is_one_clear_line() -> None:
-    sink = VideoSink(Path("/dev/full"))
-    sink.open(SESSION)
-    with pytest.raises(UsageError, match="cannot write /dev/full: No space left on device"):
-        sink.write(view())
-    sink.close(ending())
-
-
-def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
-    sink = VideoSink(tmp_path / "none" / "a.mp4")
-    with pytest.raises(UsageError, match="No such file or directory"):
-        sink.open(SESSION)
-    sink.close(ending())
