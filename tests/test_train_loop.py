@@ -143,13 +143,12 @@ def test_a_network_remembers_what_its_start_has_seen(data, finished, tmp_path):
     assert checkpoint.read_spec(second / "model.safetensors").trained_on == "tiny + other"
 
 
-@pytest.mark.parametrize(("label", "other"), [("benign", "malignant"), ("malignant", "benign")])
-def test_a_network_learns_to_answer_as_its_teacher_does_whatever_the_labels_say(data, start, tmp_path, label, other):
-    teacher = teacher_that_says(label, tmp_path)
+def test_a_network_learns_to_answer_as_its_teacher_does_whatever_the_labels_say(data, start, tmp_path):
+    teacher = teacher_that_says("benign", tmp_path)  # without it, the network would say malignant
     learning = recipe(teacher_weight=1.0, pointing_weight=0.0, epochs=2, lr_head=0.1, lr_body=0.0, ema_decay=0.0)
     (folder,) = loop.fit(learning, data, tmp_path / "runs", start=start, teachers=[teacher], only=["random"])
     with (folder / "predictions.csv").open(newline="") as file:
-        assert all(float(row[label]) > float(row[other]) for row in csv.DictReader(file))
+        assert all(float(row["benign"]) > float(row["malignant"]) for row in csv.DictReader(file))
     assert json.loads((folder / "config.json").read_text())["teachers"][0].startswith("tf_efficientnet_lite0 by tiny, ")
     assert checkpoint.read_spec(folder / "model.safetensors").trained_on == "elsewhere + tiny"
 
