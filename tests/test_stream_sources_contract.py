@@ -197,6 +197,16 @@ def test_live_frames_are_not_handed_out_before_they_are_due(case: Case) -> None:
     assert passed_s >= frames[-1].pts_s - frames[0].pts_s - 1e-3
 
 
+@pytest.mark.parametrize("case", ["file", "images", "dicom", "metaimage", "nrrd"], indirect=True)
+def test_a_loop_goes_on_counting(case: Case) -> None:
+    with open_source(case.uri, live=False, loop=True) as source:
+        frames = list(islice(source.frames(), 2 * FRAMES + 1))
+    assert [frame.index for frame in frames] == list(range(2 * FRAMES + 1))
+    assert source.fps is not None
+    assert np.diff([frame.pts_s for frame in frames]) == pytest.approx(1 / source.fps)
+    assert np.array_equal(frames[0].rgb, frames[FRAMES].rgb)
+
+
 @every
 def test_close_from_another_thread_ends_the_frames(case: Case) -> None:
     source, read = open_source(case.uri, live=True, loop=True), threading.Event()

@@ -3,7 +3,6 @@
 import logging
 import subprocess
 import sys
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -224,14 +223,6 @@ def test_a_folder_is_as_slow_as_its_slowest_cine(tmp_path: Path) -> None:
         write_dicom(tmp_path / name, noise(2, 8, 8), FrameTime=step_ms)
     with open_source(str(tmp_path)) as source:
         assert source.fps == pytest.approx(0.5)
-
-
-def test_a_loop_goes_on_counting(tmp_path: Path) -> None:
-    path = write_dicom(tmp_path / "a.dcm", noise(2, 8, 8), FrameTime=40)
-    with open_here(str(path), loop=True) as source:
-        frames = list(islice(source.frames(), 5))
-    assert [frame.index for frame in frames] == list(range(5))
-    assert [frame.pts_s for frame in frames] == pytest.approx(np.arange(5) * 0.04)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from contextlib import suppress
 from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event, Thread
 
 import av
 import numpy as np
@@ -129,36 +128,6 @@ def test_a_clip_of_one_picture_need_not_move(tmp_path: Path, name: str, frames: 
     codec, pixels = ("gif", "rgb8") if name.endswith("gif") else ("libx264", "yuv420p")
     source = FileSource(write_clip(tmp_path / name, frames, codec=codec, pixels=pixels))
     assert source.still == (frames == 1)
-
-
-def test_a_loop_goes_on_counting(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "clip.mp4", 4)
-    with FileSource(clip, loop=True) as source:
-        frames = list(islice(source.frames(), 10))
-    assert [frame.index for frame in frames] == list(range(10))
-    assert [frame.pts_s for frame in frames] == pytest.approx([number / 25 for number in range(10)])
-    assert np.array_equal(frames[0].rgb, frames[8].rgb)
-
-
-def test_closing_from_another_thread_ends_a_live_loop(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "clip.mp4", 3)
-    second_round, frames = Event(), list[Frame]()
-
-    def consume() -> None:
-        for frame in source.frames():
-            frames.append(frame)
-            if frame.index == 4:
-                second_round.set()
-
-    with FileSource(clip, loop=True) as source:
-        consumer = Thread(target=consume, daemon=True)
-        consumer.start()
-        assert second_round.wait(60)
-        source.close()
-        consumer.join(60)
-        assert not consumer.is_alive()
-    assert [frame.index for frame in frames] == list(range(len(frames)))
-    assert all(before.pts_s < after.pts_s for before, after in pairwise(frames))
 
 
 def test_a_library_that_turns_ffmpegs_log_on_hangs_no_clip_that_is_closed(tmp_path: Path) -> None:
@@ -362,13 +331,6 @@ def test_a_playlist_is_no_clip_also_where_it_names_one(tmp_path: Path) -> None:
     (tmp_path / "list.m3u8").write_text("\n".join(lines))
     with pytest.raises(SourceError, match=r"list.m3u8 cannot be read as a video"):
         FileSource(tmp_path / "list.m3u8")
-
-
-def test_a_playlist_may_not_reach_into_the_network(tmp_path: Path) -> None:
-    path = tmp_path / "list.m3u8"
-    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:9/a.ts\n")
-    with pytest.raises(SourceError):
-        open_source(str(path))
 
 
 def test_a_clip_takes_no_options(tmp_path: Path) -> None:

@@ -34,14 +34,6 @@ def test_a_sequence_plays_with_its_own_times(tmp_path: Path, packed: bool) -> No
     assert frames[0].mm_per_px == pytest.approx((0.2, 0.2))
 
 
-def test_a_loop_goes_on_counting(tmp_path: Path) -> None:
-    path = write_metaimage(tmp_path / "a.mha", VALUES[:3], times_s=[0.0, 0.1, 0.2])
-    with open_here(str(path), loop=True) as source:
-        frames = list(islice(source.frames(), 5))
-    assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
-    assert [frame.pts_s for frame in frames] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
-
-
 def test_oblong_pixels_become_square(tmp_path: Path) -> None:
     frames = read(write_metaimage(tmp_path / "a.mha", VALUES, ElementSpacing="0.2 0.1 1"))
     assert {frame.rgb.shape for frame in frames} == {(40, 120, 3)}
