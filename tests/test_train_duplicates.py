@@ -8,7 +8,7 @@ import pytest
 
 from train import datasets
 from train.datasets import Sample
-from train.duplicates import Pair, conflicts, drawn_together, find_pairs, group, groups_of
+from train.duplicates import Pair, bootstrap_groups, conflicts, find_pairs, group, groups_of
 
 
 def scan(seed: int, shape: tuple[int, int] = (240, 320)) -> np.ndarray:
@@ -69,7 +69,7 @@ def test_near_copies_and_patients_are_drawn_together(tmp_path):
         cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
     patients = dict.fromkeys(views) | {"e": "7", "f": "7"}
     samples = [Sample("set", name, tmp_path / f"{name}.png", (), "benign", patients[name]) for name in views]
-    assert drawn_together(samples) == ["a", "b", "a", "7", "7", "7"]
+    assert bootstrap_groups(samples) == ["a", "b", "a", "7", "7", "7"]
 
 
 def test_groups_are_joined_through_others():

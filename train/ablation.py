@@ -14,7 +14,7 @@ from rcdnet.preprocess import Grey, prepare
 from rcdnet.spec import ModelSpec
 from train import loop, metrics, predictions
 from train.datasets import DataError, Sample
-from train.duplicates import drawn_together
+from train.duplicates import bootstrap_groups
 from train.predict import BATCH, runner
 from train.run_folder import recipe_of
 
@@ -77,7 +77,7 @@ def rows_of(dataset: str, tested: Sequence[Sample], scores: Mapping[str, Floats]
     positive = np.array([sample.label == "malignant" for sample in tested])[chosen]
     if positive.all() or not positive.any():
         return []
-    patients = drawn_together([sample for sample in tested if sample.dataset == dataset])
+    patients = bootstrap_groups([sample for sample in tested if sample.dataset == dataset])
     first, *_ = scores
     rows = []
     for name, values in scores.items():

@@ -1,5 +1,6 @@
-"""Which pictures of a data set are the same picture? Exact copies by their pixels, near copies by perceptual hash and
-correlation, mirrored ones too. Near copies on both sides of a split are a leak; with two labels they are a conflict."""
+"""Which pictures of a data set are the same picture? Exact copies are found by their pixels, near copies (mirrored ones
+too) by perceptual hash and correlation. Near copies on both sides of a split are a leak; with two labels they are a
+conflict."""
 
 import hashlib
 from collections import Counter
@@ -16,22 +17,27 @@ from scipy.spatial.distance import cdist
 
 from train.datasets import Sample
 
-SIDE_PX = 64
+THUMBNAIL_PX = 64
+"""Pictures are correlated (Pearson) as thumbnails with this side."""
+
 MOST_BITS = 20
-"""Of the 64 bits of the perceptual hash (DCT, Zauner 2010): a coarse sieve before the correlation decides."""
+"""In a pair of near copies at most this many of the 64 bits of the perceptual hash (DCT, Zauner 2010) differ, and the
+correlation is above LEAST_CORRELATION."""
 
 LEAST_CORRELATION = 0.93
-"""Pearson, of the pictures at SIDE_PX. The highest that keeps each of 127 published groups of BUSI in one piece."""
+"""The highest value that keeps each of 127 published groups of BUSI in one piece."""
 
 SAME_VIEW_BITS = 8
 LEAST_SAME_VIEW_CORRELATION = 0.85
-"""Within 8 bits, callipers or a shifted crop can pull one view's correlation down to 0.85. The nine such pairs of BUSI
-below 0.915 were looked at: each is one view. BUS-BRA has none."""
+"""Where the hashes are as close as SAME_VIEW_BITS, this correlation is enough: callipers or a shifted crop can lower it
+so far between two pictures of one view. Of the pairs of BUSI that this adds, the nine below 0.915 were looked at, and
+each is one view. BUS-BRA has no such pair."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two pictures by their index; ``correlation`` -1..1 of the better of plain and ``mirrored``."""
+    """Two near copies, by their indices. ``mirrored`` says whether one had to be mirrored to match the other best,
+    ``correlation`` (-1..1) how well it then does, and ``exact`` whether all pixels are the same."""
 
     first: int
     second: int
@@ -44,20 +50,18 @@ def find_pairs(greys: Sequence[NDArray[np.uint8]]) -> list[Pair]:
     """Every pair of near copies among uint8 [H, W] pictures, most alike first."""
     if len(greys) < 2:
         return []
-    plain, mirrored = _thumbs(greys), _thumbs([grey[:, ::-1] for grey in greys])
-    hashes, mirrored_hashes = _hashes(greys), _hashes([grey[:, ::-1] for grey in greys])
-    digests = [
-        hashlib.sha256(np.ascontiguousarray(grey).tobytes() + str(grey.shape).encode()).digest() for grey in greys
-    ]
+    mirrored = [np.ascontiguousarray(grey[:, ::-1]) for grey in greys]
+    thumbnails, hashes = _thumbnails(greys), _hashes(greys)
+    digests = [hashlib.sha256(grey.tobytes() + str(grey.shape).encode()).digest() for grey in greys]
+    others = ((thumbnails, hashes, False), (_thumbnails(mirrored), _hashes(mirrored), True))
     pairs = []
-    for other, other_hashes, flipped in ((plain, hashes, False), (mirrored, mirrored_hashes, True)):
-        correlation = plain @ other.T
+    for other_thumbnails, other_hashes, is_mirrored in others:
+        correlation = thumbnails @ other_thumbnails.T
         bits = cdist(hashes, other_hashes, "cityblock")
         alike = (bits <= MOST_BITS) & (correlation > LEAST_CORRELATION)
         same_view = (bits <= SAME_VIEW_BITS) & (correlation > LEAST_SAME_VIEW_CORRELATION)
-        found = np.triu(alike | same_view, k=1)
-        for i, j in zip(*np.nonzero(found), strict=True):
-            pairs.append(Pair(int(i), int(j), float(correlation[i, j]), flipped, digests[i] == digests[j]))
+        for i, j in zip(*np.nonzero(np.triu(alike | same_view, k=1)), strict=True):
+            pairs.append(Pair(int(i), int(j), float(correlation[i, j]), is_mirrored, digests[i] == digests[j]))
     best: dict[tuple[int, int], Pair] = {}
     for pair in sorted(pairs, key=lambda pair: pair.correlation):
         best[pair.first, pair.second] = pair
@@ -65,7 +69,12 @@ def find_pairs(greys: Sequence[NDArray[np.uint8]]) -> list[Pair]:
 
 
 def group(count: int, pairs: Sequence[Pair]) -> list[int]:
-    """A group number for each of ``count`` pictures: those that a chain of pairs connects share one."""
+    """A group number for each of ``count`` pictures: those that a chain of pairs connects share one.
+
+    It is the index of one of the group's pictures. By which one a group is called decides into which fold it is dealt
+    (``groups_of``, ``splits.folds``), so a union-find of another kind would give other folds than those in
+    docs/results.
+    """
     leader = list(range(count))
 
     def find(index: int) -> int:
@@ -80,7 +89,8 @@ def group(count: int, pairs: Sequence[Pair]) -> list[int]:
 
 
 def groups_of(samples: Sequence[Sample]) -> dict[Sample, str]:
-    """A group for every sample: its patient where known, joined with whatever is a near copy, in whichever data set."""
+    """The name of the group that every sample belongs to. Pictures of one patient and near copies, also those in other
+    data sets, are in one group: a split must not part them."""
     pairs = find_pairs([sample.grey() for sample in samples])
     by_patient: dict[tuple[str, str], list[int]] = {}
     names, count = [], Counter[str]()
@@ -98,18 +108,18 @@ def groups_of(samples: Sequence[Sample]) -> dict[Sample, str]:
     return {sample: names[leader] for sample, leader in zip(samples, leaders, strict=True)}
 
 
-def drawn_together(samples: Sequence[Sample]) -> list[str]:
-    """Whom a bootstrap must draw as one: a picture's patient or, where none is named, that of a near copy, or the first
-    of its near copies where no copy has one either.
+def bootstrap_groups(samples: Sequence[Sample]) -> list[str]:
+    """What ``metrics.bootstrap`` must draw as one, for each sample: its patient. Where the data set names none, it is
+    the patient of a near copy, and else the name of the first near copy (or its own, if it has none).
     """
-    groups, whom = groups_of(samples), dict[str, str]()
+    groups, names = groups_of(samples), dict[str, str]()
     for sample in sorted(samples, key=lambda sample: sample.patient is None):
-        whom.setdefault(groups[sample], sample.patient or sample.name)
-    return [sample.patient or whom[groups[sample]] for sample in samples]
+        names.setdefault(groups[sample], sample.patient or sample.name)
+    return [sample.patient or names[groups[sample]] for sample in samples]
 
 
 def conflicts(samples: Sequence[Sample], groups: Mapping[Sample, str]) -> list[list[Sample]]:
-    """The groups whose members carry different labels, patients' own several lesions aside."""
+    """The groups in which near copies have different labels. That one patient has lesions of both kinds is none."""
     members: dict[str, list[Sample]] = {}
     for sample in samples:
         members.setdefault(groups[sample], []).append(sample)
@@ -120,15 +130,14 @@ def conflicts(samples: Sequence[Sample], groups: Mapping[Sample, str]) -> list[l
     ]
 
 
-def _thumbs(greys: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Unit vectors with zero mean, float32 [N, SIDE_PX * SIDE_PX], so that a product is a correlation."""
-    rows = [
-        cv2.resize(np.ascontiguousarray(g), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA).ravel() for g in greys
-    ]
-    thumbs = np.stack(rows).astype(np.float32)
-    thumbs -= thumbs.mean(axis=1, keepdims=True)
-    return np.asarray(thumbs / np.maximum(np.linalg.norm(thumbs, axis=1, keepdims=True), 1e-6), np.float32)
+def _thumbnails(greys: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Unit vectors with zero mean, float32 [N, THUMBNAIL_PX * THUMBNAIL_PX]: the product of two is a correlation."""
+    side = (THUMBNAIL_PX, THUMBNAIL_PX)
+    rows = np.stack([cv2.resize(grey, side, interpolation=cv2.INTER_AREA).ravel() for grey in greys], dtype=np.float32)
+    rows -= rows.mean(axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6), np.float32)
 
 
 def _hashes(greys: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
-    return np.stack([imagehash.phash(Image.fromarray(np.ascontiguousarray(grey))).hash.ravel() for grey in greys])
+    """The perceptual hashes, bool [N, 64]."""
+    return np.stack([imagehash.phash(Image.fromarray(grey)).hash.ravel() for grey in greys])

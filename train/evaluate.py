@@ -12,7 +12,7 @@ from rcdnet.preprocess import Grey, to_pixels
 from rcdnet.spec import ModelSpec
 from train import metrics
 from train.datasets import DataError, Sample
-from train.duplicates import drawn_together
+from train.duplicates import bootstrap_groups
 
 Task = Literal["binary", "three-class"]
 Judge = Callable[[Sequence[Grey]], list[Judgement]]
@@ -58,7 +58,7 @@ def evaluate(
         sides = "benign and malignant" if task == "binary" else "normal pictures and lesions"
         raise DataError(f"{task} needs {sides}; this data set has only: {', '.join(sorted(set(labels)))}")
     point = spec.operating_points[operating_point]
-    patients = drawn_together(samples)
+    patients = bootstrap_groups(samples)
     if task == "binary":
         numbers = yes_or_no(malignant_share(judgements, spec), positive, patients, point.malignant)
         numbers["classes"] = ["benign", "malignant"]
@@ -93,7 +93,7 @@ def yes_or_no(
     score: NDArray[np.floating], positive: NDArray[np.bool_], patients: Sequence[str], threshold: float = 0.5
 ) -> dict[str, Any]:
     """The numbers of one question: ``score`` [N] 0..1; ``positive`` [N], of which there must be some of each;
-    ``patients`` [N] as of ``duplicates.drawn_together``.
+    ``patients`` [N] as of ``duplicates.bootstrap_groups``.
     """
     interval = metrics.auc_interval(positive, score, patients)
     called = score >= threshold

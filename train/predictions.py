@@ -107,7 +107,7 @@ def write(
     judgements: Sequence[Judgement],
     patients: Sequence[str],
 ) -> None:
-    """One row a picture; ``patients`` as of ``duplicates.drawn_together``. The file is there once it is whole."""
+    """One row a picture; ``patients`` as of ``duplicates.bootstrap_groups``. The file is there once it is whole."""
     with written_whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow([*_KEYS, *class_names])

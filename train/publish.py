@@ -14,7 +14,7 @@ from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.spec import ModelSpec
 from train import compare, datasets, figures, loop, predictions, results
 from train.datasets import DataError, Sample
-from train.duplicates import drawn_together
+from train.duplicates import bootstrap_groups
 from train.evaluate import Judge, by_subgroup, malignant_share, select, yes_or_no
 from train.figures import Answers
 from train.predict import predict
@@ -162,7 +162,7 @@ def _how(run: Path) -> str:
 
 def _answers(name: str, samples: Sequence[Sample], judgements: Sequence[Judgement], spec: ModelSpec) -> Answers:
     malignant = np.array([sample.label == "malignant" for sample in samples])
-    return Answers(name, malignant, malignant_share(judgements, spec), drawn_together(samples))
+    return Answers(name, malignant, malignant_share(judgements, spec), bootstrap_groups(samples))
 
 
 def _examples(samples: Sequence[Sample]) -> list[Sample]:

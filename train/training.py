@@ -22,7 +22,7 @@ from rcdnet.files import written_whole
 from rcdnet.model import Network, RcdNet, fold_batch_norm
 from train import figures, predictions
 from train.datasets import Sample
-from train.duplicates import drawn_together
+from train.duplicates import bootstrap_groups
 from train.evaluate import heat_map_quality
 from train.losses import pointing_loss
 from train.plan import Run
@@ -150,7 +150,7 @@ def examine(model: Network, samples: list[Sample], folder: Path, name: str) -> N
     judgements = predict(model, [sample.grey() for sample in samples])
     quality = heat_map_quality(samples, judgements, model.spec)
     (folder / f"{name}_heat_maps.json").write_text(json.dumps(quality, indent=1) + "\n")
-    patients = drawn_together(samples)
+    patients = bootstrap_groups(samples)
     predictions.write(folder / f"{name}.csv", model.spec.class_names, samples, judgements, patients)
 
 
