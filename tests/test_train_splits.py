@@ -31,7 +31,7 @@ def test_folds_test_everyone_once_and_keep_groups_whole():
     parts = list(splits.folds(samples, groups))
     assert Counter(s for _, test in parts for s in test) == Counter(samples)
     for train, test in parts:
-        splits.check(train, test, groups)
+        splits.require_no_leak(train, test, groups)
         assert set(train) | set(test) == set(samples)
 
 
@@ -80,18 +80,18 @@ def test_a_pair_planted_across_a_split_is_found(original, fold):
     else:
         train = [*train, planted]
     with pytest.raises(LeakError, match="near copy"):
-        splits.check(train, test, groups)
+        splits.require_no_leak(train, test, groups)
 
 
 @pytest.mark.parametrize("label", ["benign", "malignant"])
 def test_an_external_sample_is_never_trained_on(label):
     external = sample(1, label, external=True)
     with pytest.raises(LeakError, match="external"):
-        splits.check([external, sample(2)], [], {external: "a", sample(2): "b"})
+        splits.require_no_leak([external, sample(2)], [], {external: "a", sample(2): "b"})
 
 
 def test_an_external_sample_may_be_tested():
-    splits.check([sample(1)], [sample(2, external=True)], {sample(1): "a", sample(2, external=True): "b"})
+    splits.require_no_leak([sample(1)], [sample(2, external=True)], {sample(1): "a", sample(2, external=True): "b"})
 
 
 def test_the_random_split_is_seven_to_three_and_its_leak_is_counted():
@@ -200,10 +200,10 @@ def test_no_picture_of_busi_crosses_a_fold_and_the_conflicting_ones_are_dropped(
     assert {"benign (433)", "malignant (145)"} <= dropped
     assert len(dropped) <= 25
     for train, test in splits.folds(kept, groups):
-        splits.check(train, test, groups)
+        splits.require_no_leak(train, test, groups)
 
 
 def test_no_patient_of_bus_bra_crosses_an_official_fold(shared_data):
     samples = datasets.load(shared_data / "busbra")
     for train, test in splits.folds(samples, {s: s.patient for s in samples}):
-        splits.check(train, test, {s: s.patient for s in samples})
+        splits.require_no_leak(train, test, {s: s.patient for s in samples})

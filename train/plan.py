@@ -14,9 +14,10 @@ from train.recipes import Recipe
 
 @dataclass(frozen=True)
 class Run:
-    """One network to train: its name, its seed, what it sees and what it is held out from.
+    """One network to train: its name (``seed0-fold1``), its seed, and the pictures that it trains and is tested on.
 
-    ``leaked`` counts test pictures with a near copy or their patient in training: 0 but for the paper's random split.
+    ``leaked`` counts the test pictures that have a near copy, or another picture of their patient, in training. It is 0
+    in all but the paper's random split.
     """
 
     name: str
@@ -27,7 +28,8 @@ class Run:
 
     @cached_property
     def data_sha256(self) -> str:
-        """Of all that it trains and tests on: which pictures, their labels, pixels and masks, as their files are."""
+        """A hash of all the data: which pictures are trained and tested on, their labels, and the bytes of their image
+        and mask files."""
         digest = hashlib.sha256()
         for part in (self.train, self.test):
             digest.update(f"{len(part)}\n".encode())
@@ -39,45 +41,51 @@ class Run:
 
 
 def plan(recipe: Recipe, data_root: Path, external: Sequence[Sample] = ()) -> list[Run]:
-    """All runs of a recipe, each checked for leaks, of which none may train on a near copy of what is ``external``
-    either. Every picture and mask is decoded, lest a broken one ends the training. Raises splits.LeakError,
-    datasets.DataError."""
-    samples = datasets.load_all([data_root / name for name in recipe.data])
-    samples = [s for s in samples if s.label in recipe.class_names]
-    test_samples = datasets.load_all([data_root / name for name in recipe.test_data])
-    test_samples = [s for s in test_samples if s.label in recipe.class_names]
+    """All runs of a recipe, each checked for leaks: also, none trains on a near copy of an ``external`` picture.
+
+    Every picture and mask is decoded now, so that a broken one does not end the training later. Raises LeakError, and
+    DataError also if a run has no picture of a class that it is to learn.
+    """
+    samples, test_samples = _samples(recipe, recipe.data, data_root), _samples(recipe, recipe.test_data, data_root)
     groups = groups_of([*samples, *test_samples, *external])
-    outlined = {sample for sample in groups if sample.lesion().any()}
-    lesion_free = recipe.augmentation.lesion_free or recipe.augmentation.covered
+    with_mask = {sample for sample in groups if sample.lesion().any()}
+    makes_normal = recipe.augmentation.lesion_free or recipe.augmentation.covered
     runs = []
     for seed in recipe.seeds:
-        for name, train, test in _parts(recipe, samples, test_samples, groups, seed):
-            splits.check(train, external, groups)
-            shown = {sample.label for sample in train}
-            if lesion_free and not outlined.isdisjoint(train):
-                shown.add("normal")
-            if missing := set(recipe.class_names) - shown:
+        for name, train, test in _splits(recipe, samples, test_samples, groups, seed):
+            splits.require_no_leak(train, external, groups)
+            learned = {sample.label for sample in train}
+            if makes_normal and not with_mask.isdisjoint(train):
+                learned.add("normal")
+            if missing := set(recipe.class_names) - learned:
                 raise datasets.DataError(f"{recipe.name}, {name}: no picture to learn {' or '.join(missing)} from")
             leaked = len(splits.leaked(train, test, groups))
             runs.append(Run(f"seed{seed}-{name}", seed, train, test, leaked))
     return runs
 
 
-def _parts(
+def _samples(recipe: Recipe, folders: Sequence[str], data_root: Path) -> list[Sample]:
+    """The samples of these data sets that have a class of the recipe."""
+    loaded = datasets.load_all([data_root / folder for folder in folders])
+    return [sample for sample in loaded if sample.label in recipe.class_names]
+
+
+def _splits(
     recipe: Recipe, samples: list[Sample], test_samples: list[Sample], groups: splits.Groups, seed: int
 ) -> Iterator[tuple[str, list[Sample], list[Sample]]]:
-    if recipe.protocol == "random":  # the paper's split; it leaks, and its runs say by how much
+    """The splits of a recipe's protocol: name, samples to train on, samples to test on."""
+    if recipe.protocol == "random":  # the paper's split: it leaks, and ``Run.leaked`` says how much
         train, test = splits.random_split(samples, seed)
         yield "random", train, test
     samples = splits.without_conflicts(samples, groups)
     if recipe.protocol == "folds":
-        parts = [(f"fold{i}", *part) for i, part in enumerate(splits.folds(samples, groups, seed), 1)]
+        clean = [(f"fold{i}", *fold) for i, fold in enumerate(splits.folds(samples, groups, seed), 1)]
     elif recipe.protocol == "random":
-        parts = [("by_group", *splits.group_split(samples, groups, seed))]
+        clean = [("by_group", *splits.group_split(samples, groups, seed))]
     elif recipe.protocol == "transfer":
-        parts = [("transfer", samples, test_samples)]
+        clean = [("transfer", samples, test_samples)]
     else:
-        parts = [("all", samples, [])]
-    for name, train, test in parts:
-        splits.check(train, test, groups)
+        clean = [("all", samples, [])]
+    for name, train, test in clean:
+        splits.require_no_leak(train, test, groups)
         yield name, train, test

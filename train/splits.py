@@ -15,7 +15,7 @@ Split = tuple[list[Sample], list[Sample]]
 
 FOLDS = 5
 TRAIN_SHARE = 0.7
-"""Of the paper's split and of its twin."""
+"""The share of the pictures on which the paper's split, and its leak-free twin, train."""
 
 
 class LeakError(ValueError):
@@ -23,35 +23,37 @@ class LeakError(ValueError):
 
 
 def without_conflicts(samples: Sequence[Sample], groups: Groups) -> list[Sample]:
-    """The samples without those whose near copy carries another label: one of the two is wrong, nobody knows which."""
+    """The samples without those that have a near copy with another label: one of the labels is wrong, and nobody knows
+    which."""
     dropped = {sample for group in conflicts(samples, groups) for sample in group}
     return [sample for sample in samples if sample not in dropped]
 
 
 def folds(samples: Sequence[Sample], groups: Groups, seed: int = 0) -> Iterator[Split]:
-    """FOLDS splits (train, test) that test every sample once.
+    """FOLDS splits (train, test), in which every sample is tested once.
 
     A sample with an official fold keeps it; the others are dealt by whole groups, stratified by label. Raises DataError
-    for an official fold that is none of 1..FOLDS.
+    for an official fold that is not one of 1..FOLDS.
     """
     numbers = range(1, FOLDS + 1)
-    fold = {sample: sample.fold for sample in samples if sample.fold is not None}
-    if strange := [sample for sample in fold if sample.fold not in numbers]:
+    fold_of = {sample: sample.fold for sample in samples if sample.fold is not None}
+    if strange := [sample for sample in fold_of if sample.fold not in numbers]:
         raise DataError(
             f"{strange[0].dataset} has a fold {strange[0].fold}. Expected 1 to {FOLDS}, or it is never tested."
         )
     rest = [sample for sample in samples if sample.fold is None]
     if rest:
         for number, part in zip(numbers, _deal(rest, groups, FOLDS, seed), strict=True):
-            fold |= {rest[index]: number for index in part}
+            fold_of |= {rest[index]: number for index in part}
     for number in numbers:
-        yield [s for s in samples if fold[s] != number], [s for s in samples if fold[s] == number]
+        yield [s for s in samples if fold_of[s] != number], [s for s in samples if fold_of[s] == number]
 
 
 def random_split(samples: Sequence[Sample], seed: int) -> Split:
-    """The paper's split: by picture, stratified by label, near copies ignored. It leaks; see ``leaked``."""
+    """The paper's split (train, test): by picture, stratified by label. It ignores near copies, so it leaks; ``leaked``
+    tells how much."""
     labels = [sample.label for sample in samples]
-    with _enough(samples):
+    with _too_few_as_data_error(samples):
         train, test = train_test_split(
             np.arange(len(samples)), train_size=TRAIN_SHARE, stratify=labels, random_state=seed
         )
@@ -59,10 +61,10 @@ def random_split(samples: Sequence[Sample], seed: int) -> Split:
 
 
 def group_split(samples: Sequence[Sample], groups: Groups, seed: int) -> Split:
-    """As ``random_split``, but near copies stay together: whole tenths, dealt by group and stratified by label."""
-    dealt = list(_deal(samples, groups, 10, seed))
-    last = round(10 * (1 - TRAIN_SHARE))
-    tested = {index for part in dealt[:last] for index in part}
+    """The leak-free twin of ``random_split``: the samples are dealt into tenths by whole groups, stratified by label,
+    and the first three tenths are tested."""
+    tenths = list(_deal(samples, groups, 10, seed))
+    tested = {index for tenth in tenths[: round(10 * (1 - TRAIN_SHARE))] for index in tenth}
     return (
         [s for i, s in enumerate(samples) if i not in tested],
         [s for i, s in enumerate(samples) if i in tested],
@@ -70,16 +72,16 @@ def group_split(samples: Sequence[Sample], groups: Groups, seed: int) -> Split:
 
 
 def _deal(samples: Sequence[Sample], groups: Groups, count: int, seed: int) -> Iterator[NDArray[np.intp]]:
-    """The indices of each of ``count`` parts."""
+    """The indices of the samples in each of ``count`` parts: whole groups, stratified by label."""
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     labels, names = [sample.label for sample in samples], [groups[sample] for sample in samples]
-    with _enough(samples):
+    with _too_few_as_data_error(samples):
         yield from (part for _, part in splitter.split(samples, labels, names))
 
 
 @contextmanager
-def _enough(samples: Sequence[Sample]) -> Iterator[None]:
-    """DataError in place of scikit-learn's ValueError."""
+def _too_few_as_data_error(samples: Sequence[Sample]) -> Iterator[None]:
+    """Raises DataError where scikit-learn raises ValueError."""
     try:
         yield
     except ValueError as error:
@@ -87,15 +89,15 @@ def _enough(samples: Sequence[Sample]) -> Iterator[None]:
 
 
 def leaked(train: Sequence[Sample], test: Sequence[Sample], groups: Groups) -> list[Sample]:
-    """The test samples whose near copy or patient is trained on."""
+    """The test samples of which a near copy, or another picture of the patient, is trained on."""
     seen = {groups[sample] for sample in train}
     return [sample for sample in test if groups[sample] in seen]
 
 
-def check(train: Sequence[Sample], test: Sequence[Sample], groups: Groups) -> None:
-    """Raises LeakError if a group crosses the split or an external sample is trained on.
+def require_no_leak(train: Sequence[Sample], test: Sequence[Sample], groups: Groups) -> None:
+    """Raises LeakError if a group is on both sides of the split, or an external sample is trained on.
 
-    ``groups`` must know every sample.
+    ``groups`` must hold every sample.
     """
     for sample in train:
         if sample.external:
