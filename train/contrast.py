@@ -10,7 +10,7 @@ import numpy as np
 from train import metrics, predictions
 from train.datasets import DataError
 from train.predictions import QUESTIONS, Predictions
-from train.run_folder import began, config_of, differing
+from train.run_folder import config_of, differing, start_and_teachers
 
 
 def contrast(first: Path, others: Sequence[Path]) -> list[dict[str, str]]:
@@ -61,7 +61,7 @@ def _rows(first: Path, other: Path, names: Sequence[str]) -> list[dict[str, str]
 
 
 def _changed(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    start = [(began(config), config.get("start_sha256")) for config in (one, other)]
+    start = [(start_and_teachers(config), config.get("start_sha256")) for config in (one, other)]
     elsewhere = start[0] != start[1] if all(sha for _, sha in start) else start[0][0] != start[1][0]
     return differing(one["recipe"], other["recipe"]) + ["start"] * elsewhere
 

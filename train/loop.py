@@ -33,8 +33,8 @@ from train.peers import Peer
 from train.plan import Run, plan
 from train.recipes import Precision, Recipe, RecipeError
 from train.run_folder import config_of, differing, recipe_of
-from train.start import Start, check, sha256, told
-from train.teachers import taught_by
+from train.start import Start, require_unseen, start_name, start_sha256
+from train.teachers import teacher_name
 from train.training import Training, examine
 
 OWN = ("about", "architecture", "backbone", "frozen_stages", "frozen_large_filters", "external")
@@ -111,7 +111,7 @@ def fit_together(
             raise RecipeError(f"networks that learn side by side share their recipe, but for {', '.join(differ)}")
     outside = [sample for name in samples for sample in samples[name]]
     for weights in (start, *teachers):
-        check(weights, outside, one.name)
+        require_unseen(outside, weights, one.name)
     for run in plan(one, data_root, outside):
         if only and not any(part in run.name for part in only):
             continue
@@ -142,9 +142,11 @@ def _check_same(
     differ = differing(recipe.model_dump(), before.model_dump())
     if run.data_sha256 != config.get("data_sha256", run.data_sha256):  # what was held out may have been learnt from
         differ.append("data set")
-    if told(start) != config["start"] or sha256(start) != (config.get("start_sha256") or sha256(start)):
+    if start_name(start) != config["start"] or start_sha256(start) != (
+        config.get("start_sha256") or start_sha256(start)
+    ):
         differ.append("start")
-    if sorted(taught_by(path) for path in teachers) != sorted(config.get("teachers", [])):
+    if sorted(teacher_name(path) for path in teachers) != sorted(config.get("teachers", [])):
         differ.append("teacher")
     if precision != config.get("precision", precision):
         differ.append("precision")

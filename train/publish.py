@@ -19,7 +19,7 @@ from train.evaluate import Judge, by_subgroup, malignant_share, select, yes_or_n
 from train.figures import Answers
 from train.predict import predict
 from train.results import Kind
-from train.run_folder import began, config_of, recipe_of
+from train.run_folder import config_of, recipe_of, start_and_teachers
 
 RECIPES = ("joint", "twin", "grouped", "patient", "transfer", "paper", "shipped")
 
@@ -157,7 +157,7 @@ def _malignant(files: Sequence[Path]) -> Iterator[tuple[str, Answers]]:
 def _how(run: Path) -> str:
     """What a reader must know before comparing: start, teachers, epochs and input of a run."""
     recipe = recipe_of(run)
-    return f"{began(config_of(run))}, {recipe.epochs} epochs, {recipe.size_px} px"
+    return f"{start_and_teachers(config_of(run))}, {recipe.epochs} epochs, {recipe.size_px} px"
 
 
 def _answers(name: str, samples: Sequence[Sample], judgements: Sequence[Judgement], spec: ModelSpec) -> Answers:

@@ -12,7 +12,7 @@ from train.calibrate import fitted
 from train.datasets import DataError
 from train.evaluate import yes_or_no
 from train.predictions import QUESTIONS, Predictions, Question
-from train.run_folder import began, config_of, differing
+from train.run_folder import config_of, differing, start_and_teachers
 
 Kind = Literal["predictions", "external"]
 """Answers to held-out pictures, or to the external set."""
@@ -136,7 +136,7 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
             question,
             recipe["epochs"],
             recipe["size_px"],
-            " / ".join(sorted({began(config) for config in configs})),
+            " / ".join(sorted({start_and_teachers(config) for config in configs})),
             0 if dataset in recipe["external"] else sum(config["n_test_leaked"] for config in configs),
             numbers,
             tuple(runs),

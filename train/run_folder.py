@@ -1,4 +1,4 @@
-"""What does a run folder say of its training? Its JSON files read back; what each is: ``train.loop``."""
+"""What does a run folder say of its training? Its JSON files, read back. ``train.loop`` says what each file is."""
 
 import json
 from collections.abc import Mapping
@@ -11,27 +11,27 @@ from train.datasets import DataError
 from train.recipes import Recipe
 
 FREE = ("about", "seeds")
-"""Keys of a recipe that change no run: what is said about it, and which other runs were asked for."""
+"""Keys of a recipe that may differ between two runs of it: ``about`` is only words, ``seeds`` lists the other runs."""
 
 
 def read_json(path: Path, *keys: str) -> dict[str, Any]:
-    """One of its files, which must have these keys. Raises DataError."""
+    """A JSON file of a run folder. Raises DataError if it cannot be read, or lacks one of these keys."""
     try:
-        told: dict[str, Any] = json.loads(path.read_text())
-        if missing := set(keys) - set(told):
+        content: dict[str, Any] = json.loads(path.read_text())
+        if missing := set(keys) - set(content):
             raise ValueError(f"it has no {', '.join(sorted(missing))}")
     except (OSError, TypeError, ValueError) as error:
         raise _damaged(path, error) from error
-    return told
+    return content
 
 
 def config_of(folder: Path) -> dict[str, Any]:
-    """Recipe, data, start, versions and machine, as ``train.training`` wrote them down. Raises DataError."""
+    """The recipe, data, start, versions and machine that ``train.training`` wrote down. Raises DataError."""
     return read_json(folder / "config.json", "recipe", "start", "n_test_leaked")
 
 
 def recipe_of(folder: Path) -> Recipe:
-    """The recipe, as it was run. Raises DataError."""
+    """The recipe by which a run was trained. Raises DataError."""
     try:
         return Recipe.model_validate(config_of(folder)["recipe"])
     except ValidationError as error:
@@ -39,14 +39,14 @@ def recipe_of(folder: Path) -> Recipe:
 
 
 def differing(recipe: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The keys in which two recipes, as a config.json has them, differ, but for FREE. One that either lacks came
-    later."""
+    """The keys, except FREE, in which two recipes differ, each as a config.json holds it. A key that one of them lacks
+    is left out: it was added to recipes after that run."""
     return sorted(key for key in recipe.keys() & other.keys() - set(FREE) if recipe[key] != other[key])
 
 
-def began(config: Mapping[str, Any]) -> str:
-    """Where a run began, and how many teachers it had."""
-    count = len(config.get("teachers", []))  # which no run had before 2026-11-26
+def start_and_teachers(config: Mapping[str, Any]) -> str:
+    """The start of a run and the number of its teachers, in a few words, from its ``config_of``."""
+    count = len(config.get("teachers", []))  # the key was added on 2026-11-26
     return str(config["start"]) + (f", {count} teacher{'s' if count > 1 else ''}" if count else "")
 
 

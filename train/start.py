@@ -1,4 +1,4 @@
-"""Where do the weights of a network begin, and which pictures have they seen before?"""
+"""From which weights does a training start, and which pictures have they seen before?"""
 
 import hashlib
 import logging
@@ -23,19 +23,34 @@ from train.run_folder import read_json
 from train.splits import LeakError
 
 Start = Path | Literal["hub", "scratch"]
-"""A checkpoint of ours or a file for ``backbone.load_folded``, timm's hub, or random weights."""
+"""The initial weights: a file (one of our checkpoints, or a backbone for ``backbone.load_folded``), timm's hub, or
+random weights."""
 
 N = TypeVar("N", bound=Network)
 
 
 def network(recipe: Recipe, start: Start = "scratch") -> Network:
-    """The network of a recipe before training. Its spec names the data that its start was trained on as well.
+    """The network of a recipe, with its initial weights. Its spec also names the data that these were trained on.
 
-    A start that knows other classes gives all but the last layer. Raises CheckpointError if the file is of neither kind
-    or does not fit; RecipeError for a peer, which takes none, for a backbone that timm's hub has no weights of or whose
-    batch norms cannot be folded, and if the recipe would keep random filters as they are.
+    Of a checkpoint for other classes, all layers but the last are used. Raises RecipeError if the recipe cannot have
+    this backbone or this start, and CheckpointError if the file is of neither kind, or of another network.
     """
-    spec = recipe.spec()
+    _require_possible(recipe, start)
+    if recipe.architecture == "peer":
+        peer = partial(Peer, recipe.spec())
+        return _from_hub(peer, "") if start == "hub" else peer()
+    model = _rcdnet(recipe, start)
+    if isinstance(start, Path):
+        if _spec(start) is None:
+            backbone.load_folded(model, start)
+        else:
+            _load_checkpoint(model, start)
+    return model
+
+
+def _require_possible(recipe: Recipe, start: Start) -> None:
+    """Raises RecipeError if timm does not know the backbone or has no weights of it, if random filters would be frozen,
+    or if a peer is to start from a file."""
     if not timm.is_model(recipe.backbone):
         raise RecipeError(f"{recipe.name}: timm has no {recipe.backbone!r}. timm.list_models() names what it has.")
     if start == "hub" and not timm.is_model_pretrained(recipe.backbone):
@@ -45,42 +60,48 @@ def network(recipe: Recipe, start: Start = "scratch") -> Network:
             f"{recipe.name} keeps filters of its start, and from scratch these are random: "
             "--set frozen_stages=0 --set frozen_large_filters=false"
         )
-    if recipe.architecture == "peer":
-        if isinstance(start, Path):
-            raise RecipeError(f"{start}: a network to compare with begins from timm's hub or from scratch, not a file")
-        return _from_hub(partial(Peer, spec), "") if start == "hub" else Peer(spec)
+    if recipe.architecture == "peer" and isinstance(start, Path):
+        raise RecipeError(f"{start}: a network to compare with begins from timm's hub or from scratch, not a file")
+
+
+def _rcdnet(recipe: Recipe, start: Start) -> RcdNet:
+    """RcdNet with its backbone from the hub, or with random weights. From scratch its batch norm is not folded yet, as
+    it must be trained first. Raises RecipeError for a backbone that cannot be folded."""
+    spec = recipe.spec()
     try:
         if start == "scratch":
-            with torch.random.fork_rng(devices=()):  # the network that is trained is drawn as if this had not been
-                RcdNet(spec)  # what could not be folded once it is trained is told now
+            with torch.random.fork_rng(devices=()):  # so that the next line does not change the weights that are drawn
+                RcdNet(spec)  # raises now, not after the training, if the batch norm cannot be folded
             return RcdNet(spec, fold=False)
         make = partial(RcdNet, spec)
-        model = _from_hub(make, "`train fit --pretrained FILE`, or ") if start == "hub" else make()
+        return _from_hub(make, "`train fit --pretrained FILE`, or ") if start == "hub" else make()
     except (TypeError, RuntimeError) as error:
         raise RecipeError(
             f"{recipe.name}: {recipe.backbone} cannot be RcdNet's backbone ({error}). Take one such as "
             "tf_efficientnet_lite0, or --set 'architecture=\"peer\"'"
         ) from error
-    if isinstance(start, Path) and _spec(start) is not None:
-        before = checkpoint.load(start)
-        layers = before.state_dict()
-        if before.spec.class_names != recipe.class_names:
-            layers |= {name: x for name, x in model.state_dict().items() if name.startswith("classifier.")}
-        try:
-            model.load_state_dict(layers)
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"{start} is of a {before.spec.backbone}, which does not fit {recipe.backbone}"
-            ) from error
-        model.spec = having_seen(model.spec, start)
-    elif isinstance(start, Path):
-        backbone.load_folded(model, start)
-    return model
+
+
+def _load_checkpoint(model: RcdNet, path: Path) -> None:
+    """Fill a network from one of our checkpoints, in place; a last layer for other classes is left as it is. Raises
+    CheckpointError if it does not fit."""
+    before = checkpoint.load(path)
+    layers = before.state_dict()
+    if before.spec.class_names != model.spec.class_names:
+        layers |= {name: x for name, x in model.state_dict().items() if name.startswith("classifier.")}
+    try:
+        model.load_state_dict(layers)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path} is of a {before.spec.backbone}, which does not fit {model.spec.backbone}"
+        ) from error
+    model.spec = with_data_sets_of(model.spec, path)
 
 
 def _from_hub(make: Callable[..., N], instead: str) -> N:
-    """Raises RecipeError, which names what to do ``instead``, where timm's hub does not give its weights."""
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it announces each of its dozens of attempts
+    """``make(pretrained=True)``. Raises RecipeError, which says what to do ``instead``, if timm's hub cannot be reached
+    or its weights cannot be stored."""
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each of its dozens of attempts
     try:
         return make(pretrained=True)
     except OSError as error:
@@ -90,10 +111,11 @@ def _from_hub(make: Callable[..., N], instead: str) -> N:
         ) from error
 
 
-def check(weights: Start, tested: Sequence[Sample], run: str) -> None:
-    """Raises LeakError if a start or a teacher was trained on pictures that ``run`` tests on.
+def require_unseen(tested: Sequence[Sample], weights: Start, run: str) -> None:
+    """Raises LeakError if the ``weights`` of a start or a teacher were trained on pictures that ``run`` tests on.
 
-    It was on all of its data sets but what was held out, if it lies in the run folder that made it.
+    They are taken to have seen all pictures of the data sets that their spec names. If they still lie in the folder of
+    the run that trained them, the pictures that it held out are excepted.
     """
     spec = _spec(weights)
     if not tested or not isinstance(weights, Path) or spec is None:
@@ -110,22 +132,22 @@ def check(weights: Start, tested: Sequence[Sample], run: str) -> None:
         )
 
 
-def having_seen(spec: ModelSpec, weights: Path) -> ModelSpec:
-    """``spec``, trained on what a start or a teacher was trained on as well."""
+def with_data_sets_of(spec: ModelSpec, weights: Path) -> ModelSpec:
+    """``spec`` with the data sets of a start or a teacher added to those that it was trained on."""
     both = (*checkpoint.read_spec(weights).data_sets, *spec.data_sets)
     return replace(spec, trained_on=" + ".join(dict.fromkeys(both)))
 
 
-def told(start: Start) -> str:
-    """In a few words, for run folders and tables."""
+def start_name(start: Start) -> str:
+    """The start in a few words, as run folders and tables name it."""
     if not isinstance(start, Path):
         return start
     spec = _spec(start)
     return start.stem if spec is None else f"trained on {spec.trained_on}"
 
 
-def sha256(start: Start) -> str:
-    """Of a checkpoint's weights, or of another file; empty of what is none."""
+def start_sha256(start: Start) -> str:
+    """The hash of a checkpoint's weights, or of any other file; empty for the hub and for random weights."""
     if not isinstance(start, Path):
         return ""
     spec = _spec(start)
@@ -133,7 +155,7 @@ def sha256(start: Start) -> str:
 
 
 def _spec(start: Start) -> ModelSpec | None:
-    """Of a checkpoint of ours; None of any other start."""
+    """The spec of one of our checkpoints; None of any other start."""
     try:
         return checkpoint.read_spec(start) if isinstance(start, Path) else None
     except CheckpointError:
@@ -141,6 +163,6 @@ def _spec(start: Start) -> ModelSpec | None:
 
 
 def _made_here(weights: Path) -> bool:
-    """Whether the run folder in which a checkpoint lies is that of its training."""
+    """Whether a checkpoint lies in the run folder of its own training."""
     made = weights.parent / "spec.json"
-    return made.is_file() and read_json(made, "weights_sha256")["weights_sha256"] == sha256(weights)
+    return made.is_file() and read_json(made, "weights_sha256")["weights_sha256"] == start_sha256(weights)

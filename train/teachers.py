@@ -1,7 +1,7 @@
-"""Trained networks whose mean answer another network learns to give beside the labels: several made one.
+"""Knowledge distillation: a network learns from the mean answer of trained networks as well as from the labels.
 
-Knowledge distillation (Hinton et al. 2015, arXiv:1503.02531, section 2) at temperature 1: label smoothing and mixup
-have softened already what the teachers say. They see the view that their pupil sees (Beyer et al., arXiv:2106.05237).
+This is Hinton et al. 2015 (arXiv:1503.02531, section 2) at temperature 1, since label smoothing and mixup have already
+softened the teachers' answers. Teachers see the same view as their pupil (Beyer et al. 2022, arXiv:2106.05237).
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,7 @@ from rcdnet.spec import ModelSpec
 
 
 class Teachers(nn.Module):
-    """Frozen checkpoints that answer for the classes of ``spec``, on pictures prepared as it says. Raises
-    CheckpointError."""
+    """Frozen checkpoints. Raises CheckpointError if one has other classes, or another input, than ``spec``."""
 
     def __init__(self, paths: Sequence[Path], spec: ModelSpec) -> None:
         super().__init__()
@@ -34,7 +33,7 @@ class Teachers(nn.Module):
         return torch.stack([network(images)[0].float().softmax(dim=1) for network in self.networks]).mean(0)
 
 
-def taught_by(path: Path) -> str:
-    """In a few words, for run folders."""
+def teacher_name(path: Path) -> str:
+    """A teacher in a few words, as run folders name it."""
     spec = checkpoint.read_spec(path)
     return f"{spec.backbone} by {spec.version}, {spec.weights_sha256[:12]}"

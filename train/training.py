@@ -28,8 +28,8 @@ from train.losses import pointing_loss
 from train.plan import Run
 from train.predict import predict
 from train.recipes import Precision, Recipe, RecipeError
-from train.start import Start, check, having_seen, network, sha256, told
-from train.teachers import Teachers, taught_by
+from train.start import Start, network, require_unseen, start_name, start_sha256, with_data_sets_of
+from train.teachers import Teachers, teacher_name
 
 SAVING_PAUSE = 10
 """Between two saves, as a multiple of what the last one took: an epoch of seconds must not wait for the disk."""
@@ -51,14 +51,14 @@ class Training:
         teachers: Sequence[Path],
     ) -> None:
         for weights in (start, *teachers):
-            check(weights, run.test, run.name)
+            require_unseen(run.test, weights, run.name)
         folder.mkdir(parents=True, exist_ok=True)
         self.recipe, self.run, self.folder, self.start = recipe, run, folder, start
         self.fabric = Fabric(accelerator="auto", devices=1, precision=precision)
         self.fabric.seed_everything(run.seed, verbose=False)
         self.model = network(recipe, start).to(self.fabric.device)
         for path in teachers:
-            self.model.spec = having_seen(self.model.spec, path)
+            self.model.spec = with_data_sets_of(self.model.spec, path)
         self.optimizer = _optimizer(recipe, self.model, _trainable_body(self.model, recipe))
         schedule = _cosine(recipe, steps=math.ceil(views / recipe.batch))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, schedule)
@@ -249,9 +249,9 @@ def _provenance(
         "n_test": len(run.test),
         "data_sha256": run.data_sha256,
         "n_test_leaked": run.leaked,
-        "start": told(start),
-        "start_sha256": sha256(start),
-        "teachers": [taught_by(path) for path in teachers],
+        "start": start_name(start),
+        "start_sha256": start_sha256(start),
+        "teachers": [teacher_name(path) for path in teachers],
         "device": torch.cuda.get_device_name() if fabric.device.type == "cuda" else str(fabric.device),
         "processor": platform.processor() or platform.machine(),
         "versions": {"torch": torch.__version__, "timm": timm.__version__, "python": platform.python_version()},
