@@ -38,7 +38,7 @@ def held_out(sharpness: float, count: int = 3000) -> Predictions:
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
 def test_a_known_sharpness_is_undone(sharpness):
     calm = held_out(1.0)
-    found = held_out(sharpness).calibrated(*calibrate.fitted(held_out(sharpness)))
+    found = held_out(sharpness).calibrated(*calibrate.fit_calibration(held_out(sharpness)))
     np.testing.assert_allclose(found.malignant_share(), calm.malignant_share(), atol=0.02)
 
 
@@ -66,25 +66,28 @@ def held_back(count: int) -> Predictions:
 
 
 def test_what_holds_back_the_certain_more_than_the_others_is_undone():
-    assert calibrate.fitted(held_back(20_000)) == pytest.approx((1.6, 0.08), rel=0.12)
+    assert calibrate.fit_calibration(held_back(20_000)) == pytest.approx((1.6, 0.08), rel=0.12)
 
 
 def test_a_few_answers_do_not_tell_a_cubic_term():
-    assert calibrate.fitted(held_back(100))[1] < 0.02
+    assert calibrate.fit_calibration(held_back(100))[1] < 0.02
 
 
 def test_answers_that_are_all_right_are_sharpened_within_bounds():
     answers = answers_of(SPEC.class_names, np.array([[0, 0.3, 0], [0, 0, 0.3]], np.float32), np.array([1, 2]))
-    assert calibrate.fitted(answers)[0] == pytest.approx(calibrate.LEAST_TEMPERATURE)
+    assert calibrate.fit_calibration(answers)[0] == pytest.approx(calibrate.LEAST_TEMPERATURE)
 
 
 def test_answers_that_are_all_wrong_are_flattened_within_bounds():
     answers = answers_of(SPEC.class_names, np.array([[0, 0.3, 0], [0, 0, 0.3]], np.float32), np.array([2, 1]))
-    assert calibrate.fitted(answers) == pytest.approx((calibrate.MOST_TEMPERATURE, 0))
+    assert calibrate.fit_calibration(answers) == pytest.approx((calibrate.MOST_TEMPERATURE, 0))
 
 
 def test_without_a_lesion_nothing_is_calibrated():
-    assert calibrate.fitted(answers_of(SPEC.class_names, np.eye(3, dtype=np.float32), np.zeros(3, int))) == (1, 0)
+    assert calibrate.fit_calibration(answers_of(SPEC.class_names, np.eye(3, dtype=np.float32), np.zeros(3, int))) == (
+        1,
+        0,
+    )
 
 
 def test_how_surely_normal_pictures_are_told_apart_does_not_sharpen_what_is_said_of_lesions():
@@ -92,13 +95,13 @@ def test_how_surely_normal_pictures_are_told_apart_does_not_sharpen_what_is_said
     sure = answers.logits.copy()
     sure[:, 0] = np.where(answers.is_label("normal"), 20, -20)
     changed = answers_of(SPEC.class_names, sure, answers.truth)
-    assert calibrate.fitted(changed) == pytest.approx(calibrate.fitted(answers))
+    assert calibrate.fit_calibration(changed) == pytest.approx(calibrate.fit_calibration(answers))
 
 
 @pytest.mark.parametrize(("question", "most"), [("lesion", 0.03), ("malignant", 0.035)])  # by chance 0.019 and 0.030
 def test_calibration_lowers_the_calibration_error(question, most):
     answers = held_out(2.5)
-    spec = calibrate.calibrated(SPEC, answers)
+    spec = calibrate.calibrated_spec(SPEC, answers)
     asked = answers.truth >= (question == "malignant")
     before, after = (
         expected_calibration_error(said[asked].probability(question), said[asked].positive(question))
@@ -110,7 +113,7 @@ def test_calibration_lowers_the_calibration_error(question, most):
 
 def test_operating_points_keep_what_their_names_promise():
     answers = held_out(1.0)
-    spec = calibrate.calibrated(SPEC, answers)
+    spec = calibrate.calibrated_spec(SPEC, answers)
     share, truth = answers.calibrated(spec.temperature, spec.cubic).malignant_share(), answers.truth
     points = spec.operating_points
     assert (share >= points["sensitive"].malignant)[truth == 2].mean() >= 0.95
@@ -180,44 +183,46 @@ def test_the_band_never_swallows_most_lesions():
 def test_nothing_is_tuned_on_the_external_set():
     answers = answers_of(SPEC.class_names, np.zeros((3, 3), np.float32), np.arange(3), external=True)
     with pytest.raises(LeakError, match="busi is external"):
-        calibrate.calibrated(SPEC, answers)
+        calibrate.calibrated_spec(SPEC, answers)
     answers.external[1:] = False  # a single one is one too many
     with pytest.raises(LeakError, match="busi is external"):
-        calibrate.calibrated(SPEC, answers)
+        calibrate.calibrated_spec(SPEC, answers)
 
 
 def test_a_model_that_knows_no_normal_is_refused():
     two = replace(SPEC, class_names=("benign", "malignant"))
     answers = answers_of(two.class_names, np.eye(2, dtype=np.float32), np.array([0, 1]))
     with pytest.raises(DataError, match="only a model that knows normal"):
-        calibrate.calibrated(two, answers)
+        calibrate.calibrated_spec(two, answers)
 
 
 def test_a_model_of_other_classes_is_refused():
     answers = answers_of(("benign", "malignant"), np.zeros((2, 2), np.float32), np.array([0, 1]))
     with pytest.raises(DataError, match="predictions of benign, malignant cannot calibrate"):
-        calibrate.calibrated(SPEC, answers)
+        calibrate.calibrated_spec(SPEC, answers)
 
 
 def test_a_calibration_by_a_few_pictures_is_doubted():
     few = held_out(1.0, 30)
-    assert "nothing can be told" in calibrate.doubts(calibrate.calibrated(SPEC, few), few)[0]
+    assert "nothing can be told" in calibrate.doubts(calibrate.calibrated_spec(SPEC, few), few)[0]
     enough = answers_of(SPEC.class_names, np.eye(3, dtype=np.float32)[np.arange(60) % 3], np.arange(60) % 3)
     assert not any("nothing can be told" in doubt for doubt in calibrate.doubts(SPEC, enough))  # 20 of each
     many = held_out(1.0)
-    assert not any("nothing can be told" in doubt for doubt in calibrate.doubts(calibrate.calibrated(SPEC, many), many))
+    assert not any(
+        "nothing can be told" in doubt for doubt in calibrate.doubts(calibrate.calibrated_spec(SPEC, many), many)
+    )
 
 
 def test_the_band_ends_below_its_upper_edge():
     spec = replace(SPEC, indeterminate=(0.25, 0.5))
     answers = answers_of(SPEC.class_names, np.zeros((2, 3), np.float32), np.array([1, 2]))  # shares of one half
-    assert calibrate.of_the_band(spec, answers) == (0.5, 0)
+    assert calibrate.risk_and_abstention(spec, answers) == (0.5, 0)
 
 
 def test_a_band_that_leaves_more_wrong_calls_than_it_should_is_doubted():
     good, bad = (held_out_lesions_wrong(share) for share in (0.02, 0.3))
-    assert calibrate.doubts(calibrate.calibrated(SPEC, good), good) == []
-    (doubt,) = calibrate.doubts(calibrate.calibrated(SPEC, bad), bad)
+    assert calibrate.doubts(calibrate.calibrated_spec(SPEC, good), good) == []
+    (doubt,) = calibrate.doubts(calibrate.calibrated_spec(SPEC, bad), bad)
     assert re.search(r"outside the indeterminate band (2|3)\d\.\d% of the calls are wrong, not 5%: it holds 15%", doubt)
 
 
@@ -225,8 +230,8 @@ def test_a_band_that_leaves_more_wrong_calls_than_it_should_is_doubted():
 @settings(max_examples=20)
 def test_a_band_that_stops_where_few_calls_are_wrong_is_not_doubted(seed: int):
     answers = held_out_lesions_wrong(0.07, seed, sureness=0.2)
-    spec = calibrate.calibrated(SPEC, answers)
-    _, abstained = calibrate.of_the_band(spec, answers)
+    spec = calibrate.calibrated_spec(SPEC, answers)
+    _, abstained = calibrate.risk_and_abstention(spec, answers)
     assume(abstained < 0.14)  # some of these answers ask for all that may be held back
     assert abstained > 0
     assert not any("band" in doubt for doubt in calibrate.doubts(spec, answers))
@@ -235,10 +240,10 @@ def test_a_band_that_stops_where_few_calls_are_wrong_is_not_doubted(seed: int):
 def test_answers_that_miss_a_class_are_refused():
     answers = answers_of(SPEC.class_names, np.zeros((4, 3), np.float32), np.array([1, 2, 1, 2]))
     with pytest.raises(DataError, match="nothing was held out that is normal"):
-        calibrate.calibrated(SPEC, answers)
+        calibrate.calibrated_spec(SPEC, answers)
 
 
 def test_the_shipped_calibration_is_what_the_kept_answers_ask_for():
     kept = sorted((Path(__file__).parents[1] / "docs/results/protocols/twin").glob("*/predictions.csv"))
     shipped = checkpoint.read_spec(SHIPPED / "rcdnet.safetensors")
-    assert calibrate.calibrated(shipped, predictions.read(kept)) == shipped
+    assert calibrate.calibrated_spec(shipped, predictions.read(kept)) == shipped

@@ -121,9 +121,9 @@ def test_no_answer_helps_to_choose_its_own_calibration(tmp_path):
     answers = predictions.read(sorted(tmp_path.glob("*/predictions.csv")))
     found = results.cross_fitted(answers)
     ours, other = (answers[answers.runs == f"seed0-fold{fold}"] for fold in (1, 2))
-    expected = ours.calibrated(*calibrate.fitted(other))
+    expected = ours.calibrated(*calibrate.fit_calibration(other))
     np.testing.assert_allclose(found[answers.runs == "seed0-fold1"].logits, expected.logits)
-    assert not np.allclose(expected.logits, ours.calibrated(*calibrate.fitted(ours)).logits)
+    assert not np.allclose(expected.logits, ours.calibrated(*calibrate.fit_calibration(ours)).logits)
 
 
 def test_a_run_on_its_own_is_told_as_it_answered(tmp_path):

@@ -236,7 +236,7 @@ def calibrate(
         model = checkpoint.load(weights)
         held_out.require_held_out(predictions)
         answers = held_out.read(predictions)
-        model.spec = calibration.calibrated(model.spec, answers)
+        model.spec = calibration.calibrated_spec(model.spec, answers)
         spec = checkpoint.save(model, weights)
         out.print_json(spec.to_json())
         for doubt in calibration.doubts(spec, answers):

@@ -1,6 +1,6 @@
-"""From held-out predictions to what the spec says about certainty: calibration, operating points, indeterminate band.
+"""Fit calibration, operating points and indeterminate band to held-out predictions, for the spec of a network.
 
-Only predictions that a recipe held out may come here; the external set has no way in (``calibrated`` refuses it).
+The external set must not be used for it: ``calibrated_spec`` refuses it.
 """
 
 import math
@@ -19,49 +19,61 @@ from train.datasets import DataError
 from train.predictions import Predictions
 from train.splits import LeakError
 
-LESION_AIMS = {"sensitive": 0.99, "balanced": 0.98}
-"""Share of lesions that must be flagged: what is not flagged is not looked at, so ``balanced`` leans this way too."""
-MALIGNANT_AIMS = {"sensitive": 0.95}
-"""Share of malignant lesions that must lie above its threshold; the band around it then takes some of them back."""
-LEAST_SPECIFICITY = {"specific": 0.95}
-"""Share of benign lesions that must lie below it."""
+POINTS = ("sensitive", "balanced", "specific")
+"""The operating points. Each of their two thresholds meets the target below, or maximises the Youden index if it has
+none."""
+
+LESION_SENSITIVITY = {"sensitive": 0.99, "balanced": 0.98}
+"""Share of the lesions that a point flags. ``balanced`` has a target too: nobody looks at what is not flagged."""
+
+MALIGNANT_SENSITIVITY = {"sensitive": 0.95}
+"""Share of the malignant lesions above a point's threshold for malignant; some of these then lie in the band."""
+
+MALIGNANT_SPECIFICITY = {"specific": 0.95}
+"""Share of the benign lesions below it."""
+
 LARGEST_RISK = 0.05
-"""Of the calls that are made outside the indeterminate band, if LARGEST_ABSTENTION gets as far."""
+"""At most this share of the calls outside the indeterminate band is wrong, unless the band would have to be wider than
+LARGEST_ABSTENTION allows."""
+
 LARGEST_ABSTENTION = 0.15
-"""Of the lesions that may fall into the band: a helper that mostly shrugs is none."""
+"""At most this share of the lesions lies in the band: an assistant that often gives no answer is of little use."""
 
 LEAST_PICTURES = 20
-"""Of each class, below which a threshold is one or two pictures' doing."""
+"""With fewer pictures of a class, one or two of them decide where a threshold lies."""
 
 DECIMALS = 4
-"""Of what goes into the spec."""
+"""Numbers in the spec are rounded to this many decimals."""
 
 CUBIC_SPREAD = 0.06
-"""Standard deviation of the normal prior on the cubic term, around 0: the root mean square of what 23 trainings asked
-for. 100 answers do not tell the term, 2500 do."""
+"""Standard deviation of the normal prior of the cubic term, whose mean is 0: the root mean square of the terms that fit
+23 trainings. 100 answers are too few to determine the term, 2500 are enough."""
+
 LEAST_TEMPERATURE, MOST_TEMPERATURE, MOST_CUBIC = 0.2, 5.0, 0.25
-"""Of a few answers that are all right or all wrong, any would do."""
+"""Bounds of the fit. Without them there is no best fit to a few answers that are all right or all wrong."""
 
 
-def fitted(answers: Predictions) -> tuple[float, float]:
-    """The temperature and the cubic term of ``rcdnet.glance.calibrated`` under which the answers to benign or
-    malignant, on lesions, are likeliest: the probability that is shown. The cubic term is held back by CUBIC_SPREAD.
-    Without a lesion nothing is calibrated: 1 and 0.
+def fit_calibration(answers: Predictions) -> tuple[float, float]:
+    """The temperature and the cubic term of ``rcdnet.glance.calibrated`` under which the labels of the lesions (benign
+    or malignant) are most likely; the cubic term has a prior (CUBIC_SPREAD). Without a lesion, 1 and 0, which calibrate
+    nothing.
 
-    Fitted to normal against lesion it would be sharper: that is the easier question.
+    Only this question is fitted, because its probability is the one that is shown. Normal or lesion is the easier one,
+    and would give sharper probabilities.
     """
     lesions = answers[~answers.is_label("normal")]
     if not len(lesions):
         return 1.0, 0.0
     z = np.subtract(*(lesions.logits[:, answers.class_names.index(name)] for name in ("malignant", "benign")))
-    side = np.where(lesions.is_label("malignant"), 1.0, -1.0)
+    sign = np.where(lesions.is_label("malignant"), 1.0, -1.0)
     terms = np.stack([z, z**3]).astype(np.float64)
-    hold = np.array([0, 1 / CUBIC_SPREAD**2 / len(z)])
+    precision = np.array([0, 1 / CUBIC_SPREAD**2 / len(z)])  # of the prior, as the loss is a mean over the answers
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        margin = side * (weights @ terms)
-        likely = np.logaddexp(0, -margin).mean() + (hold * weights**2).sum() / 2
-        return float(likely), hold * weights - (terms * side * expit(-margin)).mean(axis=1)
+        """Mean negative log-posterior of (1 / temperature, cubic), and its gradient."""
+        margin = sign * (weights @ terms)
+        value = np.logaddexp(0, -margin).mean() + (precision * weights**2).sum() / 2
+        return float(value), precision * weights - (terms * sign * expit(-margin)).mean(axis=1)
 
     bounds = (1 / MOST_TEMPERATURE, 1 / LEAST_TEMPERATURE), (0, MOST_CUBIC)
     found = minimize(loss, (1.0, 0.0), jac=True, bounds=bounds)
@@ -75,8 +87,8 @@ def threshold(
     sensitivity: float | None = None,
     specificity: float | None = None,
 ) -> float:
-    """The highest threshold on ``score`` 0..1 with this sensitivity, or the lowest with this specificity, or, where
-    neither is asked for, the one with the best Youden index (sensitivity + specificity - 1).
+    """The highest threshold on ``score`` [N], 0..1, that has this sensitivity, or else the lowest that has this
+    specificity. If neither is given, the one with the highest Youden index (sensitivity + specificity - 1).
     """
     false_positive, true_positive, thresholds = roc_curve(positive, score, drop_intermediate=False)
     if sensitivity is not None:
@@ -88,27 +100,28 @@ def threshold(
     return float(np.clip(thresholds[index], 0.0, 1.0))
 
 
-def indeterminate_band(share: NDArray[np.floating], malignant: NDArray[np.bool_], at: float) -> tuple[float, float]:
-    """The narrowest band of malignant shares around ``at`` outside which at most LARGEST_RISK of the calls are wrong.
-
-    By ``metrics.selective_risk``; no wider than LARGEST_ABSTENTION of the lesions.
+def indeterminate_band(
+    share: NDArray[np.floating], malignant: NDArray[np.bool_], threshold: float
+) -> tuple[float, float]:
+    """The narrowest band of malignant shares around ``threshold``, symmetric in log-odds, outside which at most
+    LARGEST_RISK of the calls are wrong (``metrics.selective_risk``); it holds at most LARGEST_ABSTENTION of the lesions.
     """
-    distance, risk = metrics.selective_risk(share, malignant, at)
-    kept = np.flatnonzero(risk <= LARGEST_RISK)
+    distance, risk = metrics.selective_risk(share, malignant, threshold)
+    low_risk = np.flatnonzero(risk <= LARGEST_RISK)
     least = int((1 - LARGEST_ABSTENTION) * len(risk))
-    covered = max(int(kept[-1]) + 1 if kept.size else 0, least)
+    covered = max(int(low_risk[-1]) + 1 if low_risk.size else 0, least)
     if covered >= len(risk):
-        return at, at
-    half = float(distance[covered])
-    middle = float(metrics.log_odds(np.array(at)))
-    return float(expit(middle - half)), float(expit(middle + half))
+        return threshold, threshold
+    half_width = float(distance[covered])
+    middle = float(metrics.log_odds(np.array(threshold)))
+    return float(expit(middle - half_width)), float(expit(middle + half_width))
 
 
-def calibrated(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
-    """``spec`` with calibration, operating points and band from ``held_out``.
+def calibrated_spec(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
+    """``spec`` with calibration, operating points and band fitted to ``held_out``.
 
-    Raises DataError for other classes, for a model that knows no normal, or for none of a kind; LeakError for answers
-    to an external data set.
+    Raises DataError if the classes are others, if the model has no class for normal, or if no picture of a class was
+    held out; LeakError for predictions of an external data set.
     """
     if "normal" not in spec.class_names:
         raise DataError(f"only a model that knows normal pictures can be calibrated, not one of {spec.class_names}")
@@ -122,27 +135,18 @@ def calibrated(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
     if held_out.external.any():
         external = sorted(set(held_out.datasets[held_out.external].tolist()))
         raise LeakError(f"{', '.join(external)} is external: nothing may be tuned on it")
-    temperature, cubic = (round(value, DECIMALS) for value in fitted(held_out))
-    said = held_out.calibrated(temperature, cubic)
-    lesion = ~held_out.is_label("normal")
-    is_malignant = held_out.is_label("malignant")[lesion]
-    share = said.malignant_share()[lesion]
-    flagged = said.lesion_probability()
-    points = {
-        name: OperatingPoint(
-            lesion=rounded(threshold(lesion, flagged, sensitivity=LESION_AIMS.get(name)), math.floor),
-            malignant=rounded(
-                threshold(
-                    is_malignant,
-                    share,
-                    sensitivity=MALIGNANT_AIMS.get(name),
-                    specificity=LEAST_SPECIFICITY.get(name),
-                ),
-                math.ceil if name in LEAST_SPECIFICITY else math.floor,
-            ),
-        )
-        for name in ("sensitive", "balanced", "specific")
-    }
+    temperature, cubic = (round(value, DECIMALS) for value in fit_calibration(held_out))
+    answers = held_out.calibrated(temperature, cubic)
+    is_lesion = ~answers.is_label("normal")
+    is_malignant = answers.is_label("malignant")[is_lesion]
+    p_lesion, share = answers.lesion_probability(), answers.malignant_share()[is_lesion]
+    points = {}
+    for name in POINTS:
+        sensitivity, specificity = MALIGNANT_SENSITIVITY.get(name), MALIGNANT_SPECIFICITY.get(name)
+        lesion = threshold(is_lesion, p_lesion, sensitivity=LESION_SENSITIVITY.get(name))
+        malignant = threshold(is_malignant, share, sensitivity=sensitivity, specificity=specificity)
+        to = math.floor if specificity is None else math.ceil
+        points[name] = OperatingPoint(lesion=rounded(lesion, math.floor), malignant=rounded(malignant, to))
     low, high = indeterminate_band(share, is_malignant, points["balanced"].malignant)
     return replace(
         spec,
@@ -154,26 +158,29 @@ def calibrated(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
 
 
 def doubts(spec: ModelSpec, held_out: Predictions) -> list[str]:
-    """Why a calibration is not to be relied on, in words."""
+    """The reasons, if there are any, not to rely on a calibration of ``spec`` by ``held_out``, as sentences."""
     counts = {name: int(held_out.is_label(name).sum()) for name in spec.class_names}
     few = [f"{count} {name}" for name, count in counts.items() if count < LEAST_PICTURES]
-    bounds = (LEAST_TEMPERATURE, MOST_TEMPERATURE)
     extreme = [name for name, point in spec.operating_points.items() if {point.lesion, point.malignant} & {0.0, 1.0}]
-    risk, held_back = of_the_band(spec, held_out)
-    narrow = risk > LARGEST_RISK and round(held_back, 2) >= LARGEST_ABSTENTION
-    found = {
-        f"of only {', '.join(few)} pictures nothing can be told": bool(few),
-        f"the temperature {spec.temperature} is at its bound": spec.temperature in bounds,
-        f"a threshold of {', '.join(extreme)} is 0 or 1: it calls always or never": bool(extreme),
-        f"outside the indeterminate band {risk:.1%} of the calls are wrong, not {LARGEST_RISK:.0%}: "
-        f"it holds {held_back:.0%} of the lesions already": narrow,
-    }
-    return [doubt for doubt, holds in found.items() if holds]
+    risk, abstention = risk_and_abstention(spec, held_out)
+    found = []
+    if few:
+        found.append(f"of only {', '.join(few)} pictures nothing can be told")
+    if spec.temperature in (LEAST_TEMPERATURE, MOST_TEMPERATURE):
+        found.append(f"the temperature {spec.temperature} is at its bound")
+    if extreme:
+        found.append(f"a threshold of {', '.join(extreme)} is 0 or 1: it calls always or never")
+    if risk > LARGEST_RISK and round(abstention, 2) >= LARGEST_ABSTENTION:
+        found.append(
+            f"outside the indeterminate band {risk:.1%} of the calls are wrong, not {LARGEST_RISK:.0%}: "
+            f"it holds {abstention:.0%} of the lesions already"
+        )
+    return found
 
 
-def of_the_band(spec: ModelSpec, held_out: Predictions) -> tuple[float, float]:
-    """Share of wrong calls, benign or malignant, of the lesions that the band leaves to be called; and the share of all
-    lesions that it does not leave, 0..1 each.
+def risk_and_abstention(spec: ModelSpec, held_out: Predictions) -> tuple[float, float]:
+    """Of the lesions outside the indeterminate band, the share that is called wrongly (benign or malignant), and of all
+    lesions, the share inside the band; 0..1 each.
     """
     lesions = held_out[~held_out.is_label("normal")]
     share = lesions.calibrated(spec.temperature, spec.cubic).malignant_share()
@@ -184,5 +191,5 @@ def of_the_band(spec: ModelSpec, held_out: Predictions) -> tuple[float, float]:
 
 
 def rounded(value: float, to: Callable[[float], int]) -> float:
-    """To DECIMALS, up or down: so that a threshold still keeps what was asked of it."""
+    """Round to DECIMALS, down (math.floor) or up (math.ceil), so that a threshold still meets its target."""
     return float(to(value * 10**DECIMALS) / 10**DECIMALS)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from train import predictions
-from train.calibrate import fitted
+from train.calibrate import fit_calibration
 from train.datasets import DataError
 from train.evaluate import yes_or_no
 from train.predictions import QUESTIONS, Predictions, Question
@@ -149,5 +149,5 @@ def cross_fitted(answers: Predictions) -> Predictions:
     for run in set(answers.runs.tolist()):
         its = answers.runs == run
         if not its.all():
-            logits[its] = answers[its].calibrated(*fitted(answers[~its])).logits
+            logits[its] = answers[its].calibrated(*fit_calibration(answers[~its])).logits
     return replace(answers, logits=logits)
