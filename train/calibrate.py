@@ -104,7 +104,8 @@ def indeterminate_band(
     share: NDArray[np.floating], malignant: NDArray[np.bool_], threshold: float
 ) -> tuple[float, float]:
     """The narrowest band of malignant shares around ``threshold``, symmetric in log-odds, outside which at most
-    LARGEST_RISK of the calls are wrong (``metrics.selective_risk``); it holds at most LARGEST_ABSTENTION of the lesions.
+    LARGEST_RISK of the calls are wrong (``metrics.selective_risk``), with at most LARGEST_ABSTENTION of the lesions in
+    it.
     """
     distance, risk = metrics.selective_risk(share, malignant, threshold)
     low_risk = np.flatnonzero(risk <= LARGEST_RISK)
