@@ -42,7 +42,7 @@ from stream.sources.uri import STILLS_FPS
 from stream.types import Frame, State
 from train import datasets, predictions
 from train.datasets import DataError, Sample
-from train.evaluate import by_subgroup
+from train.evaluate import subgroup_indices
 from train.predictions import Predictions
 from train.splits import LeakError
 
@@ -101,7 +101,7 @@ def main(
                 tables = [path for path in labelled if path.suffix == ".csv"]
                 predictions.require_held_out(tables)
                 held_out = predictions.read(tables) if tables else None
-                groups = [by_subgroup(samples, by) if by else {} for samples in sets]
+                groups = [subgroup_indices(samples, by) if by else {} for samples in sets]
             except (DataError, LeakError) as error:
                 raise UsageError(str(error)) from error
             for samples, parts in zip(sets, groups, strict=True):

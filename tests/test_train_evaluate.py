@@ -67,7 +67,7 @@ def test_right_answers_get_full_marks(tmp_path):
 def test_probabilities_that_are_too_low_on_both_sides_are_told_by_their_mean_and_not_by_the_ece():
     said = np.repeat([0.3, 0.7], 1000)
     positive = np.tile(np.arange(1000), 2) < np.repeat([400, 800], 1000)  # each 0.1 more often than was said
-    numbers = evaluate.yes_or_no(said, positive, [str(index) for index in range(2000)])
+    numbers = evaluate.binary_metrics(said, positive, [str(index) for index in range(2000)])
     assert numbers["ece"] == pytest.approx(0)
     assert (numbers["mean_probability"], numbers["share_positive"]) == pytest.approx((0.5, 0.6))
 
@@ -114,7 +114,7 @@ def test_where_a_lesion_usually_lies_is_not_told_by_a_single_one(tmp_path):
 def test_the_usual_place_of_a_lesion_is_where_the_others_lie():
     left, right, none = np.zeros((64, 64), bool), np.zeros((32, 48), bool), np.zeros((20, 20), bool)
     left[:, :32], right[:, 24:] = True, True
-    of_left, of_right, of_none = evaluate.usual_place([left, right, none])
+    of_left, of_right, of_none = evaluate.location_prior([left, right, none])
     assert (of_left.shape, of_right.shape, of_none.shape) == ((64, 64), (32, 48), (20, 20))
     assert (of_left[:, :28].max(), of_left[:, 36:].min()) == (0, 1)
     assert (of_right[:, :21].min(), of_right[:, 27:].max()) == (1, 0)
@@ -149,14 +149,14 @@ def test_a_model_without_a_normal_class_cannot_be_asked_for_three(tmp_path):
 
 def test_size_terciles_and_attributes_part_the_samples(tmp_path):
     samples = evaluate.select(data_set(tmp_path), "binary")
-    parts = evaluate.by_subgroup(samples, "size")
+    parts = evaluate.subgroup_indices(samples, "size")
     assert {name: len(indices) for name, indices in parts.items()} == {"large": 4, "medium": 4, "small": 4}
-    parts = evaluate.by_subgroup(data_set(tmp_path / "with normal"), "size")
+    parts = evaluate.subgroup_indices(data_set(tmp_path / "with normal"), "size")
     assert {name: len(indices) for name, indices in parts.items()} == {"large": 10, "medium": 10, "small": 10}
     with pytest.raises(DataError, match="no lesion has a mask"):
-        evaluate.by_subgroup([replace(s, masks=()) for s in samples], "size")
+        evaluate.subgroup_indices([replace(s, masks=()) for s in samples], "size")
     samples = [replace(s, attributes={"birads": "4" if i < 5 else "5"}) for i, s in enumerate(samples)]
-    assert evaluate.by_subgroup(samples, "birads") == {"4": [0, 1, 2, 3, 4], "5": [5, 6, 7, 8, 9, 10, 11]}
+    assert evaluate.subgroup_indices(samples, "birads") == {"4": [0, 1, 2, 3, 4], "5": [5, 6, 7, 8, 9, 10, 11]}
 
 
 def test_painting_markers_away_counts_moves_and_flips(tmp_path):
@@ -171,11 +171,11 @@ def test_painting_markers_away_counts_moves_and_flips(tmp_path):
     def always_malignant(greys):
         return [judged(ANSWERS["malignant"]) for _ in greys]
 
-    moved = evaluate.without_markers(samples, before, always_malignant, first_pixel, SPEC)
+    moved = evaluate.effect_of_markers(samples, before, always_malignant, first_pixel, SPEC)
     assert moved["n_marked"] == 12
     assert moved["median_dp"] == pytest.approx(7 / 9 - 3 / 9)
     assert moved["flips"] == 1
-    none = evaluate.without_markers(samples, before, always_malignant, lambda grey: grey, SPEC)
+    none = evaluate.effect_of_markers(samples, before, always_malignant, lambda grey: grey, SPEC)
     assert none == {"n_marked": 0}
 
 

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from train.markers import marker_mask, painted_away
+from train.markers import inpaint_markers, marker_mask
 
 
 def tissue(seed: int = 0) -> np.ndarray:
@@ -59,7 +59,7 @@ def test_painting_over_the_mask_brings_the_tissue_back():
     clean = tissue()
     marked = clean.copy()
     cross(marked)
-    painted = painted_away(marked)
+    painted = inpaint_markers(marked)
     ink = marked != clean
     before, after = (np.abs(p.astype(float) - clean)[ink].mean() for p in (marked, painted))
     assert after < before / 3

@@ -31,7 +31,7 @@ from train.audit import audit as audit_samples
 from train.audit import contact_sheet
 from train.datasets import DataError
 from train.faithfulness import faithfulness_of
-from train.markers import painted_away
+from train.markers import inpaint_markers
 from train.recipes import RecipeError
 from train.splits import LeakError
 from train.tables import out, print_result, print_rows, print_table
@@ -269,14 +269,16 @@ def evaluate(
         samples = evaluation.select(datasets.load(data), task)
         if samples and samples[0].dataset in spec.data_sets:
             err.print(f"warning: these weights learned from a set named {samples[0].dataset}: its numbers flatter")
-        subgroups = evaluation.by_subgroup(samples, by) if by else {}
+        subgroups = evaluation.subgroup_indices(samples, by) if by else {}
         judgements = predict(model, [sample.grey() for sample in samples])
         result = evaluation.evaluate(samples, judgements, spec, task, operating_point=operating_point)
         if by:
-            result["by"] = {by: evaluation.of_subgroups(samples, judgements, spec, task, subgroups, operating_point)}
+            result["by"] = {
+                by: evaluation.evaluate_subgroups(samples, judgements, spec, task, subgroups, operating_point)
+            }
         if in_paint:
-            result["in_paint"] = evaluation.without_markers(
-                samples, judgements, lambda greys: predict(model, greys), painted_away, spec
+            result["in_paint"] = evaluation.effect_of_markers(
+                samples, judgements, lambda greys: predict(model, greys), inpaint_markers, spec
             )
         if faithfulness:
             result["faithfulness"] = faithfulness_of(samples, spec, runner(model))

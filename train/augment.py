@@ -12,7 +12,7 @@ from pydantic import Field
 from rcdnet.glance import square_around
 from rcdnet.preprocess import Box, Grey, prepare
 from rcdnet.spec import ModelSpec
-from train.markers import painted_away
+from train.markers import inpaint_markers
 from train.transplant import patched, without_lesion
 
 Mask = NDArray[np.bool_]
@@ -58,7 +58,7 @@ def training_view(
         grey, lesion = _rotate(grey, lesion, rng.uniform(-how.rotation_deg, how.rotation_deg))
     grey = np.ascontiguousarray(grey)
     if rng.random() < how.cleaned:
-        grey = painted_away(grey)
+        grey = inpaint_markers(grey)
     grey, lesion, label = _without_or_beside(grey, lesion, label, spec, how, rng)
     if rng.random() < how.machine:
         grey = other_machine(grey, rng)

@@ -19,12 +19,12 @@ Judge = Callable[[Sequence[Grey]], list[Judgement]]
 
 HEAT_MAP_KEYS = ("pointing_game", "energy_ratio", "pointing_game_blind", "energy_ratio_blind")
 
-USUAL_PX = 64
-"""Side of the picture onto which all masks are laid; a lesion is some 15 of its pixels wide."""
+PRIOR_PX = 64
+"""Side of the picture on which ``location_prior`` counts lesions; a lesion is about 15 of its pixels wide."""
 
 
 def select(samples: Sequence[Sample], task: Task) -> list[Sample]:
-    """The samples that a task is about: binary is benign against malignant, lesions only."""
+    """The samples of a task: binary, benign against malignant, is about lesions only."""
     return [sample for sample in samples if task == "three-class" or sample.label != "normal"]
 
 
@@ -36,15 +36,15 @@ def evaluate(
     *,
     operating_point: str = "balanced",
 ) -> dict[str, Any]:
-    """The numbers of one data set, keys as in the JSON of ``train evaluate``.
+    """The numbers of one data set, keyed as in the JSON of ``train evaluate``.
 
-    binary scores malignant over benign + malignant; three-class scores a lesion (one minus p(normal)). ``sensitivity``
-    and ``specificity`` are at the operating point, as are all yes-or-no numbers of binary; accuracy, precision, recall,
-    F1 and confusion matrix of three-class are of the likeliest class. ``classes`` are the matrix's rows (truth) and
-    columns (answer). The page calls nothing near this threshold (``stream.decision``).
+    The score of binary is the malignant share, that of three-class the probability of a lesion, 1 - p(normal). At the
+    threshold of the operating point are ``sensitivity`` and ``specificity`` and, in binary, accuracy, precision,
+    recall, F1 and confusion matrix; in three-class these five are of the likeliest class. ``classes`` are the rows
+    (truth) and columns (answer) of the matrix. The page calls nothing near the threshold (``stream.decision``); here
+    every picture gets an answer.
 
-    Raises DataError if only one of the two sides is in the data, or if the model does not know a label, or there is no
-    picture.
+    Raises DataError if there is no picture, if all are on one side of the question, or if the model lacks a class.
     """
     if not samples:
         raise DataError(f"there is no picture that {task} is about")
@@ -60,17 +60,17 @@ def evaluate(
     point = spec.operating_points[operating_point]
     patients = bootstrap_groups(samples)
     if task == "binary":
-        numbers = yes_or_no(malignant_share(judgements, spec), positive, patients, point.malignant)
+        numbers = binary_metrics(malignant_share(judgements, spec), positive, patients, point.malignant)
         numbers["classes"] = ["benign", "malignant"]
     else:
-        numbers = yes_or_no(1 - probabilities[:, spec.index("normal")], positive, patients, point.lesion)
+        numbers = binary_metrics(1 - probabilities[:, spec.index("normal")], positive, patients, point.lesion)
         truth = np.array([spec.index(label) for label in labels])
         numbers |= metrics.classification(truth, probabilities.argmax(axis=1), len(spec.class_names))
         numbers["classes"] = list(spec.class_names)
     return {**numbers, "operating_point": operating_point, **heat_map_quality(samples, judgements, spec)}
 
 
-def of_subgroups(
+def evaluate_subgroups(
     samples: Sequence[Sample],
     judgements: Sequence[Judgement],
     spec: ModelSpec,
@@ -78,7 +78,8 @@ def of_subgroups(
     subgroups: Mapping[str, Sequence[int]],
     operating_point: str,
 ) -> dict[str, dict[str, Any]]:
-    """``evaluate`` of each of ``by_subgroup``. Without both sides, ``n`` alone and None for ``auc``: there is none."""
+    """``evaluate`` of each subgroup of ``subgroup_indices``. One that lies all on one side of the question has no AUC:
+    it gets ``n``, and None for ``auc``."""
     numbers: dict[str, dict[str, Any]] = {}
     for value, indices in subgroups.items():
         part = [samples[i] for i in indices], [judgements[i] for i in indices]
@@ -89,11 +90,13 @@ def of_subgroups(
     return numbers
 
 
-def yes_or_no(
+def binary_metrics(
     score: NDArray[np.floating], positive: NDArray[np.bool_], patients: Sequence[str], threshold: float = 0.5
 ) -> dict[str, Any]:
-    """The numbers of one question: ``score`` [N] 0..1; ``positive`` [N], of which there must be some of each;
-    ``patients`` [N] as of ``duplicates.bootstrap_groups``.
+    """AUC with its interval, calibration and, at ``threshold``, classification of one binary question.
+
+    ``score`` [N] is the probability of yes, 0..1. ``positive`` [N] must hold both True and False. ``patients`` [N] are
+    the ``duplicates.bootstrap_groups``.
     """
     interval = metrics.auc_interval(positive, score, patients)
     called = score >= threshold
@@ -119,14 +122,15 @@ def yes_or_no(
 def heat_map_quality(
     samples: Sequence[Sample], judgements: Sequence[Judgement], spec: ModelSpec
 ) -> dict[str, float | int | None]:
-    """Pointing game and mean energy ratio of the called lesion class's map, over the pictures with a lesion mask.
+    """Pointing game and energy ratio, as means over the pictures with a lesion mask, of the map of the likeliest lesion
+    class; and, ``_blind``, of ``location_prior``, a map that never sees the picture.
 
-    ``_blind``: of ``usual_place``, a map that never sees the picture. Lesions lie where the probe was put, so that it
-    is far better than chance.
+    The blind map is far better than chance, because whoever holds the probe puts the lesion in the middle. It needs two
+    lesions. What cannot be computed is None.
     """
     found: dict[str, list[float]] = {key: [] for key in HEAT_MAP_KEYS}
     masks = [sample.lesion() for sample in samples]
-    for lesion, judgement, blind in zip(masks, judgements, usual_place(masks), strict=True):
+    for lesion, judgement, blind in zip(masks, judgements, location_prior(masks), strict=True):
         if not lesion.any():
             continue
         class_map, at = judgement.class_maps[lesion_class(judgement.logits, spec)], judgement.placement
@@ -135,16 +139,16 @@ def heat_map_quality(
         found["pointing_game_blind"].append(metrics.pointing_hit(blind, lesion))
         found["energy_ratio_blind"].append(metrics.energy_ratio(blind, lesion))
     count = len(found["pointing_game"])
-    needed = {key: 2 if key.endswith("_blind") else 1 for key in found}  # a single lesion has no others
+    needed = {key: 2 if key.endswith("_blind") else 1 for key in found}
     return {"n_masks": count} | {key: float(np.mean(found[key])) if count >= needed[key] else None for key in found}
 
 
-def usual_place(masks: Sequence[NDArray[np.bool_]]) -> Iterator[NDArray[np.float32]]:
-    """For each picture, how often the others have a lesion where: 0..1, float32 [H, W] of its mask's size.
+def location_prior(masks: Sequence[NDArray[np.bool_]]) -> Iterator[NDArray[np.float32]]:
+    """For each picture, how often the lesions of the other pictures cover each of its pixels: 0..1, float32 [H, W].
 
-    Pictures of other sizes are stretched onto it; masks without a lesion, bool [H, W] too, do not count.
+    ``masks`` are bool [H, W] of any sizes; each is stretched onto the picture. Those without a lesion do not count.
     """
-    side = (USUAL_PX, USUAL_PX)
+    side = (PRIOR_PX, PRIOR_PX)
     small = [cv2.resize(mask.astype(np.float32), side, interpolation=cv2.INTER_AREA) for mask in masks]
     total, count = np.sum(small, axis=0), sum(bool(mask.any()) for mask in masks)
     for mask, own in zip(masks, small, strict=True):
@@ -152,9 +156,11 @@ def usual_place(masks: Sequence[NDArray[np.bool_]]) -> Iterator[NDArray[np.float
         yield np.asarray(cv2.resize(others, mask.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def by_subgroup(samples: Sequence[Sample], attribute: str) -> dict[str, list[int]]:
-    """Value of an attribute -> indices of its samples. ``size`` is the lesion's share of the picture, in terciles of
-    those that have a mask; normal pictures, if there are any, stand beside each. Raises DataError if nobody tells it.
+def subgroup_indices(samples: Sequence[Sample], attribute: str) -> dict[str, list[int]]:
+    """For each value of an attribute the indices of the samples that have it.
+
+    ``size`` is the lesion's share of the picture, in terciles of the lesions that have a mask; normal pictures, if
+    there are any, are put into all three. Raises DataError if no sample has the attribute.
     """
     if attribute == "size":
         areas = np.array([sample.lesion().mean() for sample in samples])
@@ -175,31 +181,31 @@ def by_subgroup(samples: Sequence[Sample], attribute: str) -> dict[str, list[int
     return {value: [i for i, v in enumerate(values) if v == value] for value in sorted(set(values))}
 
 
-def without_markers(
+def effect_of_markers(
     samples: Sequence[Sample],
     judgements: Sequence[Judgement],
     judge: Judge,
-    paint: Callable[[Grey], Grey],
+    inpaint: Callable[[Grey], Grey],
     spec: ModelSpec,
 ) -> dict[str, float | int]:
-    """Paint the burnt-in markers away and judge again: how much does the malignant share move?
+    """How much does the malignant share change when the burnt-in markers are painted over?
 
-    ``paint`` returns the picture it was given where it finds none (``markers.painted_away``). ``median_dp`` is of
-    |difference|; ``flips`` is the share of answers that change side at 0.5.
+    ``inpaint`` returns the very picture that it was given if it finds no marker (``markers.inpaint_markers``).
+    ``median_dp`` is the median of the absolute change, ``flips`` the share of the answers that cross 0.5.
     """
     greys = [sample.grey() for sample in samples]
-    painted = {i: clean for i, grey in enumerate(greys) if (clean := paint(grey)) is not grey}
-    if not painted:
+    inpainted = {i: clean for i, grey in enumerate(greys) if (clean := inpaint(grey)) is not grey}
+    if not inpainted:
         return {"n_marked": 0}
-    before = malignant_share([judgements[i] for i in painted], spec)
-    after = malignant_share(judge(list(painted.values())), spec)
+    before = malignant_share([judgements[i] for i in inpainted], spec)
+    after = malignant_share(judge(list(inpainted.values())), spec)
     return {
-        "n_marked": len(painted),
+        "n_marked": len(inpainted),
         "median_dp": float(np.median(np.abs(after - before))),
         "flips": float(((before >= 0.5) != (after >= 0.5)).mean()),
     }
 
 
 def malignant_share(judgements: Sequence[Judgement], spec: ModelSpec) -> NDArray[np.float32]:
-    """p(malignant) over p(benign) + p(malignant), float32 [N], calibrated."""
+    """p(malignant) / (p(benign) + p(malignant)) of each judgement, calibrated, float32 [N]."""
     return lesion_and_malignant_share(np.stack([judgement.probabilities for judgement in judgements]), spec)[1]

@@ -13,7 +13,7 @@ from rcdnet.glance import Run, holds_picture, lesion_class, probabilities
 from rcdnet.preprocess import Placement, prepare
 from rcdnet.spec import ModelSpec
 from train.datasets import Sample
-from train.evaluate import usual_place
+from train.evaluate import location_prior
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """Of the picture's cells that are blurred. A lesion covers about a tenth of a picture."""
@@ -49,7 +49,7 @@ def faithfulness_of(samples: Sequence[Sample], spec: ModelSpec, run: Run) -> dic
     """
     lesions = [sample for sample in samples if sample.label != "normal"]
     masks = [sample.lesion() for sample in lesions]
-    curve = deletion_curve([sample.grey() for sample in lesions], usual_place(masks), spec, run)
+    curve = deletion_curve([sample.grey() for sample in lesions], location_prior(masks), spec, run)
     known = sum(mask.any() for mask in masks) > 1
     return {
         "shares": curve.shares,
@@ -65,7 +65,7 @@ def deletion_curve(
     greys: Sequence[NDArray[np.uint8]], blind: Iterable[NDArray[np.float32]], spec: ModelSpec, run: Run
 ) -> DeletionCurve:
     """The glance's curve, mean over pictures uint8 [H, W] of any sizes. ``blind`` is a map of each one's size that
-    never saw it, as of ``evaluate.usual_place``. Raises ValueError for no picture.
+    never saw it, as of ``evaluate.location_prior``. Raises ValueError for no picture.
     """
     if not greys:
         raise ValueError("a deletion curve needs at least one picture")

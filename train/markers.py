@@ -41,7 +41,7 @@ def marker_mask(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.asarray(cv2.dilate(mask, np.ones((3, 3), np.uint8)), bool)
 
 
-def painted_away(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def inpaint_markers(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The picture with its marks in-painted (Telea 2004) from what surrounds them; the same object if it has none."""
     mask = marker_mask(grey)
     if not mask.any():

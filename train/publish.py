@@ -15,7 +15,7 @@ from rcdnet.spec import ModelSpec
 from train import compare, datasets, figures, loop, predictions, results
 from train.datasets import DataError, Sample
 from train.duplicates import bootstrap_groups
-from train.evaluate import Judge, by_subgroup, malignant_share, select, yes_or_no
+from train.evaluate import Judge, binary_metrics, malignant_share, select, subgroup_indices
 from train.figures import Answers
 from train.predict import predict
 from train.results import Kind
@@ -200,12 +200,12 @@ def _subgroups(folder: Path, data_root: Path) -> list[dict[str, str]]:
         attributes = dict.fromkeys(name for sample in samples for name in sample.attributes)
         sizes = ["size"] if any(sample.masks for sample in samples) else []
         for attribute in (*sizes, *attributes):
-            for value, inside in by_subgroup(samples, attribute).items():
+            for value, inside in subgroup_indices(samples, attribute).items():
                 part = index[inside]
                 positive = answers.is_label("malignant")[part]
                 if positive.all() or not positive.any():
                     continue
-                numbers = yes_or_no(share[part], positive, answers.patients[part].tolist())
+                numbers = binary_metrics(share[part], positive, answers.patients[part].tolist())
                 rows.append(
                     {
                         "data": dataset,

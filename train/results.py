@@ -10,7 +10,7 @@ import numpy as np
 from train import predictions
 from train.calibrate import fit_calibration
 from train.datasets import DataError
-from train.evaluate import yes_or_no
+from train.evaluate import binary_metrics
 from train.predictions import QUESTIONS, Predictions, Question
 from train.run_folder import config_of, differing, start_and_teachers
 
@@ -20,10 +20,10 @@ Kind = Literal["predictions", "external"]
 
 @dataclass(frozen=True)
 class Result:
-    """One question put to one part of a recipe's runs: all folds of a seed, or one split.
+    """The answers of some runs of a recipe to one question about one data set: all folds of a seed, or one split.
 
-    ``numbers`` are those of ``evaluate.yes_or_no`` at 0.5. ``start`` says in a few words where the training began and
-    how many teachers it had, ``runs`` are the folders that answered.
+    ``part`` names these runs for people, and ``runs`` are their folders. ``start`` is as of
+    ``run_folder.start_and_teachers``, ``leaked`` as of ``plan.Run``, ``numbers`` as of ``evaluate.binary_metrics``.
     """
 
     recipe: str
@@ -92,7 +92,7 @@ def mean(found: Sequence[Result], of: str, split: str = "") -> dict[str, str]:
 
 
 def auc_told(numbers: Mapping[str, Any]) -> str:
-    """The AUC with its interval, of ``evaluate.yes_or_no``."""
+    """The AUC with its interval, of ``evaluate.binary_metrics``."""
     low, high = numbers["auc_ci"]
     return f"{numbers['auc']:.3f} ({low:.3f}-{high:.3f})"
 
@@ -128,7 +128,7 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
     title = runs[0].name if len(runs) == 1 else f"{part}, {len(runs)} folds"
     for dataset, question, asked in answers.questions():
         chosen = calibrated[asked]
-        numbers = yes_or_no(chosen.probability(question), chosen.positive(question), chosen.patients.tolist())
+        numbers = binary_metrics(chosen.probability(question), chosen.positive(question), chosen.patients.tolist())
         yield Result(
             recipe["name"],
             title,
