@@ -3,7 +3,7 @@ import pytest
 
 from rcdnet.preprocess import prepare, to_pixels
 from rcdnet.spec import ModelSpec
-from train.faithfulness import SHARES, deletion_curve, to_cells, without_cells
+from train.faithfulness import SHARES, deletion_curve, to_cells, with_cells_blurred
 
 SPEC = ModelSpec(("normal", "benign", "malignant"), 56, 56, 0.485, 0.229, "tf_efficientnet_lite0")
 
@@ -72,7 +72,7 @@ def test_what_lies_in_the_padding_counts_for_nothing():
 
 def test_only_the_chosen_share_of_cells_changes():
     image = textured_lesion(0)
-    pictures = without_cells(image, np.arange(14 * 14), (14, 14))
+    pictures = with_cells_blurred(image, np.arange(14 * 14), (14, 14))
     assert pictures.shape == (len(SHARES), 56, 56)
     assert np.array_equal(pictures[0], image)
     assert np.array_equal(pictures[-1][28:], image[28:])

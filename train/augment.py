@@ -1,5 +1,8 @@
-"""One training picture from one sample: which part of it, how it is bent, and what a different machine would have made
-of it. Geometry happens on the source pixels; ``rcdnet.preprocess.prepare`` then does what it does everywhere."""
+"""Augmentation: one training picture from one sample, turned, cropped, and changed as another machine would show it.
+
+All of it is done on the pixels of the source picture; ``rcdnet.preprocess.prepare`` then makes the model input, as it
+does everywhere.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -19,39 +22,47 @@ Mask = NDArray[np.bool_]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 DRAWN_PX = 320
-"""Longest side of the pictures for which lines of one pixel and the sigmas below are meant."""
+"""In a picture with this longest side, lines are one pixel thick and the sigmas of ``other_machine`` are in pixels;
+in a larger one both grow with it (``_scale``)."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How often and how much. Probabilities are per picture; no vertical flips: depth has a meaning."""
+    """How often a view is changed in each way, and how much. Shares are probabilities per view. There is no vertical
+    flip, because depth has a meaning."""
 
     flip: Share = 0.5
     rotation_deg: float = 12.0
     smallest_crop: Share = 0.7
-    """Least share of each side that a glance keeps."""
+    """A view of the whole picture, as the glance sees it, keeps at least this share of each side."""
     look: Share = 0.4
-    """How often a lesion is shown as the second look will see it: a crop around it. Where no lesion can be left out (no
-    class for it, or none there), ``lesion_free`` comes on top."""
+    """How often a view is a crop as the second look sees it: around the lesion, or anywhere in a normal picture. Where
+    no view can be ``lesion_free`` (in a normal picture, or without that class) its share is added to this one."""
     lesion_free: Share = 0.12
-    """How often a lesion picture gives a crop without its lesion, labelled normal."""
+    """How often a lesion picture gives a crop without its lesion, labelled normal (if there is that class)."""
     machine: Share = 0.7
-    """Gain, gamma, depth attenuation, speckle, blur and JPEG, as other scanners would have it."""
+    """How often gain, gamma, depth attenuation, speckle, blur and JPEG are changed, as on another scanner."""
     markers: Share = 0.3
-    """Callipers, dotted lines and text painted in, so that they mean nothing."""
+    """How often callipers, dotted lines and text are painted in, so that the network learns nothing from them."""
     cleaned: Share = 0.3
-    """How often the burnt-in markers are painted away, so that their absence means nothing either."""
+    """How often burnt-in markers are painted over, so that it learns nothing from their absence either."""
     covered: Share = 0.0
-    """How often a lesion is covered by the tissue beside it, if there is enough, and the picture labelled normal. 0.35
-    tells normal pictures of another hospital better; the shipped weights have none (docs/results/tried.md: why)."""
+    """How often a lesion is covered by the tissue beside it, if there is enough, and the picture labelled normal. With
+    0.35 normal pictures of another hospital are recognised better, but the shipped weights were trained without
+    (docs/results/tried.md says why)."""
     patched: Share = 0.0
-    """How often tissue is covered so in any other picture, so that the traces of it mean nothing. 0.3 beside 0.35."""
+    """How often some tissue is covered in the same way in every other picture, so that the network learns nothing from
+    the traces of covering: 0.3 was used with 0.35 of ``covered``."""
 
 
 def training_view(
     grey: Grey, lesion: Mask, label: str, spec: ModelSpec, how: Augmentation, rng: np.random.Generator
 ) -> tuple[Grey, NDArray[np.float32], str]:
-    """Model input uint8 [H, W], lesion share per pixel of it float32 [H, W] 0..1, and the label of this view."""
+    """One random view of a picture uint8 [H, W] with its lesion mask bool [H, W].
+
+    Returns the model input, uint8 [spec.height_px, spec.width_px]; how much of each of its pixels is lesion, float32 of
+    the same shape, 0..1; and the label of the view, which is "normal" if the lesion was left out.
+    """
     if rng.random() < how.flip:
         grey, lesion = grey[:, ::-1], lesion[:, ::-1]
     if how.rotation_deg:
@@ -59,7 +70,7 @@ def training_view(
     grey = np.ascontiguousarray(grey)
     if rng.random() < how.cleaned:
         grey = inpaint_markers(grey)
-    grey, lesion, label = _without_or_beside(grey, lesion, label, spec, how, rng)
+    grey, lesion, label = _cover_tissue(grey, lesion, label, spec, how, rng)
     if rng.random() < how.machine:
         grey = other_machine(grey, rng)
     if rng.random() < how.markers:
@@ -80,9 +91,10 @@ def bounding_box(lesion: Mask) -> Box | None:
     return Box(int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
 
 
-def _without_or_beside(
+def _cover_tissue(
     grey: Grey, lesion: Mask, label: str, spec: ModelSpec, how: Augmentation, rng: np.random.Generator
 ) -> tuple[Grey, Mask, str]:
+    """Sometimes cover the lesion, which makes the picture normal, or else sometimes tissue beside it."""
     around = bounding_box(lesion)
     if around is not None and "normal" in spec.class_names and rng.random() < how.covered:
         tissue = without_lesion(grey, around, rng)
@@ -96,9 +108,10 @@ def _without_or_beside(
 def _choose_view(
     lesion: Mask, label: str, spec: ModelSpec, how: Augmentation, rng: np.random.Generator
 ) -> tuple[Box, str]:
+    """The part of a picture that a view shows, and its label: without the lesion, as a second look, or as a glance."""
     height, width = lesion.shape
     whole, around, draw = Box(0, 0, width, height), bounding_box(lesion), rng.random()
-    if around is None and label != "normal":  # without a mask nobody knows what a crop would hold
+    if around is None and label != "normal":  # without a mask nobody knows whether a crop would show the lesion
         return whole, label
     if around is not None and draw < how.lesion_free and "normal" in spec.class_names:
         for _ in range(10):
@@ -106,7 +119,7 @@ def _choose_view(
             if not lesion[box.pixels].any():
                 return box, "normal"
     elif draw < how.lesion_free + how.look:
-        if around is None:  # the second look at a normal picture sees normal tissue closer
+        if around is None:
             return _random_crop(whole, 0.3, 0.7, rng), label
         longer = max(around.width_px, around.height_px)
         shift_x, shift_y = rng.uniform(-0.15, 0.15, 2) * longer
@@ -114,13 +127,13 @@ def _choose_view(
         return square_around(middle_x + shift_x, middle_y + shift_y, rng.uniform(1.2, 2.4) * longer, whole), label
     if how.smallest_crop < 1:
         box = _random_crop(whole, how.smallest_crop, 1.0, rng)
-        kept = lesion[box.pixels].sum()
-        if kept >= 0.6 * lesion.sum():
+        if lesion[box.pixels].sum() >= 0.6 * lesion.sum():
             return box, label
     return whole, label
 
 
 def _random_crop(whole: Box, smallest: float, largest: float, rng: np.random.Generator) -> Box:
+    """A box anywhere in the picture, each side a share of the picture's between ``smallest`` and ``largest``."""
     share_x, share_y = rng.uniform(smallest, largest, 2)
     width, height = max(1, round(whole.width_px * share_x)), max(1, round(whole.height_px * share_y))
     x = int(rng.integers(whole.width_px - width + 1))
@@ -137,7 +150,7 @@ def _rotate(grey: Grey, lesion: Mask, angle_deg: float) -> tuple[Grey, Mask]:
 
 
 def other_machine(grey: Grey, rng: np.random.Generator) -> Grey:
-    """The picture as another scanner, gain setting or recorder would have given it. uint8 [H, W] -> uint8 [H, W]."""
+    """The picture as another scanner, setting or recorder would show it, uint8 [H, W] -> uint8 [H, W]."""
     scale = _scale(grey)
     picture: NDArray[np.floating] = grey.astype(np.float32) / 255
     depth = np.linspace(0, 1, grey.shape[0], dtype=np.float32)[:, None]
@@ -156,7 +169,8 @@ def other_machine(grey: Grey, rng: np.random.Generator) -> Grey:
 
 
 def paint_markers(grey: Grey, lesion: Mask, rng: np.random.Generator) -> Grey:
-    """Callipers (crosses joined by a dotted line), around the lesion or anywhere, and a scrap of text."""
+    """The picture with callipers (crosses, sometimes joined by a dotted line), across the lesion or anywhere, and
+    sometimes a few letters."""
     picture = grey.copy()
     height, width = picture.shape
     scale = _scale(grey)
@@ -171,12 +185,10 @@ def paint_markers(grey: Grey, lesion: Mask, rng: np.random.Generator) -> Grey:
             radius = np.array([around.width_px, around.height_px]) / 2 * (np.cos(angle), np.sin(angle))
             middle = np.array([around.x_px + around.width_px / 2, around.y_px + around.height_px / 2])
             ends = np.stack([middle - radius, middle + radius])
-        kind, size = (
-            int(rng.choice([cv2.MARKER_CROSS, cv2.MARKER_TILTED_CROSS])),
-            round(scale * int(rng.integers(4, 10))),
-        )
+        cross = int(rng.choice([cv2.MARKER_CROSS, cv2.MARKER_TILTED_CROSS]))
+        size = round(scale * int(rng.integers(4, 10)))
         for end in ends:
-            cv2.drawMarker(picture, (int(end[0]), int(end[1])), brightness, kind, size, thick)
+            cv2.drawMarker(picture, (int(end[0]), int(end[1])), brightness, cross, size, thick)
         if rng.random() < 0.5:
             for t in np.linspace(0, 1, int(rng.integers(8, 25))):
                 x, y = ends[0] + t * (ends[1] - ends[0])
@@ -189,5 +201,6 @@ def paint_markers(grey: Grey, lesion: Mask, rng: np.random.Generator) -> Grey:
 
 
 def _scale(grey: Grey) -> float:
-    """How much larger than DRAWN_PX a picture is: what is drawn or blurred must survive being made as small."""
+    """How much larger than DRAWN_PX a picture is, at least 1. Lines and blur grow with it, or they would be lost when
+    the picture is shrunk to the model input."""
     return float(max(1.0, max(grey.shape) / DRAWN_PX))

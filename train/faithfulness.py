@@ -1,5 +1,6 @@
-"""Does the network need what its heat map marks? Blur the hottest cells: the score should fall faster than for random
-ones. The deletion curve of RISE (Petsiuk et al. 2018, arXiv:1806.07421), with blur for what is deleted."""
+"""Does the network need what its heat map marks? If the hottest cells are blurred, the score should fall faster than if
+random cells are. This is the deletion curve of RISE (Petsiuk et al. 2018, arXiv:1806.07421), which blurs what it
+deletes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,13 +17,13 @@ from train.datasets import Sample
 from train.evaluate import location_prior
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-"""Of the picture's cells that are blurred. A lesion covers about a tenth of a picture."""
+"""The shares of a picture's cells that are blurred. A lesion covers about a tenth."""
 
 
 @dataclass(frozen=True)
 class DeletionCurve:
-    """Mean probability of the called lesion class [len(shares)] when that share of the cells is blurred: the map's
-    hottest, random ones, or those of a map that never sees the picture.
+    """Mean probability of the likeliest lesion class [len(shares)] once each share of the cells is blurred: the hottest
+    of the network's map, random ones, or the hottest of a ``blind`` map that never saw the picture.
     """
 
     shares: tuple[float, ...]
@@ -32,20 +33,21 @@ class DeletionCurve:
 
     @property
     def advantage(self) -> float:
-        """Over random cells: the area between the curves over the range of shares. A map gets some of it by lying in
-        the middle, where lesions lie.
+        """The mean difference between the random and the hottest cells' curve. Above 0 the map marks what the network
+        needs; but a map that marks the middle of each picture, where lesions lie, has some of it too.
         """
         return float(np.trapezoid(self.random - self.hottest, self.shares) / self.shares[-1])
 
     @property
     def advantage_over_blind(self) -> float:
-        """Likewise over the blind map: above 0 if ours marks what the network needs in this very picture."""
+        """The same over the blind map: above 0 the map marks what the network needs in this very picture."""
         return float(np.trapezoid(self.blind - self.hottest, self.shares) / self.shares[-1])
 
 
 def faithfulness_of(samples: Sequence[Sample], spec: ModelSpec, run: Run) -> dict[str, Any]:
-    """The curve of the pictures that show a lesion, keys as in the JSON of ``train evaluate``; the blind map's are None
-    with fewer than two masks, of which nobody knows the usual place. Raises ValueError for no lesion.
+    """The deletion curve over the pictures of lesions, keyed as in the JSON of ``train evaluate``.
+
+    With fewer than two masks there is no blind map, and its values are None. Raises ValueError if there is no lesion.
     """
     lesions = [sample for sample in samples if sample.label != "normal"]
     masks = [sample.lesion() for sample in lesions]
@@ -64,45 +66,49 @@ def faithfulness_of(samples: Sequence[Sample], spec: ModelSpec, run: Run) -> dic
 def deletion_curve(
     greys: Sequence[NDArray[np.uint8]], blind: Iterable[NDArray[np.float32]], spec: ModelSpec, run: Run
 ) -> DeletionCurve:
-    """The glance's curve, mean over pictures uint8 [H, W] of any sizes. ``blind`` is a map of each one's size that
-    never saw it, as of ``evaluate.location_prior``. Raises ValueError for no picture.
+    """The curve of the glance (the first look, at the whole picture), as the mean over pictures uint8 [H, W] of any
+    sizes. ``blind`` gives for each a map of its size that never saw it, such as ``evaluate.location_prior``. Raises
+    ValueError without a picture.
     """
     if not greys:
         raise ValueError("a deletion curve needs at least one picture")
     random = np.random.default_rng(0)
     curves = []
-    for grey, usual in zip(greys, blind, strict=True):
+    for grey, blind_map in zip(greys, blind, strict=True):
         image, at = prepare(grey, spec)
         logits, maps = run(image[None])
         called = lesion_class(logits[0], spec)
         class_map = maps[0, called]
-        picture = np.flatnonzero(holds_picture(at, *class_map.shape[::-1]))  # to blur its padding changes nothing
-        of_blind = to_cells(usual, at, class_map.shape)
-        hottest, likely = (picture[np.argsort(-heat.ravel()[picture])] for heat in (class_map, of_blind))
-        anywhere = random.permutation(picture)
-        batch = np.concatenate([without_cells(image, order, class_map.shape) for order in (hottest, anywhere, likely)])
+        cells = np.flatnonzero(
+            holds_picture(at, *class_map.shape[::-1])
+        )  # the padding's cells are left out: to blur them changes nothing
+        heats = class_map.ravel(), to_cells(blind_map, at, class_map.shape).ravel()
+        by_heat, by_blind = (cells[np.argsort(-heat[cells])] for heat in heats)
+        orders = by_heat, random.permutation(cells), by_blind
+        batch = np.concatenate([with_cells_blurred(image, order, class_map.shape) for order in orders])
         scores = probabilities(run(batch)[0], spec)[:, called]
-        curves.append(scores.reshape(3, len(SHARES)))
+        curves.append(scores.reshape(len(orders), len(SHARES)))
     return DeletionCurve(SHARES, *np.mean(curves, axis=0))
 
 
 def to_cells(pixels: NDArray[np.float32], at: Placement, cells: tuple[int, ...]) -> NDArray[np.float32]:
-    """What a map over the picture, float32 [H, W], is in each cell [h, w] of the model input; 0 in the padding."""
+    """A map over the picture, float32 [H, W], averaged over each cell of the model input, [h, w]; 0 in the padding."""
     padded = np.zeros((at.input_height_px, at.input_width_px), np.float32)
     padded[at.pixels] = cv2.resize(pixels, (at.width_px, at.height_px), interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.resize(padded, cells[::-1], interpolation=cv2.INTER_AREA), np.float32)
 
 
-def without_cells(image: NDArray[np.uint8], order: NDArray[np.intp], cells: tuple[int, ...]) -> NDArray[np.uint8]:
-    """One picture per share, uint8 [len(SHARES), H, W]: of a grid [h, w], the first cells of ``order`` blurred away, a
-    share of those that it names.
+def with_cells_blurred(image: NDArray[np.uint8], order: NDArray[np.intp], cells: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The model input with cells of its grid [h, w] blurred: a copy for each of SHARES, uint8 [len(SHARES), H, W].
+
+    ``order`` holds flat indices of cells. In each copy, that share of them is blurred, the first ones first.
     """
     height, width = image.shape
-    away = cv2.GaussianBlur(image, (0, 0), max(height, width) / 12)
+    blurred = cv2.GaussianBlur(image, (0, 0), max(height, width) / 12)
     pictures = []
     for share in SHARES:
         chosen = np.zeros(cells[0] * cells[1], np.uint8)
         chosen[order[: round(share * len(order))]] = 1
         mask = cv2.resize(chosen.reshape(cells[0], cells[1]), (width, height), interpolation=cv2.INTER_NEAREST)
-        pictures.append(np.where(mask > 0, away, image))
+        pictures.append(np.where(mask > 0, blurred, image))
     return np.asarray(pictures, np.uint8)

@@ -5,22 +5,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 LONGEST_PX = 320
-"""Of a picture's longer side; a larger picture is shrunk to it first, because the sizes below are of this scale."""
+"""A picture whose longer side is longer is shrunk to this first: all sizes below are in its pixels."""
 RISE = 70
-"""Grey levels that a marker stands above what surrounds it: speckle stays below, ink is drawn at full white."""
-BRIGHTEST = 200
-"""Grey level that a marker reaches."""
+"""A marker is brighter than its surroundings by at least this many grey levels. Speckle stays below."""
+LEAST_BRIGHTNESS = 200
+"""A marker's pixels have at least this grey level: most are drawn in white."""
 LEAST_PX, MOST_PX = 8, 400
-"""Of one connected mark: flecks are smaller, skin and ligaments larger."""
+"""A connected mark has this many pixels: bright flecks have fewer, skin and ligaments more."""
 
 
 def marker_mask(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Pixels of thin, bright, small marks: uint8 [H, W] -> bool [H, W], grown by one so that in-painting covers them.
+    """The pixels of burnt-in marks, uint8 [H, W] -> bool [H, W], grown by one pixel so that in-painting covers them.
 
-    Ink is narrow in both directions; skin and ligaments, as bright and as thin, run on sideways. So a mark's seed is
-    what an opening with a flat 1x13 line, longer than a calliper's arms, removes (white top-hat), and the mark is the
-    bright, thin component around it. Dotted lines, and marks on equally bright tissue, are missed; a bright fleck of
-    tissue can be taken for ink.
+    A mark is a small connected component of bright, thin pixels. Skin and ligaments are as bright and as thin, but run
+    on sideways. So at least half of a mark's pixels must also be narrow: a white top-hat with a horizontal line of 13
+    pixels, longer than a calliper's arms, must find them.
+
+    Dotted lines, and marks on equally bright tissue, are missed. A bright fleck of tissue can be taken for a mark.
     """
     height, width = grey.shape
     scale = LONGEST_PX / max(height, width)
@@ -31,18 +32,18 @@ def marker_mask(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
         return np.asarray(whole, bool)
     thin = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, np.ones((7, 7), np.uint8)) >= RISE
     narrow = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, np.ones((1, 13), np.uint8)) >= RISE
-    ink = (thin & (grey >= BRIGHTEST)).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
-    seeds = np.bincount(np.asarray(labels, np.intp).ravel(), weights=(narrow & (ink > 0)).ravel(), minlength=count)
+    bright = (thin & (grey >= LEAST_BRIGHTNESS)).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=8)
+    narrow_px = np.bincount(np.asarray(labels, np.intp).ravel(), (narrow & (bright > 0)).ravel(), minlength=count)
     area = stats[:, cv2.CC_STAT_AREA]
-    upright = stats[:, cv2.CC_STAT_HEIGHT] >= 0.5 * stats[:, cv2.CC_STAT_WIDTH]
-    keep = np.flatnonzero((area >= LEAST_PX) & (area <= MOST_PX) & (seeds >= 0.5 * area) & (upright | (area > 60)))
-    mask = np.isin(labels, keep[keep > 0]).astype(np.uint8)
+    tall = stats[:, cv2.CC_STAT_HEIGHT] >= 0.5 * stats[:, cv2.CC_STAT_WIDTH]
+    marks = np.flatnonzero((area >= LEAST_PX) & (area <= MOST_PX) & (narrow_px >= 0.5 * area) & (tall | (area > 60)))
+    mask = np.isin(labels, marks[marks > 0]).astype(np.uint8)  # 0 is what is not bright
     return np.asarray(cv2.dilate(mask, np.ones((3, 3), np.uint8)), bool)
 
 
 def inpaint_markers(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture with its marks in-painted (Telea 2004) from what surrounds them; the same object if it has none."""
+    """The picture with its marks in-painted from their surroundings (Telea 2004); if it has none, the same object."""
     mask = marker_mask(grey)
     if not mask.any():
         return grey
