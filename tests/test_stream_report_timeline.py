@@ -5,7 +5,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from stream.sinks.report import ReportSink
 from stream.sinks.report_page import polylines, state_bands
 from stream.sinks.report_timeline import MOST_POINTS, Timeline
 from stream.status import Moment
