@@ -3,9 +3,13 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stream.sources.uri import printable
 from stream.types import Frame, ScanArea
@@ -80,6 +84,53 @@ class Source:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@dataclass(frozen=True)
+class RecordedPicture:
+    """One picture of a recording: when it is shown, by the time since the start, and for how long. ``rgb`` is uint8
+    [H, W, 3], or None if it is damaged. The rest is as in ``Frame``; ``source`` is by default the recording's name."""
+
+    at_s: float
+    lasts_s: float
+    rgb: NDArray[np.uint8] | None
+    source: str = ""
+    mm_per_px: tuple[float, float] | None = None
+    still: bool = False
+
+
+class RecordedSource(Source):
+    """What has an end, and with ``loop`` begins again there. A subclass reads it once."""
+
+    def __init__(self, name: str, loop: bool) -> None:
+        super().__init__()
+        self.name = name
+        self._loop = loop
+
+    def frames(self) -> Iterator[Frame]:
+        """See ``Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""
+        with self:
+            index, start_s, end_s = 0, 0.0, 0.0
+            while not self._closed.is_set():
+                for picture in self._once():
+                    if self._closed.is_set():
+                        return
+                    if picture.rgb is None:
+                        self.damaged += 1
+                    else:
+                        pts_s, source = start_s + picture.at_s, picture.source or self.name
+                        yield Frame(
+                            index, time.perf_counter_ns(), pts_s, picture.rgb, source, picture.mm_per_px, picture.still
+                        )
+                    index += 1
+                    end_s = start_s + picture.at_s + picture.lasts_s
+                if not self._loop:
+                    return
+                start_s = end_s
+
+    def _once(self) -> Iterator[RecordedPicture]:
+        """All of it once, in order, at least one. Raises SourceError as ``frames`` does."""
+        raise NotImplementedError
 
 
 def warn_left_out(source_name: str, beside: Iterable[Path], why: str) -> None:

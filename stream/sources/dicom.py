@@ -1,6 +1,5 @@
 """DICOM: a cine, a picture, or a folder of them in order of their instance numbers, read one frame at a time."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -10,15 +9,14 @@ from numpy.typing import NDArray
 from pydicom.pixels import iter_pixels
 
 from stream.errors import SourceError
-from stream.sources.base import Source, warn_left_out
+from stream.sources.base import RecordedPicture, RecordedSource, warn_left_out
 from stream.sources.dicom_header import FFMPEG, Header, read_header
 from stream.sources.dicom_video import video_frames
 from stream.sources.geometry import stretched
 from stream.sources.uri import is_clip, is_dicom, is_picture, options, printable
-from stream.types import Frame
 
 
-class DicomSource(Source):
+class DicomSource(RecordedSource):
     """Raises SourceError if a header is damaged or makes no sense, before any memory is taken for what it declares.
 
     ``fps`` is for what tells no times. The scan area and mm_per_px are those of the largest two-dimensional tissue
@@ -26,9 +24,7 @@ class DicomSource(Source):
     """
 
     def __init__(self, path: Path, *, fps: float | None = None, loop: bool = False) -> None:
-        super().__init__()
-        self.name = printable(path.name)
-        self._loop = loop
+        super().__init__(printable(path.name), loop)
         paths = [path]
         if path.is_dir():
             paths = sorted(file for file in path.iterdir() if is_dicom(file))
@@ -54,27 +50,14 @@ class DicomSource(Source):
         asked.expect("fps")
         return cls(Path(target), fps=asked.fps(), loop=loop)
 
-    def frames(self) -> Iterator[Frame]:
-        """See ``stream.sources.base.Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""
-        with self:
-            index, start_s = 0, 0.0
-            while True:
-                for header in self._headers:
-                    for at_s, rgb in zip(header.starts_s, pixels(header), strict=False):
-                        pts_s = start_s + float(at_s)
-                        if self._closed.is_set():
-                            return
-                        if rgb is None:
-                            self.damaged += 1
-                            index += 1
-                            continue
-                        rgb = stretched(rgb, header.shown_px)
-                        name, still = printable(header.path.name), len(header.starts_s) == 1
-                        yield Frame(index, time.perf_counter_ns(), pts_s, rgb, name, header.mm_per_px, still)
-                        index += 1
-                    start_s = pts_s + header.step_s
-                if not self._loop:
-                    return
+    def _once(self) -> Iterator[RecordedPicture]:
+        start_s = 0.0
+        for header in self._headers:
+            name, still = printable(header.path.name), len(header.starts_s) == 1
+            for at_s, rgb in zip(header.starts_s.tolist(), pixels(header), strict=False):
+                shown = None if rgb is None else stretched(rgb, header.shown_px)
+                yield RecordedPicture(start_s + at_s, header.step_s, shown, name, header.mm_per_px, still)
+            start_s += at_s + header.step_s
 
 
 def pixels(header: Header) -> Iterator[NDArray[np.uint8] | None]:

@@ -3,7 +3,6 @@
 import math
 import os
 import struct
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -11,15 +10,12 @@ from pathlib import Path
 from typing import Self
 
 import av
-import numpy as np
 from av.container import InputContainer
-from numpy.typing import NDArray
 
 from stream.errors import SourceError
-from stream.sources.base import LEAST_STEP_S, Source
+from stream.sources.base import LEAST_STEP_S, RecordedPicture, RecordedSource
 from stream.sources.decode import LIMITS, OPEN_ERRORS, Tally, decode_pictures, reason, video_stream
 from stream.sources.uri import options, printable
-from stream.types import Frame
 
 FALLBACK_FPS = 25.0
 """Where a clip tells neither times nor a rate."""
@@ -53,7 +49,7 @@ OPEN_TIMEOUT_S = 20.0
 """For FFmpeg to make sense of a header; a large damaged clip takes it a second."""
 
 
-class FileSource(Source):
+class FileSource(RecordedSource):
     """Raises SourceError if the file cannot be read as a video.
 
     Only regular local files in FORMATS are opened, so nothing waits for a network. A hostile file that keeps a decoder
@@ -61,10 +57,8 @@ class FileSource(Source):
     """
 
     def __init__(self, path: Path, *, loop: bool = False) -> None:
-        super().__init__()
-        self.name = printable(path.name)
+        super().__init__(printable(path.name), loop)
         self._path = path
-        self._loop = loop
         with self._open() as container:
             stream = video_stream(container, self.name)
             rate = stream.average_rate
@@ -78,30 +72,8 @@ class FileSource(Source):
         options("file", query).expect()
         return cls(Path(target), loop=loop)
 
-    def frames(self) -> Iterator[Frame]:
-        """See ``stream.sources.base.Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""
-        with self:
-            index, start_s = 0, 0.0
-            while not self._closed.is_set():
-                first, end_s = index, None
-                for pts_s, rgb in self._pass():
-                    if rgb is not None:
-                        end_s = start_s + pts_s
-                        yield Frame(index, time.perf_counter_ns(), end_s, rgb, self.name)
-                    index += 1
-                if self._closed.is_set():
-                    return
-                if end_s is None:
-                    raise SourceError(f"{self.name} holds no picture: none of {index - first} could be decoded whole.")
-                if not self._loop:
-                    return
-                start_s = end_s + self._step_s
-
-    def _pass(self) -> Iterator[tuple[float, NDArray[np.uint8] | None]]:
-        """Once through the clip: seconds since its first picture, and the picture, uint8 [H, W, 3], or None if damaged.
-
-        Raises SourceError at its end if it is shorter than its header says.
-        """
+    def _once(self) -> Iterator[RecordedPicture]:
+        """Raises SourceError at the end if the clip is shorter than its header says."""
         read, whole, tally = 0, 0, Tally(self._step_s)
         av.logging.set_level(None)  # torchvision before 0.26 turns it on: a thread that logs as a clip is closed hangs
         try:
@@ -113,8 +85,7 @@ class FileSource(Source):
                 for arrival in decode_pictures(container, stream, self.name, self._closed, tally):
                     read += 1
                     whole += arrival.rgb is not None
-                    self.damaged += arrival.rgb is None
-                    yield clock.since_first(arrival.time_s), arrival.rgb
+                    yield RecordedPicture(clock.since_first(arrival.time_s), self._step_s, arrival.rgb)
                 promised = promise(container, stream)
         except OPEN_ERRORS as error:
             raise SourceError(f"{self.name} broke off after {read} frames ({reason(error)}).") from error
@@ -126,6 +97,8 @@ class FileSource(Source):
             raise SourceError(
                 f"{self.name} is cut short or damaged: {whole} {share} could be read. Copy it again from its origin."
             )
+        if not whole:
+            raise SourceError(f"{self.name} holds no picture: none of {read} could be decoded whole.")
 
     def _open(self) -> InputContainer:
         if self._path.is_char_device():

@@ -2,10 +2,8 @@
 
 import math
 import re
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,9 +13,8 @@ from numpy.typing import NDArray
 
 from rcdnet.preprocess import too_dark
 from stream.errors import SourceError
-from stream.sources.base import Source, warn_left_out
+from stream.sources.base import RecordedPicture, RecordedSource, warn_left_out
 from stream.sources.uri import SIZE_LIMIT_PX, STILLS_FPS, is_clip, is_picture, options, printable
-from stream.types import Frame
 
 STACKS = frozenset({".tif", ".tiff"})
 """May hold several pictures each."""
@@ -31,7 +28,7 @@ MASK = re.compile(r"_mask(_\d+)?$")
 """Lesion masks, as BUSI names them beside their pictures: no pictures to judge."""
 
 
-class ImageSource(Source):
+class ImageSource(RecordedSource):
     """Raises SourceError if there is no picture. One that cannot be read is passed over and told at the end; in a loop,
     only counted."""
 
@@ -39,9 +36,8 @@ class ImageSource(Source):
     fps: float
 
     def __init__(self, path: Path, *, fps: float = STILLS_FPS, loop: bool = False) -> None:
-        super().__init__()
-        self.name, self.fps = printable(path.name), fps
-        self._loop = loop
+        super().__init__(printable(path.name), loop)
+        self.fps = fps
         paths = [path] if path.is_file() else list_pictures(path)
         self._pictures = [(path, page) for path in paths for page in range(pages(path))]
         if not self._pictures:
@@ -58,28 +54,18 @@ class ImageSource(Source):
         asked.expect("fps")
         return cls(Path(target), fps=asked.fps() or STILLS_FPS, loop=loop)
 
-    def frames(self) -> Iterator[Frame]:
-        """See ``stream.sources.base.Source``."""
-        with self:
-            require_depth(*self._pictures[0])
-            indices = count()
-            while True:
-                errors = []
-                for path, page in self._pictures:
-                    if self._closed.is_set():
-                        return
-                    index, captured_ns = next(indices), time.perf_counter_ns()
-                    try:
-                        rgb = read_rgb(path, page)
-                    except SourceError as error:
-                        errors.append(str(error))
-                        self.damaged += 1
-                    else:
-                        yield Frame(index, captured_ns, index / self.fps, rgb, printable(path.name))
-                if len(errors) == len(self._pictures) or (errors and not self._loop):
-                    raise SourceError(self._describe_errors(errors))
-                if not self._loop:
-                    return
+    def _once(self) -> Iterator[RecordedPicture]:
+        require_depth(*self._pictures[0])
+        errors = []
+        for number, (path, page) in enumerate(self._pictures):
+            rgb = None
+            try:
+                rgb = read_rgb(path, page)
+            except SourceError as error:
+                errors.append(str(error))
+            yield RecordedPicture(number / self.fps, 1 / self.fps, rgb, printable(path.name))
+        if len(errors) == len(self._pictures) or (errors and not self._loop):
+            raise SourceError(self._describe_errors(errors))
 
     def _describe_errors(self, errors: Sequence[str]) -> str:
         if len(self._pictures) == 1:

@@ -1,7 +1,6 @@
 """What MetaImage and NRRD sequences share, as PLUS and 3D Slicer record them: times, orientation, packed pixels."""
 
 import math
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import SourceError
-from stream.sources.base import Source
+from stream.sources.base import RecordedPicture, RecordedSource
 from stream.sources.geometry import squared
 from stream.sources.uri import FPS_LIMIT, options, printable
-from stream.types import Frame
 
 FALLBACK_FPS = 30.0
 """For frames without times."""
@@ -48,7 +46,7 @@ class Slot:
     valid: bool
 
 
-class SequenceSource(Source):
+class SequenceSource(RecordedSource):
     """A sequence whose header was read; a subclass reads the pixels.
 
     ``fps`` is for frames without times, or with times that do not grow; ``at_s`` are those that the header holds beside
@@ -67,9 +65,8 @@ class SequenceSource(Source):
         loop: bool,
         at_s: NDArray[np.float64] | None = None,
     ) -> None:
-        super().__init__()
-        self.name = printable(path.name)
-        self._path, self._loop = path, loop
+        super().__init__(printable(path.name), loop)
+        self._path = path
         self._slots = slots(entry, count, fps, at_s)
         self._turn = turn(entry("UltrasoundImageOrientation"), self.name)
         self._mm_per_px = mm_per_px
@@ -77,24 +74,14 @@ class SequenceSource(Source):
         self.fps = 1 / self._step_s
         self.still = count == 1
 
-    def frames(self) -> Iterator[Frame]:
-        """See ``stream.sources.base.Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""
-        with self:
-            index, start_s = 0, 0.0
-            while True:
-                for slot, values in zip(self._slots, self._whole(), strict=True):
-                    if self._closed.is_set():
-                        return
-                    if slot.valid:
-                        rgb = np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3))[self._turn])
-                        rgb, mm_per_px = squared(rgb, self._mm_per_px, self.name)
-                        yield Frame(index, time.perf_counter_ns(), start_s + slot.at_s, rgb, self.name, mm_per_px)
-                    else:
-                        self.damaged += 1
-                    index += 1
-                if not self._loop:
-                    return
-                start_s += self._slots[-1].at_s + self._step_s
+    def _once(self) -> Iterator[RecordedPicture]:
+        for slot, values in zip(self._slots, self._whole(), strict=True):
+            if not slot.valid:
+                yield RecordedPicture(slot.at_s, self._step_s, None)
+                continue
+            rgb = np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3))[self._turn])
+            rgb, mm_per_px = squared(rgb, self._mm_per_px, self.name)
+            yield RecordedPicture(slot.at_s, self._step_s, rgb, mm_per_px=mm_per_px)
 
     def _whole(self) -> Iterator[NDArray[np.uint8]]:
         """Each frame in order, uint8 [H, W, 1 or 3]. Raises SourceError where the file breaks off."""
