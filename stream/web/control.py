@@ -96,7 +96,7 @@ class Control:
         with self._changing:
             if given_up.is_set():
                 return
-            self._end()
+            self._stop_pipeline()
             now = Now(
                 source_uri or self._now.source_uri,
                 engine_name or self._now.engine_name,
@@ -105,7 +105,7 @@ class Control:
             another = now.engine_name != self._now.engine_name
             self._now = now
             try:
-                pipeline = self._open(now, another, given_up)
+                pipeline = self._start_pipeline(now, another, given_up)
             except Exception as error:
                 if given_up.is_set():
                     self._now = replace(now, stopped=True)
@@ -119,7 +119,7 @@ class Control:
         """End what runs; what was recorded is on disk on return."""
         self._supersede()
         with self._changing:
-            self._end()
+            self._stop_pipeline()
 
     def _supersede(self) -> Event:
         """End the wait of the start before; the event that will end this one's."""
@@ -200,11 +200,11 @@ class Control:
         with self._changing:
             self._close_engine()
 
-    def _open(self, now: Now, another_engine: bool, given_up: Event) -> Pipeline:
+    def _start_pipeline(self, now: Now, another_engine: bool, given_up: Event) -> Pipeline:
         self.broadcast.begin()
         if another_engine:
             self._close_engine()
-        self._engine = self._loaded(now.engine_name)
+        self._engine = self._load_engine(now.engine_name)
         if given_up.is_set():
             raise SourceError("it was given up while the engine loaded")
         given = self._config.scan_area if now.source_uri == self._given_uri else None  # it was measured there
@@ -236,13 +236,13 @@ class Control:
         self.broadcast.publish(view)
         self.flagged.add(view)
 
-    def _end(self) -> None:
+    def _stop_pipeline(self) -> None:
         if self._now.pipeline is not None and not self._now.stopped:
             self._now.pipeline.stop()
             self.unrecorded = self.unrecorded or self._now.pipeline.status().recording_error
             self._now = replace(self._now, stopped=True)
 
-    def _loaded(self, name: str) -> Engine:
+    def _load_engine(self, name: str) -> Engine:
         """The engine that is there; if it only stands in for one that failed, that one, should it run again."""
         if self._engine is None or self._engine.info.replaced:
             try:
