@@ -75,7 +75,7 @@ def missing(name: str, weights: Path = SHIPPED) -> str | None:
     candidate = ENGINES[name]
     reason = _lacks(candidate, candidate.packages)
     if reason is None and candidate.absent:
-        reason = _named(candidate.absent)(weights, name)
+        reason = _import_named(candidate.absent)(weights, name)
     return reason
 
 
@@ -91,7 +91,7 @@ def build_artefact(name: str, weights: Path = SHIPPED) -> Path:
     if reason is not None:
         raise EngineUnavailable(f"{name}: {reason}")
     with _runtime(name):
-        folder: Path = _named(ENGINES[name].builder)(weights)
+        folder: Path = _import_named(ENGINES[name].builder)(weights)
     return folder
 
 
@@ -159,7 +159,7 @@ def load(name: str, weights: Path = SHIPPED) -> Engine:
     if reason is not None:
         raise EngineUnavailable(f"{name}: {reason}")
     with _runtime(name):
-        engine: Engine = _named(ENGINES[name].target)(weights)
+        engine: Engine = _import_named(ENGINES[name].target)(weights)
     return engine
 
 
@@ -180,6 +180,6 @@ def _runtime(name: str) -> Iterator[None]:
         raise EngineUnavailable(f"{name}: its runtime is installed but cannot be loaded: {one_line(error)}") from error
 
 
-def _named(target: str) -> Any:
+def _import_named(target: str) -> Any:
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)

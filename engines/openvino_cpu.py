@@ -42,7 +42,7 @@ def fastest(weights: Path) -> "OpenvinoCpu":
     """
     golden = read_golden(weights)
     held: list[OpenvinoCpu] = []
-    for precision in _computed():
+    for precision in _native_precisions():
         try:
             engine = OpenvinoCpu(weights, precision)
             if precision == "f32" or (report := parity.measure(engine, golden)).holds:
@@ -54,14 +54,14 @@ def fastest(weights: Path) -> "OpenvinoCpu":
                 raise
             why = one_line(error)
         log.info("openvino_cpu in %s is not used: %s", precision, why)
-    if len(held) == 1 and not fewer(held[0].threads):
+    if len(held) == 1 and not fewer_threads(held[0].threads):
         return held[0]
     timed = {engine.least_s(golden): engine for engine in held}
     best_s = min(timed)
     best = timed.pop(best_s)
     for engine in timed.values():
         engine.close()
-    for threads in fewer(best.threads):
+    for threads in fewer_threads(best.threads):
         engine = OpenvinoCpu(weights, best.info.precision, threads)
         engine_s = engine.least_s(golden)
         if engine_s < WORTH_IT * best_s:
@@ -70,7 +70,7 @@ def fastest(weights: Path) -> "OpenvinoCpu":
     return best
 
 
-def fewer(most: int) -> list[int]:
+def fewer_threads(most: int) -> list[int]:
     """Numbers of threads worth a trial: a half and a quarter of ``most``. Not 1: a trial delays the first picture by
     half a second, and one thread is faster only where another program has taken the second core.
     """
@@ -86,7 +86,7 @@ def core() -> ov.Core:
     return ov.Core()
 
 
-def _computed() -> list[str]:
+def _native_precisions() -> list[str]:
     """The precisions that this processor computes by itself, the fastest first."""
     found = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return [precision for capability, precision in CAPABILITIES.items() if capability in found]
@@ -110,7 +110,7 @@ class OpenvinoCpu(Engine):
         with faults_of("OpenVINO cannot read the network"):
             self._network = core().read_model(data)
             self._network.reshape({0: [1, spec.height_px, spec.width_px]})  # a tenth faster than a free batch
-        compiled = self._compiled(PERFORMANCE_HINT="LATENCY", **of_one)
+        compiled = self._compile(PERFORMANCE_HINT="LATENCY", **of_one)
         self._request: Any = compiled.create_infer_request()
         self._side_by_side: list[Any] = []
         self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
@@ -142,7 +142,7 @@ class OpenvinoCpu(Engine):
             if len(images) == 1:  # on this thread, which saves a twenty-fifth beside waking another
                 self._request.infer({0: images}, share_outputs=True)
                 return _output(self._request)
-            requests = self._several()
+            requests = self._requests_side_by_side()
             for start in range(0, len(images), len(requests)):
                 busy = list(zip(requests, images[start : start + len(requests)], strict=False))
                 for request, image in busy:
@@ -157,13 +157,13 @@ class OpenvinoCpu(Engine):
         self._request = None
         self._side_by_side = []
 
-    def _several(self) -> list[Any]:
+    def _requests_side_by_side(self) -> list[Any]:
         if not self._side_by_side:
-            compiled = self._compiled(PERFORMANCE_HINT="THROUGHPUT", PERFORMANCE_HINT_NUM_REQUESTS=str(BATCH))
+            compiled = self._compile(PERFORMANCE_HINT="THROUGHPUT", PERFORMANCE_HINT_NUM_REQUESTS=str(BATCH))
             self._side_by_side = [compiled.create_infer_request() for _ in range(BATCH)]
         return self._side_by_side
 
-    def _compiled(self, **hints: str) -> Any:
+    def _compile(self, **hints: str) -> Any:
         with faults_of("OpenVINO cannot compile the network"):
             return core().compile_model(self._network, "CPU", self._asked | hints)
 

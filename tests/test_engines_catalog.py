@@ -137,13 +137,13 @@ def test_auto_leaves_a_gpu_engine_whatever_its_libraries_raise(
     def fails(*_: object) -> None:
         raise error
 
-    def named(target: str, named: Callable[[str], Any] = catalog._named) -> Any:
+    def named(target: str, named: Callable[[str], Any] = catalog._import_named) -> Any:
         if target != "a:gpu":
             return named(target)
         return fails() if during == "import" else fails
 
     monkeypatch.setattr(nvidia, "absent", lambda: None)
-    monkeypatch.setattr(catalog, "_named", named)
+    monkeypatch.setattr(catalog, "_import_named", named)
     a_gpu = catalog.Candidate("a:gpu", (), gpu=True)
     monkeypatch.setattr(catalog, "ENGINES", {"a_gpu": a_gpu, "onnx_cpu": catalog.ENGINES["onnx_cpu"]})
     with caplog.at_level(logging.INFO), catalog.open_engine("auto", untrained) as engine:

@@ -21,13 +21,13 @@ def test_a_precision_is_taken_because_it_holds_and_is_faster(untrained: Path, mo
     monkeypatch.setattr(openvino_cpu.parity, "measure", lambda *_: ParityReport(1, 0.0, 0, 1.0))
     monkeypatch.setattr(OpenvinoCpu, "least_s", lambda self, _: 1.0 if self.info.precision == "f32" else 0.5)
     with fastest(untrained) as engine:
-        assert engine.info.precision == openvino_cpu._computed()[0]
+        assert engine.info.precision == openvino_cpu._native_precisions()[0]
 
 
 def test_a_precision_that_does_not_hold_is_left_with_its_numbers(
     untrained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(openvino_cpu, "_computed", lambda: ["bf16", "f32"])
+    monkeypatch.setattr(openvino_cpu, "_native_precisions", lambda: ["bf16", "f32"])
     monkeypatch.setattr(openvino_cpu.parity, "measure", lambda *_: ParityReport(1, 0.086, 0, 1.0))
     with caplog.at_level("INFO"), fastest(untrained) as engine:
         assert engine.info.precision == "f32"
@@ -37,22 +37,22 @@ def test_a_precision_that_does_not_hold_is_left_with_its_numbers(
 def test_a_precision_that_fails_is_left_as_well(
     untrained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    compiled = OpenvinoCpu._compiled
+    compiled = OpenvinoCpu._compile
 
     def refusing(self: OpenvinoCpu, **hints: str) -> object:
         if self._asked["INFERENCE_PRECISION_HINT"] == "bf16":
             raise EngineError("OpenVINO cannot compile the network: no kernel")
         return compiled(self, **hints)
 
-    monkeypatch.setattr(openvino_cpu, "_computed", lambda: ["bf16", "f32"])
-    monkeypatch.setattr(OpenvinoCpu, "_compiled", refusing)
+    monkeypatch.setattr(openvino_cpu, "_native_precisions", lambda: ["bf16", "f32"])
+    monkeypatch.setattr(OpenvinoCpu, "_compile", refusing)
     with caplog.at_level("INFO"), fastest(untrained) as engine:
         assert engine.info.precision == "f32"
     assert "in bf16 is not used: OpenVINO cannot compile the network: no kernel" in caplog.text
 
 
 def test_fewer_threads_are_taken_only_where_they_are_faster(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvino_cpu, "_computed", lambda: ["f32"])
+    monkeypatch.setattr(openvino_cpu, "_native_precisions", lambda: ["f32"])
     monkeypatch.setattr(openvino_cpu, "fewer", lambda most: [1])
     monkeypatch.setattr(OpenvinoCpu, "least_s", lambda self, _: float(self.threads))
     with fastest(untrained) as engine:
@@ -71,7 +71,7 @@ def test_where_there_is_no_choice_the_golden_set_is_all_that_is_computed(
         computed.append(len(images))
         return run(self, images)
 
-    monkeypatch.setattr(openvino_cpu, "_computed", lambda: ["f32"])
+    monkeypatch.setattr(openvino_cpu, "_native_precisions", lambda: ["f32"])
     monkeypatch.setattr(openvino_cpu, "fewer", lambda most: [])
     monkeypatch.setattr(OpenvinoCpu, "run", counted)
     with open_engine("openvino_cpu", untrained) as engine:
@@ -81,7 +81,7 @@ def test_where_there_is_no_choice_the_golden_set_is_all_that_is_computed(
 
 @pytest.mark.parametrize(("most", "tried"), [(1, []), (2, []), (4, [2]), (8, [2, 4]), (96, [24, 48])])
 def test_a_half_and_a_quarter_of_the_threads_are_tried(most: int, tried: list[int]) -> None:
-    assert openvino_cpu.fewer(most) == tried
+    assert openvino_cpu.fewer_threads(most) == tried
 
 
 @pytest.mark.parametrize("count", [2, openvino_cpu.BATCH, openvino_cpu.BATCH + 3])
