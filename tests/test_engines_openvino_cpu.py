@@ -53,7 +53,7 @@ def test_a_precision_that_fails_is_left_as_well(
 
 def test_fewer_threads_are_taken_only_where_they_are_faster(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino_cpu, "_native_precisions", lambda: ["f32"])
-    monkeypatch.setattr(openvino_cpu, "fewer", lambda most: [1])
+    monkeypatch.setattr(openvino_cpu, "fewer_threads", lambda most: [1])
     monkeypatch.setattr(OpenvinoCpu, "least_s", lambda self, _: float(self.threads))
     with fastest(untrained) as engine:
         assert engine.threads == 1
@@ -72,7 +72,7 @@ def test_where_there_is_no_choice_the_golden_set_is_all_that_is_computed(
         return run(self, images)
 
     monkeypatch.setattr(openvino_cpu, "_native_precisions", lambda: ["f32"])
-    monkeypatch.setattr(openvino_cpu, "fewer", lambda most: [])
+    monkeypatch.setattr(openvino_cpu, "fewer_threads", lambda most: [])
     monkeypatch.setattr(OpenvinoCpu, "run", counted)
     with open_engine("openvino_cpu", untrained) as engine:
         assert engine.info.parity is not None
