@@ -177,20 +177,6 @@ def test_the_sketch_is_a_small_picture_once_there_is_one(control: Control, clien
     assert cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED).shape == (36, 48, 4)
 
 
-def test_mjpeg_is_one_jpeg_a_part(control: Control) -> None:
-    async def first_parts() -> list[bytes]:
-        parts = mjpeg_parts(control.broadcast)
-        taken = [await anext(parts), await anext(parts)]
-        await parts.aclose()
-        return taken
-
-    control.start()
-    for part in asyncio.run(first_parts()):
-        head, _, body = part.partition(b"\r\n\r\n")
-        assert head.startswith(b"--frame\r\nContent-Type: image/jpeg\r\n")
-        assert cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR) is not None
-
-
 def test_the_last_word_of_mjpeg_is_sent_twice_as_a_browser_paints_what_is_followed(control: Control) -> None:
     async def last_parts() -> None:
         parts = mjpeg_parts(control.broadcast)

@@ -55,8 +55,14 @@ def served(*under: str, **environment: str) -> Iterator[tuple[subprocess.Popen[s
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with served() as (_, address):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server of ``address`` keeps temporary files."""
+    return tmp_path_factory.mktemp("tmp")
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    with served(TMPDIR=str(folder)) as (_, address):
         yield address
 
 
@@ -81,16 +87,6 @@ def test_a_viewer_that_never_answers_costs_the_others_nothing_and_is_counted(add
     assert any(row["label"] == "drawn, skipped by a screen" and row["count"] > 0 for row in status["counts"])
 
 
-def test_painted_pictures_move_the_latency(address: str) -> None:
-    with connect(f"ws://{address}/ws") as socket:
-        for _ in range(5):
-            next_index(socket)
-            socket.send("painted")
-        next_index(socket)  # sent only once the last answer was heard
-        latency_ms = httpx2.get(f"http://{address}/status.json").json()["painted_ms"]
-    assert 0 < latency_ms["p50"] <= latency_ms["p95"] <= latency_ms["p99"] <= latency_ms["max"]
-
-
 def test_mjpeg_players_get_one_picture_after_the_other(address: str) -> None:
     received = b""
     with httpx2.stream("GET", f"http://{address}/live.mjpg", timeout=PATIENCE_S) as answer:
@@ -101,25 +97,9 @@ def test_mjpeg_players_get_one_picture_after_the_other(address: str) -> None:
                 break
     for part in received.split(b"--frame\r\n")[1:3]:
         head, _, body = part.partition(b"\r\n\r\n")
+        assert head.startswith(b"Content-Type: image/jpeg\r\n")
         (length,) = re.findall(rb"Content-Length: (\d+)", head)
         assert cv2.imdecode(np.frombuffer(body[: int(length)], np.uint8), cv2.IMREAD_COLOR) is not None
-
-
-def test_every_captured_frame_is_accounted_for(address: str) -> None:
-    counts = httpx2.get(f"http://{address}/status.json").json()["counts"]
-    totals = dict.fromkeys(("captured", "analysed", "not analysed", "dropped", "failed"), 0)
-    for row in counts:
-        if row["label"] in totals:
-            totals[row["label"]] += row["count"]
-    captured = totals.pop("captured")
-    in_flight = captured - sum(totals.values())
-    assert captured > 0
-    assert 0 <= in_flight <= 2  # one waits, one is looked at
-
-
-@pytest.mark.parametrize("header", [{"Origin": "https://evil.example"}, {"Host": "rebound.example"}])
-def test_a_foreign_page_is_refused(address: str, header: dict[str, str]) -> None:
-    assert httpx2.get(f"http://{address}/live.mjpg", headers=header).status_code == 403
 
 
 def test_a_foreign_page_gets_no_socket_and_is_told_why(address: str) -> None:
@@ -202,12 +182,10 @@ def test_it_serves_where_its_log_cannot_be_written(log: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The address of the open control room, and its folder for temporary files."""
-    folder = tmp_path_factory.mktemp("tmp")
-    with served(TMPDIR=str(folder)) as (_, address):
-        assert opened(address) == "open"
-        yield f"http://{address}", folder
+def room(address: str) -> str:
+    """The URL of the open control room."""
+    assert opened(address) == "open"
+    return f"http://{address}"
 
 
 def opened(address: str) -> str:
@@ -237,23 +215,21 @@ def files_in(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", [__file__, "http://127.0.0.1:9/away"])
-def test_no_file_is_copied_and_no_address_asked_for_a_value_that_names_one(room: tuple[str, Path], path: str) -> None:
-    address, folder = room
-    answer = ask(address, "named", {"path": path, "meta": {"_type": "gradio.FileData"}}, "auto", "balanced")
+def test_no_file_is_copied_and_no_address_asked_for_a_value_that_names_one(room: str, folder: Path, path: str) -> None:
+    answer = ask(room, "named", {"path": path, "meta": {"_type": "gradio.FileData"}}, "auto", "balanced")
     assert answer["output"]["error"] == "The live page takes no files and no addresses."
     assert files_in(folder) == set()
 
 
-def test_what_stands_on_the_page_is_not_written_to_disk(room: tuple[str, Path]) -> None:
-    address, folder = room
-    assert ask(address, "set_opacity", 0.5)["success"]
-    assert httpx2.get(f"{address}/gradio_api/deep_link?session_hash=somebody").status_code == 403
+def test_what_stands_on_the_page_is_not_written_to_disk(room: str, folder: Path) -> None:
+    assert ask(room, "set_opacity", 0.5)["success"]
+    assert httpx2.get(f"{room}/gradio_api/deep_link?session_hash=somebody").status_code == 403
     assert files_in(folder) == set()
 
 
 @pytest.mark.parametrize("how", [{"content": bytes(2**20)}, {"content": iter([b"of a length that is not told"])}])
-def test_a_request_that_would_take_much_memory_is_refused(room: tuple[str, Path], how: dict[str, Any]) -> None:
-    assert httpx2.post(f"{room[0]}/gradio_api/queue/join", **how).status_code == 403
+def test_a_request_that_would_take_much_memory_is_refused(room: str, how: dict[str, Any]) -> None:
+    assert httpx2.post(f"{room}/gradio_api/queue/join", **how).status_code == 403
 
 
 @pytest.fixture(scope="module")
