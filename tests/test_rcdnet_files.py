@@ -29,7 +29,7 @@ def test_what_breaks_off_leaves_the_old_file_and_no_half_of_the_new_one(tmp_path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_beside_which_nothing_may_be_written_is_told_by_that_name(tmp_path):
+def test_a_part_that_cannot_be_written_is_told_by_its_name(tmp_path):
     path = tmp_path / "absent" / "a.json"
     with pytest.raises(FileNotFoundError, match=r"a\.json\.part"), written_whole(path) as part:
         part.write_text("new")

@@ -159,7 +159,7 @@ def test_several_frames_come_together_or_not_at_all() -> None:
     assert queue.get_several(4, NOW_S) == [0, 1, 2, 3]
 
 
-def test_at_the_end_the_rest_comes_though_it_is_fewer_then_the_error() -> None:
+def test_the_last_frames_come_even_if_they_are_few_and_then_the_error() -> None:
     queue: EveryFrame[int] = EveryFrame(4)
     queue.put(0)
     queue.close(SourceError("unplugged"))

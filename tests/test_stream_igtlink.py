@@ -57,7 +57,7 @@ def test_a_server_whose_pictures_are_judged_does_not_keep_the_last_finding() -> 
     assert (said["state"], said["finding"]) == ("no_signal", None)
 
 
-def test_a_lost_source_finds_its_place_at_the_server_free_until_the_run_ends(
+def test_a_server_that_takes_one_connection_is_left_to_a_lost_source_until_the_run_ends(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream.sinks.igtlink.RETRY_S", 0.01)

@@ -182,7 +182,7 @@ def test_run_serves_records_and_ends_cleanly_on_ctrl_c(clip: Path, tmp_path: Pat
 
 
 def last_words(words: Sequence[str], trouble: str, *, under: Sequence[str] = ()) -> tuple[int, str]:
-    """The code of a run that Ctrl-C ends once it has told its trouble and its page, and the last line after that."""
+    """Ctrl-C as soon as a run has told ``trouble`` and its address: its exit code, and the last line after that."""
     command = [*under, sys.executable, "-m", "stream", "run", "--engine", "fake", "--port", "0", *words]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -321,7 +321,7 @@ def test_the_real_clip_replays_whole_and_twice_the_same(shared_data: Path, tmp_p
         assert len(list(container.decode(video=0))) == 56
 
 
-def test_of_a_picture_that_cannot_be_read_nobody_is_told_where_it_lies(tmp_path: Path) -> None:
+def test_the_folder_of_a_picture_that_cannot_be_read_is_not_told(tmp_path: Path) -> None:
     folder = tmp_path / "Nobody^Erika" / "pictures"
     folder.mkdir(parents=True)
     cv2.imwrite(str(folder / "1.png"), np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))

@@ -172,7 +172,7 @@ def test_pixels_outside_the_scan_area_reach_neither_screen_nor_journal() -> None
         assert view.frame.rgb[inside].max() > 200
 
 
-def test_of_a_picture_whose_scan_area_is_not_known_nothing_is_shown() -> None:
+def test_nothing_is_shown_of_a_picture_whose_scan_area_is_not_known() -> None:
     _, views = ran(Clip(2), config=StreamConfig(scan_area="10,5,40,40@640x480"))
     assert [view.assessment.state for view in views] == [State.NOT_ANALYSED] * 2
     for view in views:
@@ -294,7 +294,7 @@ def test_stopping_keeps_what_was_drawn_and_closes_the_source(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("live", "error"), [(False, CUT_SHORT), (True, None)])
-def test_to_stop_a_replay_cuts_it_short_also_while_it_waits_for_a_frame(live: bool, error: str | None) -> None:
+def test_a_replay_that_is_stopped_while_it_waits_for_a_frame_is_cut_short(live: bool, error: str | None) -> None:
     class Slow(Clip):
         def frames(self) -> Iterator[Frame]:
             yield from super().frames()
@@ -325,17 +325,17 @@ def test_the_style_can_be_swapped_while_it_runs() -> None:
 
 
 @pytest.mark.parametrize("fps", [0.01, 0.5])
-def test_a_slow_source_is_called(fps: float) -> None:
+def test_frames_of_a_slow_source_get_a_call(fps: float) -> None:
     _, views = ran(Clip(3, fps=fps))
     assert [view.assessment.state for view in views] == [State.WARMING_UP] + [State.CLEAR_FINDING] * 2
 
 
-def test_a_slow_source_is_neither_silent_nor_elsewhere_between_two_frames() -> None:
+def test_between_two_frames_of_a_slow_source_there_is_no_outage() -> None:
     config = Pipeline(Clip(1, fps=0.5), Scripted(), StreamConfig()).session.config
     assert (config.stall_after_s, config.gap_s) == (6, 6)
 
 
-def test_config_that_does_not_fit_the_weights_is_refused_at_the_door() -> None:
+def test_a_config_that_does_not_fit_the_weights_is_refused_at_the_start() -> None:
     with pytest.raises(UsageError, match="no operating point 'bold'"):
         Pipeline(Clip(1), Scripted(), StreamConfig(operating_point="bold"))
 

@@ -71,7 +71,7 @@ def test_a_receiver_hears_everything_at_once_however_slow_the_disk_is() -> None:
     assert receiver.views[-1].repeated
 
 
-def test_a_receiver_that_cannot_begin_is_not_forgotten_once_the_recording_begins() -> None:
+def test_a_receiver_that_failed_is_still_told_after_the_recording_began() -> None:
     failed = threading.Event()
 
     class Unwilling(Receiver):

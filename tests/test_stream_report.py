@@ -87,7 +87,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few")
-def test_of_very_many_stills_the_first_are_in_the_table_and_it_says_so(tmp_path: Path) -> None:
+def test_a_table_of_too_many_stills_holds_the_first_and_says_so(tmp_path: Path) -> None:
     views = [view(index, size_px=(2, 2)) for index in range(FEW + 1)]
     _, page = reported(tmp_path, views, replace(SESSION, still=True))
     assert f"Pictures, the first {FEW}; all are in frames.jsonl" in page
@@ -184,7 +184,7 @@ def apart(findings: Iterable[tuple[str, float]]) -> Iterator[View]:
 
 
 @pytest.mark.usefixtures("few")
-def test_of_very_many_equal_findings_the_first_are_listed_and_the_highest_have_pictures(tmp_path: Path) -> None:
+def test_of_too_many_findings_the_first_are_listed_and_the_highest_have_pictures(tmp_path: Path) -> None:
     surest = range(10, 10 + MOST_KEY_FRAMES)
     summary, page = reported(tmp_path, apart(("malignant", 0.9 if n in surest else 0.7) for n in range(FEW + 2)))
     assert (len(summary["episodes"]), summary["episodes_unlisted"]) == (FEW, 2)

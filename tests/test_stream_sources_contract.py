@@ -296,8 +296,8 @@ def test_what_is_not_there_is_told_in_one_line(case: Case) -> None:
 
 @pytest.fixture
 def closed(tmp_path: Path) -> Iterator[Path]:
-    """A folder that one may not enter. Root may enter any, so it is somebody else for as long."""
-    for where in SOURCES.values():  # which somebody else might not be able to read
+    """A folder that this process may not enter. Root may enter any, so it acts as another user meanwhile."""
+    for where in SOURCES.values():  # which another user might not be able to read
         import_module(where.partition(":")[0])
     folder = tmp_path / "closed"
     folder.mkdir(mode=0)

@@ -115,7 +115,7 @@ def test_each_picture_is_made_square_as_its_own_part_of_a_stream_says(tmp_path: 
     assert len(list(groupby(shapes))) == 3
 
 
-def test_a_container_that_has_its_own_shape_of_pixels_is_obeyed_to_the_end(tmp_path: Path) -> None:
+def test_the_shape_of_pixels_that_a_container_tells_holds_for_every_picture(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mkv", 3, codec="mjpeg", aspect=Fraction(2))
     assert {frame.rgb.shape for frame in open_here(str(clip)).frames()} == {(48, 128, 3)}
 
@@ -162,7 +162,7 @@ def test_no_more_threads_decode_than_there_is_memory_for(tmp_path: Path, monkeyp
 
 
 def test_pictures_are_let_go_of_at_once(tmp_path: Path) -> None:
-    """Not when Python comes to look for cycles: of 4K clips, eighty pictures are a gigabyte."""
+    """Not only when Python's garbage collector runs: eighty pictures of a 4K clip are a gigabyte."""
     clip = write_clip(tmp_path / "clip.mp4", 60)
     gc.collect()  # what other tests left
     gc.disable()

@@ -29,7 +29,7 @@ def test_a_region_that_cannot_be_is_no_scan_area(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("second", [(40, 12, 69, 51), (40, 10, 65, 40)])
-def test_of_two_regions_side_by_side_none_is_chosen(tmp_path: Path, second: tuple[int, int, int, int]) -> None:
+def test_neither_of_two_regions_side_by_side_is_chosen(tmp_path: Path, second: tuple[int, int, int, int]) -> None:
     header = {"SequenceOfUltrasoundRegions": regions(region(5, 10, 34, 49), region(*second))}
     with open_here(str(write_dicom(tmp_path / "a.dcm", noise(1, 80, 80), **header))) as source:
         assert source.scan_area is None

@@ -130,7 +130,7 @@ def test_a_clip_of_one_picture_need_not_move(tmp_path: Path, name: str, frames: 
     assert source.still == (frames == 1)
 
 
-def test_a_library_that_turns_ffmpegs_log_on_hangs_no_clip_that_is_closed(tmp_path: Path) -> None:
+def test_a_clip_closes_although_a_library_has_turned_on_ffmpegs_log(tmp_path: Path) -> None:
     """In a process of its own, which would keep the interpreter's lock for good."""
     program = (
         "import av, sys; from pathlib import Path; from stream.sources.file import FileSource\n"
@@ -354,6 +354,6 @@ def test_a_name_that_looks_like_a_uri_is_a_file_if_it_is_there(tmp_path: Path, m
         ("gone.mp4", "gone.mp4 is not there, or is no file. Expected a video.$"),
     ],
 )
-def test_what_is_not_there_is_told_and_how_a_capture_card_is_named_where_one_is_meant(path: str, told: str) -> None:
+def test_a_missing_file_is_told_and_how_to_name_a_capture_card_where_one_is_meant(path: str, told: str) -> None:
     with pytest.raises(SourceError, match=told):
         open_source(path)

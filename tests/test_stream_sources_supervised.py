@@ -135,7 +135,7 @@ def test_a_program_that_ends_while_a_source_is_opened_is_not_aborted() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "given up before it was open\n", "")
 
 
-def test_that_it_was_closed_is_no_trouble() -> None:
+def test_a_source_that_was_closed_tells_no_trouble() -> None:
     source = SupervisedSource(opening(Connection(2, silent=True)))
     with source:
         for _ in source.frames():
@@ -161,7 +161,7 @@ def test_a_silent_connection_is_closed_and_opened_again(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("spoilt_s", "reopened"), [(9, 0), (14, 1)])
-def test_a_connection_is_not_left_for_what_it_lost_unless_a_key_frame_is_overdue(
+def test_a_connection_that_loses_frames_is_kept_until_a_key_frame_is_overdue(
     monkeypatch: pytest.MonkeyPatch, spoilt_s: int, reopened: int
 ) -> None:
     now_s, looked = [0.0], threading.Event()

@@ -58,7 +58,7 @@ def test_the_newest_come_first_and_the_oldest_go(flagged: LastFlagged, under_way
     assert len({number for number, _ in told}) == KEPT
 
 
-def test_of_what_is_no_longer_told_no_picture_is_kept(flagged: LastFlagged) -> None:
+def test_the_picture_of_a_finding_that_is_no_longer_listed_is_dropped(flagged: LastFlagged) -> None:
     show(flagged, "malignant", "normal")
     ((first, _),) = flagged.newest(NOW_NS)
     show(flagged, *KEPT * ("malignant", "normal"))
@@ -91,7 +91,7 @@ def test_a_picture_shown_again_for_want_of_a_new_one_ends_nothing(flagged: LastF
     assert only.end_s - only.start_s == pytest.approx(12 / 25)
 
 
-def test_of_stills_nothing_is_kept() -> None:
+def test_stills_are_not_listed_as_flagged() -> None:
     flagged = LastFlagged()
     flagged.begin(replace(SESSION, still=True))
     show(flagged, "malignant", "malignant")

@@ -42,7 +42,7 @@ def recipe(**changes):
 
 
 def teacher_that_says(label, folder, **changes):
-    """Of whatever it is shown; its spec says that it was trained on pictures of ``elsewhere``."""
+    """A network that says ``label`` of whatever it is shown, trained on pictures of ``elsewhere``."""
     torch.manual_seed(0)
     spec = replace(recipe(**changes).spec(), trained_on="elsewhere")
     model = RcdNet(spec)
