@@ -48,17 +48,6 @@ def test_nothing_is_told_to_anybody(client: TestClient) -> None:
     assert client.get("/config").json()["analytics_enabled"] is False
 
 
-@pytest.mark.parametrize(
-    "path", ["/gradio_api/file=/etc/hostname", "/gradio_api/proxy=https://example.com/", "/gradio_api/upload_progress"]
-)
-def test_gradio_s_doors_to_files_and_addresses_are_shut(client: TestClient, path: str) -> None:
-    assert client.get(path).status_code == 403
-
-
-def test_nothing_can_be_uploaded(client: TestClient) -> None:
-    assert client.post("/gradio_api/upload", files={"files": b"x"}).status_code == 403
-
-
 @pytest.mark.parametrize("path", ["/monitoring", "/monitoring/summary", "/docs", "/gradio_api/mcp/"])
 def test_what_gradio_offers_besides_is_off(client: TestClient, path: str) -> None:
     answer = client.get(path)
