@@ -68,7 +68,7 @@ def test_verify_prints_the_numbers_of_every_engine(untrained: Path) -> None:
 
 @pytest.mark.parametrize("name", ["openvino_cpu", "onnx_cpu"])
 def test_an_engine_keeps_nothing_in_the_users_folder(name: str, untrained: Path, tmp_path: Path) -> None:
-    """As ONNX Runtime does with an id and what it will send, and CI's variables would keep it from."""
+    """ONNX Runtime would keep an id and what it wants to send there, unless it sees a variable of CI."""
     verifying = [sys.executable, "-m", "engines", "verify", name, "--weights", str(untrained)]
     subprocess.run(verifying, cwd=ROOT, env={"HOME": str(tmp_path)}, capture_output=True, check=True)
     assert list(tmp_path.iterdir()) == []
@@ -106,11 +106,6 @@ def test_an_engine_that_is_off_is_exit_code_4_with_the_numbers(off: Path) -> Non
     assert result.stdout == ""
     assert "openvino_cpu: FAILS: " in result.stderr
     assert "flips" in result.stderr
-
-
-def test_one_that_is_off_fails_all(off: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "ENGINES", {"openvino_cpu": catalog.ENGINES["openvino_cpu"]})
-    assert command("verify", "--weights", off).exit_code == 4
 
 
 def test_missing_weights_are_exit_code_4_with_the_mend(tmp_path: Path) -> None:
@@ -187,12 +182,3 @@ def test_what_was_built_is_held_against_the_golden_set_in_batches_too(
     result = command("build", "made", "--weights", untrained)
     assert result.exit_code == 4
     assert "flips" in result.stderr
-
-
-def test_a_user_s_mistake_is_no_traceback() -> None:
-    arguments = [sys.executable, "-m", "engines", "verify", "gpu"]
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "no engine 'gpu'" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""

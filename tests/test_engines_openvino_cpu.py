@@ -17,14 +17,14 @@ from rcdnet.golden import Golden, pictures
 
 
 def test_a_precision_is_taken_because_it_holds_and_is_faster(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Times by decree: every precision that this processor computes is right, and bf16 or f16 is quick."""
+    """With made-up times: every precision that this processor computes holds, and bf16 or f16 is faster."""
     monkeypatch.setattr(openvino_cpu.parity, "measure", lambda *_: ParityReport(1, 0.0, 0, 1.0))
     monkeypatch.setattr(OpenvinoCpu, "least_s", lambda self, _: 1.0 if self.info.precision == "f32" else 0.5)
     with fastest(untrained) as engine:
         assert engine.info.precision == openvino_cpu._native_precisions()[0]
 
 
-def test_a_precision_that_does_not_hold_is_left_with_its_numbers(
+def test_a_precision_that_does_not_hold_is_not_used_and_its_numbers_are_told(
     untrained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(openvino_cpu, "_native_precisions", lambda: ["bf16", "f32"])
@@ -34,7 +34,7 @@ def test_a_precision_that_does_not_hold_is_left_with_its_numbers(
     assert "is not used: largest difference of a probability 0.08600" in caplog.text
 
 
-def test_a_precision_that_fails_is_left_as_well(
+def test_a_precision_that_cannot_be_compiled_is_not_used(
     untrained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     compiled = OpenvinoCpu._compile

@@ -46,7 +46,7 @@ def test_an_engine_that_computes_the_same_holds(golden: Golden) -> None:
     assert report.max_abs_dp < 1e-5
 
 
-def test_an_engine_that_is_off_only_when_it_gets_several_is_refused_where_it_will(golden: Golden) -> None:
+def test_an_engine_that_is_off_in_batches_alone_is_refused_where_it_gets_batches(golden: Golden) -> None:
     class OffInBatches(Altered):
         def run(self, images: NDArray[np.uint8]) -> EngineOutput:
             self._shift = np.float32(0.03 if len(images) > 1 else 0)
@@ -57,7 +57,7 @@ def test_an_engine_that_is_off_only_when_it_gets_several_is_refused_where_it_wil
         parity.require(OffInBatches("f32"), golden, (1, 4))
 
 
-def test_what_does_not_hold_counts_more_than_what_is_further_off_and_holds(golden: Golden) -> None:
+def test_a_batch_that_fails_is_the_worst_even_if_another_is_further_off(golden: Golden) -> None:
     class MisplacedAlone(Altered):
         def run(self, images: NDArray[np.uint8]) -> EngineOutput:
             self._shift, self._place = (np.float32(0), 1) if len(images) == 1 else (np.float32(0.01), 0)

@@ -2,7 +2,6 @@ import gc
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -99,7 +98,7 @@ def test_once_the_gpu_failed_nothing_that_it_used_is_freed(gpu: Gpu) -> None:
     kept = [weakref.ref(each) for replay in engine.replays for each in (replay._forward, *replay._slots)]
     gpu.lost = True
     for _ in range(2):  # it may be tried again
-        with pytest.raises(EngineError, match="launch failure"):
+        with pytest.raises(EngineError, match=r"the GPU failed on a picture: .*launch failure"):
             engine.run(pictures(2))
     engine.close()
     del engine
@@ -107,7 +106,7 @@ def test_once_the_gpu_failed_nothing_that_it_used_is_freed(gpu: Gpu) -> None:
     assert all(each() is not None for each in kept)
 
 
-def test_nor_is_it_when_python_ends() -> None:
+def test_once_the_gpu_failed_nothing_is_freed_when_python_ends_either() -> None:
     program = (
         "from engines import replay; from tests.gpus import Forward, Gpu; import numpy as np\n"
         "class Told(Forward):\n"
@@ -124,7 +123,7 @@ def test_nor_is_it_when_python_ends() -> None:
 
 
 @pytest.mark.usefixtures("gpu")
-def test_one_that_did_not_fail_is_freed() -> None:
+def test_a_replay_that_did_not_fail_is_freed() -> None:
     made = Replay(Forward(), (1, 4, 6))
     buffers = [weakref.ref(slot) for slot in made._slots]
     list(made.run(pictures(3)))
@@ -144,20 +143,16 @@ def test_the_graph_alone_is_timed_and_only_if_somebody_asks(gpu: Gpu) -> None:
     assert len(made.timings) == 2
 
 
-@pytest.fixture
-def cuda_graph(gpu: Gpu, untrained: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], CudaGraph]]:
-    """The whole engine, on the stand-in."""
+def test_the_engine_replays_what_its_network_computes(
+    gpu: Gpu, untrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "stand-in")
     monkeypatch.setattr(HalfNet, "cuda", lambda network: network)
     monkeypatch.setattr(replay, "WARM_UPS", 1)  # float16 is slow on a processor
-    return lambda: CudaGraph(untrained)
-
-
-def test_the_engine_replays_what_its_network_computes(cuda_graph: Callable[[], CudaGraph], untrained: Path) -> None:
     images = Golden.load(untrained / "golden.npz").images[:3]
     network = HalfNet(checkpoint.load(untrained / "rcdnet.safetensors")).to(memory_format=torch.channels_last)
-    with cuda_graph() as engine, torch.inference_mode():
+    with CudaGraph(untrained) as engine, torch.inference_mode():
         found = engine.run(images)
         for logits, maps, image in zip(found.logits, found.class_maps, torch.from_numpy(images.copy()), strict=True):
             torch.testing.assert_close(network(image[None]), (torch.tensor(logits[None]), torch.tensor(maps[None])))
@@ -182,29 +177,16 @@ def test_who_calls_meanwhile_waits_for_an_answer_of_its_own() -> None:
     np.testing.assert_array_equal(found, np.tile(expected, (20, 1)))
 
 
-def test_a_closed_engine_holds_nothing_and_says_so(cuda_graph: Callable[[], CudaGraph]) -> None:
-    engine = cuda_graph()
-    kept = weakref.ref(engine.replays[0])
+@pytest.mark.usefixtures("gpu")
+def test_a_closed_engine_holds_nothing_and_says_so() -> None:
+    engine = TwoBatches()
+    kept = [weakref.ref(each) for each in engine.replays]
     engine.close()
     engine.close()
     gc.collect()
-    assert kept() is None
-    with pytest.raises(EngineError, match="cuda_graph is closed"):
-        engine.run(np.zeros((1, 96, 128), np.uint8))
-
-
-def test_an_engine_that_failed_while_it_ran_is_held_and_closes_quietly(
-    cuda_graph: Callable[[], CudaGraph], gpu: Gpu
-) -> None:
-    engine = cuda_graph()
-    kept = weakref.ref(engine.replays[0])
-    gpu.lost = True
-    with pytest.raises(EngineError, match=r"the GPU failed on a picture: .*launch failure"):
-        engine.run(np.zeros((1, 96, 128), np.uint8))
-    engine.close()
-    del engine
-    gc.collect()
-    assert kept() is not None
+    assert all(each() is None for each in kept)
+    with pytest.raises(EngineError, match="two_batches is closed"):
+        engine.run(pictures(1))
 
 
 def test_kernels_are_chosen_alike_each_time_and_float32_is_no_tf32() -> None:

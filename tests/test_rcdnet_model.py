@@ -31,13 +31,6 @@ def network(untrained: Path) -> RcdNet:
     return checkpoint.load(untrained / "rcdnet.safetensors")
 
 
-def test_logits_are_the_mean_of_the_class_maps(network: RcdNet) -> None:
-    with torch.inference_mode():
-        logits, maps = network(torch.from_numpy(pictures(network.spec, 3)))
-    assert maps.shape == (3, 3, 6, 8)
-    torch.testing.assert_close(logits, maps.mean(dim=(2, 3)))
-
-
 def test_logits_are_those_of_pooling_before_the_linear_layer(network: RcdNet) -> None:
     images = torch.from_numpy(pictures(network.spec, 3))
     with torch.inference_mode():
