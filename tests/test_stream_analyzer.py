@@ -62,7 +62,7 @@ def test_a_fault_of_the_engine_is_a_visible_reason(error: Exception) -> None:
     assert "\n" not in found.reason
 
 
-def test_a_fault_that_meets_several_frames_costs_only_those_that_cause_it() -> None:
+def test_a_fault_of_the_engine_costs_only_the_frames_that_cause_it() -> None:
     class AllergicToBright(Scripted):
         def run(self, images: NDArray[np.uint8]) -> EngineOutput:
             if images.mean(axis=(1, 2)).max() > 100:

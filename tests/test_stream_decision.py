@@ -12,7 +12,7 @@ from stream.types import State
 SPEC = ModelSpec(("benign", "malignant", "normal"), 32, 32, 0.5, 0.25, "none", indeterminate=(0.4, 0.6))
 
 
-def test_what_is_more_likely_a_lesion_than_none_is_never_called_none() -> None:
+def test_what_is_more_likely_a_lesion_than_none_is_never_called_no_lesion() -> None:
     rule = Rule.of(SPEC, OperatingPoint(lesion=0.9, malignant=0.5), 0.5)
     probabilities = {"normal": 0.4, "benign": 0.5, "malignant": 0.1}
     smoothed = np.array([probabilities[name] for name in SPEC.class_names], np.float32)
@@ -28,7 +28,7 @@ def test_what_is_more_likely_a_lesion_than_none_is_never_called_none() -> None:
         (0.75, 0.0, (State.CLEAR_FINDING, "malignant")),
     ],
 )
-def test_at_a_threshold_begins_what_lies_above_it(
+def test_a_probability_at_a_threshold_counts_as_above_it(
     malignant: float, normal: float, said: tuple[State, str | None]
 ) -> None:
     rule = Rule(no_lesion_below=0.25, lesion_from=0.5, benign_below=0.25, malignant_from=0.75)

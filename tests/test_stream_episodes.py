@@ -34,7 +34,7 @@ def test_an_episode_has_its_times_its_frames_and_its_highest_frame() -> None:
     assert episode.key_frame.index == 11
 
 
-def test_frames_on_which_nothing_is_called_do_not_end_it_and_are_not_counted() -> None:
+def test_frames_without_a_call_neither_end_an_episode_nor_count() -> None:
     (episode,) = joined([flagged(0), undecided(1), undecided(2), flagged(3)])
     assert episode.frames == 2
     assert episode.end_s == pytest.approx(3 / 25)
@@ -56,7 +56,7 @@ def test_what_ends_an_episode(between: View) -> None:
     assert [episode.key_frame.index for episode in episodes if episode.finding == "malignant"] == [4, 6]
 
 
-def test_another_recording_ends_it() -> None:
+def test_another_recording_ends_an_episode() -> None:
     other = flagged(2)
     other = replace(other, frame=replace(other.frame, source="other.mp4"))
     assert [episode.frames for episode in joined([flagged(0), flagged(1), other])] == [2, 1]
@@ -67,7 +67,7 @@ def test_a_finding_that_stays_away_too_long_is_another_one() -> None:
     assert len(joined([flagged(0), *(undecided(i) for i in range(1, 26)), flagged(26)])) == 2
 
 
-def test_a_time_that_runs_backwards_ends_it() -> None:
+def test_a_time_that_runs_backwards_ends_an_episode() -> None:
     assert len(joined([flagged(0, pts_s=5.0), flagged(1, pts_s=4.9)])) == 2
 
 

@@ -45,7 +45,7 @@ def test_a_replay_goes_on_with_the_next_engine_and_its_journal_is_complete(outs:
     assert set(engines[failed:]) <= set(catalog.ENGINES)
 
 
-def test_it_is_the_same_each_time(outs: list[Path]) -> None:
+def test_a_replay_in_which_an_engine_fails_is_the_same_each_time(outs: list[Path]) -> None:
     first, second = (without_times(out / "frames.jsonl") for out in outs)
     assert first == second
 

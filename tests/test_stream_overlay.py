@@ -142,7 +142,7 @@ def test_in_replay_nothing_is_stale_and_two_runs_look_the_same() -> None:
     assert (soon[:256, :256] != source.rgb).any()
 
 
-def test_on_a_still_stands_no_time() -> None:
+def test_a_still_shows_no_time() -> None:
     labels = Labels(LABELS.class_names, live=False, still=True)
     first, last = (replace(frame(256, 256), pts_s=pts_s) for pts_s in (0.5, 99.0))
     at_first, at_last = (draw(each, assessment(each), OverlayStyle(), labels) for each in (first, last))

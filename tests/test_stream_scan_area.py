@@ -146,9 +146,7 @@ class Paged(Clip):
 
 
 @pytest.mark.parametrize(("area", "shown"), [(None, 0), ("full", 230)])
-def test_of_a_page_where_the_scan_was_nothing_is_shown_unless_the_user_gave_the_area(
-    area: str | None, shown: int
-) -> None:
+def test_a_page_in_the_place_of_the_scan_is_blanked_unless_the_user_gave_the_area(area: str | None, shown: int) -> None:
     _, views = ran(Paged(2), config=StreamConfig(scan_area=area))
     assert [view.assessment.state is State.NO_SIGNAL for view in views] == [False, True]
     assert views[1].frame.rgb.max() == shown
@@ -166,7 +164,7 @@ def test_a_line_of_words_that_is_seen_first_keeps_no_scan_from_being_found() -> 
 
 
 @pytest.mark.parametrize("panel", [(240, 0, 1440, 1080), (0, 0, 1920, 110)], ids=["4:3 on 16:9", "header"])
-def test_of_two_lines_on_a_grey_panel_right_above_the_scan_none_is_taken_for_it(
+def test_two_lines_on_a_grey_panel_right_above_the_scan_are_not_taken_for_scan(
     shared_data: Path, panel: tuple[int, int, int, int]
 ) -> None:
     """The lower line reaches to within some 20 pixels of the scan, the name stands above that."""

@@ -125,7 +125,7 @@ def test_a_flank_in_shadow_is_where_the_other_one_is() -> None:
     assert np.count_nonzero(lit != shaded) < 0.01 * np.count_nonzero(lit)
 
 
-def test_what_was_once_a_box_stays_it() -> None:
+def test_what_was_once_a_box_stays_a_box() -> None:
     corners = ((10, 0), (30, 0), (40, 40), (0, 40))
     assert joined((), corners) == joined(corners, ()) == ()
 

@@ -29,7 +29,7 @@ def test_the_timeline_goes_by_the_room_s_clock_in_live_use_and_by_the_clip_s_in_
     assert [moment.t_s for moment in moments] == pytest.approx(times_s)
 
 
-def test_once_nothing_comes_any_more_the_last_finding_is_no_longer_what_is_said() -> None:
+def test_the_last_finding_is_withdrawn_once_nothing_comes_any_more() -> None:
     board = drawn(replace(SESSION, live=True), time.perf_counter_ns())
     silent = Assessment(0, None, State.NO_SIGNAL, "no new frame for 0.6 s", 600.0)
     board.interrupted(silent)

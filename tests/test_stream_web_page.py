@@ -44,7 +44,7 @@ def test_it_takes_no_free_text_and_no_files(client: TestClient) -> None:
     assert not any(part["props"].get("allow_custom_value") for part in components(client))  # type: ignore[attr-defined]
 
 
-def test_nothing_is_told_to_anybody(client: TestClient) -> None:
+def test_gradio_s_analytics_are_off(client: TestClient) -> None:
     assert client.get("/config").json()["analytics_enabled"] is False
 
 

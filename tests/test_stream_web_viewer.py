@@ -61,7 +61,7 @@ def test_a_viewer_that_was_away_gets_the_newest_picture_only(broadcast: Broadcas
     assert broadcast.audience().skipped == 4
 
 
-def test_who_comes_late_sees_the_last_picture_at_once_and_does_not_count_as_slow(broadcast: Broadcast) -> None:
+def test_a_late_viewer_sees_the_last_picture_at_once_and_does_not_count_as_slow(broadcast: Broadcast) -> None:
     async def watch() -> int:
         with broadcast.join() as first:
             broadcast.publish(view(7))
@@ -75,7 +75,7 @@ def test_who_comes_late_sees_the_last_picture_at_once_and_does_not_count_as_slow
     assert broadcast.audience().painted_ms is None
 
 
-def test_who_comes_after_nobody_watched_gets_no_old_picture(
+def test_a_viewer_that_comes_when_nobody_watched_gets_no_old_picture(
     broadcast: Broadcast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode_it = Event()
@@ -100,7 +100,7 @@ def test_who_comes_after_nobody_watched_gets_no_old_picture(
     assert asyncio.run(watch()) == 2
 
 
-def test_what_nobody_watched_was_skipped_by_no_screen(broadcast: Broadcast) -> None:
+def test_pictures_without_a_viewer_do_not_count_as_skipped(broadcast: Broadcast) -> None:
     for index in range(3):
         broadcast.publish(view(index))
     assert broadcast.audience().skipped == 0
@@ -155,7 +155,7 @@ def test_a_viewer_that_breaks_off_is_forgotten(broadcast: Broadcast) -> None:
     assert broadcast.audience().viewers == 0
 
 
-def test_who_comes_after_the_end_does_not_wait_behind_the_last_picture(broadcast: Broadcast) -> None:
+def test_a_viewer_that_comes_after_the_end_does_not_wait(broadcast: Broadcast) -> None:
     async def watch() -> list[int]:
         with broadcast.join() as first:
             broadcast.publish(view(1))
@@ -192,7 +192,7 @@ def test_a_message_tells_the_age_from_the_capture_on() -> None:
     assert struct.unpack_from("<If", message(picture, now_ns=31_000_000)) == (7, 30.0)
 
 
-def test_closing_ends_those_who_watch_and_those_who_come_after(broadcast: Broadcast) -> None:
+def test_closing_ends_the_viewers_that_are_there_and_those_that_come_later(broadcast: Broadcast) -> None:
     async def watch() -> list[int]:
         with broadcast.join() as viewer:
             await asyncio.to_thread(broadcast.close)
