@@ -80,3 +80,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.tiny_training import backbone
 
     return backbone(tmp_path_factory.mktemp("start"))
+
+
+@pytest.fixture(scope="session")
+def finished(data: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The folders of the two runs of ``tests.tiny_training.recipe``, for whoever only reads them."""
+    from tests.tiny_training import recipe
+    from train import loop
+
+    return loop.fit(recipe(), data, tmp_path_factory.mktemp("finished"), start=start)

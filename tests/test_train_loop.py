@@ -13,17 +13,11 @@ from torch.utils.data import DataLoader
 
 from rcdnet import checkpoint
 from rcdnet.checkpoint import CheckpointError
-from tests.tiny_training import recipe, teacher_that_says
+from tests.tiny_training import like_udiat, recipe, teacher_that_says
 from train import loop, splits, training
 from train.datasets import DataError, load
 from train.plan import plan
 from train.recipes import Recipe, RecipeError
-
-
-@pytest.fixture(scope="module")
-def finished(data, start, tmp_path_factory):
-    """The two runs of the recipe, for whoever only reads them."""
-    return loop.fit(recipe(), data, tmp_path_factory.mktemp("finished"), start=start)
 
 
 def test_a_finished_run_holds_weights_curves_predictions_and_provenance(data, start, finished):
@@ -43,16 +37,7 @@ def test_a_finished_run_holds_weights_curves_predictions_and_provenance(data, st
 
 
 def test_training_on_the_external_set_is_refused(data, tmp_path):
-    root = tmp_path / "udiat"
-    for name in ("original", "GT"):
-        (root / name).mkdir(parents=True)
-    lines = ["image,pathology,diagnosis"]
-    for index, sample in enumerate(load(data / "tiny")):
-        stem = f"{index:06d}"
-        (root / "original" / f"{stem}.png").write_bytes(sample.image.read_bytes())
-        (root / "GT" / f"{stem}.png").write_bytes(sample.masks[0].read_bytes())
-        lines.append(f"{stem},{sample.label},x")
-    (root / "labels.csv").write_text("\n".join(lines))
+    like_udiat(load(data / "tiny"), tmp_path / "udiat")
     external = Recipe(name="x", about="", data=("udiat",), protocol="all", class_names=("benign", "malignant"))
     with pytest.raises(splits.LeakError, match="external"):
         plan(external, tmp_path)

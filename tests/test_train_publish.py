@@ -4,13 +4,13 @@ import json
 import shutil
 
 import cv2
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from rcdnet.checkpoint import CheckpointError
 from tests.screens import read
-from train import ablation, compare, publish
+from tests.tiny_training import like_udiat, pictures
+from train import ablation, compare, datasets, publish
 from train.__main__ import app
 from train.datasets import DataError
 from train.recipes import FOLDER, load
@@ -19,25 +19,10 @@ from train.tables import print_rows
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """``busi`` and ``udiat``: benign lesions are dark discs, malignant ones bright."""
-    root = tmp_path_factory.mktemp("data")
-    random = np.random.default_rng(0)
-    lines = ["image,pathology,diagnosis"]
-    for folder in ("busi/benign", "busi/malignant", "udiat/original", "udiat/GT"):
-        (root / folder).mkdir(parents=True)
-    for index in range(32):
-        label = "malignant" if index % 2 else "benign"
-        picture = cv2.resize(random.integers(80, 160, (8, 8), dtype=np.uint8), (64, 64))
-        mask = cv2.circle(np.zeros((64, 64), np.uint8), (32, int(random.integers(20, 44))), 10, 255, -1)
-        picture[mask > 0] = 230 if index % 2 else 20
-        if index < 24:
-            cv2.imwrite(str(root / f"busi/{label}/{label} ({index}).png"), picture)
-            cv2.imwrite(str(root / f"busi/{label}/{label} ({index})_mask.png"), mask)
-        else:
-            cv2.imwrite(str(root / f"udiat/original/{index}.png"), picture)
-            cv2.imwrite(str(root / f"udiat/GT/{index}.png"), mask)
-            lines.append(f"{index},{label},x")
-    (root / "udiat/labels.csv").write_text("\n".join(lines) + "\n")
+    """``busi``, and other pictures as ``udiat``."""
+    root = pictures(tmp_path_factory.mktemp("data"), "busi")
+    others = pictures(tmp_path_factory.mktemp("others"), each=4, seed=1)
+    like_udiat(datasets.load(others / "tiny"), root / "udiat")
     return root
 
 

@@ -12,46 +12,47 @@ from train.datasets import DataError
 from train.recipes import RecipeError
 
 
-def test_a_finished_run_is_not_trained_again(data, start, tmp_path):
-    folder, _ = loop.fit(recipe(), data, tmp_path, start=start)
+def test_a_finished_run_is_not_trained_again(data, start, finished):
+    folder, _ = finished
     before = (folder / "model.safetensors").stat().st_mtime_ns
-    loop.fit(recipe(), data, tmp_path, start=start)
+    assert loop.fit(recipe(), data, folder.parent, start=start) == finished
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
 
 
-def test_a_run_in_another_precision_or_from_other_weights_of_the_same_data_is_left_alone(data, start, tmp_path):
-    (first,) = loop.fit(recipe(), data, tmp_path / "first", start=start, only=["random"])
+def test_a_run_in_another_precision_is_left_alone(data, start, finished):
+    with pytest.raises(RecipeError, match="another precision"):
+        loop.fit(recipe(), data, finished[0].parent, start=start, precision="bf16-mixed", only=["random"])
+
+
+def test_a_run_from_other_weights_of_the_same_data_is_left_alone(data, start, finished, tmp_path):
     (second,) = loop.fit(recipe(lr_head=0.01), data, tmp_path / "second", start=start, only=["random"])
-    loop.fit(recipe(), data, tmp_path / "third", start=first / "model.safetensors", only=["random"])
+    loop.fit(recipe(), data, tmp_path / "third", start=finished[0] / "model.safetensors", only=["random"])
     with pytest.raises(RecipeError, match="another start"):
         loop.fit(recipe(), data, tmp_path / "third", start=second / "model.safetensors", only=["random"])
-    with pytest.raises(RecipeError, match="another precision"):
-        loop.fit(recipe(), data, tmp_path / "first", start=start, precision="bf16-mixed", only=["random"])
 
 
-def test_a_folder_of_other_teachers_is_left_alone(data, start, tmp_path):
-    loop.fit(recipe(), data, tmp_path / "runs", start=start, only=["random"])
+def test_a_folder_of_other_teachers_is_left_alone(data, start, finished, tmp_path):
     teacher = teacher_that_says("malignant", tmp_path)
     with pytest.raises(RecipeError, match="another teacher"):
-        loop.fit(recipe(), data, tmp_path / "runs", start=start, teachers=[teacher], only=["random"])
+        loop.fit(recipe(), data, finished[0].parent, start=start, teachers=[teacher], only=["random"])
 
 
 @pytest.mark.parametrize(("changes", "what"), [({"label_smoothing": 0.0}, "label_smoothing"), ({}, "start")])
-def test_a_folder_of_another_recipe_or_start_is_left_alone(data, start, tmp_path, changes, what):
-    loop.fit(recipe(), data, tmp_path, start=start, only=["random"])
+def test_a_folder_of_another_recipe_or_start_is_left_alone(data, start, finished, changes, what):
+    start = start if changes else "scratch"
     with pytest.raises(RecipeError, match=f"another {what}"):
-        loop.fit(recipe(**changes), data, tmp_path, start=start if changes else "scratch", only=["random"])
+        loop.fit(recipe(**changes), data, finished[0].parent, start=start, only=["random"])
 
 
-def test_a_seed_is_added_to_finished_runs(data, start, tmp_path):
-    loop.fit(recipe(), data, tmp_path, start=start, only=["random"])
-    folders = loop.fit(recipe(seeds=(0, 1)), data, tmp_path, start=start, only=["random"])
+def test_a_seed_is_added_to_finished_runs(data, start, finished, tmp_path):
+    runs = shutil.copytree(finished[0].parent, tmp_path / "runs")
+    folders = loop.fit(recipe(seeds=(0, 1)), data, runs, start=start, only=["random"])
     assert [folder.name for folder in folders] == ["seed0-random", "seed1-random"]
 
 
-def test_another_backbone_file_of_the_same_name_is_another_start(data, start, tmp_path):
+def test_another_backbone_file_of_the_same_name_is_another_start(data, start, finished, tmp_path):
     """A folder of an earlier commit tells no hash, and is taken on."""
-    (folder,) = loop.fit(recipe(), data, tmp_path, start=start, only=["random"])
+    folder = shutil.copytree(finished[0], tmp_path / finished[0].name)
     other = tmp_path / start.name
     save_file({name: tensor + 1 for name, tensor in load_file(start).items()}, other)
     with pytest.raises(RecipeError, match="another start"):
@@ -69,10 +70,8 @@ def test_a_damaged_run_folder_is_told_in_words(data, start, tmp_path, config):
         loop.fit(recipe(), data, tmp_path, start=start, only=["random"])
 
 
-def test_a_run_on_other_data_is_left_alone(data, start, tmp_path):
-    shutil.copytree(data, tmp_path / "data")
-    loop.fit(recipe(), tmp_path / "data", tmp_path / "runs", start=start, only=["random"])
-    victim = tmp_path / "data/tiny/benign/benign (0).png"
-    shutil.copy(tmp_path / "data/tiny/benign/benign (1).png", victim)
+def test_a_run_on_other_data_is_left_alone(data, start, finished, tmp_path):
+    changed = shutil.copytree(data, tmp_path / "data")
+    shutil.copy(changed / "tiny/benign/benign (1).png", changed / "tiny/benign/benign (0).png")
     with pytest.raises(RecipeError, match="another data set"):
-        loop.fit(recipe(), tmp_path / "data", tmp_path / "runs", start=start, only=["random"])
+        loop.fit(recipe(), changed, finished[0].parent, start=start, only=["random"])

@@ -1,5 +1,6 @@
 """A training that takes a second: pictures, a start, a recipe and a teacher."""
 
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -12,18 +13,30 @@ from rcdnet.model import RcdNet
 from train.recipes import Recipe
 
 
-def pictures(root):
-    """Twenty-four pictures laid out like BUSI: benign ones with a dark disc, malignant ones with a bright one."""
-    random = np.random.default_rng(0)
+def pictures(root, name="tiny", *, each=12, seed=0):
+    """``each`` benign pictures, with a dark disc, and as many malignant ones, with a bright one, laid out like BUSI."""
+    random = np.random.default_rng(seed)
     for label, shade in (("benign", 20), ("malignant", 230)):
-        (root / "tiny" / label).mkdir(parents=True)
-        for index in range(12):
+        (root / name / label).mkdir(parents=True)
+        for index in range(each):
             picture = cv2.resize(random.integers(80, 160, (8, 8), dtype=np.uint8), (64, 64))
             mask = cv2.circle(np.zeros((64, 64), np.uint8), (32, int(random.integers(20, 44))), 10, 255, -1)
             picture[mask > 0] = shade
-            cv2.imwrite(str(root / "tiny" / label / f"{label} ({index}).png"), picture)
-            cv2.imwrite(str(root / "tiny" / label / f"{label} ({index})_mask.png"), mask)
+            cv2.imwrite(str(root / name / label / f"{label} ({index}).png"), picture)
+            cv2.imwrite(str(root / name / label / f"{label} ({index})_mask.png"), mask)
     return root
+
+
+def like_udiat(samples, root):
+    """The same pictures laid out like UDIAT, which is external."""
+    for folder in ("original", "GT"):
+        (root / folder).mkdir(parents=True)
+    lines = ["image,pathology,diagnosis"]
+    for index, sample in enumerate(samples):
+        shutil.copy(sample.image, root / "original" / f"{index:06d}.png")
+        shutil.copy(sample.masks[0], root / "GT" / f"{index:06d}.png")
+        lines.append(f"{index:06d},{sample.label},x")
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
 
 
 def backbone(folder):
