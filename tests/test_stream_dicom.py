@@ -16,9 +16,8 @@ from typer.testing import CliRunner
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.__main__ import app
 from stream.sinks.dicom import DicomSink
-from stream.sources import open_here
-from stream.types import Frame, View
-from tests.dicoms import PATIENT, region, regions, write_dicom
+from stream.types import View
+from tests.dicoms import PATIENT, read, region, regions, write_dicom
 from tests.stream_views import ENGINE, SESSION, ending, view
 
 ROOT = Path(__file__).parents[1]
@@ -36,11 +35,6 @@ def written(path: Path, views: list[View], *, synthetic: bool = False) -> Datase
 
 def at(*pts_s: float) -> list[View]:
     return [view(index, at_s) for index, at_s in enumerate(pts_s)]
-
-
-def read(path: Path) -> list[Frame]:
-    with open_here(str(path)) as source:
-        return list(source.frames())
 
 
 def test_the_pictures_come_back_in_colour_and_in_order(tmp_path: Path) -> None:
@@ -178,7 +172,7 @@ def test_a_run_without_a_picture_leaves_no_file(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on files there")
 @pytest.mark.parametrize("limit", [100, 0], ids=["while pictures come", "at the end"])
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path, limit: int) -> None:
-    """The limit is below the pictures of the first case, and between pictures and file in the second."""
+    """In the first case there is no room for the pictures, in the second none for the file beside them."""
     code = f"""
 import resource, sys
 from pathlib import Path
