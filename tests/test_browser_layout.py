@@ -3,6 +3,8 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,32 @@ from tests.test_stream_report import written
 
 address, chromium, browser = test_browser.address, test_browser.chromium, test_browser.browser
 pytestmark = test_browser.pytestmark
+
+
+@contextmanager
+def screen(
+    browser: webdriver.Chrome, width: int, height: int, scale: int = 1, *, phone: bool = False
+) -> Iterator[None]:
+    """The page as it is on a screen of this size."""
+    size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": phone}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@contextmanager
+def report(browser: webdriver.Chrome, folder: Path) -> Iterator[None]:
+    """The report in this folder, in a tab of its own."""
+    page = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    try:
+        browser.get((folder / "report.html").as_uri())
+        yield
+    finally:
+        browser.close()
+        browser.switch_to.window(page)
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
@@ -42,23 +70,15 @@ def test_the_picture_stays_where_it_is_whatever_is_said(
             return document.querySelector(".rcd-picture").getBoundingClientRect().top;
         });
     """
-    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width == 390}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    try:
+    with screen(browser, width, height, phone=width == 390):
         assert len(set(browser.execute_script(tops, synthetic))) == 1
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.mark.parametrize(("width", "least_px"), [(1366, 27), (1920, 38)])
 def test_what_is_said_can_be_read_from_two_metres_away(browser: webdriver.Chrome, width: int, least_px: int) -> None:
     size = "return parseFloat(getComputedStyle(document.querySelector('.rcd-state')).fontSize)"
-    screen = {"width": width, "height": 768, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    try:
+    with screen(browser, width, 768):
         assert browser.execute_script(size) >= least_px
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_the_picture_fills_the_screen_beside_the_research_notice_and_comes_back(browser: webdriver.Chrome) -> None:
@@ -125,18 +145,13 @@ def test_a_long_name_gives_way_to_the_reason_and_stands_below_no_arrow(browser: 
 
 
 def test_a_zoomed_page_shows_the_name_and_the_notice_in_one_row_and_no_empty_margin(browser: webdriver.Chrome) -> None:
-    """1366 px at 200 %."""
     edges = """
         const [name, notice, picture] = [".rcd-header h1", ".rcd-notice", ".rcd-picture"].map((each) =>
             document.querySelector(each).getBoundingClientRect());
         return [notice.top < name.bottom, picture.left];
     """
-    screen = {"width": 683, "height": 384, "deviceScaleFactor": 2, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    try:
+    with screen(browser, 683, 384, 2):  # 1366 px at 200 %
         assert browser.execute_script(edges) == [True, 20]
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_nothing_of_an_old_picture_is_said_once_no_new_one_comes(browser: webdriver.Chrome) -> None:
@@ -167,12 +182,8 @@ def test_a_long_error_is_shown_whole_over_a_low_picture(browser: webdriver.Chrom
              Math.max(...each.map((one) => one.getBoundingClientRect().bottom))]);
         return [inner[0] < outer[0], inner[1] > outer[1]];
     """
-    screen = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    try:
+    with screen(browser, 390, 844, phone=True):
         assert browser.execute_script(cut_off) == [False, False]
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_the_strip_below_the_lines_is_explained(browser: webdriver.Chrome) -> None:
@@ -220,16 +231,8 @@ def test_a_report_breaks_no_number_on_a_narrow_screen(browser: webdriver.Chrome,
     text.selectNodeContents(cell);
     return text.getClientRects().length;
     """
-    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    page = browser.current_window_handle
-    browser.switch_to.new_window("tab")
-    try:
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
-        browser.get((tmp_path / "report.html").as_uri())
+    with report(browser, tmp_path), screen(browser, 390, 844, phone=True):
         assert browser.execute_script(lines) == 1
-    finally:
-        browser.close()
-        browser.switch_to.window(page)
 
 
 def test_a_report_keeps_no_lesion_flagged_grey_and_prints_three_pictures_a_page_below_their_heading(
@@ -245,17 +248,11 @@ def test_a_report_keeps_no_lesion_flagged_grey_and_prints_three_pictures_a_page_
         picture.style.aspectRatio = "1"; // as high as the page is wide, if it may
         return [getComputedStyle(heading).breakAfter, picture.getBoundingClientRect().height <= 7 / 2.54 * 96];
     """
-    page = browser.current_window_handle
-    browser.switch_to.new_window("tab")
-    try:
-        browser.get((tmp_path / "report.html").as_uri())
+    with report(browser, tmp_path):
         called, grey = browser.execute_script(colours)
         assert called == grey
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
         assert browser.execute_script(printed) == ["avoid", True]
-    finally:
-        browser.close()
-        browser.switch_to.window(page)
 
 
 def test_an_error_is_shown_as_it_is_though_it_names_a_file_that_is_called_like_a_page(
