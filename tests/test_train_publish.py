@@ -51,16 +51,32 @@ def folds(runs, tmp_path):
     return out
 
 
-def test_the_table_says_size_split_and_start_of_every_network(runs):
-    rows = compare.table(runs / "compare")
-    assert [(row["network"], row["data"], row["n (leaked)"]) for row in rows] == [
+@pytest.fixture(scope="module")
+def table(runs):
+    """Of that comparison."""
+    return compare.table(runs / "compare")
+
+
+@pytest.fixture(scope="module")
+def published(runs, data, tmp_path_factory):
+    """The folder with its figures and tables."""
+    out = tmp_path_factory.mktemp("published")
+    weights = runs / "paper" / "seed0-random" / "model.safetensors"
+    arguments = ["figures", str(runs), "--data", str(data), "--weights", str(weights), "--out", str(out)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_the_table_says_size_split_and_start_of_every_network(table):
+    assert [(row["network"], row["data"], row["n (leaked)"]) for row in table] == [
         ("RcdNet", "busi", "8 (0)"),
         ("RcdNet", "udiat", "8 (0)"),
         ("MobileNetV2", "busi", "8 (0)"),
         ("MobileNetV2", "udiat", "8 (0)"),
     ]
-    assert {row["M parameters"] for row in rows} == {"3.06", "2.23"}
-    assert {row["start"] for row in rows} == {"scratch"}
+    assert {row["M parameters"] for row in table} == {"3.06", "2.23"}
+    assert {row["start"] for row in table} == {"scratch"}
 
 
 def test_a_comparison_stopped_before_the_external_set_is_told_as_far_as_it_came(runs, tmp_path):
@@ -86,10 +102,10 @@ def test_heat_map_figures_that_are_damaged_are_told_in_words(folds):
         compare.table(folds)
 
 
-def test_the_table_needs_no_weights(runs, tmp_path):
+def test_the_table_needs_no_weights(runs, table, tmp_path):
     """They stay behind on the machine that trained."""
     shutil.copytree(runs / "compare", tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
-    assert compare.table(tmp_path) == compare.table(runs / "compare")
+    assert compare.table(tmp_path) == table
 
 
 def test_every_network_is_trained_by_the_same_recipe():
@@ -99,22 +115,18 @@ def test_every_network_is_trained_by_the_same_recipe():
     assert differing == {"architecture", "backbone"}
 
 
-def test_figures_and_tables_come_from_the_run_folders(runs, data, tmp_path):
-    weights = runs / "paper" / "seed0-random" / "model.safetensors"
-    arguments = ["figures", str(runs), "--data", str(data), "--weights", str(weights), "--out", str(tmp_path)]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
+def test_figures_and_tables_come_from_the_run_folders(published):
     names = ("training_curves", "roc_internal", "roc_compared", "roc_external", "reliability", "selective", "heat_maps")
-    assert {file.stem for file in tmp_path.glob("*.png")} == set(names)
-    assert all("Research use only" in read(cv2.imread(str(tmp_path / f"{name}.png"))) for name in names)
-    text = (tmp_path / "tables.md").read_text()
+    assert {file.stem for file in published.glob("*.png")} == set(names)
+    assert all("Research use only" in read(cv2.imread(str(published / f"{name}.png"))) for name in names)
+    text = (published / "tables.md").read_text()
     assert "Research use only" in text
     assert "| MobileNetV2 |" in text
     assert all(f"({name}.png)" in text for name in names)
 
 
-def test_tables_say_first_what_their_columns_mean(runs, data):
-    before, head, _ = publish.tables(runs, data).split("\n| ", 2)
+def test_tables_say_first_what_their_columns_mean(published):
+    before, head, _ = (published / "tables.md").read_text().split("\n| ", 2)
     for name in ("n (leaked)", "AUC (95 %)", "AUC, each patient once", "accuracy", "ECE (by chance)"):
         assert f"| {name} |" in head
         assert f"**{name}**" in before
