@@ -118,7 +118,8 @@ def test_every_network_is_trained_by_the_same_recipe():
 def test_figures_and_tables_come_from_the_run_folders(published):
     names = ("training_curves", "roc_internal", "roc_compared", "roc_external", "reliability", "selective", "heat_maps")
     assert {file.stem for file in published.glob("*.png")} == set(names)
-    assert all("Research use only" in read(cv2.imread(str(published / f"{name}.png"))) for name in names)
+    tops = [cv2.imread(str(published / f"{name}.png"))[:100] for name in names]
+    assert all("Research use only" in read(top) for top in tops)
     text = (published / "tables.md").read_text()
     assert "Research use only" in text
     assert "| MobileNetV2 |" in text
