@@ -1,10 +1,12 @@
-"""Three public data sets, one kind of Sample. The layout is recognised from the folder, so others laid out alike load.
+"""Load a data set as Samples. The layout is recognised from the folder, so any set that is laid out like one of these
+can be loaded:
 
 BUSI       CLASS/NAME.*, CLASS/NAME_mask.* (further masks: NAME_mask_1.*)      Al-Dhabyani et al. 2020
 BUS-BRA    Images/, Masks/, bus_data.csv, 5-fold-cv.csv                         Gomez-Flores et al. 2024
 UDIAT      original/, GT/, labels.csv                                           Yap et al. 2018; external test only
 
-Others may do without masks. A labels.csv with a column ``patient`` is one's own: it may also be trained on.
+Sets laid out like BUSI or UDIAT need no masks. A labels.csv that has a column ``patient`` is not external: the set may
+also be trained on.
 """
 
 import csv
@@ -27,20 +29,22 @@ log = logging.getLogger(__name__)
 CLASS_NAMES = ("normal", "benign", "malignant")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MOST_NUMBERED = 15
-"""Up to here a mask's values are no brightness but numbers: of its one lesion, or of each of several; so many are the
-colours of a palette."""
+"""If no value in a mask is larger than this, the values are no brightness but number the lesions; so do the colours of
+a palette if it has at most this many besides black."""
 _MASK = re.compile(r"_mask(_\d+)?$", re.IGNORECASE)
 
 
 class DataError(ValueError):
-    """The folder holds no data set that we know, or a broken one. The message names the file."""
+    """The folder holds no data set of a known layout, or a broken one. The message names the file."""
 
 
 @dataclass(frozen=True)
 class Sample:
     """One labelled picture.
 
-    ``external`` marks a set that must never be trained, tuned or selected on. ``fold`` is an official fold (1..5).
+    ``dataset`` is the name of its folder. ``patient`` and ``fold`` (an official fold, 1..5) are None where the data set
+    tells none. ``external`` marks a set that must never be trained, tuned or selected on. ``attributes`` are those by
+    which ``evaluate.subgroup_indices`` makes subgroups.
     """
 
     dataset: str
@@ -55,7 +59,7 @@ class Sample:
 
     @property
     def person(self) -> tuple[str, str] | None:
-        """Data set and patient, if one is named: two sets may name different ones alike."""
+        """Data set and patient, or None: patients of different sets may have the same name."""
         return None if self.patient is None else (self.dataset, self.patient)
 
     def grey(self) -> NDArray[np.uint8]:
@@ -63,7 +67,7 @@ class Sample:
         return read_grey(self.image)
 
     def lesion(self) -> NDArray[np.bool_]:
-        """The union of the lesion masks, bool [H, W] of the picture's size; empty for a normal picture."""
+        """The union of the lesion masks, bool [H, W] of the picture's size; all False without any. Raises DataError."""
         shape = self.grey().shape
         union = np.zeros(shape, bool)
         for path in self.masks:
@@ -75,32 +79,31 @@ class Sample:
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
-    """An image file as uint8 [H, W]; what is transparent is not. Raises DataError if it cannot be decoded."""
+    """An image file as uint8 [H, W]; transparency is ignored. Raises DataError if it cannot be decoded."""
     return _decoded(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
     """Where a mask shows a lesion, bool [H, W]. Raises DataError if it cannot be decoded.
 
-    What is brighter than half of its brightest; or all but black, where the values are numbers: no larger than
-    MOST_NUMBERED, or as few colours of a palette. What is transparent shows none; where all the rest is black, the rest
-    is the lesion.
+    Usually that is where it is brighter than half of its maximum. If its values number the lesions (MOST_NUMBERED), it
+    is where it is not black. Transparent pixels show no lesion; if all opaque ones are black, these are the lesion.
     """
-    palette, transparency = _stored(path)
-    image = _decoded(path, cv2.IMREAD_UNCHANGED if transparency else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-    brightness = image if image.ndim == 2 else image[..., :3].max(axis=2)  # dark blue is as much a lesion's as yellow
+    has_palette, has_alpha = _palette_and_alpha(path)
+    image = _decoded(path, cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    brightness = image if image.ndim == 2 else image[..., :3].max(axis=2)  # of the brightest channel: any colour counts
     if image.ndim == 3 and image.shape[2] == 4 and np.ptp(image[..., 3]):
         opaque = image[..., 3] > 127
         brightness = np.where(opaque, brightness, 0)
         if not brightness.any():
             return opaque
     brightest = brightness.max()
-    few = palette and len(np.unique(brightness)) <= MOST_NUMBERED + 1
-    return np.asarray(brightness > (0 if few or brightest <= MOST_NUMBERED else brightest // 2))
+    numbered = brightest <= MOST_NUMBERED or (has_palette and len(np.unique(brightness)) <= MOST_NUMBERED + 1)
+    return np.asarray(brightness > (0 if numbered else brightest // 2))
 
 
 def _decoded(path: Path, flags: int) -> NDArray[np.uint8]:
-    """As OpenCV has it by its flags, with the upper 8 bits of 16. Raises DataError."""
+    """An image file as OpenCV decodes it with these flags; of 16 bits the upper 8. Raises DataError."""
     try:
         image = cv2.imdecode(np.fromfile(path, np.uint8), flags) if path.stat().st_size else None
     except cv2.error:  # of an absurd size
@@ -116,22 +119,22 @@ def _decoded(path: Path, flags: int) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
-def _stored(path: Path) -> tuple[bool, bool]:
-    """Whether an image file has a palette, which OpenCV does not tell, and transparency, beside which OpenCV does not
-    turn a picture as its header says.
+def _palette_and_alpha(path: Path) -> tuple[bool, bool]:
+    """Whether an image file has a palette, and whether it has transparency. OpenCV does not tell the first, and where
+    it reads the second (IMREAD_UNCHANGED), it does not turn the picture as its header says.
     """
     try:
         with Image.open(path) as image:
             return image.mode in ("P", "PA"), image.has_transparency_data
-    except (OSError, ValueError, Image.DecompressionBombError):  # what OpenCV alone reads, or tells to be broken
+    except (OSError, ValueError, Image.DecompressionBombError):  # OpenCV reads it nevertheless, or refuses it
         return False, False
 
 
 def load(root: Path) -> list[Sample]:
-    """All samples below ``root``, in order of name. Raises DataError if its layout is none that we know."""
+    """All samples of the data set in ``root``. Raises DataError if its layout is not known, or if it is broken."""
     if not root.is_dir():
         raise DataError(f"{root} is no folder")
-    if root.name in ("", ".."):  # of ".", which is how checkpoints would tell what they saw
+    if root.name in ("", ".."):  # as of ".": the folder's name is the data set's, and is written into checkpoints
         root = root.resolve()
     if (root / "bus_data.csv").is_file():
         samples = _bus_bra(root)
@@ -159,37 +162,38 @@ def load_all(roots: Sequence[Path]) -> list[Sample]:
 
 
 def _images(folder: Path) -> dict[str, Path]:
-    """Image files by stem, in natural order. Raises DataError if two have the same stem."""
-    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    paths = [path for path in inside if _is_picture(path)]
+    """The image files of a folder by stem, in natural order. Raises DataError if there are none, or two of one stem."""
+    visible = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    paths = [path for path in visible if _is_picture(path)]
     if not paths:
         raise DataError(f"{folder} holds no picture. Expected {', '.join(sorted(IMAGE_SUFFIXES))} right in it.")
     if twice := [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]:
         raise DataError(f"{folder} has {len(twice)} names for more than one picture, such as {twice[0]}: rename one.")
-    _tell_left_out(folder, {path.name for path in inside} - {path.name for path in paths}, "No picture by its name")
+    _warn_left_out(folder, {path.name for path in visible} - {path.name for path in paths}, "No picture by its name")
     stacks = [path for path in paths if path.suffix.lower() in (".tif", ".tiff") and cv2.imcount(str(path)) > 1]
-    _tell_left_out(folder, [f"all pages of {path.name} but its first" for path in stacks], "Save each as a picture")
-    return {path.stem: path for path in sorted(paths, key=lambda path: _natural(path.stem))}
+    _warn_left_out(folder, [f"all pages of {path.name} but its first" for path in stacks], "Save each as a picture")
+    return {path.stem: path for path in sorted(paths, key=lambda path: _natural_key(path.stem))}
 
 
-def _tell_left_out(folder: Path, names: Collection[str], why: str) -> None:
-    """A warning with the first of ``names``, if there are any."""
+def _warn_left_out(folder: Path, names: Collection[str], why: str) -> None:
+    """Log a warning that names the first three files that were left out, if there are any."""
     if names:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         log.warning("%s: left out: %s%s. %s", folder.name, ", ".join(sorted(names)[:3]), more, why)
 
 
 def _is_picture(path: Path) -> bool:
-    """By its name; a hidden file is none."""
+    """Whether its name is that of a picture, and not hidden."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
-def _natural(stem: str) -> list[tuple[int, str]]:
+def _natural_key(stem: str) -> list[tuple[int, str]]:
+    """A key that sorts "benign (2)" before "benign (10)"."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", stem)]
 
 
 def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
-    """The rows of a CSV file that must have these columns. Raises DataError."""
+    """The rows of a CSV file. Raises DataError if it lacks one of these columns, or cannot be read."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -205,20 +209,20 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
 
 
 def _class_folders(root: Path) -> list[Sample]:
-    """A name that several classes have is told with its class."""
+    """The samples of a set laid out like BUSI. Where two classes have a picture of one name, each is CLASS/NAME."""
     samples = []
     folders = {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir()}
-    known = [label for label in CLASS_NAMES if label in folders]
-    if known:
+    labels = [label for label in CLASS_NAMES if label in folders]
+    if labels:
         others = [path.name for name, path in folders.items() if name not in CLASS_NAMES and name[:1] != "."]
-        _tell_left_out(root, others, f"Classes are {', '.join(CLASS_NAMES)}")
-    for label in known:
+        _warn_left_out(root, others, f"Classes are {', '.join(CLASS_NAMES)}")
+    for label in labels:
         images, masks = _images(folders[label]), dict[str, list[Path]]()
         for stem in list(images):
             if _MASK.search(stem):
                 masks.setdefault(_MASK.sub("", stem), []).append(images.pop(stem))
         alone = [path.name for name in masks.keys() - images for path in masks[name]]
-        _tell_left_out(folders[label], alone, "Masks of no picture by their names")
+        _warn_left_out(folders[label], alone, "Masks of no picture by their names")
         samples += [Sample(root.name, stem, path, tuple(masks.get(stem, ())), label) for stem, path in images.items()]
     times = Counter(sample.name for sample in samples)
     return [replace(s, name=f"{s.label}/{s.name}") if times[s.name] > 1 else s for s in samples]
@@ -251,7 +255,7 @@ def _bus_bra(root: Path) -> list[Sample]:
                 attributes=attributes,
             )
         )
-    _tell_left_out(root / "Images", images.keys() - {s.name for s in samples}, "bus_data.csv does not list it")
+    _warn_left_out(root / "Images", images.keys() - {s.name for s in samples}, "bus_data.csv does not list it")
     return samples
 
 
@@ -277,5 +281,5 @@ def _udiat(root: Path) -> list[Sample]:
                 attributes=attributes,
             )
         )
-    _tell_left_out(root / "original", images.keys() - {s.name for s in samples}, "labels.csv does not list it")
+    _warn_left_out(root / "original", images.keys() - {s.name for s in samples}, "labels.csv does not list it")
     return samples
