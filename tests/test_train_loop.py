@@ -47,7 +47,7 @@ def test_a_peer_trains_under_the_same_recipe(data, tmp_path):
     plain = {"frozen_stages": 0, "frozen_large_filters": False}
     peer = recipe(architecture="peer", backbone="mobilenetv2_100", **plain)
     (folder,) = loop.fit(peer, data, tmp_path, start="scratch", only=["random"])
-    logits, maps = loop.trained(folder)(torch.zeros(1, 64, 64, dtype=torch.uint8))
+    logits, maps = loop.load_trained(folder)(torch.zeros(1, 64, 64, dtype=torch.uint8))
     torch.testing.assert_close(logits, maps.mean(dim=(2, 3)))
 
 

@@ -173,7 +173,7 @@ def test_a_picture_that_is_gone_is_told_before_anything_is_computed(folds, data,
     (tmp_path / "joint").symlink_to(folds / "RcdNet/grouped")
     with pytest.raises(DataError, match=r"has no busi/.* any more, which seed0-fold2 answered"):
         publish.tables(tmp_path, data)
-    monkeypatch.setattr(ablation.loop, "trained", None)  # no network is asked before it is told
+    monkeypatch.setattr(ablation.loop, "load_trained", None)  # no network is asked before it is told
     with pytest.raises(DataError, match=r"has no busi/.* any more, which seed0-fold2 answered"):
         ablation.ablate(tmp_path / "joint", data)
 

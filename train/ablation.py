@@ -59,7 +59,7 @@ def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
             f"{folder} holds no finished fold of seed 0, seed0-fold*: point at what `train fit joint --out` made"
         )
     held_out = [predictions.read([file]).samples(data_root, recipe_of(file.parent).data) for file in files]
-    models = [loop.trained(file.parent) for file in files]  # what is gone is told before anything is judged
+    models = [loop.load_trained(file.parent) for file in files]  # what is gone is told before anything is judged
     for model, answered in zip(models, held_out, strict=True):
         samples = [sample for sample in answered if sample.label != "normal"]
         parts = looks([sample.grey() for sample in samples], model.spec, runner(model))

@@ -1,10 +1,14 @@
-"""``fit``: every run of a recipe, resumable, each into a folder of its own.
+"""``fit``: train every run of a recipe, resumably, each into a folder of its own.
 
-RUN/config.json      the recipe, the data, the versions and the machine
-RUN/metrics.csv      a row an epoch; curves.png is drawn from it
-RUN/state.pt         one of the last whole epochs, to resume from; removed when the run is done
-RUN/model.safetensors, RUN/spec.json, RUN/predictions.csv (held out) and RUN/predictions_heat_maps.json mark a finished
-run; RUN/external.csv and its heat maps are there if the recipe names an external set
+RUN/config.json       the recipe, the data, the versions and the machine
+RUN/metrics.csv       a row per epoch; RUN/curves.png is drawn from it
+RUN/state.pt          the state after one of the last epochs, to resume from; deleted when the run is finished
+
+A finished run also has:
+
+RUN/model.safetensors, RUN/spec.json                         the trained network
+RUN/predictions.csv, RUN/predictions_heat_maps.json          its answers to the pictures that were held out
+RUN/external.csv, RUN/external_heat_maps.json                its answers to the external set, if the recipe names one
 """
 
 import math
@@ -35,20 +39,21 @@ from train.recipes import Precision, Recipe, RecipeError
 from train.run_folder import config_of, differing, recipe_of
 from train.start import Start, require_unseen, start_name, start_sha256
 from train.teachers import teacher_name
-from train.training import Training, examine
+from train.training import Training, write_answers
 
 OWN = ("about", "architecture", "backbone", "frozen_stages", "frozen_large_filters", "external")
-"""Keys of a recipe in which networks that learn side by side may differ."""
+"""Keys of a recipe in which networks that are trained together may differ."""
 
 FORK = "fork" if sys.platform == "linux" else None
-"""Else every worker is sent a copy of all pictures, each epoch."""
+"""How the workers of the data loader start: forked ones share the pictures, others get a copy of them each epoch."""
 
 MOST_WORKERS = 16
-"""By default, at most."""
+"""On a GPU there are as many workers as cores, but no more than this by default."""
 
 
-class _Views(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32], int]]):
-    """Augmented views of the samples, pictures kept in memory; a new seed for every epoch and picture."""
+class Views(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32], int]]):
+    """Augmented views of the samples, which are kept in memory. Each item is a ``training_view``: image, lesion share
+    and class index. Every epoch and picture has a seed of its own, so the views do not depend on the workers."""
 
     def __init__(self, samples: list[Sample], recipe: Recipe, seed: int) -> None:
         self.recipe, self.spec, self.seed, self.epoch = recipe, recipe.spec(), seed, 0
@@ -76,13 +81,15 @@ def fit(
     only: Sequence[str] = (),
     workers: int | None = None,
 ) -> list[Path]:
-    """Train every run of ``recipe``, or those whose name contains one of ``only``; finished runs are kept, broken ones
-    resumed.
+    """Train every run of ``recipe``, or those whose name contains one of ``only``. Finished runs are kept, interrupted
+    ones resumed. Returns the folders of these runs.
 
-    ``workers`` processes draw the views, by default one, or beside a GPU one for each core up to MOST_WORKERS; how many
-    changes nothing that is learnt. Returns the folders of these runs. Raises RecipeError if one of them was begun by
-    another recipe, data, start or teachers, LeakError if ``start`` or a teacher has seen what a run tests on,
-    or anything that the runs train on is in an external set.
+    ``workers`` processes draw the views: by default one, or with a GPU one per core up to MOST_WORKERS. Their number
+    does not change the result.
+
+    Raises RecipeError if a folder holds a run of another recipe, data, start, teachers or precision, or if the loss is
+    not finite; LeakError if ``start`` or a teacher was trained on what a run tests on, or if a run would train on a
+    picture of an external set.
     """
     return fit_together(
         {out: recipe}, data_root, start=start, teachers=teachers, precision=precision, only=only, workers=workers
@@ -99,48 +106,49 @@ def fit_together(
     only: Sequence[str] = (),
     workers: int | None = None,
 ) -> list[Path]:
-    """``fit`` for several networks at a time, each into its own folder. They learn from the same views, drawn once, in
-    the same order. Returns and raises as ``fit``; RecipeError also if the recipes differ in more than OWN."""
+    """``fit`` for several networks together, each into the folder of its recipe. They are trained on the same views,
+    drawn once, in the same order. Returns and raises as ``fit``, RecipeError also if the recipes differ in keys other
+    than OWN."""
     folders: list[Path] = []
-    one = next(iter(recipes.values()))
-    external = {name for recipe in recipes.values() for name in recipe.external}
-    # read first: a set that is missing is told before hours of training
-    samples = {name: select(datasets.load(data_root / name), "binary") for name in sorted(external)}
+    common = next(iter(recipes.values()))
     for recipe in recipes.values():
-        if differ := [key for key, value in recipe if key not in OWN and value != getattr(one, key)]:
+        if differ := [key for key, value in recipe if key not in OWN and value != getattr(common, key)]:
             raise RecipeError(f"networks that learn side by side share their recipe, but for {', '.join(differ)}")
-    outside = [sample for name in samples for sample in samples[name]]
+    names = sorted({name for recipe in recipes.values() for name in recipe.external})
+    external = {name: select(datasets.load(data_root / name), "binary") for name in names}  # now, as it may be missing
+    all_external = [sample for samples in external.values() for sample in samples]
     for weights in (start, *teachers):
-        require_unseen(outside, weights, one.name)
-    for run in plan(one, data_root, outside):
+        require_unseen(all_external, weights, common.name)
+    for run in plan(common, data_root, all_external):
         if only and not any(part in run.name for part in only):
             continue
-        its = {out / run.name: recipe for out, recipe in recipes.items()}
-        folders += its
-        for folder, recipe in its.items():
+        recipe_in = {out / run.name: recipe for out, recipe in recipes.items()}
+        folders.extend(recipe_in)
+        for folder, recipe in recipe_in.items():
             if (folder / "config.json").exists():
-                _check_same(folder, recipe, run, start, teachers, precision)
-        if unfinished := [folder for folder in its if not (folder / "predictions.csv").exists()]:
-            views = _Views(run.train, one, run.seed)
+                _require_same(folder, recipe, run, start, teachers, precision)
+        if unfinished := [folder for folder in recipe_in if not (folder / "predictions.csv").exists()]:
+            views = Views(run.train, common, run.seed)
             trainings = [
-                Training(its[folder], run, folder, start, precision, len(views), teachers) for folder in unfinished
+                Training(recipe_in[folder], run, folder, start, precision, len(views), teachers)
+                for folder in unfinished
             ]
             _train(trainings, views, workers)
-        for folder, recipe in its.items():
+        for folder, recipe in recipe_in.items():
             if recipe.external and not (folder / "external.csv").exists():
-                model = trained(folder).to(Fabric(accelerator="auto", devices=1).device)
-                examine(model, [sample for name in recipe.external for sample in samples[name]], folder, "external")
+                model = load_trained(folder).to(Fabric(accelerator="auto", devices=1).device)
+                write_answers(model, [s for name in recipe.external for s in external[name]], folder, "external")
     return folders
 
 
-def _check_same(
+def _require_same(
     folder: Path, recipe: Recipe, run: Run, start: Start, teachers: Sequence[Path], precision: Precision
 ) -> None:
-    """Raises RecipeError if the folder holds a run of another recipe, on other data, from another start, of other
-    teachers or in another precision. Folders of before 2026-11-27 do not tell all of it."""
+    """Raises RecipeError if the folder holds a run of another recipe, data, start, teachers or precision. What a folder
+    does not tell, as one from before 2026-11-27, is not compared."""
     before, config = recipe_of(folder), config_of(folder)
     differ = differing(recipe.model_dump(), before.model_dump())
-    if run.data_sha256 != config.get("data_sha256", run.data_sha256):  # what was held out may have been learnt from
+    if run.data_sha256 != config.get("data_sha256", run.data_sha256):  # it may have trained on what is held out now
         differ.append("data set")
     if start_name(start) != config["start"] or start_sha256(start) != (
         config.get("start_sha256") or start_sha256(start)
@@ -154,8 +162,8 @@ def _check_same(
         raise RecipeError(f"{folder} holds a run with another {', '.join(differ)}. Choose another --out, or delete it.")
 
 
-def trained(folder: Path) -> Network:
-    """The network of a finished run folder."""
+def load_trained(folder: Path) -> Network:
+    """The network of a finished run, in evaluation mode. Raises DataError, CheckpointError."""
     if recipe_of(folder).architecture == "rcdnet":
         return checkpoint.load(folder / "model.safetensors")
     peer = Peer(checkpoint.read_spec(folder / "model.safetensors"))
@@ -163,12 +171,12 @@ def trained(folder: Path) -> Network:
     return peer.eval()
 
 
-def _train(trainings: Sequence[Training], views: _Views, workers: int | None) -> None:
-    """All epochs of networks that learn from the same views; those that are further on wait for the others."""
+def _train(trainings: Sequence[Training], views: Views, workers: int | None) -> None:
+    """Train networks on the same views to the end. If some were interrupted later than others, they wait for these."""
     recipe = views.recipe
     on_gpu = trainings[0].fabric.device.type == "cuda"
     workers = workers or (min(MOST_WORKERS, joblib.cpu_count()) if on_gpu else 1)
-    cv2.setNumThreads(1)  # before the workers are forked, each of which would start one a core
+    cv2.setNumThreads(1)  # else each forked worker starts a thread per core
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:
         for epoch in range(min(len(training.rows) for training in trainings), recipe.epochs):
@@ -187,7 +195,7 @@ def _train(trainings: Sequence[Training], views: _Views, workers: int | None) ->
                     training.step(batch)
                 progress.advance(task)
             progress.remove_task(task)
-            losses = [training.loss() for training in learning]  # which waits for the GPU
+            losses = [training.loss() for training in learning]  # waits for the GPU, so before the time is taken
             if not all(math.isfinite(loss) for loss in losses):
                 raise RecipeError(
                     f"epoch {epoch + 1} of {recipe.name} has a loss that is not finite: it has diverged. Lower "

@@ -180,7 +180,7 @@ def _networks(runs: Path, model: RcdNet) -> list[tuple[str, Judge, ModelSpec]]:
     for name in compare.NETWORKS:
         folder = runs / "compare" / name / "paper" / "seed0-random"
         if (folder / "model.safetensors").exists():
-            found.append((f"{name} ({_how(folder)})", loop.trained(folder)))
+            found.append((f"{name} ({_how(folder)})", loop.load_trained(folder)))
     return [(name, partial(predict, network), network.spec) for name, network in found]
 
 

@@ -1,4 +1,5 @@
-"""One network that learns, and the folder that keeps what comes of it. What each file is: ``train.loop``."""
+"""The training of one network, step by step, and the folder in which it is kept. ``train.loop`` says what each file
+is."""
 
 import csv
 import json
@@ -32,13 +33,18 @@ from train.start import Start, network, require_unseen, start_name, start_sha256
 from train.teachers import Teachers, teacher_name
 
 SAVING_PAUSE = 10
-"""Between two saves, as a multiple of what the last one took: an epoch of seconds must not wait for the disk."""
+"""The state is saved again after at least this many times as long as the last save took, so that short epochs do not
+wait for the disk."""
 
 STATE = "state.pt"
 
 
 class Training:
-    """One network that learns: what it needs for a step, and what its folder keeps."""
+    """One network in training: ``begin`` each epoch, ``step`` through its batches, ``end`` it; at last ``finish``.
+
+    ``rows`` holds a row of metrics.csv for each epoch that is done. It is not empty at the start if the folder holds
+    the state of an interrupted run. Raises LeakError, RecipeError and CheckpointError as ``train.start`` does.
+    """
 
     def __init__(
         self,
@@ -47,7 +53,7 @@ class Training:
         folder: Path,
         start: Start,
         precision: Precision,
-        views: int,
+        n_views: int,
         teachers: Sequence[Path],
     ) -> None:
         for weights in (start, *teachers):
@@ -60,65 +66,66 @@ class Training:
         for path in teachers:
             self.model.spec = with_data_sets_of(self.model.spec, path)
         self.optimizer = _optimizer(recipe, self.model, _trainable_body(self.model, recipe))
-        schedule = _cosine(recipe, steps=math.ceil(views / recipe.batch))
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, schedule)
+        factor = _warmup_cosine(recipe, steps_per_epoch=math.ceil(n_views / recipe.batch))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor)
         decay = recipe.ema_decay
-        self.average = ModelEmaV3(self.model, decay=decay, use_warmup=True) if decay else None
+        self.ema = ModelEmaV3(self.model, decay=decay, use_warmup=True) if decay else None
         self.rows: list[dict[str, float]] = []
         self._resume()
-        self._saved_s, self._saving_s = -math.inf, 0.0
+        self._saved_at_s, self._save_took_s = -math.inf, 0.0
         self.model.to(memory_format=torch.channels_last)
         if self.fabric.device.type == "cpu":
-            _spare_half_precision(self.model)
-        self._wrapped, self._stepper = self.fabric.setup(self.model, self.optimizer)
+            _keep_slow_layers_in_float32(self.model)
+        self._fabric_model, self._fabric_optimizer = self.fabric.setup(self.model, self.optimizer)
         self._teachers = self.fabric.setup(Teachers(teachers, self.model.spec)) if teachers else None
         provenance = _provenance(recipe, run, self.fabric, start, teachers, precision)
         with written_whole(folder / "config.json") as part:
             part.write_text(json.dumps(provenance, indent=1))
 
     def begin(self, epoch: int) -> None:
-        """An epoch: its own random numbers, whatever else is trained beside it."""
+        """Start an epoch (from 0). Its random numbers do not depend on what was trained before it or beside it."""
         self._rng = np.random.default_rng([self.run.seed, epoch])
         self._losses: list[Tensor] = []
         self.model.train()
 
     def step(self, views: Sequence[Tensor]) -> None:
-        """One step down the gradient for images, lesion shares and labels of ``_Views``."""
+        """One step of gradient descent on a batch of ``loop.Views``: images, lesion shares and labels."""
         images, lesion, labels = (self.fabric.to_device(tensor) for tensor in views)
-        loss = _loss(self._wrapped, self._teachers, images, lesion, labels, self.recipe, self._rng)
-        self._stepper.zero_grad(set_to_none=True)
+        loss = _loss(self._fabric_model, self._teachers, images, lesion, labels, self.recipe, self._rng)
+        self._fabric_optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
-        self._stepper.step()
+        self._fabric_optimizer.step()
         self.schedule.step()
-        if self.average is not None:
-            self.average.update(self.model, step=self.schedule.last_epoch)
-        self._losses.append(loss.detach())  # a number would wait for the GPU
+        if self.ema is not None:
+            self.ema.update(self.model, step=self.schedule.last_epoch)
+        self._losses.append(loss.detach())  # kept as a tensor: float() would wait for the GPU in each step
 
     def loss(self) -> float:
-        """Mean over the steps of this epoch."""
+        """The mean loss over the steps of this epoch."""
         return float(torch.stack(self._losses).mean())
 
     def end(self, epoch: int, loss: float, seconds: float) -> None:
-        """Write down the epoch, which took ``seconds`` for all networks together, and now and then all it takes to
-        resume."""
-        rate = float(self.schedule.get_last_lr()[0])
-        self.rows.append({"epoch": epoch + 1, "loss": loss, "lr_head": rate, "seconds": seconds})
+        """Write the epoch's row, in which ``seconds`` is the time of all networks trained together. From time to time,
+        save the state to resume from."""
+        lr_head = float(self.schedule.get_last_lr()[0])
+        self.rows.append({"epoch": epoch + 1, "loss": loss, "lr_head": lr_head, "seconds": seconds})
         _write_rows(self.folder / "metrics.csv", self.rows)
-        began = time.monotonic()
-        if began - self._saved_s >= SAVING_PAUSE * self._saving_s:
+        now_s = time.monotonic()
+        if now_s - self._saved_at_s >= SAVING_PAUSE * self._save_took_s:
             self._save()
-            self._saved_s, self._saving_s = time.monotonic(), time.monotonic() - began
+            self._saved_at_s = time.monotonic()
+            self._save_took_s = self._saved_at_s - now_s
         self.fabric.print(f"{self.folder} epoch {epoch + 1}/{self.recipe.epochs}: loss {loss:.4f}, {seconds:.0f} s")
 
     def finish(self) -> None:
-        """Weights, curves and what the network says of the pictures that it has not seen."""
-        final: Network = self.average.module if self.average is not None else self.model
+        """Write the weights, the curve of the loss, and the answers to the pictures that were held out."""
+        final: Network = self.ema.module if self.ema is not None else self.model
         if self.start == "scratch" and isinstance(final, RcdNet):
             fold_batch_norm(final.eval().backbone)
         spec = checkpoint.save(final, self.folder / "model.safetensors")
         (self.folder / "spec.json").write_text(spec.to_json() + "\n")
         figures.training_curves([self.folder], self.folder / "curves.png")
-        examine(final, self.run.test, self.folder, "predictions")
+        write_answers(final, self.run.test, self.folder, "predictions")
         (self.folder / STATE).unlink(missing_ok=True)
 
     def _save(self) -> None:
@@ -126,27 +133,28 @@ class Training:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "average": self.average.module.state_dict() if self.average is not None else None,
+            "average": self.ema.module.state_dict() if self.ema is not None else None,
             "rows": self.rows,
         }
-        with written_whole(self.folder / STATE) as part:  # a kill while writing leaves the one saved before
+        with written_whole(self.folder / STATE) as part:  # if killed while writing, the state saved before is kept
             torch.save(state, part)
 
     def _resume(self) -> None:
-        """Fill everything from what was saved, if anything was."""
+        """Load the saved state, if there is one."""
         if not (self.folder / STATE).exists():
             return
         state = torch.load(self.folder / STATE, map_location="cpu", weights_only=True)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        if self.average is not None:
-            self.average.module.load_state_dict(state["average"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(state["average"])
         self.rows = state["rows"]
 
 
-def examine(model: Network, samples: list[Sample], folder: Path, name: str) -> None:
-    """Write what a network says of pictures that it has not seen, and how its heat maps lie, as FOLDER/NAME*."""
+def write_answers(model: Network, samples: list[Sample], folder: Path, name: str) -> None:
+    """Write a network's answers to pictures that it has not seen as FOLDER/NAME.csv, and how well its heat maps match
+    their masks as FOLDER/NAME_heat_maps.json."""
     judgements = predict(model, [sample.grey() for sample in samples])
     quality = heat_map_quality(samples, judgements, model.spec)
     (folder / f"{name}_heat_maps.json").write_text(json.dumps(quality, indent=1) + "\n")
@@ -163,19 +171,21 @@ def _loss(
     recipe: Recipe,
     rng: np.random.Generator,
 ) -> Tensor:
-    """Classification of mixed pictures, by label and by what the teachers say, plus pointing for both pictures of each
-    mixture."""
+    """Cross entropy of pictures mixed by mixup, with their labels and with the teachers' answers, plus the pointing
+    loss of both pictures in each mixture.
+
+    ``images`` uint8 [N, H, W], ``lesion`` [N, H, W] 0..1, ``labels`` int [N].
+    """
     share = float(rng.beta(recipe.mixup_alpha, recipe.mixup_alpha)) if recipe.mixup_alpha else 1.0
     other = torch.from_numpy(rng.permutation(len(images))).to(images.device)
     mixed = (share * images.float() + (1 - share) * images[other].float()).round().to(torch.uint8)
     logits, maps = network(mixed)
-    classes = F.one_hot(labels, len(recipe.class_names)).float()
-    loss = F.cross_entropy(
-        logits, share * classes + (1 - share) * classes[other], label_smoothing=recipe.label_smoothing
-    )
+    one_hot = F.one_hot(labels, len(recipe.class_names)).float()
+    target = share * one_hot + (1 - share) * one_hot[other]
+    loss = F.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
     if teachers is not None:
-        taught = F.cross_entropy(logits, teachers(mixed))
-        loss = (1 - recipe.teacher_weight) * loss + recipe.teacher_weight * taught
+        distillation = F.cross_entropy(logits, teachers(mixed))
+        loss = (1 - recipe.teacher_weight) * loss + recipe.teacher_weight * distillation
     if recipe.pointing_weight:
         cells = F.adaptive_avg_pool2d(lesion, maps.shape[-2:])
         pointing = share * pointing_loss(maps, labels, cells)
@@ -185,9 +195,10 @@ def _loss(
 
 
 def _trainable_body(model: Network, recipe: Recipe) -> list[nn.Parameter]:
-    """The backbone's parameters that learn; what the recipe freezes is switched off. Raises RecipeError."""
+    """Freeze what the recipe asks for, and return the other parameters of the backbone. Raises RecipeError if the
+    stages of this backbone are not known."""
     if recipe.frozen_stages:
-        if not hasattr(model.backbone, "conv_stem"):  # as EfficientNets and MobileNets have
+        if not hasattr(model.backbone, "conv_stem"):  # EfficientNets and MobileNets have it, and ``blocks``
             raise RecipeError(
                 f"{recipe.name}: which stages of {recipe.backbone} come first is not known: --set frozen_stages=0"
             )
@@ -204,10 +215,9 @@ def _depthwise(model: nn.Module) -> Iterator[nn.Conv2d]:
     return (m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1)
 
 
-def _spare_half_precision(model: nn.Module) -> None:
-    """Under autocast, let those depthwise convolutions compute in FP32 whose bfloat16 backward is slow on CPUs.
-
-    Measured with torch 2.15: the weight gradient 3 times, the input gradient of a strided one 7 to 80 times.
+def _keep_slow_layers_in_float32(model: nn.Module) -> None:
+    """Let those depthwise convolutions compute in float32 under autocast whose backward pass is slow in bfloat16 on a
+    CPU: with torch 2.15 the gradient of the weights takes 3 times as long, that of a strided one's input 7 to 80 times.
     """
     for convolution in _depthwise(model):
         if convolution.weight.requires_grad or convolution.stride != (1, 1):
@@ -220,16 +230,18 @@ def _in_float32(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def _optimizer(recipe: Recipe, model: Network, body: list[nn.Parameter]) -> torch.optim.Optimizer:
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    inside = {id(parameter) for parameter in model.backbone.parameters()}
-    head = [parameter for parameter in model.parameters() if id(parameter) not in inside]
-    parts = [{"params": head, "lr": recipe.lr_head}, {"params": body, "lr": recipe.lr_body}]
-    return kind(parts, weight_decay=recipe.weight_decay)
+    """The recipe's optimizer, with a learning rate for the head (all but the backbone) and one for the ``body``."""
+    of_backbone = {id(parameter) for parameter in model.backbone.parameters()}
+    head = [parameter for parameter in model.parameters() if id(parameter) not in of_backbone]
+    groups = [{"params": head, "lr": recipe.lr_head}, {"params": body, "lr": recipe.lr_body}]
+    optimizer = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return optimizer(groups, weight_decay=recipe.weight_decay)
 
 
-def _cosine(recipe: Recipe, steps: int) -> Callable[[int], float]:
-    """Linear warm-up, then half a cosine to zero (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts)."""
-    warm, total = recipe.warmup_epochs * steps, recipe.epochs * steps
+def _warmup_cosine(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
+    """The factor of the learning rate in each step: a linear warm-up, then half a cosine to zero (Loshchilov and Hutter
+    2017, arXiv:1608.03983, without restarts)."""
+    warm, total = recipe.warmup_epochs * steps_per_epoch, recipe.epochs * steps_per_epoch
 
     def factor(step: int) -> float:
         if step < warm:
@@ -242,6 +254,7 @@ def _cosine(recipe: Recipe, steps: int) -> Callable[[int], float]:
 def _provenance(
     recipe: Recipe, run: Run, fabric: Fabric, start: Start, teachers: Sequence[Path], precision: Precision
 ) -> dict[str, object]:
+    """What config.json holds."""
     return {
         "recipe": recipe.model_dump(mode="json"),
         "run": run.name,
