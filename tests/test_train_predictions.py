@@ -47,7 +47,7 @@ def test_pictures_of_any_name_are_written_and_read_where_the_system_s_letters_ar
     monkeypatch.setattr("io.text_encoding", lambda encoding, *_: encoding or "cp1252")  # as on Windows
     table = tmp_path / "p.csv"
     predictions.write(table, CLASSES, [sample("Übersicht", "超声", "benign")], [judged([-2.0, -0.2, -3.0])], ["a"])
-    assert predictions.holds_some(table)
+    assert predictions.has_rows(table)
     answers = predictions.read([table])
     assert (answers.datasets.tolist(), answers.names.tolist()) == (["Übersicht"], ["超声"])
 

@@ -1,8 +1,8 @@
-"""What did a training choice change? Two recipes' held-out answers to the same pictures, paired picture by picture."""
+"""What did a training choice change? Two trainings' held-out answers to the same pictures, compared one by one."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import digits
 from typing import Any
 
 import numpy as np
@@ -10,50 +10,53 @@ import numpy as np
 from train import metrics, predictions
 from train.datasets import DataError
 from train.predictions import QUESTIONS, Predictions
-from train.run_folder import config_of, differing, start_and_teachers
+from train.run_folder import config_of, differing, seed_and_split, start_and_teachers
 
 
 def contrast(first: Path, others: Sequence[Path]) -> list[dict[str, str]]:
-    """One row for each of ``others``, split, data set and question: AUC there, and its difference to ``first`` (95 %).
-    ``changed`` names the keys of the recipe, and the start, in which they differ; which of several did it is not told.
+    """One row for each of ``others``, and for each split, data set and question: its AUC, and by how much that differs
+    from the AUC of ``first``, with a 95 % interval.
 
-    Folders of run folders, as ``train fit --out`` leaves them; only the runs that both have count, folds and seeds
-    pooled. Raises DataError if they have none in common, or held out other pictures.
+    All are folders of run folders, as ``train fit --out`` leaves them. Only runs that both have are compared, with
+    their folds and seeds pooled. The column ``changed`` names the keys of the recipe, and the start, in which they
+    differ; if there are several, the difference is of all of them together. Raises DataError if two have no run in
+    common, or did not hold out the same pictures.
     """
-    return [row for other in others for names in _common(first, other) for row in _rows(first, other, names)]
+    return [row for other in others for runs in _common_runs(first, other) for row in _rows(first, other, runs)]
 
 
-def _common(first: Path, other: Path) -> list[list[str]]:
-    """The runs that both have, by split: all folds are one, and the leaking split is not its twin."""
-    names = sorted({file.parent.name for file in first.glob("*/predictions.csv")})
-    splits: dict[str, list[str]] = {}
-    for name in names:
-        if (other / name / "predictions.csv").is_file():
-            splits.setdefault(re.sub(r"\d+$", "", name.partition("-")[2]), []).append(name)
-    if not splits:
+def _common_runs(first: Path, other: Path) -> list[list[str]]:
+    """The names of the runs that both folders have finished, one list for each kind of split. All folds are of one
+    kind; the paper's random split and its leak-free twin are two."""
+    kinds: dict[str, list[str]] = {}
+    for run in sorted({file.parent.name for file in first.glob("*/predictions.csv")}):
+        if (other / run / "predictions.csv").is_file():
+            kinds.setdefault(seed_and_split(run)[1].rstrip(digits), []).append(run)
+    if not kinds:
         raise DataError(f"{first} and {other} have no finished run in common")
-    return list(splits.values())
+    return list(kinds.values())
 
 
-def _rows(first: Path, other: Path, names: Sequence[str]) -> list[dict[str, str]]:
-    one, two = (_ordered(predictions.read([f / name / "predictions.csv" for name in names])) for f in (first, other))
-    if len(one) != len(two) or (one.names != two.names).any() or (one.datasets != two.datasets).any():
+def _rows(first: Path, other: Path, runs: Sequence[str]) -> list[dict[str, str]]:
+    before, after = (_ordered(predictions.read([f / run / "predictions.csv" for run in runs])) for f in (first, other))
+    same_size = len(before) == len(after)
+    if not same_size or (before.names != after.names).any() or (before.datasets != after.datasets).any():
         raise DataError(f"{first} and {other} did not hold out the same pictures")
-    changed = sorted({key for name in names for key in _changed(config_of(first / name), config_of(other / name))})
+    changed = sorted({key for run in runs for key in _changed(config_of(first / run), config_of(other / run))})
     rows = []
-    for dataset, question, asked in one.questions():
-        positive = one.positive(question)[asked]
-        before, after = one.probability(question)[asked], two.probability(question)[asked]
-        difference = metrics.auc_difference(positive, after, before, one.patients[asked].tolist())
+    for dataset, question, asked in before.questions():
+        positive, patients = before.positive(question)[asked], before.patients[asked].tolist()
+        old, new = before.probability(question)[asked], after.probability(question)[asked]
+        difference = metrics.auc_difference(positive, new, old, patients)
         rows.append(
             {
                 "runs": str(other),
                 "changed": ", ".join(changed),
-                "of": names[0] if len(names) == 1 else f"{len(names)} runs",
+                "of": runs[0] if len(runs) == 1 else f"{len(runs)} runs",
                 "data": dataset,
                 "question": QUESTIONS[question],
                 "n": str(len(positive)),
-                "AUC": f"{metrics.auc(positive, after):.3f}",
+                "AUC": f"{metrics.auc(positive, new):.3f}",
                 "difference (95 %)": difference.signed(),
             }
         )
@@ -61,10 +64,13 @@ def _rows(first: Path, other: Path, names: Sequence[str]) -> list[dict[str, str]
 
 
 def _changed(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    start = [(start_and_teachers(config), config.get("start_sha256")) for config in (one, other)]
-    elsewhere = start[0] != start[1] if all(sha for _, sha in start) else start[0][0] != start[1][0]
-    return differing(one["recipe"], other["recipe"]) + ["start"] * elsewhere
+    """The keys of the recipe in which two runs differ, and "start" if that is another."""
+    keys = differing(one["recipe"], other["recipe"])
+    hashes = [config.get("start_sha256") for config in (one, other)]  # early runs tell none
+    if start_and_teachers(one) != start_and_teachers(other) or (all(hashes) and hashes[0] != hashes[1]):
+        keys.append("start")
+    return keys
 
 
-def _ordered(found: Predictions) -> Predictions:
-    return found[np.lexsort((found.runs, found.names, found.datasets))]
+def _ordered(answers: Predictions) -> Predictions:
+    return answers[np.lexsort((answers.runs, answers.names, answers.datasets))]

@@ -1,4 +1,4 @@
-"""What networks answered to pictures they were not trained on: the tables in run folders, read back together."""
+"""The answers of networks to pictures that they were not trained on: written into run folders, and read back."""
 
 import csv
 from collections import Counter
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rcdnet.files import written_whole
 from rcdnet.glance import Judgement, calibrated, softmax
 from train.datasets import DataError, Sample, load_all, read_table
-from train.run_folder import config_of
+from train.run_folder import config_of, seed_and_split
 from train.splits import LeakError
 
 _KEYS = ("dataset", "name", "label", "patient", "external")
@@ -24,11 +24,12 @@ QUESTIONS: dict[Question, str] = {"malignant": "benign / malignant", "lesion": "
 
 @dataclass(frozen=True)
 class Predictions:
-    """N answers: ``logits`` float32 [N, K] before any calibration, ``truth`` int [N] into ``class_names``.
+    """N answers: ``logits`` float32 [N, K], before any calibration, with ``truth`` int [N], an index into
+    ``class_names``.
 
-    ``names`` are those of the pictures; ``patients`` are the first of the near copies where a data set names no
-    patients; ``runs`` are the run folders that answered; ``external`` bool [N] marks pictures that nothing may be tuned
-    on.
+    ``datasets`` and ``names`` [N] say which picture each is about. ``patients`` [N] are its
+    ``duplicates.bootstrap_groups``, ``runs`` [N] the names of the run folders that answered. ``external`` bool [N]
+    marks pictures on which nothing may be tuned.
     """
 
     class_names: tuple[str, ...]
@@ -47,7 +48,7 @@ class Predictions:
         return replace(self, **{f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "class_names"})
 
     def calibrated(self, temperature: float, cubic: float) -> "Predictions":
-        """With calibrated log-probabilities for logits (``rcdnet.glance.calibrated``)."""
+        """The same answers with calibrated log-probabilities as their logits (``rcdnet.glance.calibrated``)."""
         return replace(self, logits=calibrated(self.logits, self.class_names, temperature, cubic))
 
     def pictures(self) -> set[tuple[str, str]]:
@@ -55,7 +56,8 @@ class Predictions:
         return set(zip(self.datasets.tolist(), self.names.tolist(), strict=True))
 
     def samples(self, data_root: Path, folders: Sequence[str]) -> list[Sample]:
-        """The pictures themselves, each once and in order of the data sets. Raises DataError if one is gone."""
+        """The pictures themselves, each once, in the order of the data sets in ``folders`` below ``data_root``. Raises
+        DataError if one is gone."""
         asked = self.pictures()
         found = [s for s in load_all([data_root / name for name in folders]) if (s.dataset, s.name) in asked]
         if missing := asked - {(s.dataset, s.name) for s in found}:
@@ -65,13 +67,13 @@ class Predictions:
         return found
 
     def is_label(self, name: str) -> NDArray[np.bool_]:
-        """Where the truth is this class; nowhere, if the model does not know it."""
+        """Where the truth is this class, bool [N]; nowhere, if the model has no such class."""
         return np.asarray(self.truth == (self.class_names.index(name) if name in self.class_names else -1))
 
     def questions(self) -> Iterator[tuple[str, Question, NDArray[np.bool_]]]:
-        """Every data set, every question that it can be asked, and which answers bool [N] count.
+        """For each data set the questions that can be evaluated on it, each with the answers bool [N] to evaluate.
 
-        Whether malignant is asked of lesions only; there must be some of each side.
+        "malignant" is about lesions only. A question needs pictures on both sides.
         """
         for dataset in sorted(set(self.datasets.tolist())):
             for question in QUESTIONS:
@@ -83,20 +85,20 @@ class Predictions:
                     yield dataset, question, asked
 
     def positive(self, question: Question) -> NDArray[np.bool_]:
-        """Where the truth is yes, bool [N]."""
+        """Where the true answer to a question is yes, bool [N]."""
         return self.is_label("malignant") if question == "malignant" else ~self.is_label("normal")
 
     def probability(self, question: Question) -> NDArray[np.float32]:
-        """Of yes, float32 [N]: p(malignant | lesion) or p(lesion)."""
+        """The probability of yes, float32 [N]: p(malignant | lesion) or p(lesion)."""
         return self.malignant_share() if question == "malignant" else self.lesion_probability()
 
     def malignant_share(self) -> NDArray[np.float32]:
-        """p(malignant) over p(benign) + p(malignant), float32 [N]."""
+        """p(malignant) / (p(benign) + p(malignant)), float32 [N]."""
         pair = [self.class_names.index(name) for name in ("benign", "malignant")]
         return softmax(self.logits[:, pair])[:, 1]
 
     def lesion_probability(self) -> NDArray[np.float32]:
-        """1 - p(normal), float32 [N]. Raises ValueError if the model knows no normal."""
+        """1 - p(normal), float32 [N]. Raises ValueError if the model has no class for normal."""
         return np.asarray(1 - softmax(self.logits)[:, self.class_names.index("normal")], np.float32)
 
 
@@ -107,56 +109,58 @@ def write(
     judgements: Sequence[Judgement],
     patients: Sequence[str],
 ) -> None:
-    """One row a picture; ``patients`` as of ``duplicates.bootstrap_groups``. The file is there once it is whole."""
+    """Write a row per picture; ``patients`` are the ``duplicates.bootstrap_groups``. The file appears once it is
+    complete."""
     with written_whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow([*_KEYS, *class_names])
-        for s, j, patient in zip(samples, judgements, patients, strict=True):
-            keys = s.dataset, s.name, s.label, patient, "yes" if s.external else ""
-            rows.writerow([*keys, *(f"{value:.5f}" for value in j.logits)])
+        for sample, judgement, patient in zip(samples, judgements, patients, strict=True):
+            keys = sample.dataset, sample.name, sample.label, patient, "yes" if sample.external else ""
+            rows.writerow([*keys, *(f"{value:.5f}" for value in judgement.logits)])
 
 
-def holds_some(path: Path) -> bool:
-    """Whether it is there and holds answers: a run on everything leaves the head of a table alone."""
+def has_rows(path: Path) -> bool:
+    """Whether a file of answers exists and holds any: that of a run on all data has only a header."""
     return path.is_file() and len(path.read_text(encoding="utf-8").splitlines()) > 1
 
 
 def require_held_out(paths: Sequence[Path]) -> None:
-    """Raises LeakError if a run folder says that near copies of what it answered were among what it learned from."""
+    """Raises LeakError if pictures in one of these files have near copies among those that its network trained on, as
+    its run folder says."""
     for path in paths:
         if (path.parent / "config.json").is_file() and (leaked := config_of(path.parent)["n_test_leaked"]):
             raise LeakError(f"{path}: {leaked} of its pictures have a near copy among what its network learned from")
 
 
 def read(paths: Sequence[Path]) -> Predictions:
-    """The files of several runs, one after the other.
+    """The answers in the files of several runs, one after the other.
 
-    Raises DataError if one is missing, is no table of answers, names other classes, or if a picture is answered twice
-    for one seed: the folds of one recipe and data have each once.
+    Raises DataError if a file is missing or not a table of answers, if it has other classes than the files before it,
+    or if a picture is answered twice for one seed: in the folds of one recipe each picture is held out once.
     """
     rows: list[dict[str, str]] = []
     runs: list[str] = []
     logits: list[list[float]] = []
     truth: list[int] = []
-    names: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path} is a folder: name the predictions.csv in it" if path.is_dir() else f"no {path}")
         found = read_table(path, "dataset", "name", "label", "patient")
-        classes = tuple(key for key in found[0] if key not in _KEYS) if found else names
-        if names and classes != names:
-            raise DataError(f"{path} answers {', '.join(classes)}; the files before it {', '.join(names)}")
-        names = classes
+        classes = tuple(key for key in found[0] if key not in _KEYS) if found else class_names
+        if class_names and classes != class_names:
+            raise DataError(f"{path} answers {', '.join(classes)}; the files before it {', '.join(class_names)}")
+        class_names = classes
         try:
-            logits += [[float(row[name]) for name in names] for row in found]
-            truth += [names.index(row["label"]) for row in found]
+            logits += [[float(row[name]) for name in class_names] for row in found]
+            truth += [class_names.index(row["label"]) for row in found]
         except (TypeError, ValueError) as error:
             raise DataError(f"{path}: no table of answers as `train fit` writes it: {error}") from error
         rows += found
         runs += [path.parent.name] * len(found)
     if not rows:
         raise DataError("no predictions: a network that is trained on everything holds out nothing")
-    pictures = ((run.partition("-")[0], row["dataset"], row["name"]) for run, row in zip(runs, rows, strict=True))
+    pictures = ((seed_and_split(run)[0], row["dataset"], row["name"]) for run, row in zip(runs, rows, strict=True))
     if twice := [picture for picture, count in Counter(pictures).items() if count > 1]:
         seed, dataset, name = twice[0]
         raise DataError(
@@ -164,12 +168,12 @@ def read(paths: Sequence[Path]) -> Predictions:
             "Expected each file once, and folds of one recipe on the same data."
         )
     return Predictions(
-        names,
-        np.array(logits, np.float32),
-        np.array(truth),
-        np.array([row["dataset"] for row in rows]),
-        np.array([row["name"] for row in rows]),
-        np.array([row["patient"] or row["name"] for row in rows]),
-        np.array(runs),
-        np.array([bool(row.get("external")) for row in rows]),
+        class_names=class_names,
+        logits=np.array(logits, np.float32),
+        truth=np.array(truth),
+        datasets=np.array([row["dataset"] for row in rows]),
+        names=np.array([row["name"] for row in rows]),
+        patients=np.array([row["patient"] or row["name"] for row in rows]),
+        runs=np.array(runs),
+        external=np.array([bool(row.get("external")) for row in rows]),
     )

@@ -1,4 +1,4 @@
-"""``figures``: what docs/results holds, made from run folders, the shipped weights and the data."""
+"""``train figures``: the tables and figures of docs/results, from run folders, the shipped weights and the data."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from rcdnet import checkpoint
-from rcdnet.glance import Judgement
 from rcdnet.model import Network, RcdNet
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.spec import ModelSpec
@@ -19,7 +18,7 @@ from train.evaluate import Judge, binary_metrics, malignant_share, select, subgr
 from train.figures import Answers
 from train.predict import predict
 from train.results import Kind
-from train.run_folder import config_of, recipe_of, start_and_teachers
+from train.run_folder import config_of, recipe_of, seed_and_split, start_and_teachers
 
 RECIPES = ("joint", "twin", "grouped", "patient", "transfer", "paper", "shipped")
 
@@ -33,54 +32,55 @@ A row is about pictures that its networks were not trained on: all folds of a se
 - **ECE (by chance)**: expected calibration error; what a perfectly calibrated network would show on as many pictures.
 
 Before any number here, each fold's answers are calibrated by those of the other folds; a single run's are not."""
-"""What stands above the tables."""
+"""The text above the tables."""
 
 
 def publish(runs: Path, data_root: Path, weights: Path, out: Path, *, pictures: bool = False) -> list[Path]:
-    """Write tables.md and the figures of what is finished below RUNS; the files written.
+    """Write tables.md and the figures of all that is finished below RUNS. Returns the files.
 
     RUNS holds a folder for each recipe, or ``compare``, or both. Raises DataError if it holds no finished run.
     """
-    compared, peers = (_compared(runs / "compare", kind) for kind in compare.KINDS)
+    compared_held_out, compared_external = (_compared(runs / "compare", kind) for kind in results.KINDS)
     curves = sorted(path.parent for path in runs.glob("*/*/metrics.csv"))
     if not curves and not any((runs / "compare").glob("*/*/*/predictions.csv")):
         raise DataError(f"{runs} holds no runs: point at the folder above that of a recipe, or above compare")
     model = checkpoint.load(weights)
     external = select(datasets.load(data_root / compare.EXTERNAL), "binary")
-    judgements = predict(model, [sample.grey() for sample in external])
-    shipped = _answers("shipped, UDIAT", external, judgements, model.spec)
+    share = malignant_share(predict(model, [sample.grey() for sample in external]), model.spec)
+    malignant = np.array([sample.label == "malignant" for sample in external])
+    shipped = Answers("shipped, UDIAT", malignant, share, bootstrap_groups(external))
 
-    write: dict[str, Callable[..., None]] = {
-        "roc_external.png": partial(figures.roc, [*peers, shipped], title="UDIAT, benign / malignant"),
+    drawing: dict[str, Callable[..., None]] = {
+        "roc_external.png": partial(figures.roc, [*compared_external, shipped], title="UDIAT, benign / malignant"),
     }
-    if compared:
-        write["roc_compared.png"] = partial(figures.roc, compared, title="held out, benign / malignant")
+    if compared_held_out:
+        drawing["roc_compared.png"] = partial(figures.roc, compared_held_out, title="held out, benign / malignant")
     if curves:
-        inside = [one for name in _recipes(runs) for one in _answers_below(runs / name)]
-        calibrated = [*inside[:1], shipped]
-        write |= {
+        held_out = [answers for name in _recipes(runs) for answers in _held_out(runs / name)]
+        calibrated = [*held_out[:1], shipped]
+        drawing |= {
             "training_curves.png": partial(figures.training_curves, curves),
-            "roc_internal.png": partial(figures.roc, inside, title="held out, benign / malignant"),
+            "roc_internal.png": partial(figures.roc, held_out, title="held out, benign / malignant"),
             "reliability.png": partial(figures.reliability, calibrated),
             "selective.png": partial(figures.selective, calibrated, model.spec.operating_points["balanced"].malignant),
             "heat_maps.png": partial(figures.heat_maps, _examples(external), _networks(runs, model), pictures=pictures),
         }
-    text = tables(runs, data_root)  # first: what it misses is told before anything is drawn
-    links = [f"- [{Path(name).stem.replace('_', ' ')}]({name})\n" for name in write]
+    text = tables(runs, data_root)  # before anything is drawn, so that a damaged run is reported at once
+    links = [f"- [{Path(name).stem.replace('_', ' ')}]({name})\n" for name in drawing]
     text += "\n## Figures\n\n" + "".join(links)
-    for name, draw in write.items():
+    for name, draw in drawing.items():
         draw(path=out / name)
     (out / "tables.md").write_text(text, encoding="utf-8")
-    return [out / "tables.md", *(out / name for name in write)]
+    return [out / "tables.md", *(out / name for name in drawing)]
 
 
 def tables(runs: Path, data_root: Path) -> str:
-    """Every finished protocol, its subgroups and the comparison below RUNS, in Markdown."""
+    """Markdown tables of all that is finished below RUNS: the protocols, the subgroups of ``joint``, the comparison."""
     protocols = [
         row if row["recipe"] == name else row | {"recipe": f"{row['recipe']} ({name})"}  # a variant, by its --out
         for name in _recipes(runs)
-        for answers in ("predictions", "external")
-        for row in results.rows(results.of_recipe(runs / name, answers))
+        for kind in results.KINDS
+        for row in results.rows(results.of_recipe(runs / name, kind))
     ]
     parts = [
         "# Results",
@@ -89,14 +89,13 @@ def tables(runs: Path, data_root: Path) -> str:
     ]
     if protocols:
         parts += ["## Protocols", _markdown(protocols)]
-    if held_out := _subgroups(runs / "joint", data_root):
+    if subgroups := _subgroups(runs / "joint", data_root):
         parts += [
             "## Subgroups of `joint`, held out, benign / malignant",
             "Sizes are thirds of a set's lesions, by their share of the picture.",
-            _markdown(held_out),
+            _markdown(subgroups),
         ]
-    compared = compare.table(runs / "compare")
-    if compared:
+    if compared := compare.table(runs / "compare"):
         parts += [
             "## RcdNet beside other networks",
             "Within a recipe and part all networks had the same data, epochs, input and kind of start, but not those "
@@ -107,18 +106,17 @@ def tables(runs: Path, data_root: Path) -> str:
 
 
 def _recipes(runs: Path) -> list[str]:
-    """The names of the recipes that have runs, ours first and in their order."""
+    """The folders below RUNS that hold runs of a recipe: first those of RECIPES, in that order, then the others."""
     found = {path.parent.parent.name for path in runs.glob("*/*/metrics.csv")}
     return [*(name for name in RECIPES if name in found), *sorted(found.difference(RECIPES))]
 
 
-def _answers_below(folder: Path) -> Iterator[Answers]:
-    """Held-out answers, benign against malignant, for each part of the first seed and each data set."""
-    for part, files in results.parts(folder).items():
-        if part.startswith("seed0"):
+def _held_out(folder: Path) -> Iterator[Answers]:
+    """The held-out answers of a recipe, benign or malignant, for each part of the first seed and each data set."""
+    for part, files in results.files_by_part(folder).items():
+        if seed_and_split(part)[0] == "seed0":
             for dataset, answers in _malignant(files):
-                name = f"{folder.name}, {part.removeprefix('seed0-')}, {dataset}".replace(", seed0", "")
-                yield replace(answers, name=name)
+                yield replace(answers, name=f"{_title(folder.name, part)}, {dataset}")
 
 
 def _compared(folder: Path, kind: Kind) -> list[Answers]:
@@ -128,45 +126,47 @@ def _compared(folder: Path, kind: Kind) -> list[Answers]:
     if not (common := set.intersection(*map(set, finished)) if finished else None):
         return []
     recipe, part, _ = first = min(common)
-    title = f"{recipe}, {part.removeprefix('seed0-')}".removesuffix(", seed0")
+    title = _title(recipe, part)
     return [
-        replace(answers, name=f"{network.name} ({title}, {_how(its[first][0].parent)})")
-        for network, its in zip(networks, finished, strict=True)
-        for _, answers in _malignant(its[first])
+        replace(answers, name=f"{network.name} ({title}, {_conditions(files[first][0].parent)})")
+        for network, files in zip(networks, finished, strict=True)
+        for _, answers in _malignant(files[first])
     ]
 
 
+def _title(recipe: str, part: str) -> str:
+    """How a legend names a part of a recipe's runs: by the recipe alone, if it is all folds of seed 0."""
+    split = part.removeprefix("seed0").removeprefix("-")
+    return f"{recipe}, {split}" if split else recipe
+
+
 def _finished(network: Path, kind: Kind) -> dict[tuple[str, str, tuple[str, ...]], list[Path]]:
-    """The files of each recipe, part and runs: folds may still be missing."""
+    """The files of a network's answers, by recipe, part and the names of its runs, as some folds may be missing."""
     return {
         (recipe.name, part, tuple(file.parent.name for file in files)): files
         for recipe in network.iterdir()
-        for part, files in results.parts(recipe, kind).items()
+        for part, files in results.files_by_part(recipe, kind).items()
     }
 
 
 def _malignant(files: Sequence[Path]) -> Iterator[tuple[str, Answers]]:
-    """Data set and answers to benign or malignant, calibrated by cross-fitting; without a name."""
+    """For each data set the answers to benign or malignant, calibrated by cross-fitting; without a name."""
     answers = results.cross_fitted(predictions.read(files))
     for dataset, question, asked in answers.questions():
         if question == "malignant":
-            its = answers[asked]
-            yield dataset, Answers("", its.positive(question), its.probability(question), its.patients.tolist())
+            part = answers[asked]
+            yield dataset, Answers("", part.positive(question), part.probability(question), part.patients.tolist())
 
 
-def _how(run: Path) -> str:
+def _conditions(run: Path) -> str:
     """What a reader must know before comparing: start, teachers, epochs and input of a run."""
     recipe = recipe_of(run)
     return f"{start_and_teachers(config_of(run))}, {recipe.epochs} epochs, {recipe.size_px} px"
 
 
-def _answers(name: str, samples: Sequence[Sample], judgements: Sequence[Judgement], spec: ModelSpec) -> Answers:
-    malignant = np.array([sample.label == "malignant" for sample in samples])
-    return Answers(name, malignant, malignant_share(judgements, spec), bootstrap_groups(samples))
-
-
 def _examples(samples: Sequence[Sample]) -> list[Sample]:
-    """Two benign and two malignant lesions, at a third and two thirds of their order by size: nobody's choice."""
+    """Two benign and two malignant lesions: of each kind, ordered by size, those at a third and at two thirds, so that
+    nobody chooses them."""
     chosen = []
     for label in ("benign", "malignant"):
         by_size = sorted((s for s in samples if s.label == label), key=lambda s: float(s.lesion().mean()))
@@ -175,24 +175,25 @@ def _examples(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def _networks(runs: Path, model: RcdNet) -> list[tuple[str, Judge, ModelSpec]]:
-    """The shipped network and the compared ones, each with what judges a picture by it."""
-    found: list[tuple[str, Network]] = [("shipped", model)]
+    """The shipped network and the compared ones: name, function that judges pictures, spec."""
+    networks: list[tuple[str, Network]] = [("shipped", model)]
     for name in compare.NETWORKS:
         folder = runs / "compare" / name / "paper" / "seed0-random"
         if (folder / "model.safetensors").exists():
-            found.append((f"{name} ({_how(folder)})", loop.load_trained(folder)))
-    return [(name, partial(predict, network), network.spec) for name, network in found]
+            networks.append((f"{name} ({_conditions(folder)})", loop.load_trained(folder)))
+    return [(name, partial(predict, network), network.spec) for name, network in networks]
 
 
 def _subgroups(folder: Path, data_root: Path) -> list[dict[str, str]]:
-    """One row for each data set, attribute and value; a subgroup of one label has no AUC and is left out."""
-    files = results.parts(folder).get("seed0", [])
+    """One row for each data set, attribute and value. A subgroup that is all benign or all malignant has no AUC and is
+    left out."""
+    files = results.files_by_part(folder).get("seed0", [])
     if not files:
         return []
     answers = predictions.read(files)
     share = results.cross_fitted(answers).malignant_share()
-    known = answers.samples(data_root, recipe_of(files[0].parent).data)
-    by_name = {(sample.dataset, sample.name): sample for sample in known}
+    answered = answers.samples(data_root, recipe_of(files[0].parent).data)
+    by_name = {(sample.dataset, sample.name): sample for sample in answered}
     rows = []
     for dataset in sorted(set(answers.datasets.tolist())):
         index = np.flatnonzero((answers.datasets == dataset) & ~answers.is_label("normal"))
@@ -211,7 +212,7 @@ def _subgroups(folder: Path, data_root: Path) -> list[dict[str, str]]:
                         "data": dataset,
                         "subgroup": f"{attribute} {value}",
                         "n (malignant)": f"{len(part)} ({int(positive.sum())})",
-                        "AUC (95 %)": results.auc_told(numbers),
+                        "AUC (95 %)": results.auc_text(numbers),
                         "sensitivity": f"{numbers['sensitivity']:.3f}",
                         "specificity": f"{numbers['specificity']:.3f}",
                     }

@@ -1,9 +1,9 @@
-"""From run folders to numbers: folds pooled by seed, each question with its n and interval."""
+"""From run folders to rows of numbers: the folds of a seed are pooled, and each question has its n and interval."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -12,10 +12,11 @@ from train.calibrate import fit_calibration
 from train.datasets import DataError
 from train.evaluate import binary_metrics
 from train.predictions import QUESTIONS, Predictions, Question
-from train.run_folder import config_of, differing, start_and_teachers
+from train.run_folder import config_of, differing, seed_and_split, start_and_teachers
 
 Kind = Literal["predictions", "external"]
-"""Answers to held-out pictures, or to the external set."""
+"""Which answers of a run: to held-out pictures (predictions.csv), or to the external set (external.csv)."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Result:
     runs: tuple[Path, ...]
 
     def row(self) -> dict[str, str]:
-        """As a line of a table."""
+        """The cells of a table by column."""
         return {
             "recipe": self.recipe,
             "part": self.part,
@@ -48,7 +49,7 @@ class Result:
             "data": self.dataset,
             "question": QUESTIONS[self.question],
             "n (leaked)": f"{self.numbers['n']} ({self.leaked})",
-            "AUC (95 %)": auc_told(self.numbers),
+            "AUC (95 %)": auc_text(self.numbers),
             "AUC, each patient once": f"{self.numbers['auc_each_once']:.3f}",
             "accuracy": f"{self.numbers['accuracy']:.3f}",
             "ECE (by chance)": f"{self.numbers['ece']:.3f} ({self.numbers['ece_by_chance'].mean:.3f})",
@@ -56,34 +57,35 @@ class Result:
 
 
 def of_recipe(folder: Path, kind: Kind = "predictions") -> list[Result]:
-    """The results of all finished runs below a recipe's folder, as ``train fit --out`` left them.
+    """The results of all finished runs below a recipe's folder, as ``train fit --out`` left them, part by part.
 
-    Held-out answers of the folds of one seed are pooled; answers to the external set stay with their network.
+    Raises DataError if runs that belong together were trained by different recipes, or if a file is damaged.
     """
-    return [result for part, files in parts(folder, kind).items() for result in _of_part(part, files)]
+    return [result for part, files in files_by_part(folder, kind).items() for result in _of_part(part, files)]
 
 
-def rows(found: Sequence[Result]) -> list[dict[str, str]]:
-    """A line for each result, and one more for the mean over the seeds where there are several."""
-    lines = [result.row() for result in found]
-    alike: dict[tuple[str, Question, str], list[Result]] = {}
-    for result in found:
-        split = "" if "folds" in result.part else f", {result.part.partition('-')[2]}"
-        alike.setdefault((result.dataset, result.question, split), []).append(result)
-    for (_, _, split), seeds in sorted(alike.items()):
+def rows(results: Sequence[Result]) -> list[dict[str, str]]:
+    """A row for each result, then one for the mean over the seeds of what several seeds answered."""
+    table = [result.row() for result in results]
+    groups: dict[tuple[str, Question, str], list[Result]] = {}
+    for result in results:
+        split = "" if "folds" in result.part else f", {seed_and_split(result.part)[1]}"
+        groups.setdefault((result.dataset, result.question, split), []).append(result)
+    for (_, _, split), seeds in sorted(groups.items()):
         if len(seeds) > 1:
-            lines.append(mean(seeds, "seeds", split))
-    return lines
+            table.append(mean_row(seeds, "seeds", split))
+    return table
 
 
-def mean(found: Sequence[Result], of: str, split: str = "") -> dict[str, str]:
-    """One line for several networks that answered the same question: what they have on average, and the AUC's range."""
+def mean_row(results: Sequence[Result], of: str, split: str = "") -> dict[str, str]:
+    """One row for several networks (``of`` says what they are: seeds, folds) that answered the same question: the means
+    of their numbers, and the range of their AUCs."""
     keys = ("auc", "auc_each_once", "accuracy", "ece")
-    aucs, each_once, accuracies, errors = (np.array([r.numbers[key] for r in found]) for key in keys)
-    by_chance = np.mean([r.numbers["ece_by_chance"].mean for r in found])
-    return found[0].row() | {
-        "part": f"mean of {len(found)} {of}{split}",
-        "n (leaked)": f"{_span([r.numbers['n'] for r in found])} ({_span([r.leaked for r in found])})",
+    aucs, each_once, accuracies, errors = (np.array([r.numbers[key] for r in results]) for key in keys)
+    by_chance = np.mean([r.numbers["ece_by_chance"].mean for r in results])
+    return results[0].row() | {
+        "part": f"mean of {len(results)} {of}{split}",
+        "n (leaked)": f"{_range([r.numbers['n'] for r in results])} ({_range([r.leaked for r in results])})",
         "AUC (95 %)": f"{aucs.mean():.3f} ({of} {aucs.min():.3f}-{aucs.max():.3f})",
         "AUC, each patient once": f"{each_once.mean():.3f}",
         "accuracy": f"{accuracies.mean():.3f}",
@@ -91,29 +93,36 @@ def mean(found: Sequence[Result], of: str, split: str = "") -> dict[str, str]:
     }
 
 
-def auc_told(numbers: Mapping[str, Any]) -> str:
-    """The AUC with its interval, of ``evaluate.binary_metrics``."""
+def auc_text(numbers: Mapping[str, Any]) -> str:
+    """The AUC of ``evaluate.binary_metrics`` with its interval."""
     low, high = numbers["auc_ci"]
     return f"{numbers['auc']:.3f} ({low:.3f}-{high:.3f})"
 
 
-def _span(counts: Sequence[int]) -> str:
+def _range(counts: Sequence[int]) -> str:
     return "-".join(str(count) for count in sorted({min(counts), max(counts)}))
 
 
-def parts(folder: Path, kind: Kind = "predictions") -> dict[str, list[Path]]:
-    """The answers that belong together, by seed (the folds) or by run (anything else); none of a run on everything."""
+def files_by_part(folder: Path, kind: Kind = "predictions") -> dict[str, list[Path]]:
+    """The files of answers below a recipe's folder, grouped into parts that are evaluated together.
+
+    Held-out answers of the folds of one seed are one part, named after the seed. Everything else is a part by itself,
+    named after its run: the folds' answers to the external set are those of different networks to the same pictures.
+    A run on all data, which held out nothing, is left out.
+    """
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.glob(f"*/{kind}.csv")):
-        if not predictions.holds_some(file):
+        if not predictions.has_rows(file):
             continue
-        seed, _, name = file.parent.name.partition("-")
-        pooled = name.startswith("fold") and kind == "predictions"
-        found.setdefault(seed if pooled else file.parent.name, []).append(file)
+        run = file.parent.name
+        seed, split = seed_and_split(run)
+        pooled = split.startswith("fold") and kind == "predictions"
+        found.setdefault(seed if pooled else run, []).append(file)
     return found
 
 
 def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
+    """A result for each data set and question of one part."""
     runs = [file.parent for file in files]
     configs = [config_of(run) for run in runs]
     recipe = configs[0]["recipe"]
@@ -125,29 +134,29 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
             )
     answers = predictions.read(files)
     calibrated = cross_fitted(answers)
-    title = runs[0].name if len(runs) == 1 else f"{part}, {len(runs)} folds"
     for dataset, question, asked in answers.questions():
         chosen = calibrated[asked]
         numbers = binary_metrics(chosen.probability(question), chosen.positive(question), chosen.patients.tolist())
         yield Result(
-            recipe["name"],
-            title,
-            dataset,
-            question,
-            recipe["epochs"],
-            recipe["size_px"],
-            " / ".join(sorted({start_and_teachers(config) for config in configs})),
-            0 if dataset in recipe["external"] else sum(config["n_test_leaked"] for config in configs),
-            numbers,
-            tuple(runs),
+            recipe=recipe["name"],
+            part=runs[0].name if len(runs) == 1 else f"{part}, {len(runs)} folds",
+            dataset=dataset,
+            question=question,
+            epochs=recipe["epochs"],
+            size_px=recipe["size_px"],
+            start=" / ".join(sorted({start_and_teachers(config) for config in configs})),
+            leaked=0 if dataset in recipe["external"] else sum(config["n_test_leaked"] for config in configs),
+            numbers=numbers,
+            runs=tuple(runs),
         )
 
 
 def cross_fitted(answers: Predictions) -> Predictions:
-    """Every answer calibrated as the other runs' answers ask for; of a run on its own, as they are."""
+    """The answers of each run (fold), calibrated by a fit to those of the other runs, so that no picture calibrates
+    itself. The answers of a single run are left as they are."""
     logits = answers.logits.copy()
     for run in set(answers.runs.tolist()):
-        its = answers.runs == run
-        if not its.all():
-            logits[its] = answers[its].calibrated(*fit_calibration(answers[~its])).logits
+        of_run = answers.runs == run
+        if not of_run.all():
+            logits[of_run] = answers[of_run].calibrated(*fit_calibration(answers[~of_run])).logits
     return replace(answers, logits=logits)

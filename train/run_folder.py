@@ -38,6 +38,12 @@ def recipe_of(folder: Path) -> Recipe:
         raise _damaged(folder / "config.json", error) from error
 
 
+def seed_and_split(run: str) -> tuple[str, str]:
+    """The two parts of a run's name: of "seed0-fold1", "seed0" and "fold1"."""
+    seed, _, split = run.partition("-")
+    return seed, split
+
+
 def differing(recipe: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """The keys, except FREE, in which two recipes differ, each as a config.json holds it. A key that one of them lacks
     is left out: it was added to recipes after that run."""

@@ -122,7 +122,7 @@ def require_unseen(tested: Sequence[Sample], weights: Start, run: str) -> None:
         return
     seen = spec.data_sets
     held_out: set[tuple[str, str]] = set()
-    if _made_here(weights) and predictions.holds_some(answers := weights.parent / "predictions.csv"):
+    if _made_here(weights) and predictions.has_rows(answers := weights.parent / "predictions.csv"):
         held_out = predictions.read([answers]).pictures()
     leaked = [s for s in tested if s.dataset in seen and (s.dataset, s.name) not in held_out]
     if leaked:
