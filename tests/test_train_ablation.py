@@ -19,7 +19,7 @@ def by_brightness(images):
 def test_the_look_sees_what_the_glance_is_led_to():
     picture = np.full((64, 64), 10, np.uint8)
     picture[24:56, 8:40] = 250
-    parts = ablation.looks([picture], SPEC, by_brightness)
+    parts = ablation.glance_and_looks([picture], SPEC, by_brightness)
     malignant = {name: float(np.exp(p[0, 2])) for name, p in parts.items()}
     assert malignant["look 1.3"] > malignant["look 1.7"] > malignant["look 2.4"] > malignant["glance"]
 

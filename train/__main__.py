@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import cv2
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from rcdnet.extras import install
 
@@ -34,19 +33,11 @@ from train.faithfulness import faithfulness_of
 from train.markers import inpaint_markers
 from train.recipes import RecipeError
 from train.splits import LeakError
-from train.tables import out, print_result, print_rows, print_table
+from train.tables import out, print_findings, print_result, print_rows
 
 if TYPE_CHECKING:
     from train.start import Start
 
-FINDINGS = {
-    "groups": "groups of near copies",
-    "exact": "identical pairs",
-    "mirrored": "mirrored pairs",
-    "conflicts": "groups with two labels",
-    "markers": "pictures with ink",
-    "colour": "pictures with colour",
-}
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 err = Console(stderr=True, markup=False)
@@ -66,22 +57,7 @@ def audit(
             raise failed(f"--sheet {sheet}: OpenCV writes no {sheet.suffix}. Try .png.", 2)
         samples = datasets.load_all(data)
         findings, pairs = audit_samples(samples)
-        table = Table("finding", "count", "first of them")
-        table.add_row("pictures", str(findings["n"]), ", ".join(f"{v} {k}" for k, v in findings["labels"].items()))
-        table.add_row("patients", str(findings["patients"] or "not told"), "")
-        smallest, largest = ("x".join(map(str, findings["sizes"][key])) for key in ("smallest", "largest"))
-        table.add_row(
-            "sizes", str(findings["sizes"]["different"]), f"from {smallest} to {largest} (each side by itself)"
-        )
-        for key, title in FINDINGS.items():
-            found = list(findings[key])
-            shown = [" = ".join(entry) if isinstance(entry, list) else entry for entry in found[:3]]
-            table.add_row(title, str(len(found)), "; ".join(shown))
-        print_table(table)
-        for entry in findings["conflicts"]:
-            out.print("two labels: " + " = ".join(entry), soft_wrap=True)
-        for pair in findings["exact"]:
-            out.print("identical: " + " = ".join(pair), soft_wrap=True)
+        print_findings(findings)
         write_json(json_file, findings)
         if sheet is not None and pairs:
             contact_sheet(samples, pairs, sheet)
@@ -155,8 +131,7 @@ def fit(
             raise failed(f"{chosen.name} has no run whose name contains {' or '.join(only or ())}", 2)
         for folder in folders:
             err.print(folder, soft_wrap=True)
-        found = [*results.of_recipe(out_dir), *results.of_recipe(out_dir, "external")]
-        print_rows(results.rows(found))
+        print_rows(results.rows([result for kind in results.KINDS for result in results.of_recipe(out_dir, kind)]))
 
 
 @app.command()
@@ -305,7 +280,7 @@ def figures(
 
 
 def write_json(path: Path | None, content: dict[str, Any]) -> None:
-    """``content`` with the notice as JSON, if a file was asked for."""
+    """Write ``content`` and the notice as JSON, if ``path`` is given."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content | {"notice": RESEARCH_NOTICE}, indent=1) + "\n")
@@ -313,7 +288,8 @@ def write_json(path: Path | None, content: dict[str, Any]) -> None:
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """One line instead of a traceback for what a user can mend: 2 wrong use or a refusing disk, 3 data, 4 weights."""
+    """Turn an error that a user can mend into one line and an exit code: 2 for wrong use or the disk, 3 for the data,
+    4 for the weights."""
     escape_what_stdout_lacks()
     try:
         yield
@@ -326,7 +302,7 @@ def exit_codes() -> Iterator[None]:
 
 
 def failed(error: Exception | str, code: int) -> typer.Exit:
-    """The error on stderr, and the exit to raise."""
+    """Print the error to stderr. Returns the exit to raise."""
     err.print(f"error: {error}", soft_wrap=True, markup=False)
     return typer.Exit(code)
 

@@ -1,6 +1,7 @@
-"""What is the second look worth, and which margin? Held-out pictures of finished folds, judged again in parts.
+"""What is the second look worth, and which margin is best? The networks of finished folds judge their held-out pictures
+again, by the glance alone, by looks with several margins, and by mixtures of these.
 
-The weights stay as they are; only what is asked of them changes, so every difference is paired picture by picture.
+Nothing is trained again, so all variants are compared picture by picture.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +22,8 @@ from train.run_folder import recipe_of
 MARGINS = (1.3, 1.7, 2.4)
 
 
-def looks(greys: Sequence[Grey], spec: ModelSpec, run: Run) -> dict[str, Floats]:
-    """Log-probabilities [N, K] of the glance, and of the look at each margin that the glance leads to."""
+def glance_and_looks(greys: Sequence[Grey], spec: ModelSpec, run: Run) -> dict[str, Floats]:
+    """Log-probabilities [N, K] of the glance, and of the look, with each of MARGINS, at what the glance located."""
     parts: dict[str, list[Floats]] = {}
     for start in range(0, len(greys), BATCH):
         batch = greys[start : start + BATCH]
@@ -38,18 +39,18 @@ def looks(greys: Sequence[Grey], spec: ModelSpec, run: Run) -> dict[str, Floats]
 
 
 def variants(parts: dict[str, Floats]) -> dict[str, Floats]:
-    """The mixtures of glance and look that are compared; the first is what ships."""
-    glance, best = parts["glance"], parts[f"look {MARGINS[0]}"]
-    mixed = {f"glance + look {LOOK_WEIGHT:.2f} x {MARGINS[0]}": (1 - LOOK_WEIGHT) * glance + LOOK_WEIGHT * best}
-    mixed |= {f"half and half, margin {margin}": (glance + parts[f"look {margin}"]) / 2 for margin in MARGINS}
-    return mixed | parts
+    """What is compared, by name: mixtures of glance and look, of which the first is what ships, then each alone."""
+    glance, look = parts["glance"], parts[f"look {MARGINS[0]}"]
+    mixtures = {f"glance + look {LOOK_WEIGHT:.2f} x {MARGINS[0]}": (1 - LOOK_WEIGHT) * glance + LOOK_WEIGHT * look}
+    mixtures |= {f"half and half, margin {margin}": (glance + parts[f"look {margin}"]) / 2 for margin in MARGINS}
+    return mixtures | parts
 
 
 def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
-    """One row for each data set and variant, over the finished folds of one seed below a recipe's FOLDER.
+    """One row for each data set and variant, over the finished folds of seed 0 below a recipe's FOLDER.
 
-    AUC benign against malignant, and its paired difference to the first variant with a 95 % bootstrap interval. Raises
-    DataError if no fold is finished or a picture is gone, CheckpointError if a network is.
+    It has the AUC, benign against malignant, and the paired difference to the AUC of the first variant with a 95 %
+    bootstrap interval. Raises DataError if no fold is finished or a picture is gone, CheckpointError if a network is.
     """
     answers: dict[str, list[Floats]] = {}
     tested: list[Sample] = []
@@ -59,20 +60,21 @@ def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
             f"{folder} holds no finished fold of seed 0, seed0-fold*: point at what `train fit joint --out` made"
         )
     held_out = [predictions.read([file]).samples(data_root, recipe_of(file.parent).data) for file in files]
-    models = [loop.load_trained(file.parent) for file in files]  # what is gone is told before anything is judged
-    for model, answered in zip(models, held_out, strict=True):
-        samples = [sample for sample in answered if sample.label != "normal"]
-        parts = looks([sample.grey() for sample in samples], model.spec, runner(model))
-        pair = [model.spec.index(name) for name in ("benign", "malignant")]
+    models = [loop.load_trained(file.parent) for file in files]  # all of them first, as one may be gone
+    for model, samples in zip(models, held_out, strict=True):
+        lesions = [sample for sample in samples if sample.label != "normal"]
+        parts = glance_and_looks([sample.grey() for sample in lesions], model.spec, runner(model))
+        benign, malignant = (model.spec.index(name) for name in ("benign", "malignant"))
         for name, logits in variants(parts).items():
-            answers.setdefault(name, []).append(logits[:, pair[1]] - logits[:, pair[0]])
-        tested += samples
+            answers.setdefault(name, []).append(logits[:, malignant] - logits[:, benign])
+        tested += lesions
     scores = {name: np.concatenate(values) for name, values in answers.items()}
     return [row for dataset in sorted({s.dataset for s in tested}) for row in rows_of(dataset, tested, scores)]
 
 
 def rows_of(dataset: str, tested: Sequence[Sample], scores: Mapping[str, Floats]) -> list[dict[str, str]]:
-    """One row for each of ``scores``; none of a data set whose lesions are all benign or all malignant."""
+    """One row for each variant in ``scores``, its log-odds of malignant [N] for the ``tested`` pictures. No rows for a
+    data set whose lesions are all benign or all malignant."""
     chosen = np.array([sample.dataset == dataset for sample in tested])
     positive = np.array([sample.label == "malignant" for sample in tested])[chosen]
     if positive.all() or not positive.any():

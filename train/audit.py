@@ -14,39 +14,38 @@ from train.duplicates import Pair, conflicts, find_pairs, group
 from train.markers import marker_mask
 
 MOST_PAIRS = 24
+"""The contact sheet shows no more pairs than this."""
 
 
 def audit(samples: Sequence[Sample]) -> tuple[dict[str, Any], list[Pair]]:
-    """The findings as JSON would have them, and every pair of near copies, most alike first.
+    """The findings, fit for JSON, and every pair of near copies, the most alike first.
 
-    ``groups`` are the near-copy groups of two or more, ``exact`` the pairs of identical pixels, ``conflicts`` the
-    groups with more than one label, ``markers`` the names of pictures with ink on them. Names read DATASET/NAME.
-    Raises DataError for a picture or mask that cannot be decoded.
+    ``groups`` are the groups of two or more near copies, ``exact`` and ``mirrored`` the pairs that are identical or
+    mirrored, ``conflicts`` the groups with more than one label, ``markers`` and ``colour`` the pictures with ink or
+    colour in them. Pictures are named DATASET/NAME. Raises DataError for a picture or mask that cannot be decoded.
     """
     greys = []
     for sample in track(samples, description="reading", transient=True):
         greys.append(sample.grey())
-        sample.lesion()  # a mask that cannot be decoded is told now
+        sample.lesion()  # raises if a mask cannot be decoded
     pairs = find_pairs(greys)
-    leaders = group(len(samples), pairs)
-    groups = {sample: str(leader) for sample, leader in zip(samples, leaders, strict=True)}
-    together: dict[int, list[str]] = {}
-    for sample, leader in zip(samples, leaders, strict=True):
-        together.setdefault(leader, []).append(_name(sample))
-    sizes = Counter(f"{grey.shape[1]}x{grey.shape[0]}" for grey in greys)
+    groups = {s: str(number) for s, number in zip(samples, group(len(samples), pairs), strict=True)}
+    members: dict[str, list[str]] = {}
+    for sample in samples:
+        members.setdefault(groups[sample], []).append(_name(sample))
     sides = np.array([grey.shape for grey in greys])
     findings: dict[str, object] = {
         "n": len(samples),
         "labels": dict(Counter(sample.label for sample in samples)),
         "patients": len({sample.person for sample in samples} - {None}) or None,
-        "groups": [members for members in together.values() if len(members) > 1],
+        "groups": [names for names in members.values() if len(names) > 1],
         "exact": [[_name(samples[p.first]), _name(samples[p.second])] for p in pairs if p.exact],
         "mirrored": [[_name(samples[p.first]), _name(samples[p.second])] for p in pairs if p.mirrored],
-        "conflicts": [[_name(sample) for sample in members] for members in conflicts(samples, groups)],
+        "conflicts": [[_name(sample) for sample in conflict] for conflict in conflicts(samples, groups)],
         "markers": [_name(s) for s, grey in zip(samples, greys, strict=True) if marker_mask(grey).any()],
         "colour": [_name(sample) for sample in samples if has_colour(sample.image)],
         "sizes": {
-            "different": len(sizes),
+            "different": len(np.unique(sides, axis=0)),
             "smallest": [int(v) for v in sides.min(axis=0)[::-1]],
             "largest": [int(v) for v in sides.max(axis=0)[::-1]],
         },
@@ -55,13 +54,13 @@ def audit(samples: Sequence[Sample]) -> tuple[dict[str, Any], list[Pair]]:
 
 
 def has_colour(path: Path) -> bool:
-    """Whether a picture carries a colour overlay (Doppler, coloured callipers): clearly saturated pixels."""
+    """Whether a picture has a colour overlay (Doppler, coloured callipers): at least 20 clearly saturated pixels."""
     image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     return image is not None and int((image.max(axis=2).astype(int) - image.min(axis=2) > 60).sum()) >= 20
 
 
 def contact_sheet(samples: Sequence[Sample], pairs: Sequence[Pair], path: Path) -> None:
-    """The MOST_PAIRS that matter most, side by side: label conflicts first, then the most alike."""
+    """Write a picture with pairs side by side, at most MOST_PAIRS: first those with two labels, then the most alike."""
     worst = sorted(pairs, key=lambda p: (samples[p.first].label == samples[p.second].label, -p.correlation))
     cells = []
     for pair in worst[:MOST_PAIRS]:

@@ -1,7 +1,7 @@
-"""Several networks made one: the mean of their weights (model soup, Wortsman et al. 2022, arXiv:2203.05482).
+"""Average the weights of several networks: a model soup (Wortsman et al. 2022, arXiv:2203.05482).
 
-It holds where the networks began from the same weights and took the same recipe: then the way from one to the other
-crosses no hill of loss, and their mean answers about as their ensemble would, at the price of one network.
+The mean answers about as well as the ensemble of the networks, at the cost of one. This needs networks that started
+from the same weights and were trained by the same recipe, so that there is no barrier of high loss between them.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from rcdnet.model import RcdNet
 
 
 def average(paths: Sequence[Path]) -> RcdNet:
-    """The uniform mean of checkpoints of one kind. Raises CheckpointError if their specs differ, or without any."""
+    """The uniform mean of checkpoints. Raises CheckpointError if there are none, or if their specs differ."""
     models = [checkpoint.load(path) for path in paths]
     if not models:
         raise CheckpointError("nothing to average: name at least one checkpoint")

@@ -1,4 +1,4 @@
-"""The pretrained start where no model hub is reached: a folded EfficientNet in a safetensors file."""
+"""Pretrained weights without timm's hub: an EfficientNet, its batch norm folded, in a safetensors file."""
 
 from pathlib import Path
 
@@ -10,15 +10,16 @@ from rcdnet.checkpoint import CheckpointError
 from rcdnet.model import RcdNet
 
 _FILE_MEAN = 127 / 255
-"""The file's network takes grey values 0..255 less 127, with its own scale folded into ``conv_stem``."""
+"""The network in the file takes grey values 0..255 minus 127; the division by its standard deviation is folded into
+``conv_stem``."""
 
 
 def load_folded(model: RcdNet, path: Path) -> None:
-    """Fill ``model.backbone`` (whose batch norm is folded away) from a file of folded convolutions, in place.
+    """Load ``model.backbone``, in which the batch norm is folded too, from a file of folded convolutions, in place.
 
-    The stem is summed over its three inputs (exact for grey pictures) and rescaled from the file's input scaling to
-    the spec's mean and standard deviation (exact but for the padding ring). Raises CheckpointError if the file is none,
-    or of another backbone.
+    The stem's weights are summed over the three input channels, which is exact for grey pictures. They are also
+    rescaled from the file's input scaling to the mean and standard deviation of the spec, which is exact except where
+    the stem sees the padding. Raises CheckpointError if the file is not such a file, or of another backbone.
     """
     try:
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}

@@ -1,4 +1,4 @@
-"""The figures of a set of run folders: training, ROC, heat maps, calibration, selective prediction."""
+"""Draw figures: training curves, ROC, calibration, selective prediction, heat maps."""
 
 import csv
 from collections.abc import Sequence
@@ -25,14 +25,13 @@ from matplotlib.figure import Figure
 
 DPI = 110
 BINS = 10
-"""Of a reliability diagram."""
+"""Bins of equal width in a reliability diagram."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """One network's answers to one question: ``malignant`` bool [N] is true, ``share`` [N] 0..1 was said.
-
-    ``patients`` [N] are drawn together by the bootstrap.
+    """One network's answers to benign or malignant: its malignant ``share`` [N], 0..1, with the truth, ``malignant``
+    bool [N]. ``name`` is for the legend, ``patients`` [N] are the ``duplicates.bootstrap_groups``.
     """
 
     name: str
@@ -42,7 +41,7 @@ class Answers:
 
 
 def training_curves(runs: Sequence[Path], path: Path) -> None:
-    """The training loss of every run folder over its epochs, a colour for each recipe."""
+    """The training loss of every run folder over its epochs; the runs of a recipe have one colour."""
     figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
     colours: dict[str, str] = {}
     for run in runs:
@@ -59,7 +58,7 @@ def training_curves(runs: Sequence[Path], path: Path) -> None:
 
 
 def roc(answers: Sequence[Answers], path: Path, title: str) -> None:
-    """Sensitivity over 1 - specificity for malignant among lesions, with each area, n and interval."""
+    """ROC curves of malignant against benign, each with its AUC, interval and n."""
     figure, axes = plt.subplots(figsize=(5.6, 6.0 + 0.17 * len(answers)), layout="constrained")
     for one in answers:
         interval = metrics.auc_interval(one.malignant, one.share, one.patients)
@@ -73,15 +72,16 @@ def roc(answers: Sequence[Answers], path: Path, title: str) -> None:
 
 
 def reliability(answers: Sequence[Answers], path: Path) -> None:
-    """How often is it malignant where the network says p? Perfect calibration is the diagonal; area is the count."""
+    """Reliability diagram: in each bin, the share that is malignant over the mean probability. On the diagonal they are
+    the same; a dot's area shows how many answers are in the bin."""
     figure, axes = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.6, linestyle=":")
     for one in answers:
-        which = np.minimum((one.share * BINS).astype(int), BINS - 1)
-        filled = [number for number in range(BINS) if (which == number).any()]
-        said = [float(one.share[which == number].mean()) for number in filled]
-        true = [float(one.malignant[which == number].mean()) for number in filled]
-        sizes = [600 * float((which == number).mean()) for number in filled]
+        bin_of = np.minimum((one.share * BINS).astype(int), BINS - 1)
+        bins = [bin_of == number for number in np.unique(bin_of)]
+        said = [float(one.share[inside].mean()) for inside in bins]
+        true = [float(one.malignant[inside].mean()) for inside in bins]
+        sizes = [600 * float(inside.mean()) for inside in bins]
         error = metrics.expected_calibration_error(one.share, one.malignant)
         by_chance = metrics.by_chance(metrics.expected_calibration_error, one.share).mean
         label = f"{one.name}: ECE {error:.3f} (by chance {by_chance:.3f}), n {len(one.share)}"
@@ -93,7 +93,8 @@ def reliability(answers: Sequence[Answers], path: Path) -> None:
 
 
 def selective(answers: Sequence[Answers], threshold: float, path: Path) -> None:
-    """Share of wrong calls over the share of lesions that are called at all, the least certain left out first."""
+    """Risk-coverage curves (``metrics.selective_risk``): the share of the calls that is wrong, if only a share of the
+    lesions, the surest ones, is called."""
     figure, axes = plt.subplots(figsize=(5, 3.6), layout="constrained")
     for one in answers:
         _, risk = metrics.selective_risk(one.share, one.malignant, threshold)
@@ -110,9 +111,10 @@ def heat_maps(
     *,
     pictures: bool,
 ) -> None:
-    """A row for each sample, a column for each network: the called lesion class's map and the lesion's outline.
+    """A row for each sample and a column for each network: the heat map of the likeliest lesion class, with the outline
+    of the lesion.
 
-    Without ``pictures`` the scan itself is left out: what the maps show may be published, the data sets may not.
+    Unless ``pictures`` is set, the scan itself is left out: the data sets are not ours to publish.
     """
     greys = [sample.grey() for sample in samples]
     figure, grid = plt.subplots(

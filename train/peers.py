@@ -3,6 +3,7 @@
 import timm
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from rcdnet.model import Network
 from rcdnet.spec import ModelSpec
@@ -14,14 +15,16 @@ PEERS = {
     "ViT": "vit_small_patch16_224",
     "ResNeXt": "resnext50_32x4d",
 }
-"""The paper's names and the timm model of the usual size."""
+"""The paper's name of each network, and the timm model of its usual size."""
 
 
 class Peer(Network):
-    """``spec.backbone`` of timm -> global average pooling -> one linear layer, in RcdNet's own form.
+    """timm's ``spec.backbone``, global average pooling and one linear layer.
 
-    All of the peers end so, a ViT with the mean of its patch tokens in place of its class token, hence the class maps
-    come as they do in RcdNet. Raises RuntimeError (from timm) for an unknown name or an unreachable hub.
+    The linear layer is applied to each cell, as in RcdNet, so peers have class maps too. A ViT is pooled over its patch
+    tokens, without the class token.
+
+    Raises RuntimeError (from timm) for an unknown name, OSError if the hub cannot be reached.
     """
 
     def __init__(self, spec: ModelSpec, *, pretrained: bool = False) -> None:
@@ -47,9 +50,7 @@ def _options(spec: ModelSpec) -> dict[str, int]:
 
 
 def macs(model: Network) -> int:
-    """Multiply-accumulates of one picture, counted by torch's own flop counter (two operations each)."""
-    from torch.utils.flop_counter import FlopCounterMode
-
+    """Multiply-accumulate operations for one picture: half of the operations that torch's FLOP counter counts."""
     image = torch.zeros(1, model.spec.height_px, model.spec.width_px, dtype=torch.uint8)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model.eval()(image)

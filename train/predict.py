@@ -1,4 +1,4 @@
-"""A torch network over many pictures, judged exactly as the live path judges one."""
+"""Let a PyTorch network judge many pictures, exactly as the live path judges each."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,8 @@ BATCH = 32
 
 
 def runner(model: Network) -> Run:
-    """``model`` as ``rcdnet.glance`` wants it: uint8 arrays in, float32 arrays out, on the model's own device."""
+    """``model`` as the function that ``rcdnet.glance`` takes: uint8 arrays in, float32 arrays out, computed on the
+    device of the model."""
     device = next(model.parameters()).device
 
     @torch.inference_mode()
@@ -26,8 +27,10 @@ def runner(model: Network) -> Run:
 
 
 def predict(model: Network, greys: Sequence[NDArray[np.uint8]]) -> list[Judgement]:
-    """One Judgement a picture. ``model`` is put in evaluation mode."""
+    """A Judgement for each picture uint8 [H, W] of any size. Puts ``model`` into evaluation mode."""
     model.eval()
     run = runner(model)
-    starts = track(range(0, len(greys), BATCH), description="judging", transient=True)
-    return [j for start in starts for j in judge_batch(greys[start : start + BATCH], model.spec, run)]
+    judgements = []
+    for start in track(range(0, len(greys), BATCH), description="judging", transient=True):
+        judgements += judge_batch(greys[start : start + BATCH], model.spec, run)
+    return judgements

@@ -1,4 +1,4 @@
-"""Numbers as tables on stdout: nothing is cut off, and folded only where a terminal is too narrow."""
+"""Print numbers as tables on stdout. Nothing is cut off; cells are folded only if a terminal is too narrow."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,9 +9,19 @@ from rich.table import Table
 
 out = Console(markup=False)
 
+FINDINGS = {
+    "groups": "groups of near copies",
+    "exact": "identical pairs",
+    "mirrored": "mirrored pairs",
+    "conflicts": "groups with two labels",
+    "markers": "pictures with ink",
+    "colour": "pictures with colour",
+}
+"""The lists in ``audit.audit``, by their titles."""
+
 
 def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
-    """Rows of one shape. What all of them share stands above the table, once."""
+    """Print rows that all have the same columns. A column in which they all agree is put into the title."""
     if not rows:
         return
     shared = {key for key, value in rows[0].items() if len(rows) > 1 and all(row[key] == value for row in rows)}
@@ -25,15 +35,32 @@ def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
 
 
 def print_table(table: Table) -> None:
-    """Folded to a terminal's width, else as wide as it is."""
+    """Print a table: folded to the width of the terminal, or in full width if stdout is none."""
     for column in table.columns:
         column.overflow = "fold"
     whole = Measurement.get(out, out.options.update_width(10_000), table).maximum
     (out if out.is_terminal else Console(width=whole, markup=False)).print(table)
 
 
+def print_findings(findings: Mapping[str, Any]) -> None:
+    """Print what ``train audit`` found."""
+    smallest, largest = ("x".join(map(str, findings["sizes"][key])) for key in ("smallest", "largest"))
+    table = Table("finding", "count", "first of them")
+    table.add_row("pictures", str(findings["n"]), ", ".join(f"{n} {label}" for label, n in findings["labels"].items()))
+    table.add_row("patients", str(findings["patients"] or "not told"), "")
+    table.add_row("sizes", str(findings["sizes"]["different"]), f"from {smallest} to {largest} (each side by itself)")
+    for key, title in FINDINGS.items():
+        first = [" = ".join(entry) if isinstance(entry, list) else entry for entry in findings[key][:3]]
+        table.add_row(title, str(len(findings[key])), "; ".join(first))
+    print_table(table)
+    for group in findings["conflicts"]:
+        out.print("two labels: " + " = ".join(group), soft_wrap=True)
+    for pair in findings["exact"]:
+        out.print("identical: " + " = ".join(pair), soft_wrap=True)
+
+
 def print_result(result: Mapping[str, Any], task: str) -> None:
-    """What ``train evaluate`` writes as JSON."""
+    """Print what ``train evaluate`` writes as JSON."""
     table = Table("measure", f"{result['data']}, {task}")
     for key, value in result.items():
         if key == "auc_ci" or key.endswith("_by_chance") or isinstance(value, dict):
@@ -69,5 +96,5 @@ def print_result(result: Mapping[str, Any], task: str) -> None:
 
 
 def text(value: Any) -> str:
-    """As it stands in a table."""
+    """A value as a table shows it."""
     return f"{value:.3f}" if isinstance(value, float) else str(value)
