@@ -1,1 +1,1 @@
-"""Offline work: audit the data, train, evaluate, compare. Imports rcdnet alone."""
+"""Offline work: audit the data, train, evaluate, compare. Of our packages it imports only rcdnet."""
