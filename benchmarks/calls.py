@@ -1,9 +1,9 @@
 """python -m benchmarks.calls: what would the page say of labelled pictures, each judged by itself?
 
-`train evaluate` asks the network; this asks the whole live path: where the scan lies, whether it is fit to be judged,
-and the rule by which a class is called, nothing is called, or nothing is flagged. A folder is a data set, whose
-pictures are replayed. A table of held-out answers, as `train fit` leaves it, is calibrated as the shipped weights are
-and put to the rule alone, as of pictures that are all fit to be judged.
+`train evaluate` tests the network; this tests the whole live path: where the scan lies, whether it may be judged, and
+the rule by which a class is called, nothing is called, or no lesion is flagged. The pictures of a data set (a folder)
+are replayed. A table of held-out answers (`predictions.csv`, as `train fit` writes it) is calibrated as the weights
+are, and only the rule is applied to it, as if all of its pictures could be judged.
 """
 
 import sys
@@ -24,7 +24,7 @@ if find_spec("sklearn") is None:
     sys.exit(f"error: labelled pictures need scikit-learn, which the base install leaves out: {install('train')}")
 
 from benchmarks.report import JsonFile, console, require_folder, write_json
-from benchmarks.stability import Watching
+from benchmarks.stability import CollectingSink
 from engines.base import Engine
 from engines.failover import open_with_failover
 from rcdnet.glance import softmax
@@ -47,14 +47,15 @@ from train.predictions import Predictions
 from train.splits import LeakError
 
 CALLS = ("no lesion flagged", "benign", "malignant", "neither", "not judged")
+"""What the page may say of a picture: "neither" is indeterminate, "not judged" was refused."""
 
 out = console()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @dataclass(frozen=True)
-class Said:
-    """Of one picture with this label, ``call`` of CALLS."""
+class Called:
+    """A picture's label, and which of CALLS the page would say of it."""
 
     dataset: str
     label: str
@@ -62,7 +63,7 @@ class Said:
 
 
 class LabelledPictures(Source):
-    """The pictures of a data set as a source, in its order."""
+    """The pictures of a data set as a source, one frame each."""
 
     still = True
     fps = STILLS_FPS
@@ -96,71 +97,79 @@ def main(
         rows = []
         with open_with_failover(engine, weights, wait=True) as opened:
             spec = opened.spec
-            try:
-                sets = [datasets.load(path) for path in labelled if path.suffix != ".csv"]
-                tables = [path for path in labelled if path.suffix == ".csv"]
-                predictions.require_held_out(tables)
-                held_out = predictions.read(tables) if tables else None
-                groups = [subgroup_indices(samples, by) if by else {} for samples in sets]
-            except (DataError, LeakError) as error:
-                raise UsageError(str(error)) from error
-            for samples, parts in zip(sets, groups, strict=True):
-                said = of_pictures(samples, opened, settings)
+            sets, held_out = load_labelled(labelled, by)
+            for samples, subgroups in sets:
+                called = called_pictures(samples, opened, settings)
                 learned = samples[0].dataset in spec.data_sets
                 title = samples[0].dataset + (", which the weights learned from" if learned else "")
-                rows += counted(title, said)
-                for value, indices in parts.items():
-                    rows += counted(f"{title}, {by} {value}", [said[index] for index in indices])
+                rows += count_calls(title, called)
+                for value, indices in subgroups.items():
+                    rows += count_calls(f"{title}, {by} {value}", [called[index] for index in indices])
             if held_out is not None:
-                said = of_answers(held_out, spec, settings)
-                for dataset in sorted({each.dataset for each in said}):
-                    rows += counted(f"{dataset}, held out", [each for each in said if each.dataset == dataset])
-            told: dict[str, Any] = {"weights_sha256": spec.weights_sha256, "calibration": spec.calibration}
+                called = called_answers(held_out, spec, settings)
+                for dataset in sorted({each.dataset for each in called}):
+                    rows += count_calls(f"{dataset}, held out", [each for each in called if each.dataset == dataset])
         if json_file is not None:
-            write_json(json_file, told | {"config": settings.model_dump(), "rows": rows})
+            report = {"weights_sha256": spec.weights_sha256, "calibration": spec.calibration}
+            write_json(json_file, report | {"config": settings.model_dump(), "rows": rows})
         show(rows)
 
 
-def of_pictures(samples: Sequence[Sample], engine: Engine, config: StreamConfig) -> list[Said]:
-    """Replayed through the live path. Raises StreamError, EngineError."""
-    watching = Watching()
-    with Pipeline(LabelledPictures(samples), engine, config, [watching]) as pipeline:
+def load_labelled(
+    paths: Sequence[Path], by: str | None
+) -> tuple[list[tuple[list[Sample], dict[str, list[int]]]], Predictions | None]:
+    """Each data set among ``paths`` with its ``subgroup_indices``, if ``by`` names an attribute; and the answers in all
+    tables, if there are any. Raises UsageError."""
+    tables = [path for path in paths if path.suffix == ".csv"]
+    try:
+        sets = [datasets.load(path) for path in paths if path.suffix != ".csv"]
+        predictions.require_held_out(tables)
+        held_out = predictions.read(tables) if tables else None
+        return [(samples, subgroup_indices(samples, by) if by else {}) for samples in sets], held_out
+    except (DataError, LeakError) as error:
+        raise UsageError(str(error)) from error
+
+
+def called_pictures(samples: Sequence[Sample], engine: Engine, config: StreamConfig) -> list[Called]:
+    """What is called when the pictures are replayed through the live path. Raises StreamError, EngineError."""
+    sink = CollectingSink()
+    with Pipeline(LabelledPictures(samples), engine, config, [sink]) as pipeline:
         pipeline.wait()
     raise_failures(pipeline, pipeline.status(), None)
-    calls = [call_of(said.state, said.finding) for _, said in watching.seen]
-    return [Said(sample.dataset, sample.label, call) for sample, call in zip(samples, calls, strict=True)]
+    calls = [call_of(assessment.state, assessment.finding) for _, assessment in sink.seen]
+    return [Called(sample.dataset, sample.label, call) for sample, call in zip(samples, calls, strict=True)]
 
 
-def of_answers(answers: Predictions, spec: ModelSpec, config: StreamConfig) -> list[Said]:
-    """By the rule alone. Raises UsageError if the answers are of other classes than ``spec`` knows."""
+def called_answers(answers: Predictions, spec: ModelSpec, config: StreamConfig) -> list[Called]:
+    """What is called if only the rule is applied, to these answers. Raises UsageError if they are of other classes."""
     if answers.class_names != spec.class_names:
         raise UsageError(f"the answers are {', '.join(answers.class_names)}, not {', '.join(spec.class_names)}")
     rule = Rule.of(spec, spec.operating_points[config.operating_point], config.lesion_margin)
     probabilities = softmax(answers.calibrated(spec.temperature, spec.cubic).logits)
     calls = [call_of(*rule.decide(each, spec)[:2]) for each in probabilities]
     labels = np.array(answers.class_names)[answers.truth].tolist()
-    return [Said(*told) for told in zip(answers.datasets.tolist(), labels, calls, strict=True)]
+    return [Called(*each) for each in zip(answers.datasets.tolist(), labels, calls, strict=True)]
 
 
 def call_of(state: State, finding: str | None) -> str:
-    """Which of CALLS it is."""
+    """Which of CALLS a state and finding are."""
     if state is State.CLEAR_FINDING:
         return "no lesion flagged" if finding == "normal" else str(finding)
     return "neither" if state is State.INDETERMINATE else "not judged"
 
 
-def counted(title: str, said: Sequence[Said]) -> list[dict[str, Any]]:
-    """One row for each label there is: how many pictures, and how many of them each of CALLS."""
+def count_calls(title: str, called: Sequence[Called]) -> list[dict[str, Any]]:
+    """One row for each label that occurs: the number of its pictures, and on how many of them the page says what."""
     rows = []
     for label in datasets.CLASS_NAMES:
-        calls = [each.call for each in said if each.label == label]
+        calls = [each.call for each in called if each.label == label]
         if calls:
             rows.append({"pictures": title, "label": label, "n": len(calls)} | {c: calls.count(c) for c in CALLS})
     return rows
 
 
 def show(rows: Sequence[dict[str, Any]]) -> None:
-    """As a table, by its title."""
+    """Print a table. The rows of one title are a section, in which the title stands once."""
     table = Table("pictures", "label", "n", *CALLS)
     before = None
     for row in rows:

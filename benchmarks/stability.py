@@ -1,8 +1,8 @@
 """python -m benchmarks.stability: how steady is what is called, how late, and what does the smoothing do for it?
 
-A source is replayed once; what the network said of each frame is then judged again with other smoothing times. Of the
-phantom the truth is known, so its lesions also tell how late they are called and how long they linger. It is no test of
-the network, which never learned from phantoms, but of what the smoothing adds in time.
+A source is replayed once; the network's answers to its frames are then smoothed again with other time constants. The
+phantom's truth is known, so there it is also measured how late a lesion is called, and how long its call lingers. This
+tests how much time the smoothing adds, not the network, which never learned from phantoms.
 """
 
 from collections.abc import Sequence
@@ -44,18 +44,18 @@ from stream.status import Status
 from stream.types import Assessment, Frame, NotAnalysed, Prediction, State, View
 
 SMOOTHING_S = (0.001, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""Time constants to compare: from hardly any."""
+"""The time constants that are compared; the first smooths next to nothing."""
 
 PHANTOM_S = 120
-"""A minute has about ten lesions."""
+"""How long the phantom is replayed. It shows about ten lesions a minute."""
 
 out = console()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @dataclass
-class Watching:
-    """A sink that keeps what was judged and no pixels. ``seen`` is in order of the frames."""
+class CollectingSink:
+    """A sink that keeps each frame, without its pixels, and its assessment, in the order of the frames."""
 
     on_disk = False
     seen: list[tuple[Frame, Assessment]] = field(default_factory=list)
@@ -74,13 +74,19 @@ class Watching:
 
 @dataclass(frozen=True)
 class Steadiness:
-    """Of one source at one smoothing time. Shares are of the analysed frames; what needs the truth is None without it.
+    """How steady the calls of one source are at one smoothing time.
 
-    ``changes_per_min``: how often the finding became another, what lay undecided between them left out;
-    ``true_changes_per_min``: how often a lesion came or went. ``missed`` of ``lesions`` were not called while in view.
-    ``delay_s`` and ``lingering_s``: medians from a lesion's first frame to its first call, and from its last frame to
-    its last call, negative where the call ends before. ``wrong`` is the share of calls that say lesion where none is,
-    or none where one is: a benign lesion that is called malignant is a change and not wrong.
+    - ``called``: the share of the analysed frames that have a clear finding.
+    - ``changes_per_min``: how often the finding became another; undecided frames between two findings are left out.
+
+    The rest is None where the truth is not known:
+
+    - ``true_changes_per_min``: how often a lesion came or went.
+    - ``missed``: how many of the ``lesions`` were never called while in view.
+    - ``delay_s``, ``lingering_s``: medians over the lesions of the time from the first frame to the first call, and
+      from the last frame to the last call (negative if the calls end before the lesion is gone).
+    - ``wrong``: the share of the calls that say lesion where there is none, or none where there is one. A benign lesion
+      that is called malignant does not count.
     """
 
     smoothing_s: float
@@ -97,7 +103,7 @@ class Steadiness:
 
 @dataclass(frozen=True)
 class Measured:
-    """One source, by its name for people, and the network that judged it."""
+    """The rows of one source, by its name for people, with the network that judged it."""
 
     name: str
     engine: EngineInfo
@@ -114,7 +120,7 @@ def main(
     scan_area: AreaText = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Changes of the finding a minute, delay and lingering, by smoothing time; the warm-up is the same in all."""
+    """Changes of the finding per minute, delay and lingering, by smoothing time; the warm-up is the same in all."""
     with exit_codes():
         require_folder(json_file)
         settings = settings_of(config, scan_area)
@@ -125,7 +131,7 @@ def main(
         out.print(RESEARCH_NOTICE)
         if json_file is not None:
             words = ["--engine", engine, *weights_option(weights), *map(source_name, sources or ())]
-            told = {
+            report = {
                 "measured_at": now(),
                 "command": command("stability", *words),
                 "machine": machine(),
@@ -135,38 +141,39 @@ def main(
                 "config": settings.model_dump(),
                 "stability": [{"source": one.name, "rows": [asdict(row) for row in one.rows]} for one in found],
             }
-            write_json(json_file, told)
+            write_json(json_file, report)
 
 
 def measure(uri: str, engine: str, config: StreamConfig, weights: Path = SHIPPED) -> Measured:
-    """One row for each of SMOOTHING_S. Raises StreamError, EngineError, UsageError for what is no recording."""
+    """Replay a source, and measure it with each of SMOOTHING_S. Raises StreamError, EngineError, and UsageError if it
+    is not a recording."""
     if kind(uri) == "phantom" and "frames=" not in uri:
         raise UsageError(f"{uri} never ends. Expected a number of frames, like phantom:?frames=3600.")
-    watching = Watching()
+    sink = CollectingSink()
     with open_source(uri, live=False) as source, open_with_failover(engine, weights, wait=True) as opened:
         if source.live or source.still:
             why = "is live, and loses frames" if source.live else "holds stills, which are not smoothed"
             raise UsageError(f"{source.name} {why}. Expected a recording.")
-        with Pipeline(source, opened, config, [watching]) as pipeline:
+        with Pipeline(source, opened, config, [sink]) as pipeline:
             pipeline.wait()
         raise_failures(pipeline, pipeline.status(), None)
-        if not any(said.raw.size for _, said in watching.seen):
-            reason = watching.seen[0][1].reason if watching.seen else "it has no frames"
+        if not any(said.raw.size for _, said in sink.seen):
+            reason = sink.seen[0][1].reason if sink.seen else "it has no frames"
             raise UsageError(f"{source.name}: no frame was analysed: {reason}")
-        used = pipeline.session.config  # a slow source's times are longer
+        used = pipeline.session.config  # for a slow source, the pipeline lengthens the times of ``config``
         lesions = None
         if isinstance(source, PhantomSource):
-            lesions = [source.truth(frame.index) is not None for frame, _ in watching.seen]
+            lesions = [source.truth(frame.index) is not None for frame, _ in sink.seen]
         rows = []
         for smoothing_s in SMOOTHING_S:
             changed = used.model_copy(update={"smoothing_s": smoothing_s})
-            judged = judged_again(watching.seen, opened.spec, changed)
-            rows.append(steadiness(smoothing_s, watching.seen, judged, lesions))
+            judged = judged_again(sink.seen, opened.spec, changed)
+            rows.append(steadiness(smoothing_s, sink.seen, judged, lesions))
         return Measured(source.name, opened.info, opened.spec, rows)
 
 
 def judged_again(seen: Sequence[tuple[Frame, Assessment]], spec: ModelSpec, config: StreamConfig) -> list[Assessment]:
-    """What would have been said with another ``config``: the same predictions, smoothed anew."""
+    """The assessments that another ``config`` would have given: the same predictions, smoothed again."""
     smoother = Smoother(spec, config)
     no_maps = np.zeros((len(spec.class_names), 1, 1), np.float32)
     return [
@@ -186,7 +193,8 @@ def steadiness(
     judged: Sequence[Assessment],
     lesions: Sequence[bool] | None,
 ) -> Steadiness:
-    """``lesions`` says for each frame whether it shows one."""
+    """How steady the assessments ``judged`` of the frames ``seen`` are. ``lesions`` says for each frame whether it
+    shows one, or is None if the truth is not known."""
     times_s = [frame.pts_s for frame, _ in seen]
     minutes = (times_s[-1] - times_s[0]) / 60
 
@@ -204,8 +212,8 @@ def steadiness(
         return row
     stretches = lesion_stretches(lesions)
     delays, lingering = [], []
-    for start, end, follower in stretches:
-        calls = answer(judged, start, end, follower)
+    for start, end, next_start in stretches:
+        calls = calls_of(judged, start, end, next_start)
         if calls is not None:
             delays.append(times_s[calls[0]] - times_s[start])
             lingering.append(times_s[calls[1]] - times_s[end - 1])
@@ -220,12 +228,14 @@ def steadiness(
     )
 
 
-def answer(judged: Sequence[Assessment], start: int, end: int, follower: int) -> tuple[int, int] | None:
-    """First and last frame of the calls of a lesion that is in view from ``start`` to before ``end``; None if it was
-    not called meanwhile. What is left over from the lesion before is none of them, nor is what comes once "no lesion
-    flagged" stood after its end, nor what comes from ``follower`` on, the next lesion's start.
+def calls_of(judged: Sequence[Assessment], start: int, end: int, next_start: int) -> tuple[int, int] | None:
+    """The first and the last frame in which a lesion is called that is in view from ``start`` to before ``end``. None
+    if it is not called while in view.
+
+    These are no calls of this lesion: one that continues from the lesion before, until it first ends; one after the
+    lesion is gone and "no lesion flagged" was said; one from ``next_start`` on, where the next lesion starts.
     """
-    over = next((at for at in range(end, follower) if judged[at].finding == "normal"), follower)
+    over = next((at for at in range(end, next_start) if judged[at].finding == "normal"), next_start)
     if start > 0 and judged[start - 1].lesion is not None:
         start = next((at for at in range(start, end) if judged[at].lesion is None), end)
     calls = [at for at in range(start, over) if judged[at].lesion is not None]
@@ -233,15 +243,16 @@ def answer(judged: Sequence[Assessment], start: int, end: int, follower: int) ->
 
 
 def lesion_stretches(lesions: Sequence[bool]) -> list[tuple[int, int, int]]:
-    """First frame of each lesion, the frame after its last, and the first of the next one, or the number of frames."""
+    """For each lesion its first frame, the frame after its last, and the first frame of the next lesion (or the number
+    of frames, if there is none)."""
     edges = [0, *(at for at in range(1, len(lesions)) if lesions[at] != lesions[at - 1]), len(lesions)]
-    runs = [(start, end) for start, end in pairwise(edges) if start < end and lesions[start]]
-    followers = [*(start for start, _ in runs[1:]), len(lesions)]
-    return [(start, end, follower) for (start, end), follower in zip(runs, followers, strict=False)]
+    spans = [(start, end) for start, end in pairwise(edges) if start < end and lesions[start]]
+    next_starts = [*(start for start, _ in spans[1:]), len(lesions)]
+    return [(*span, next_start) for span, next_start in zip(spans, next_starts, strict=False)]
 
 
 def show(measured: Measured) -> None:
-    """One table for each source."""
+    """Print the table of one source."""
     rows = measured.rows
     known = rows[0].lesions is not None
     truth = f", {rows[0].true_changes_per_min:.0f} true changes a minute" if known else ""
@@ -258,7 +269,7 @@ def show(measured: Measured) -> None:
 
 
 def text(value: Any) -> str:
-    """Seconds, or that there are none."""
+    """Seconds as a table shows them, empty for None."""
     return "" if value is None else f"{value:.2f}"
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stream_views import SPEC, view
 from typer.testing import CliRunner
 
-from benchmarks.stability import SMOOTHING_S, Watching, answer, app, judged_again, lesion_stretches, steadiness
+from benchmarks.stability import SMOOTHING_S, CollectingSink, app, calls_of, judged_again, lesion_stretches, steadiness
 from engines.fake import FakeEngine
 from rcdnet.golden import Golden
 from rcdnet.notice import RESEARCH_NOTICE
@@ -34,14 +34,14 @@ def said(*findings: str | None) -> list[tuple[Frame, Assessment]]:
 
 @pytest.mark.parametrize("fps", [30, 0.5])
 def test_judged_again_as_in_the_run_it_is_what_the_run_said(fps: float) -> None:
-    watching = Watching()
+    sink = CollectingSink()
     with open_source(f"phantom:?size=320x240&frames=60&fps={fps}", live=False) as source, FakeEngine() as engine:
-        with Pipeline(source, engine, StreamConfig(), [watching]) as pipeline:
+        with Pipeline(source, engine, StreamConfig(), [sink]) as pipeline:
             assert pipeline.wait()
-        again = judged_again(watching.seen, engine.spec, pipeline.session.config)
+        again = judged_again(sink.seen, engine.spec, pipeline.session.config)
     assert len(again) == 60
     assert any(said.state is not State.WARMING_UP for said in again)
-    for (_, first), second in zip(watching.seen, again, strict=True):
+    for (_, first), second in zip(sink.seen, again, strict=True):
         assert (first.state, first.finding, first.reason) == (second.state, second.finding, second.reason)
         np.testing.assert_array_equal(first.smoothed, second.smoothed)
 
@@ -95,12 +95,12 @@ def test_lesions_are_called_late_linger_or_are_missed() -> None:
 def test_which_calls_answer_a_lesion(calls: str, expected: tuple[int, int] | None) -> None:
     names = {"n": "normal", "m": "malignant", "u": None}
     judged = [assessment for _, assessment in said(*(names[call] for call in calls))]
-    assert answer(judged, 5, 10, 15) == expected
+    assert calls_of(judged, 5, 10, 15) == expected
 
 
 def test_a_lesion_in_the_first_frame_is_one() -> None:
     judged = [assessment for _, assessment in said("malignant", "malignant", "normal")]
-    assert answer(judged, 0, 2, 3) == (0, 1)
+    assert calls_of(judged, 0, 2, 3) == (0, 1)
 
 
 def test_another_recording_with_another_finding_is_no_change() -> None:
