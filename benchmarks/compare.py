@@ -1,5 +1,8 @@
-"""python -m benchmarks.compare OLD.json NEW.json: has a ratio become worse? Milliseconds are never compared: another
-day, another machine and another neighbour change them all, while a ratio's two sides were timed in turns."""
+"""python -m benchmarks.compare OLD.json NEW.json: has a ratio become worse?
+
+Milliseconds are never compared, because another day, machine or neighbour changes them all. The two sides of a ratio
+were timed in turns, so such a change affects both.
+"""
 
 import json
 from collections.abc import Mapping
@@ -14,24 +17,26 @@ from stream.__main__ import exit_codes
 from stream.errors import UsageError
 
 TOLERANCE = "10%"
-"""Quiet runs of one commit gave ratios of 16 to 18: a tenth is about what noise does."""
+"""Runs of one commit on a quiet machine gave ratios of 16 to 18, so about a tenth is noise."""
 
 QUIET_CORES = 0.2
-"""More foreign load than that is told: with 1.5 of 2 cores taken, a commit that gives 16 to 18 gave 71."""
+"""With more cores than this busy with other work, a warning is printed: with 1.5 of 2 cores busy, the commit of the
+ratios of 16 to 18 gave one of 71."""
 
-GAIN = {
-    "eager_gradcam_over_best_cpu": "more",
-    "class_maps_cost": "less",
-    "judging_over_engine": "less",
-    "eager_half_over_cuda_graph": "more",
+HIGHER_IS_BETTER = {
+    "eager_gradcam_over_best_cpu": True,
+    "class_maps_cost": False,
+    "judging_over_engine": False,
+    "eager_half_over_cuda_graph": True,
 }
-"""Which way each ratio is better."""
+"""All ratios by name."""
 
 OFFSETS = {"class_maps_cost": 1.0}
-"""It is a part that is added (0.03 = 3 %), so near zero that only 1 + cost has a meaningful tenth."""
+"""What is added to a ratio before it is compared. This one is near 0 (0.03 = 3 % more), and a tenth of that would be
+noise; so 1 + cost is compared."""
 
 REGRESSED = 1
-"""The exit code; 2 and more are errors."""
+"""The exit code if a ratio became worse; 2 and more are errors."""
 
 out, err = Console(soft_wrap=True, markup=False), Console(stderr=True, soft_wrap=True, markup=False)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -39,9 +44,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @dataclass(frozen=True)
 class Change:
-    """One ratio then and now; ``worse_by`` is a part of the old value (0.1 = 10 %), negative where it got better.
+    """One ratio in the old and the new run. ``worse_by`` is relative to the old value (0.1 = 10 %), and negative if it
+    became better.
 
-    ``new`` and ``worse_by`` are None if it could not be measured any more, which counts as worse.
+    ``new`` and ``worse_by`` are None if the new run could not measure it, which counts as worse.
     """
 
     name: str
@@ -50,7 +56,7 @@ class Change:
     worse_by: float | None
 
     def regressed(self, tolerance: float) -> bool:
-        """Worse by more than ``tolerance``, or gone."""
+        """Whether it is worse by more than ``tolerance``, or was not measured."""
         return self.worse_by is None or self.worse_by > tolerance
 
     def described(self, tolerance: float) -> str:
@@ -69,19 +75,20 @@ def main(
 ) -> None:
     """Compare the ratios of two runs; exit with 1 if one became worse."""
     with exit_codes():
-        worse = told(read(old), read(new), parse_tolerance(tolerance))
+        worse = print_changes(read(old), read(new), parse_tolerance(tolerance))
     if worse:
         raise typer.Exit(REGRESSED)
 
 
-def told(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: float) -> bool:
-    """Print each ratio's change, and to stderr what else differs. True if one regressed. Raises UsageError."""
+def print_changes(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: float) -> bool:
+    """Print how each ratio changed, and to stderr how machine, engine and load differ. Returns whether a ratio became
+    worse by more than ``tolerance``. Raises UsageError if the old run has no ratio."""
     for fact in ("cpu", "cores_usable", "gpu"):
-        then, now = (fact_of(report.get("machine", {}), fact) for report in (old, new))
+        then, now = (machine_fact(report.get("machine", {}), fact) for report in (old, new))
         if then != now:
             err.print(f"another machine: {fact} was {then}, is {now}", style="yellow")
-    for name in GAIN:
-        then, now = (measured_on(report.get("ratio_details", {}).get(name)) for report in (old, new))
+    for name in HIGHER_IS_BETTER:
+        then, now = (engine_of(report.get("ratio_details", {}).get(name)) for report in (old, new))
         if then and now and then != now:
             err.print(f"another engine: {name} was of {then}, is of {now}", style="yellow")
     for when, report in (("old", old), ("new", new)):
@@ -94,28 +101,29 @@ def told(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: float) -> bo
     return any(change.regressed(tolerance) for change in found)
 
 
-def fact_of(machine: Mapping[str, Any], fact: str) -> object:
-    """What a report says of its machine; of a GPU its name, as its clocks differ from day to day."""
-    told = machine.get(fact)
-    return told.get("name") if isinstance(told, Mapping) else told
+def machine_fact(machine: Mapping[str, Any], fact: str) -> object:
+    """What a report says about its machine. Of a GPU only its name, because its clocks differ from day to day."""
+    value = machine.get(fact)
+    return value.get("name") if isinstance(value, Mapping) else value
 
 
-def measured_on(ratio: Mapping[str, Any] | None) -> str:
-    """The engine that a ratio is of, with its precision; nothing where it was not measured."""
+def engine_of(ratio: Mapping[str, Any] | None) -> str:
+    """The engine of which a ratio is, with its precision; empty if it was not measured."""
     return f"{ratio['engine']} ({ratio['precision']})" if ratio and ratio.get("engine") else ""
 
 
 def changes(old: Mapping[str, float | None], new: Mapping[str, float | None]) -> list[Change]:
-    """What became of each ratio that was measured then. Raises UsageError if none was: that would compare nothing."""
+    """How each ratio that the old run measured has changed. Raises UsageError if it measured none."""
     found = []
-    for name, gain in GAIN.items():
+    for name, higher_is_better in HIGHER_IS_BETTER.items():
         then, now, offset = old.get(name), new.get(name), OFFSETS.get(name, 0.0)
         if then is None:
             continue
-        grown = None if now is None else (now + offset) / (then + offset) - 1
-        found.append(Change(name, then, now, grown if grown is None or gain == "less" else -grown))
+        growth = None if now is None else (now + offset) / (then + offset) - 1
+        found.append(Change(name, then, now, -growth if growth is not None and higher_is_better else growth))
     if not found:
-        raise UsageError(f"the old run measured none of the ratios {', '.join(GAIN)}. Expected one that did.")
+        names = ", ".join(HIGHER_IS_BETTER)
+        raise UsageError(f"the old run measured none of the ratios {names}. Expected one that did.")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Under which conditions was it measured? The clocks, and what others did with the machine meanwhile."""
+"""Under which conditions was it measured? The clocks of the machine, and how busy other processes kept it."""
 
 import os
 import time
@@ -18,7 +18,8 @@ GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 @dataclass(frozen=True)
 class Moment:
-    """``busy_s`` is what all cores have worked since boot, ``own_s`` what this process and its ended children have."""
+    """Processor times at one moment, by a monotonic clock: ``busy_s`` is how long all cores together have worked since
+    boot, ``own_s`` how much of that was for this process and its children that have ended."""
 
     at_s: float
     busy_s: float
@@ -35,10 +36,10 @@ class Moment:
 
 
 def foreign_cores(start: Moment, end: Moment) -> float | None:
-    """How many cores others kept busy on average between two moments; None if no time has passed.
+    """How many cores other processes kept busy, on average, between two moments; None if no time has passed.
 
-    Steal is in it. So is what grandchildren did that nobody waited for, and what virtual machines that share the
-    counters did. Never below 0, where the two clocks disagree by a tick.
+    Time that the host took away (steal) counts, and so do grandchildren for which nobody waited, and virtual machines
+    that share the counters. It is never negative, although the counters can disagree by a tick.
     """
     lasted_s = end.at_s - start.at_s
     if lasted_s <= 0:
@@ -47,15 +48,15 @@ def foreign_cores(start: Moment, end: Moment) -> float | None:
 
 
 def idle_check(seconds: float = 0.5) -> float | None:
-    """Cores that are busy while we wait: the foreign load before a measurement."""
+    """How many cores other processes keep busy before a measurement: ``foreign_cores`` while this one waits."""
     start = Moment.now()
     time.sleep(seconds)
     return foreign_cores(start, Moment.now())
 
 
 def clocks() -> dict[str, Any]:
-    """The processor's clock in MHz and its governor, and the GPU's clock; None where the system does not tell (most
-    virtual machines) or there is no GPU."""
+    """The processor's clock in MHz and its governor, and the GPU's clock. None where the system does not tell, as most
+    virtual machines do not, or where there is no GPU."""
     frequency = psutil.cpu_freq()
     gpu_mhz: tuple[int | None, int | None] = None, None
     with suppress(EngineUnavailable):
@@ -71,15 +72,15 @@ def clocks() -> dict[str, Any]:
 
 @contextmanager
 def watched() -> Iterator[dict[str, Any]]:
-    """What a report tells of the conditions, "before" and, once this is left, "during"."""
-    told = {"before": load(idle_check()) | clocks()}
+    """The conditions of a measurement, as a report holds them: "before", and "during" once the context is left."""
+    found = {"before": load(idle_check()) | clocks()}
     start = Moment.now()
-    yield told
-    told["during"] = load(foreign_cores(start, Moment.now()))
+    yield found
+    found["during"] = load(foreign_cores(start, Moment.now()))
 
 
 def load(foreign_cores: float | None) -> dict[str, Any]:
-    """How many cores others kept busy, as it is written down, and the load now."""
+    """The foreign load and the load average, as a report holds them."""
     return {
         "foreign_cores_busy": None if foreign_cores is None else round(foreign_cores, 2),
         "load_1_min": load_1_min(),
@@ -87,5 +88,5 @@ def load(foreign_cores: float | None) -> dict[str, Any]:
 
 
 def load_1_min() -> float | None:
-    """Processes that run or wait to, over the last minute, ours included; None where the system has no such number."""
+    """The load average of the last minute: how many processes, ours included, ran or waited to run. None on Windows."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None

@@ -74,7 +74,7 @@ def main(
         if json_file is not None:
             write_json(json_file, report.to_json())
             err.print(f"wrote {json_file}")
-        worse = old is not None and comparison.told(old, report.to_json(), allowed)
+        worse = old is not None and comparison.print_changes(old, report.to_json(), allowed)
     if worse:
         raise typer.Exit(comparison.REGRESSED)
 
@@ -155,7 +155,7 @@ def ratios(best: str | None, engines: dict[str, EngineRuns | str], seconds: floa
     runs = None if best is None else engines[best]
     if best is None or not isinstance(runs, EngineRuns):
         none = Ratio(None, f"no engine on the processor was measured. Expected one of: {', '.join(CPU_ENGINES)}.")
-        return dict.fromkeys(comparison.GAIN, none) | {"eager_half_over_cuda_graph": of_gpu}
+        return dict.fromkeys(comparison.HIGHER_IS_BETTER, none) | {"eager_half_over_cuda_graph": of_gpu}
     err.print(f"comparing {best} with PyTorch and Grad-CAM, then graphs with and without class maps")
     return {
         "eager_gradcam_over_best_cpu": in_fresh_process(eager_gradcam_over_engine, best, seconds, weights),
