@@ -1,4 +1,5 @@
-"""The usual way to a heat map, to be measured against: PyTorch eager, hooks and a backward pass (pytorch-grad-cam)."""
+"""The usual way to a heat map, with which ours is compared: eager PyTorch and pytorch-grad-cam, which uses hooks and a
+backward pass."""
 
 from pathlib import Path
 from typing import Self
@@ -14,10 +15,9 @@ from rcdnet.model import RcdNet
 
 
 class EagerGradCam:
-    """Grad-CAM of the likeliest class on the last maps before the linear layer, with a folder's weights. Raises
-    WeightsError.
+    """Grad-CAM of the likeliest class on the last features before the linear layer, with the weights of a folder.
 
-    A context manager: leaving it removes the hooks.
+    A context manager: leaving it removes the hooks. Raises WeightsError.
     """
 
     def __init__(self, weights: Path) -> None:
@@ -26,17 +26,18 @@ class EagerGradCam:
         self._cam = GradCAM(self._network, [self.model.attention])
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 [N, H, W] prepared -> float32 [N, H, W], 0..1, each stretched to its own range, as Grad-CAM does."""
+        """Prepared pictures uint8 [N, H, W] -> heat maps float32 [N, H, W], each stretched to 0..1, as Grad-CAM
+        does."""
         return np.asarray(self._cam(torch.from_numpy(images).unsqueeze(1), targets=None), np.float32)
 
     @property
     def logits(self) -> NDArray[np.float32]:
-        """[N, K], of the last call."""
+        """The logits [N, K] of the last call."""
         return np.asarray(self._cam.outputs.detach(), np.float32)
 
     @property
     def class_maps(self) -> NDArray[np.float32]:
-        """[N, K, h, w], of the last call."""
+        """The class maps [N, K, h, w] of the last call."""
         return np.asarray(self._network.class_maps.detach(), np.float32)
 
     def __enter__(self) -> Self:
@@ -47,7 +48,7 @@ class EagerGradCam:
 
 
 class _LogitsAlone(nn.Module):
-    """Grad-CAM expects images [N, 1, H, W] and one output; the other, ``class_maps``, is kept."""
+    """Our network as pytorch-grad-cam expects it: images [N, 1, H, W] in, one output. Keeps the class maps aside."""
 
     class_maps: Tensor
 

@@ -1,7 +1,7 @@
-"""What does each layer around the network add? The engine alone, with what stands before and after it, the pipeline.
+"""How much time does each layer around the network add? The engine alone, and with pre- and postprocessing.
 
-One row for each, with its batch size. The pipeline's own row comes from ``benchmarks.workload``, the row on a real
-screen from ``benchmarks.paint``.
+There is a row for each layer and batch size. ``benchmarks.latency`` adds one for the whole pipeline, and one up to the
+screen of a browser.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from stream.timing import Summary, summarise
 from stream.types import Frame, ScanArea
 
 BATCHES = (1, 2, 4, 8)
-"""Live takes one frame at a time, replay as many as the engine asks for (``EngineInfo.batch``)."""
+"""Pictures per call: a live run takes one at a time, a replay as many as the engine asks for (``EngineInfo.batch``)."""
 
 HOST_CLOCK = "monotonic"
 GPU_CLOCK = "cuda events"
@@ -27,10 +27,11 @@ GPU_CLOCK = "cuda events"
 
 @dataclass(frozen=True)
 class Row:
-    """Times of one layer, per call: ``batch`` pictures each. ``times`` is None where ``reason`` says why.
+    """The times of one layer, per call of ``batch`` pictures. ``times`` is None if it was not measured, and ``reason``
+    says why.
 
-    ``layer`` is "engine", "engine + pre/post", "pipeline" or "to paint". ``jitter_ms`` is p99 - p50: what a viewer
-    feels of it. ``clock`` is HOST_CLOCK, or GPU_CLOCK for the GPU's part of as many calls (``gpu_durations_ns``).
+    ``layer`` is "engine", "engine + pre/post", "pipeline" or "to paint". ``clock`` is HOST_CLOCK, or GPU_CLOCK if only
+    the GPU's part of each call was timed (``gpu_durations_ns``).
     """
 
     layer: str
@@ -41,12 +42,13 @@ class Row:
 
     @property
     def jitter_ms(self) -> float | None:
-        """p99 - p50 in milliseconds, or None from fewer than two times."""
+        """p99 - p50 in milliseconds: how unevenly pictures come. None with fewer than two times."""
         return None if self.times is None or self.times.count < 2 else self.times.p99_ms - self.times.p50_ms
 
     def to_json(self) -> dict[str, Any]:
-        """With ``jitter_ms``, and ``pictures_per_s`` by the median of calls that follow one another; None for the road
-        from capture on, where the next picture is under way before one is done.
+        """The row as a report holds it, with ``jitter_ms`` and, for an engine, ``pictures_per_s`` by the median time.
+
+        The latter is None for the pipeline: it works on several pictures at a time, so its latency tells no rate.
         """
         times = None if self.times is None else vars(self.times)
         one_by_one = self.times is not None and self.layer.startswith("engine")
@@ -65,9 +67,10 @@ class Row:
 def measure_layers(
     engine: Engine, frame: Frame, area: ScanArea, seconds: float, batches: Sequence[int] = BATCHES
 ) -> tuple[Row, ...]:
-    """The engine alone and with pre- and postprocessing, in turns, ``seconds`` over all ``batches`` together.
+    """Time the engine alone and with pre- and postprocessing, in turns, for ``seconds`` over all ``batches`` together.
 
-    What the GPU does for the engine alone is also timed by its own clock. Raises EngineError as the engine does.
+    An engine that replays CUDA graphs gets a further row, timed by the GPU's clock. Raises EngineError as the engine
+    does.
     """
     rows: list[Row] = []
     for batch in batches:
@@ -81,15 +84,15 @@ def measure_layers(
 
 
 def engine_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Callable[[], object]:
-    """One call of the network on ``batch`` prepared pictures."""
+    """A function that calls the network once on ``batch`` prepared pictures."""
     prepared, _ = prepare(to_grey(frame.rgb), engine.spec, area)
     images = np.stack([prepared] * batch)
     return lambda: engine.run(images)
 
 
 def judging_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Callable[[], object]:
-    """From ``batch`` RGB pictures to probabilities and heat maps over their scan areas: with the second look, if the
-    weights ask for it, two calls of the network."""
+    """A function that judges ``batch`` RGB pictures, up to the heat maps over their scan areas. With a second look, if
+    the weights ask for it, that takes two calls of the network."""
 
     def run(images: Grey) -> tuple[glance.Floats, glance.Floats]:
         output = engine.run(images)
@@ -105,13 +108,13 @@ def judging_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Ca
 
 
 def gpu_durations_ns(engine: Engine, call: Callable[[], object], count: int) -> list[int]:
-    """``count`` calls of ``engine`` by the GPU's clock, or nothing from an engine that replays no CUDA graph.
+    """``count`` calls of ``engine``, timed by the GPU's clock; empty for an engine that replays no CUDA graph.
 
-    From an event before each replay of a graph to one after it, on the graph's stream, added up over a call: the copies
-    to the GPU and back, the network's kernels, the gaps between them, and the wait for the launch of an idle GPU.
-    Launching and what the host does before and after are in the row of its own clock alone.
+    Events on the graph's stream stand before and after each replay; their distances are added up over a call. That
+    includes the copies to the GPU and back, the kernels, the gaps between them, and an idle GPU's wait for the launch.
+    It excludes the launching itself, and what the host does before and after; the host's clock has these too.
     """
-    replays = getattr(engine, "replays", ())  # engines.replay.Replay, which brings PyTorch: not named here
+    replays = getattr(engine, "replays", ())  # of engines.replay.Replay, which is not imported, as it needs PyTorch
     durations = []
     for _ in range(count if replays else 0):
         for replay in replays:
@@ -125,7 +128,7 @@ def gpu_durations_ns(engine: Engine, call: Callable[[], object], count: int) -> 
 
 
 def judging_over_engine(info: EngineInfo, rows: Sequence[Row]) -> Ratio:
-    """How many calls of the network a whole judgement lasts, at batch 1; by medians, timed in turns."""
+    """How many times as long as one call of the network a whole judgement takes, with one picture; by medians."""
     sides = {row.layer: row.times for row in rows if row.batch == 1 and row.clock == HOST_CLOCK and row.times}
     if not {"engine", "engine + pre/post"} <= sides.keys():
         return Ratio(None, "the engine was not measured alone and with pre- and postprocessing")

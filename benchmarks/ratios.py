@@ -1,7 +1,6 @@
-"""What do closed-form class maps buy and cost, and what does a CUDA graph buy? Pairs of calls, each timed in turns
-inside one run.
+"""What do exact class maps gain and cost, and what does a CUDA graph gain? Ratios of two calls, timed in turns.
 
-Turns, because a machine is never quite idle: whatever slows it down then slows both sides.
+A machine is never quite idle. As the calls take turns, whatever slows the machine down slows both sides of a ratio.
 """
 
 import time
@@ -27,21 +26,23 @@ from rcdnet.preprocess import Box, place, to_pixels
 from rcdnet.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from openvino import InferRequest  # else before engines, which keeps it from telling that it is used
+    from openvino import InferRequest  # not at run time: engines must be imported first, which turns its telemetry off
 
 LEAST_ROUNDS = 5
-"""For a median of calls that differ by an order of magnitude."""
+"""Each call is timed at least this often. That is enough for medians that differ by an order of magnitude."""
 
 BUILDS = 5
-"""How often both graphs are compiled anew: where one build's buffers happen to lie can be worth two percent."""
+"""``class_maps_cost`` compiles both graphs this often: where the buffers of one build happen to lie can make a
+difference of two percent."""
 
 LEAST_ROUNDS_A_BUILD = 100
-"""For the median of neighbouring calls to settle to a percent on a machine that also does other things."""
+"""It times each build at least this often, so that the median is steady to a percent on a machine that is not idle."""
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """``value`` from two calls timed in turns, or None and the ``reason`` why it could not be measured."""
+    """The ratio of two calls that were timed in turns. ``value`` is None if it could not be measured, and ``reason``
+    says why. ``statistic`` says how it was computed, ``calls_ms`` has the times of both calls by name."""
 
     value: float | None
     reason: str = ""
@@ -57,9 +58,11 @@ def interleave(
     clock_ns: Callable[[], int] = time.perf_counter_ns,
     least_rounds: int = LEAST_ROUNDS,
 ) -> dict[str, list[int]]:
-    """Call each in turn (A B, B A, A B ...) for ``seconds``; durations in nanoseconds by name, equally many of each.
+    """Call all in turns (A B, B A, A B ...) for ``seconds``, and at least for ``least_rounds``. Returns the durations
+    in nanoseconds by name, equally many of each.
 
-    Each turn's first call is not timed: it pays for the caches and the waiting threads that the other one left behind.
+    In each turn the call is made twice and only the second is timed: the first one pays for the caches and the waiting
+    threads that another call left behind.
     """
     for call in calls.values():  # warm-up
         call()
@@ -78,10 +81,10 @@ def interleave(
 
 
 def eager_gradcam_over_engine(name: str, seconds: float, weights: Path) -> Ratio:
-    """How many times as long as our engine the usual way takes: the same network in PyTorch eager float32 and
-    pytorch-grad-cam on it. Both take a prepared picture and give logits and a 0..1 heat map of its size.
+    """How many times as long as our engine the usual way takes: the same network in eager PyTorch, in float32, with
+    pytorch-grad-cam. Both take a prepared picture, and give logits and a heat map of its size, 0..1.
 
-    The ratio of the medians. Raises EngineError as ``open_engine`` does.
+    It is the ratio of the medians. Raises EngineError as ``open_engine`` does.
     """
     absent = [package for package in ("torch", "timm", "pytorch_grad_cam") if find_spec(package) is None]
     if absent:
@@ -102,11 +105,11 @@ def eager_gradcam_over_engine(name: str, seconds: float, weights: Path) -> Ratio
 
 
 def eager_half_over_cuda_graph(seconds: float, weights: Path) -> Ratio:
-    """How many times as long as ``cuda_graph`` the same float16 network takes in PyTorch eager on the same GPU, in the
-    same layout and with the same choice of kernels. Both take a prepared picture on the host and give logits and class
-    maps there: copies and the wait for the GPU are in it.
+    """How many times as long as the engine ``cuda_graph`` the same float16 network takes in eager PyTorch, on the same
+    GPU, in the same memory layout and with the same choice of kernels. Both take a prepared picture on the host and
+    give logits and class maps on the host, so copies and the wait for the GPU are included.
 
-    The ratio of the medians, or the reason where there is no GPU or ``cuda_graph`` does not hold there.
+    It is the ratio of the medians. There is none, but a reason, without a GPU or if ``cuda_graph`` is refused there.
     """
     absent = missing("cuda_graph", weights)
     if absent is not None:
@@ -138,22 +141,24 @@ def eager_half_over_cuda_graph(seconds: float, weights: Path) -> Ratio:
 
 
 def class_maps_cost(precision: str, seconds: float, weights: Path) -> Ratio:
-    """What the class maps add to a call, as a part of it (0.03 = 3 %): the shipped graph against the same one with
-    logits alone, in OpenVINO, at the same precision and with the same settings.
+    """How much longer a call takes because of the class maps (0.03 = 3 %): the shipped graph against the same graph
+    with only logits, both in OpenVINO at the same precision and with the same settings.
 
-    Each call is compared with its neighbour in time, which shares the machine's mood: the median of these ratios within
-    a build, then the median over BUILDS. Raises EngineError if OpenVINO cannot compile a graph.
+    Each call is compared with the one next to it in time, when the machine was equally busy. The result is the median
+    of these ratios within a build, and then the median over BUILDS. Raises EngineError if OpenVINO cannot compile a
+    graph.
     """
     data, spec = read_onnx(weights)
     image = read_golden(weights).images[:1]
-    bare = logits_alone(onnx.load_model_from_string(data)).SerializeToString()
+    graphs = {
+        "with_class_maps": data,
+        "logits_alone": logits_alone(onnx.load_model_from_string(data)).SerializeToString(),
+    }
     costs: list[float] = []
-    all_durations: dict[str, list[int]] = {"with_class_maps": [], "logits_alone": []}
+    all_durations: dict[str, list[int]] = {side: [] for side in graphs}
     for _ in range(BUILDS):
-        requests = {
-            side: compiled(graph, spec, precision) for side, graph in zip(all_durations, (data, bare), strict=True)
-        }
-        with_maps, without = (requests[side].infer({0: image})["logits"] for side in requests)
+        requests = {side: compiled(graph, spec, precision) for side, graph in graphs.items()}
+        with_maps, without = (request.infer({0: image})["logits"] for request in requests.values())
         if not np.allclose(with_maps, without, atol=0.1):
             raise EngineError(f"the graph with logits alone computes something else: {without} instead of {with_maps}")
         calls = {side: partial(request.infer, {0: image}) for side, request in requests.items()}
@@ -166,7 +171,8 @@ def class_maps_cost(precision: str, seconds: float, weights: Path) -> Ratio:
 
 
 def compiled(graph: bytes, spec: ModelSpec, precision: str) -> "InferRequest":
-    """A graph in OpenVINO for one call at a time; the engine of ``engines.openvino_cpu`` insists on class maps."""
+    """Compile an ONNX graph in OpenVINO, for one call at a time. ``engines.openvino_cpu`` cannot be used for it,
+    because it needs class maps."""
     try:
         network = core().read_model(graph)
         network.reshape({0: [1, spec.height_px, spec.width_px]})
@@ -177,7 +183,8 @@ def compiled(graph: bytes, spec: ModelSpec, precision: str) -> "InferRequest":
 
 
 def logits_alone(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The network as it would be without class maps: one output, and pooling before the linear layer, not after it.
+    """The network as it would be without class maps: with logits as its only output, and pooling before the linear
+    layer in place of after it.
 
     Raises EngineError if the graph does not end in class maps and their mean.
     """
@@ -205,7 +212,7 @@ def logits_alone(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def summaries(durations: Mapping[str, list[int]]) -> dict[str, dict[str, float]]:
-    """Calls timed, and their median and minimum in milliseconds, by name."""
+    """For each name the number of calls that were timed, and their median and minimum in milliseconds."""
     return {
         name: {"count": len(ns), "median_ms": median(ns) / 1e6, "min_ms": min(ns) / 1e6}
         for name, ns in durations.items()
