@@ -91,7 +91,7 @@ def test_a_network_that_is_gone_is_told_before_anything_is_computed(folds, data,
     (tmp_path / "joint").symlink_to(folds / "RcdNet/grouped")
     shutil.copy(folds / "RcdNet/grouped/seed0-fold1/predictions.csv", folds / "RcdNet/grouped/seed0-fold2")
     (folds / "RcdNet/grouped/seed0-fold2/model.safetensors").unlink()
-    monkeypatch.setattr(ablation, "looks", None)
+    monkeypatch.setattr(ablation, "glance_and_looks", None)
     with pytest.raises(CheckpointError, match=r"fold2.model\.safetensors cannot be read"):
         ablation.ablate(tmp_path / "joint", data)
 
