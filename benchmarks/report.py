@@ -1,4 +1,4 @@
-"""What is told: the machine, and everything that was measured, as JSON and as tables."""
+"""Report what was measured, and on which machine, as JSON and as tables."""
 
 import json
 import platform
@@ -33,24 +33,25 @@ PACKAGES = (
     *("rcdnet-live", "numpy", "opencv-python-headless", "av", "openvino", "onnx", "torch", "timm", "grad-cam"),
     *("torch-tensorrt", "tensorrt-cu13", "nvidia-cudnn-cu13"),
 )
-"""Whose versions change the numbers."""
-
+"""The packages whose versions change the numbers."""
 
 EXTENSIONS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_vnni": "VNNI", "avx512_bf16": "BF16", "amx_tile": "AMX"}
-"""What a network's speed depends on, by its flag."""
+"""The processor's extensions on which a network's speed depends, by their flags in /proc/cpuinfo."""
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write everything here as well")]
 
 WIDE = 120
-"""Columns in which every table is whole."""
+"""Width, in columns, in which no table has to be folded."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """``engines`` by name in the order of the catalogue: what was measured, or why it could not be.
+    """What ``benchmarks.latency`` measured.
 
-    ``best`` names the fastest engine on the processor, or is None; ``ratios`` by name. ``command`` measures it again;
-    ``conditions`` tells the foreign load before and during, and the clocks before: those during are each engine's.
+    ``engines`` holds, in the order of the catalogue, the runs of each engine, or the reason why it could not be
+    measured. ``best`` names the fastest engine on the processor, or is None. ``ratios`` are by name. ``command``
+    measures all of it again. ``conditions`` are those of ``conditions.watched``; the clocks of each run are in its
+    engine's ``EngineRuns``.
     """
 
     source: str | None
@@ -63,7 +64,7 @@ class Report:
     conditions: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """What ``--json`` writes. ``ratios`` holds numbers or null; ``ratio_details`` how they came about."""
+        """What ``--json`` writes. ``ratios`` holds numbers or null, ``ratio_details`` all about them."""
         measured = {name: runs for name, runs in self.engines.items() if isinstance(runs, EngineRuns)}
         best = measured.get(self.best or "")
         return {
@@ -89,46 +90,47 @@ class Report:
 
 
 def require_folder(path: Path | None) -> None:
-    """Raise UsageError if --json could not be written: minutes pass until it is."""
+    """Raises UsageError if the folder of --json does not exist. It is written minutes later, when that is too late."""
     if path is not None and not path.absolute().parent.is_dir():
         raise UsageError(f"--json {path}: there is no such folder. Expected a file in one that exists.")
 
 
-def write_json(path: Path, told: Mapping[str, Any]) -> None:
-    """What --json asks for, with the notice. Raises UsageError if the disk refuses."""
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write the file of --json: ``content`` and the notice. Raises UsageError if that fails."""
     try:
-        path.write_text(json.dumps({**told, "notice": RESEARCH_NOTICE}, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps({**content, "notice": RESEARCH_NOTICE}, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--json {path}: {error.strerror}. Expected a file that can be written.") from error
 
 
 def now() -> str:
-    """When it was measured."""
+    """The time in UTC, as reports hold it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def command(module: str, *words: str) -> str:
-    """What measures the same again."""
+    """The command line that measures the same again."""
     return shlex.join(["python", "-m", f"benchmarks.{module}", *words])
 
 
 def source_name(uri: str) -> str:
-    """How a report names a source: by what tells nothing of a patient, a path by its last part, and no password."""
+    """How a report names a source: without a password, and a path by its last part, as folders may name a patient."""
     return uri if kind(uri) == "phantom" else label(uri)
 
 
 def weights_option(folder: Path) -> list[str]:
-    """How a report's command names other weights than the shipped ones: by their folder, as a path may be private."""
+    """The option by which a report's command names weights that are not the shipped ones. Only the last part of their
+    path is told, as the rest may be private."""
     return [] if folder == SHIPPED else ["--weights", folder.name]
 
 
 def console() -> Console:
-    """For tables on stdout: as wide as the terminal, and whole where there is none."""
+    """For tables on stdout: as wide as the terminal, or WIDE if there is none."""
     return Console(markup=False, width=None if sys.stdout.isatty() else WIDE)
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, GPU and its driver (None without one), system and versions. No names of hosts or users."""
+    """Processor, cores, GPU with its driver (None without one), system and versions. No names of hosts or users."""
     try:
         gpu = asdict(nvidia.gpu())
     except EngineUnavailable:
@@ -147,23 +149,23 @@ def machine() -> dict[str, Any]:
 
 
 def machine_line(facts: Mapping[str, Any]) -> str:
-    """The processor, as ``machine`` tells it, in one line."""
+    """``machine`` in one line."""
     return f"{facts['cpu']}, {facts['cores_usable']} cores, load {facts['load_1_min']}, {facts['os']}"
 
 
 def cpu_model(info: Path = Path("/proc/cpuinfo")) -> str:
-    """The processor as it calls itself, and in brackets those of EXTENSIONS that Linux says it has: virtual machines of
-    one name differ in them, and in speed by half.
+    """The processor's name, on Linux with those of EXTENSIONS that it has in brackets. Virtual machines whose
+    processors have the same name differ in these, and by half in speed.
     """
     lines = info.read_text().splitlines() if info.exists() else []
     facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     name = facts.get("model name") or platform.processor() or platform.machine()
-    has = [told for flag, told in EXTENSIONS.items() if flag in facts.get("flags", "").split()]
-    return f"{name} ({', '.join(has)})" if has else name
+    extensions = [title for flag, title in EXTENSIONS.items() if flag in facts.get("flags", "").split()]
+    return f"{name} ({', '.join(extensions)})" if extensions else name
 
 
 def installed(package: str) -> str | None:
-    """Its version, or None if it is not here."""
+    """The version of a package, or None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -171,13 +173,12 @@ def installed(package: str) -> str | None:
 
 
 def show(report: Report, console: Console) -> None:
-    """Tables for people."""
-    facts = report.machine
-    console.print(machine_line(facts))
-    if facts["gpu"]:
-        console.print(f"{facts['gpu']['name']}, driver {facts['gpu']['driver']}")
-    for when, told in report.conditions.items():
-        console.print(f"{when}: " + ", ".join(f"{fact} {value}" for fact, value in told.items()))
+    """Print a report as tables."""
+    console.print(machine_line(report.machine))
+    if gpu := report.machine["gpu"]:
+        console.print(f"{gpu['name']}, driver {gpu['driver']}")
+    for when, facts in report.conditions.items():
+        console.print(f"{when}: " + ", ".join(f"{fact} {value}" for fact, value in facts.items()))
     for name, runs in report.engines.items():
         if isinstance(runs, str):
             console.print(f"{name}: not measured. {runs}")
@@ -196,7 +197,7 @@ def show(report: Report, console: Console) -> None:
 
 
 def stage_table(title: str, run: Run) -> Table:
-    """One run: percentiles by stage, then from capture to JPEG; what became of the frames below."""
+    """One run: percentiles of each stage, then from capture to JPEG. The caption says what became of the frames."""
     table = Table("ms", "p50", "p95", "p99", "max", "samples", title=title, title_justify="left")
     for stage, times in run.stages_ms.items():
         table.add_row(stage, *cells(times))
@@ -205,14 +206,15 @@ def stage_table(title: str, run: Run) -> Table:
     lost = {**run.counts.dropped, **run.counts.not_analysed}
     if run.not_drawn:
         lost["looked at, not drawn"] = run.not_drawn
-    drops = ", ".join(f"{count} {reason}" for reason, count in lost.items()) or "none lost"
-    table.caption = f"{run.fps:.1f} fps, {run.frames} pictures; {drops}; {run.cpu_ms_per_frame:.1f} ms of CPU a picture"
+    losses = ", ".join(f"{count} {reason}" for reason, count in lost.items()) or "none lost"
+    cpu = f"{run.cpu_ms_per_frame:.1f} ms of CPU a picture"
+    table.caption = f"{run.fps:.1f} fps, {run.frames} pictures; {losses}; {cpu}"
     table.caption_justify = "left"
     return table
 
 
 def layer_table(rows: Sequence[Row]) -> Table:
-    """The layers around the engine, each with its jitter, or why it was not measured."""
+    """The layers around the engine, each with its percentiles and jitter, or the reason why it was not measured."""
     table = Table("ms a call", "batch", "p50", "p95", "p99", "max", "samples", "jitter", "clock")
     table.title, table.title_justify = "layers; jitter is p99 - p50", "left"
     for row in rows:
@@ -231,16 +233,11 @@ def cells(times: Summary) -> tuple[str, ...]:
 
 
 def described(ratio: Ratio) -> str:
-    """One line: the number and both sides of it, or why there is none."""
+    """A ratio in one line: the number and the times of both sides, or the reason why there is none."""
     if ratio.value is None or ratio.calls_ms is None:
         return f"not measured: {ratio.reason}"
-    sides = " : ".join(
-        f"{name} {times['median_ms']:.2f} ms ({least(times)}{times['count']:.0f} calls)"
-        for name, times in ratio.calls_ms.items()
-    )
-    return f"{ratio.value:.4g} by {ratio.statistic}, {ratio.engine} {ratio.precision}; {sides}"
-
-
-def least(times: Mapping[str, float]) -> str:
-    """The least time, where it was kept."""
-    return f"least {times['min_ms']:.2f}, " if "min_ms" in times else ""
+    sides = []
+    for name, times in ratio.calls_ms.items():
+        least = f"least {times['min_ms']:.2f}, " if "min_ms" in times else ""
+        sides.append(f"{name} {times['median_ms']:.2f} ms ({least}{times['count']:.0f} calls)")
+    return f"{ratio.value:.4g} by {ratio.statistic}, {ratio.engine} {ratio.precision}; {' : '.join(sides)}"
