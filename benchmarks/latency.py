@@ -1,7 +1,7 @@
-"""python -m benchmarks.latency: how long does a frame take, what gets lost, and what do class maps cost?
+"""python -m benchmarks.latency: how long does a frame take, how many are lost, and what do class maps cost?
 
-Every engine and every ratio is measured in a fresh process, one after the other; this one only starts them, so that
-none inherits the memory or the threads of another. Tables go to stdout, progress to stderr.
+Every engine and every ratio is measured in a process of its own, one after the other, so that none inherits the memory
+or the threads of another. Tables go to stdout, progress to stderr.
 """
 
 import multiprocessing
@@ -43,7 +43,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CPU_ENGINES = tuple(name for name, candidate in ENGINES.items() if not candidate.gpu)
-"""Engines that compute on the processor; the best of them is held against Grad-CAM there."""
+"""The engines that compute on the processor. The fastest of them is compared with Grad-CAM."""
 
 out, err = console(), Console(stderr=True, soft_wrap=True, markup=False)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -67,7 +67,7 @@ def main(
     """Measure engines in live use and in replay, and what the class maps buy and cost."""
     with exit_codes():
         require_folder(json_file)
-        old = None if compare is None else comparison.read(compare)  # read first: minutes pass until it is needed
+        old = None if compare is None else comparison.read(compare)  # now, so that a wrong file fails at once
         allowed = comparison.parse_tolerance(tolerance)
         report = measure(engine, source, seconds, weights, paint=paint)
         show(report, out)
@@ -80,24 +80,25 @@ def main(
 
 
 def measure(engine: str, source: str | None, seconds: float, weights: Path, *, paint: bool) -> Report:
-    """Everything, in turn. With ``engine`` "all", one that does not run here is reported, not raised."""
+    """Measure engines and ratios, one after the other. Raises EngineError if no engine could be measured, or the one
+    that was named."""
     if engine not in ("all", *choices()):
         raise UnknownEngine(f"no engine '{engine}'. Expected one of: all, {', '.join(choices())}.")
-    before = machine()
-    with conditions.watched() as moments:
+    machine_before = machine()
+    with conditions.watched() as watched:
         engines = measure_engines(engine, source, seconds, weights, paint)
         best = best_cpu_engine(engines)
-        found = ratios(best, engines, seconds, weights)
+        measured_ratios = ratios(best, engines, seconds, weights)
     name = source and source_name(source)
     words = ["--engine", engine, "--seconds", f"{seconds:g}", *(["--source", name] if name else [])]
     again = command("latency", *words, *weights_option(weights), *([] if paint else ["--no-paint"]))
-    return Report(name, seconds, before, engines, best, found, again, moments)
+    return Report(name, seconds, machine_before, engines, best, measured_ratios, again, watched)
 
 
 def measure_engines(
     engine: str, source: str | None, seconds: float, weights: Path, paint: bool
 ) -> dict[str, EngineRuns | str]:
-    """Each engine's runs, or why it has none. Raises EngineError without a single one that has some."""
+    """The runs of each engine, or with "all" the reason why it has none. Raises EngineError if none has any."""
     engines: dict[str, EngineRuns | str] = {}
     with tempfile.TemporaryDirectory(prefix="rcdnet-benchmark-") as folder:
         clip = Path(folder) / "phantom_720p.mp4"
@@ -107,7 +108,7 @@ def measure_engines(
             err.print(f"measuring {name}: replay, then live, {seconds:g} s each")
             try:
                 runs = in_fresh_process(measure_engine, name, clip, scan_area, source, seconds, weights)
-                engines[runs.info.name] = to_the_screen(runs, str(clip), scan_area, source, seconds, weights, paint)
+                engines[runs.info.name] = with_pipeline(runs, str(clip), scan_area, source, seconds, weights, paint)
             except EngineError as error:
                 if engine != "all":
                     raise
@@ -117,10 +118,10 @@ def measure_engines(
     return engines
 
 
-def to_the_screen(
+def with_pipeline(
     runs: EngineRuns, clip: str, scan_area: str, source: str | None, seconds: float, weights: Path, paint: bool
 ) -> EngineRuns:
-    """The same with the rows of the whole pipeline, live, and of a browser's screen."""
+    """``runs`` with two more layers: the live pipeline, and up to the screen of a browser."""
     pipeline = Row("pipeline", 1, runs.live.end_to_end_ms)
     painted = Row("to paint", 1, None, reason="--no-paint was given")
     if paint:
@@ -136,9 +137,9 @@ def to_the_screen(
 
 
 def best_cpu_engine(engines: dict[str, EngineRuns | str]) -> str | None:
-    """The engine with the least median time of one call among those on the processor, or None.
+    """The engine on the processor whose call has the lowest median time, or None if none was measured.
 
-    Of a live run, where a call judges one picture: in replay some engines get several in one call.
+    The times are those of the live run, where each call is about one picture; in a replay some engines get several.
     """
     medians = {
         name: runs.live.stages_ms["engine"].p50_ms
@@ -149,7 +150,7 @@ def best_cpu_engine(engines: dict[str, EngineRuns | str]) -> str | None:
 
 
 def ratios(best: str | None, engines: dict[str, EngineRuns | str], seconds: float, weights: Path) -> dict[str, Ratio]:
-    """Each ratio, null with the reason where one cannot be measured."""
+    """All ratios of ``compare.HIGHER_IS_BETTER``; those that cannot be measured have a reason in place of a value."""
     err.print("comparing cuda_graph with PyTorch on the GPU, if there is one")
     of_gpu = in_fresh_process(eager_half_over_cuda_graph, seconds, weights)
     runs = None if best is None else engines[best]
@@ -166,7 +167,8 @@ def ratios(best: str | None, engines: dict[str, EngineRuns | str], seconds: floa
 
 
 def in_fresh_process(function: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
-    """Call a function of a module in a new interpreter; what it raises is raised here."""
+    """Call a function in a new interpreter; it must be at the top level of a module. What it raises is raised here, and
+    EngineError if its process was killed."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as pool:
         try:

@@ -1,4 +1,5 @@
-"""How late is the picture on a real screen? The real page in a headless Chromium, which says when it has painted."""
+"""How late is the picture on a screen? The real page is opened in a headless Chromium, and reports when it has painted
+a picture."""
 
 import json
 import math
@@ -27,19 +28,20 @@ FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1600,1000"),
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-"""Without sandbox, as root needs it in a container: it sees our own page alone, and asks its maker for nothing."""
+"""There is no sandbox, because Chromium has none as root in a container. It opens our own page only: no other host can
+be reached, not even its maker's."""
 
 OPEN_S = 60.0
-"""What browser and control room get to open, on a machine that is slow."""
+"""How long browser and control room may take to open; enough for a slow machine."""
 
 SETTLE_S = 2.0
-"""After the control room has taken the plain page's place, which loads the page anew."""
+"""How long to wait once the control room is open: the page is then loaded again."""
 
 POLL_S = 0.1
 
 
 class NotPainted(StreamError):
-    """The browser could not be had, or showed nothing."""
+    """There is no browser, or it painted nothing."""
 
 
 def browser() -> str | None:
@@ -50,10 +52,10 @@ def browser() -> str | None:
 def measure_paint(
     engine_name: str, source: str, scan_area: str | None, seconds: float, weights: Path = SHIPPED
 ) -> Summary:
-    """From capture until the browser's word that the picture is painted has come back: no less than it was.
+    """The time from capture until the browser's report that the picture is painted has arrived, so rather too long.
 
-    Meant for a process of its own, on its main thread: the server ends by signal, as for a user.
-    Raises NotPainted, and what engine and source raise.
+    Call it in a process of its own, on its main thread, because the server is ended by a signal, as by a user. Raises
+    NotPainted, and what engine and source raise.
     """
     program = browser()
     if program is None:
@@ -68,7 +70,7 @@ def measure_paint(
 
     def watch(address: str) -> None:
         try:
-            control_room(address)  # it answers once its server takes signals
+            control_room(address)  # once this is answered, the server can be ended by a signal
             with opened(program, address) as process:
                 wait_until_open(process, address, seen)
                 measuring.set()
@@ -80,7 +82,7 @@ def measure_paint(
             os.kill(os.getpid(), signal.SIGTERM)
 
     with Control(StreamConfig(scan_area=scan_area), source, engine_name, weights=weights) as control:
-        control.broadcast.count_painted = count  # type: ignore[method-assign]  # its own percentiles forget old ones
+        control.broadcast.count_painted = count  # type: ignore[method-assign]  # its own percentiles have a window
         control.start()
         listener = listen("127.0.0.1", 0)
         watcher = Thread(target=watch, args=(f"http://127.0.0.1:{listener.getsockname()[1]}",), name="watch")
@@ -101,7 +103,7 @@ def control_room(address: str) -> str:
 
 @contextmanager
 def opened(program: str, address: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A browser on our page, with a profile of its own that is deleted afterwards."""
+    """A browser that has our page open, with a temporary profile."""
     with tempfile.TemporaryDirectory(prefix="rcdnet-browser-", ignore_cleanup_errors=True) as profile:
         command = [program, *FLAGS, f"--user-data-dir={profile}", address]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -111,7 +113,7 @@ def opened(program: str, address: str) -> Iterator[subprocess.Popen[bytes]]:
                 process.terminate()
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(5)
-                process.kill()  # nothing, where it has ended
+                process.kill()  # does nothing if it has ended
 
 
 def wait_until_open(process: subprocess.Popen[bytes], address: str, seen: Event) -> None:

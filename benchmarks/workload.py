@@ -1,7 +1,7 @@
-"""What is measured on one engine: a real clip through the real pipeline, up to the JPEG that a viewer would get.
+"""The measurement of one engine: a video through the real pipeline, up to the JPEG that a viewer would get.
 
-Each engine is meant to be measured in a process of its own (``benchmarks.latency`` sees to it), so that its memory is
-its own and the base path can be seen to run without torch.
+It must run in a process of its own, as ``benchmarks.latency`` makes it: so the memory is that of this engine alone, and
+``torch_imported`` shows whether it runs without PyTorch.
 """
 
 import math
@@ -29,21 +29,24 @@ from stream.types import View
 from stream.web.viewer import encode
 
 WARM_UP_S = 1.0
-"""A whole run of this length comes first and is thrown away: first calls allocate, compile and fill caches."""
+"""Before the measurement there is a run of this length that is not measured, because first calls allocate, compile and
+fill caches."""
 
 CLIP = "phantom:?size=1280x720&fps=60&seed=1&frames=240"
-"""Four seconds that are played again and again: tissue, then a lesion that comes and stays."""
+"""Four seconds that are played in a loop: tissue, then a lesion that appears and stays."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the pipeline, from capture to JPEG, without its warm-up.
+    """One run of the pipeline, from capture to JPEG, without the warm-up. Only judged frames count.
 
-    ``fps`` counts encoded pictures of judged frames. ``stages_ms`` is over the last ``stream.timing.WINDOW_S``
-    (``engine`` is one call of the network, of which a frame takes one or two; ``source`` is decoding, in live use with
-    the wait for the next frame). ``end_to_end_ms`` is from the moment a frame was dequeued to its annotated JPEG; in
-    replay it holds the waiting in full queues. ``cpu_ms_per_frame`` is processor time over all cores, ``peak_rss_mb``
-    (10^6 bytes) the most memory so far: of this process and of the one that decodes.
+    - ``fps``, ``frames``: encoded pictures per second, and in all.
+    - ``end_to_end_ms``: from the moment a frame was dequeued to its annotated JPEG. In a replay that includes the
+      waiting in full queues.
+    - ``stages_ms``: by stage, over the last ``stream.timing.WINDOW_S``. ``engine`` is one call of the network; a frame
+      needs one or two. ``source`` is decoding, in a live run with the wait for the next frame.
+    - ``cpu_ms_per_frame``: processor time over all cores, with the process that decodes.
+    - ``peak_rss_mb``: the most memory so far (10^6 bytes), with the process that decodes.
     """
 
     source: str
@@ -60,10 +63,11 @@ class Run:
 
 @dataclass(frozen=True)
 class EngineRuns:
-    """``live`` paces the source in real time, newest frame wins; ``replay_720p`` takes every frame of the clip, as fast
-    as it goes. ``peak_rss_mb`` is the larger of theirs.
-    ``layers``: the engine alone and with what stands around it, to a screen. ``clocks``, right after it, as
-    ``conditions.clocks`` tells them.
+    """All that is measured of one engine.
+
+    ``live`` gets frames in real time, and the newest wins; ``replay_720p`` judges every frame of the clip, as fast as
+    it can. ``peak_rss_mb`` is the larger one of the two. ``layers`` are those of ``benchmarks.layers``, ``clocks`` the
+    ``conditions.clocks`` right after them.
     """
 
     info: EngineInfo
@@ -76,10 +80,10 @@ class EngineRuns:
 
 
 def make_clip(path: Path, phantom: str = CLIP) -> str:
-    """Encode a phantom as H.264, as a capture box would record it.
+    """Write a phantom to ``path`` as H.264, as a capture box would record it.
 
-    Returns where the scan lies in it, as a user would say it: the screen around the scan holds a (made-up) name.
-    Raises SourceError if FFmpeg refuses.
+    Returns where the scan lies in it, in the syntax of ``--scan-area``: on the phantom's screen a made-up name stands
+    beside the scan. Raises SourceError if it cannot be encoded.
     """
     with open_source(phantom, live=False) as source:
         area = source.scan_area
@@ -102,20 +106,20 @@ def make_clip(path: Path, phantom: str = CLIP) -> str:
 
 
 def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, seconds: float, weights: Path) -> EngineRuns:
-    """Both runs of one engine, the clip cut to ``scan_area``, and the layers on the clip's first frame, ``seconds`` for
-    each of the three. ``uri`` None takes the clip, looped, for live as well.
+    """Measure one engine: a replay of the clip, a live run and the layers, each for ``seconds``.
 
-    Raises what the engine, the source and the settings raise; EngineError also if a frame failed.
+    The live run gets the source ``uri``, or the looped clip if it is None. Of the clip only ``scan_area`` is judged.
+    Raises what the engine, the source and the settings raise, and EngineError if a frame failed.
     """
-    of_clip = StreamConfig(scan_area=scan_area)
-    live_config = of_clip if uri is None else StreamConfig()
+    clip_config = StreamConfig(scan_area=scan_area)
+    live_config = clip_config if uri is None else StreamConfig()
     with open_engine(name, weights, batched=True) as engine:
 
         def both(run_s: float) -> tuple[Run, Run]:
-            replay = run(open_source(str(clip), live=False, loop=True), engine, of_clip, run_s)
+            replay = run(open_source(str(clip), live=False, loop=True), engine, clip_config, run_s)
             return replay, run(open_source(uri or str(clip), live=True, loop=True), engine, live_config, run_s)
 
-        with suppress(SourceError):  # a slow machine's first picture comes later; what is wrong the next run says too
+        with suppress(SourceError):  # on a slow machine no picture may come so soon; other errors the next run has too
             both(min(WARM_UP_S, seconds))
         replay, live = both(seconds)
         most_mb = max(live.peak_rss_mb, replay.peak_rss_mb)
@@ -127,16 +131,16 @@ def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, secon
 
 
 def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) -> Run:
-    """Run one pipeline for ``seconds``, or to the end of its source, with every picture encoded as the viewer does it.
+    """Run a pipeline for ``seconds``, or to the end of its source, and encode every picture as for a viewer.
 
-    Raises the error that ended the pipeline, SourceError if nothing came or nothing was fit to be judged, EngineError
-    if a frame failed.
+    Raises the error that ended the pipeline, SourceError if no frame came or none was judged, EngineError if a frame
+    failed.
     """
     watch = _Watch(config.jpeg_quality)
     start_s = cpu_s()
     with Pipeline(source, engine, config, on_view=watch) as pipeline:
         pipeline.wait(seconds)
-        spent_s, done = cpu_s() - start_s, watch.count  # before what waits in replay is finished, the decoder ended
+        spent_s, done = cpu_s() - start_s, watch.count  # now: after this, queues are emptied and the decoder ends
         most_mb = sum(map(peak_rss_mb, family()))
     if pipeline.error is not None:
         raise pipeline.error
@@ -164,7 +168,7 @@ def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) ->
 
 
 class _Watch:
-    """Takes views on the drawing thread, encodes them and notes when each was ready."""
+    """Encodes the views, on the drawing thread, and keeps when each was ready."""
 
     def __init__(self, jpeg_quality: int) -> None:
         self.end_to_end = Percentiles(math.inf)
@@ -182,6 +186,6 @@ class _Watch:
         self.count += 1
 
     def fps(self) -> float:
-        """Intervals between pictures over the time from the first to the last; 0 with fewer than two."""
+        """Pictures per second: the intervals between them over the time from the first to the last; 0 without two."""
         lasted_ns = self._last_ns - self._first_ns
         return (self.count - 1) * 1e9 / lasted_ns if lasted_ns else 0.0
