@@ -72,7 +72,7 @@ def deletion_curve(
     """
     if not greys:
         raise ValueError("a deletion curve needs at least one picture")
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     curves = []
     for grey, blind_map in zip(greys, blind, strict=True):
         image, at = prepare(grey, spec)
@@ -84,7 +84,7 @@ def deletion_curve(
         )  # the padding's cells are left out: to blur them changes nothing
         heats = class_map.ravel(), to_cells(blind_map, at, class_map.shape).ravel()
         by_heat, by_blind = (cells[np.argsort(-heat[cells])] for heat in heats)
-        orders = by_heat, random.permutation(cells), by_blind
+        orders = by_heat, rng.permutation(cells), by_blind
         batch = np.concatenate([with_cells_blurred(image, order, class_map.shape) for order in orders])
         scores = probabilities(run(batch)[0], spec)[:, called]
         curves.append(scores.reshape(len(orders), len(SHARES)))

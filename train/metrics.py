@@ -70,7 +70,7 @@ def bootstrap(
     near copies), because the pictures of a group are not independent; positives and negatives are drawn apart, so that
     there are always some of both. The seed is fixed, so the interval is the same each time.
     """
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     strata = []
     for value in (True, False):
         index = np.flatnonzero(positive == value)
@@ -78,7 +78,7 @@ def bootstrap(
         strata.append(np.split(index[np.argsort(group, kind="stable")], np.cumsum(sizes)[:-1]))
     values = []
     for _ in range(BOOTSTRAP_ROUNDS):
-        drawn = [stratum[i] for stratum in strata for i in random.integers(0, len(stratum), len(stratum))]
+        drawn = [stratum[i] for stratum in strata for i in rng.integers(0, len(stratum), len(stratum))]
         values.append(statistic(np.concatenate(drawn)))
     low, high = np.percentile(values, [2.5, 97.5])
     return Interval(statistic(np.arange(len(positive))), float(low), float(high))
@@ -118,9 +118,9 @@ def by_chance(error: Callable[[Floats, NDArray[np.bool_]], float], probability: 
     Labels are drawn from the probabilities, CHANCE_ROUNDS times (consistency resampling, Bröcker and Smith 2007,
     doi:10.1175/WAF993.1).
     """
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     confidence, answer = _confidence(probability), probability >= 0.5
-    errors = [error(probability, (random.random(len(answer)) < confidence) == answer) for _ in range(CHANCE_ROUNDS)]
+    errors = [error(probability, (rng.random(len(answer)) < confidence) == answer) for _ in range(CHANCE_ROUNDS)]
     return Chance(float(np.mean(errors)), float(np.quantile(errors, 0.95)))
 
 
