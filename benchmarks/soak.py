@@ -1,7 +1,7 @@
-"""python -m benchmarks.soak: does the server stay as it was? Memory, open files, latency and losses over a long run.
+"""python -m benchmarks.soak: do memory, open files, latency or losses of the server grow over a long run?
 
-The server runs in a process of its own, as a user starts it, with one viewer that paints every picture, and records to
-a folder that is thrown away. What it says of itself comes from its /status.json, memory and files from the system.
+The server runs in a process of its own, as a user starts it, with one viewer, and records to a temporary folder. Frames
+and latencies are read from its /status.json; memory, files and threads are those that the system tells.
 """
 
 import json
@@ -38,19 +38,20 @@ from stream.errors import SourceError, StreamError, UsageError
 from stream.sources import kind
 
 SETTLED = 0.2
-"""Share of the run before which it is still filling its windows and caches: drift is of what comes after."""
+"""The first share of the run, in which the server still fills windows and caches, does not count for the drift."""
 
 PATIENCE_S = 120.0
-"""For the server to say where it is, to answer, and to end."""
+"""How long the server may take to start, to answer, and to end."""
 
 MOST_ROWS = 12
-"""Of the table; --json has all."""
+"""The table has at most this many rows; --json has all samples."""
 
 COLUMNS = (
     *("minute", "fps", "captured", "lost", "p50 ms", "p95 ms", "p99 ms", "painted p95", "MB", "files", "threads"),
     "MB on disk",
 )
-"""Frames since the row before, in the first since the start; ms from capture to drawn, and to painted."""
+"""Of the table. Captured and lost frames are those since the row before, or since the start; p50, p95 and p99 are from
+capture to drawn."""
 
 out, err = console(), Console(stderr=True, soft_wrap=True, markup=False)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -60,9 +61,11 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 class Sample:
     """The server at one moment.
 
-    ``fps``, ``drawn_ms`` and ``painted_ms`` (p50, p95, p99 and max from capture; None before the first) are of its last
-    seconds; ``captured``, ``analysed`` and ``lost`` (dropped or failed) count frames since its start. ``memory_mb``
-    (10^6 bytes, what is resident), ``files`` and ``threads`` are of all its processes, ``recorded_mb`` of the folder.
+    - ``fps``, and p50, p95, p99 and max of the time from capture to drawn and to painted (None before the first): over
+      its last seconds.
+    - ``captured``, ``analysed`` and ``lost`` (dropped or failed) frames: since its start.
+    - resident memory (``memory_mb``, 10^6 bytes), open ``files`` and ``threads``: of all its processes.
+    - ``recorded_mb``: the size of the recording so far.
     """
 
     at_s: float
@@ -80,12 +83,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Drift:
-    """What changed in the last ``minutes``, once the server had settled.
+    """What changed in the last ``minutes`` of the run, after the server had settled.
 
-    ``memory_mb``: the growth at the median of the slopes between all pairs of samples (Theil 1950, Sen 1968: a spike
-    does not bend it). ``files``, ``threads``: the last ones less the first. Of the first and of the last third of that
-    time: ``lost``, the share of the captured frames, 0..1, and ``p95_ms``, the median from capture to drawn, None
-    where nothing was drawn.
+    - ``memory_mb``: the growth, by the Theil-Sen slope (the median of the slopes between all pairs of samples; Theil
+      1950, Sen 1968), which a single spike does not change.
+    - ``files``, ``threads``: the last number minus the first.
+    - ``lost``: the share of the captured frames, 0..1, in the first and in the last third of that time.
+    - ``p95_ms``: the median of the samples' p95 from capture to drawn, in the same thirds; None if nothing was drawn.
     """
 
     minutes: float
@@ -105,10 +109,10 @@ def main(
     record: Annotated[bool, typer.Option(help="record meanwhile, to a temporary folder")] = True,
     json_file: JsonFile = None,
 ) -> None:
-    """Sample a running server; tell how much it changed. Ctrl-C ends it early, and what breaks it, with the table."""
+    """Sample a running server; tell how much it changed, also if Ctrl-C or an error ends it early."""
     with exit_codes():
         require_folder(json_file)
-        kind(source)  # raises for what is none
+        kind(source)  # raises if it is not a source
         before = {"before": load(idle_check())}
         samples: list[Sample] = []
         fault: StreamError | None = None
@@ -145,44 +149,45 @@ def main(
 
 @contextmanager
 def served(source: str, arguments: Sequence[str]) -> Iterator[tuple[psutil.Process, str]]:
-    """``python -m stream run`` and its HOST:PORT, ended by Ctrl-C. Raises SourceError, in its words, without one."""
-    starting = [sys.executable, "-m", "stream", "run", "--port", "0", *arguments]
-    hidden = os.environ | {"RCDNET_SOURCE": source}  # from ps: it may hold a password
-    with subprocess.Popen(starting, stderr=subprocess.PIPE, text=True, env=hidden, start_new_session=True) as process:
-        said: deque[str] = deque(maxlen=1)
-        found: list[str] = []
-        known = Event()
+    """``python -m stream run``, as a process and its HOST:PORT; ended as by Ctrl-C. Raises SourceError with the
+    server's last line if it does not start."""
+    command_line = [sys.executable, "-m", "stream", "run", "--port", "0", *arguments]
+    env = os.environ | {"RCDNET_SOURCE": source}  # not as an argument, which ps shows: it may hold a password
+    with subprocess.Popen(command_line, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True) as process:
+        last_line: deque[str] = deque(maxlen=1)
+        addresses: list[str] = []
+        started = Event()
 
-        def listen() -> None:
+        def read_stderr() -> None:
             for line in process.stderr or ():
-                said.append(line)
+                last_line.append(line)
                 if line.startswith("http://"):
-                    found.append(line.split()[0].split("/")[2])
-                    known.set()
-            known.set()
+                    addresses.append(line.split()[0].split("/")[2])
+                    started.set()
+            started.set()
 
-        listener = Thread(target=listen, daemon=True)
-        listener.start()
+        reader = Thread(target=read_stderr, daemon=True)
+        reader.start()
         try:
-            known.wait(PATIENCE_S)
-            if not found:
+            started.wait(PATIENCE_S)
+            if not addresses:
                 silence = (
                     f"it said nothing in {PATIENCE_S:g} s" if process.poll() is None else "it ended without a word"
                 )
-                raise SourceError("the server did not start: " + (said[-1].strip() if said else silence))
-            yield psutil.Process(process.pid), found[0]
+                raise SourceError("the server did not start: " + (last_line[-1].strip() if last_line else silence))
+            yield psutil.Process(process.pid), addresses[0]
         finally:
             process.send_signal(signal.SIGINT)
             try:
                 process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 process.kill()
-            listener.join(PATIENCE_S)
+            reader.join(PATIENCE_S)
 
 
 @contextmanager
 def viewer(address: str) -> Iterator[None]:
-    """Someone who has the page open: each picture is answered as painted at once."""
+    """A viewer who has the page open, and reports each picture as painted at once."""
     with connect(f"ws://{address}/ws", max_size=None, open_timeout=PATIENCE_S, ping_interval=None) as socket:
 
         def watch() -> None:
@@ -200,19 +205,19 @@ def viewer(address: str) -> Iterator[None]:
 
 
 def sampled(server: psutil.Process, address: str, folder: Path, seconds: float, every_s: float) -> Iterator[Sample]:
-    """One sample at the start and one each ``every_s``; what a hanging server makes late is left out.
+    """One sample at the start, and one every ``every_s``. Those that are missed while the server hangs are left out.
 
     Raises SourceError if the server ends or fails, UsageError if it can no longer record.
     """
     start_s = time.monotonic()
     while True:
-        told = status(address)
+        current = status(address)
         at_s = time.monotonic() - start_s
-        if told["error"] is not None:
-            raise SourceError(f"after {at_s:.0f} s: {told['error']}")
-        if told["recording_error"] is not None:
-            raise UsageError(f"after {at_s:.0f} s: {told['recording_error']}")
-        yield taken(at_s, told, server, folder)
+        if current["error"] is not None:
+            raise SourceError(f"after {at_s:.0f} s: {current['error']}")
+        if current["recording_error"] is not None:
+            raise UsageError(f"after {at_s:.0f} s: {current['recording_error']}")
+        yield sample_of(at_s, current, server, folder)
         due_s = every_s * (at_s // every_s + 1)
         if due_s > seconds:
             return
@@ -220,19 +225,19 @@ def sampled(server: psutil.Process, address: str, folder: Path, seconds: float, 
 
 
 def status(address: str) -> dict[str, Any]:
-    """What the server says of itself. Raises SourceError if it does not answer."""
+    """The server's /status.json. Raises SourceError if it does not answer."""
     try:
         with urllib.request.urlopen(f"http://{address}/status.json", timeout=PATIENCE_S) as answer:
-            told: dict[str, Any] = json.load(answer)
+            content: dict[str, Any] = json.load(answer)
     except OSError as error:
         raise SourceError(f"the server does not answer any more: {error}") from error
-    return told
+    return content
 
 
-def taken(at_s: float, told: dict[str, Any], server: psutil.Process, folder: Path) -> Sample:
-    """What the server said, and what the system says of its processes."""
+def sample_of(at_s: float, current: dict[str, Any], server: psutil.Process, folder: Path) -> Sample:
+    """A sample from the server's ``status``, its processes, and the folder to which it records."""
     counts: Counter[str] = Counter()
-    for row in told["counts"]:
+    for row in current["counts"]:
         counts[row["label"]] += row["count"]
     memory, files, threads = 0, 0, 0
     for process in family(server):
@@ -243,9 +248,9 @@ def taken(at_s: float, told: dict[str, Any], server: psutil.Process, folder: Pat
     recorded = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return Sample(
         at_s=round(at_s, 2),
-        fps=told["fps"],
-        drawn_ms=told["drawn_ms"],
-        painted_ms=told["painted_ms"],
+        fps=current["fps"],
+        drawn_ms=current["drawn_ms"],
+        painted_ms=current["painted_ms"],
         captured=counts["captured"],
         analysed=counts["analysed"],
         lost=counts["dropped"] + counts["failed"],
@@ -257,13 +262,13 @@ def taken(at_s: float, told: dict[str, Any], server: psutil.Process, folder: Pat
 
 
 def drifted(samples: Sequence[Sample]) -> Drift | None:
-    """How the settled server changed; None of fewer than two samples of it."""
+    """How the server changed after it had settled; None with fewer than two samples of that time."""
     settled = [each for each in samples if each.at_s >= SETTLED * samples[-1].at_s]
     if len(settled) < 2:
         return None
     at_min = np.array([each.at_s for each in settled]) / 60
     memory_mb = np.array([each.memory_mb for each in settled])
-    first, second = np.triu_indices(len(settled), 1)
+    first, second = np.triu_indices(len(settled), 1)  # all pairs; scipy has theilslopes, but the base install no scipy
     slope = np.median((memory_mb[second] - memory_mb[first]) / (at_min[second] - at_min[first]))
     minutes = at_min[-1] - at_min[0]
     third = max(1, (len(settled) - 1) // 3)
@@ -279,30 +284,31 @@ def drifted(samples: Sequence[Sample]) -> Drift | None:
 
 
 def lost_share(part: Sequence[Sample]) -> float:
-    """Of the frames that were captured from the first to the last of these samples, 0..1."""
+    """The share of the frames captured from the first to the last of these samples that was lost, 0..1."""
     captured = part[-1].captured - part[0].captured
     return round((part[-1].lost - part[0].lost) / max(1, captured), 4)
 
 
 def p95_ms(part: Sequence[Sample]) -> float | None:
-    """The median of those from capture to drawn, None without any."""
-    found = [each.drawn_ms["p95"] for each in part if each.drawn_ms is not None]
-    return median(found) if found else None
+    """The median of the samples' p95 from capture to drawn, or None if nothing was drawn."""
+    drawn = [each.drawn_ms["p95"] for each in part if each.drawn_ms is not None]
+    return median(drawn) if drawn else None
 
 
 def show(facts: Mapping[str, Any], samples: Sequence[Sample], drift: Drift | None) -> None:
-    """A table of some of the samples, and the drift."""
+    """Print a table of some of the samples, and the drift."""
     engine = facts["engine"]
     out.print(f"{facts['source']}, {engine['name']} in {engine['precision']} on {engine['device']}", soft_wrap=True)
     table = Table(*COLUMNS)
     for row in rows([asdict(each) for each in samples]):
         table.add_row(*row)
     out.print(table)
-    out.print(told_of(None if drift is None else asdict(drift)), soft_wrap=True)
+    out.print(drift_line(None if drift is None else asdict(drift)), soft_wrap=True)
 
 
 def rows(samples: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
-    """Cells of COLUMNS for MOST_ROWS of the samples, evenly picked, as ``asdict`` or a file of --json has them."""
+    """The cells of COLUMNS for at most MOST_ROWS samples, picked evenly. Samples are dictionaries, as --json writes
+    them."""
     picked = sorted({round(at) for at in np.linspace(0, len(samples) - 1, MOST_ROWS)}) if samples else []
     for before, each in pairwise([None, *(samples[at] for at in picked)]):
         captured, lost = (each[key] - (before[key] if before else 0) for key in ("captured", "lost"))
@@ -321,8 +327,8 @@ def rows(samples: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
         ]
 
 
-def told_of(drift: Mapping[str, Any] | None) -> str:
-    """The drift in one line."""
+def drift_line(drift: Mapping[str, Any] | None) -> str:
+    """The drift, a dictionary as --json writes it, in one line."""
     if drift is None:
         return "Too short to tell what changes once it has settled."
     lost = " to ".join(f"{share:.1%}" for share in drift["lost"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from benchmarks.soak import COLUMNS, rows, told_of
+from benchmarks.soak import COLUMNS, drift_line, rows
 from stream.__main__ import exit_codes
 from stream.errors import UsageError
 
@@ -154,7 +154,7 @@ def soaked(samples: list[Mapping[str, Any]], drift: Mapping[str, Any] | None) ->
     for cells in rows(samples):
         yield "| " + " | ".join(cells) + " |"
     yield ""
-    yield told_of(drift)
+    yield drift_line(drift)
 
 
 def one_line(text: str) -> str:
