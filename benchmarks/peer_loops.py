@@ -1,12 +1,14 @@
-"""What does one contestant take for a clip? Runs in that contestant's environment, and prints one line of JSON:
+"""How long does one contestant take for a clip? Runs in that contestant's environment, and prints one line of JSON:
 
     python -m benchmarks.peer_loops NAME default|best SECONDS LOOKS CLIP_AS_JSON
 
-Twice the same clip, over and over: as fast as it goes, every frame; then from a camera that gives 30 frames a second
-whatever becomes of them, to somebody who takes SLOW_S over each picture. Every contestant gives for each frame a label,
-a heat map and an annotated picture of the same size. With LOOKS of 2 all of them judge as the weights say, by a glance
-and a second look, and show where both looked; with 1 all of them, ours too, only glance. The others write one label;
-ours also blanks, steadies the answer and draws the panel.
+There are two runs over the looped clip. In the first, every frame is judged, as fast as possible. In the second, a
+camera gives 30 frames a second, whether they are taken or not, and a slow consumer holds the contestant up by SLOW_S
+for each picture.
+
+For each frame every contestant gives a label, a heat map and an annotated picture, all of one size. With LOOKS of 2 all
+of them judge as the weights ask, by a glance and a second look, and draw the heat of both; with 1 all of them, ours
+too, only glance. The others write one label on the picture; ours also blanks, smooths the answer and draws the panel.
 """
 
 import json
@@ -29,12 +31,12 @@ from rcdnet.preprocess import Box, place, to_pixels
 from rcdnet.spec import ModelSpec
 
 SLOW_S = 0.05
-"""What the slow consumer does with each picture: it cannot keep up with the camera."""
+"""How long the slow consumer holds a contestant up for each picture: it cannot keep up with the camera."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The label, as it is written on the picture, and the heat map over the scan, float32 [H, W], 0..1."""
+    """The label to write on the picture, and the heat map over the scan, float32 [H, W], 0..1."""
 
     label: str
     heat: NDArray[np.float32]
@@ -42,14 +44,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Annotator:
-    """The usual code around somebody's network: judge each frame as ``spec`` says, then colours and words by OpenCV."""
+    """The code that people write around a network: judge each frame as ``spec`` asks, then draw with OpenCV."""
 
     network: Network
     spec: ModelSpec
     clip: Clip
 
     def judge(self, bgr: Picture) -> Finding:
-        """What the network says of a picture, and the heat of its looks, weighted as the answer weighs them."""
+        """The label of a picture, and the heat of its looks, weighted as the answer weighs them."""
         grey = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
         looks: list[Look] = []
 
@@ -69,7 +71,7 @@ class Annotator:
         return Finding(label, heat)
 
     def draw(self, bgr: Picture, finding: Finding) -> Picture:
-        """The picture with its heat map, and a margin on the right for the words."""
+        """The picture with its heat map, and the label in a margin on the right."""
         height, width = bgr.shape[:2]
         canvas_height, canvas_width = self.clip.canvas_px
         picture = cv2.copyMakeBorder(bgr, 0, canvas_height - height, 0, canvas_width - width, cv2.BORDER_CONSTANT)
@@ -82,8 +84,8 @@ class Annotator:
 
 
 def plain_loop(annotator: Annotator, live: bool, meter: Meter) -> None:
-    """Read, judge, draw, deliver, one after the other. Live, the frames that wait are kept in order, as the buffers of
-    a network stream keep them: cv2.VideoCapture has no way to ask for the newest.
+    """Read, judge, draw and deliver each frame in turn. In a live run frames wait in a queue, as in the buffers of a
+    network stream, because cv2.VideoCapture cannot be asked for the newest one.
     """
     for captured_ns, bgr in queued(camera(annotator.clip, meter.ended)) if live else read(annotator.clip, meter):
         meter.deliver(captured_ns, annotator.draw(bgr, annotator.judge(bgr)))
@@ -92,13 +94,13 @@ def plain_loop(annotator: Annotator, live: bool, meter: Meter) -> None:
 
 
 def read(clip: Clip, meter: Meter) -> Iterator[tuple[int, Picture]]:
-    """Frames that were all there already: captured when they are read."""
+    """The frames of a recording: each counts as captured when it is read."""
     for picture in pictures(clip, meter.ended):
         yield time.perf_counter_ns(), picture
 
 
 def queued(frames: Iterator[tuple[int, Picture]]) -> Iterator[tuple[int, Picture]]:
-    """The same frames, through a queue that a thread of its own fills."""
+    """The same frames, through a queue that a thread fills."""
     queue: SimpleQueue[tuple[int, Picture] | None] = SimpleQueue()
 
     def fill() -> None:
@@ -112,9 +114,9 @@ def queued(frames: Iterator[tuple[int, Picture]]) -> Iterator[tuple[int, Picture
 
 
 def roboflow_pipeline(annotator: Annotator, best: bool, live: bool, meter: Meter) -> None:
-    """Roboflow's InferencePipeline: it decodes, judges and draws in threads of its own, with queues between them.
+    """Roboflow's InferencePipeline, which decodes, judges and draws in threads of its own, with queues between them.
 
-    Best, live: one waiting result instead of 512, one waiting frame, and the newest frame wins.
+    Best, in a live run: one result waits instead of 512, one frame waits, and the newest frame wins.
     """
     from inference import InferencePipeline
     from inference.core.interfaces.camera.entities import SourceProperties, VideoFrameProducer
@@ -122,8 +124,8 @@ def roboflow_pipeline(annotator: Annotator, best: bool, live: bool, meter: Meter
 
     captured_ns: list[int] = []
 
-    class Producer(VideoFrameProducer):  # type: ignore[misc]  # it is in an environment of its own
-        """Their own reader of files, but over and over, or in real time."""
+    class Producer(VideoFrameProducer):  # type: ignore[misc]  # only their environment has it
+        """The source of the frames, in their interface: in a loop, or in real time."""
 
         def __init__(self) -> None:
             self._frames = camera(annotator.clip, meter.ended) if live else read(annotator.clip, meter)
@@ -164,17 +166,17 @@ def roboflow_pipeline(annotator: Annotator, best: bool, live: bool, meter: Meter
         **(newest if best and live else {}),
     )
     pipeline.start(use_main_thread=False)
-    pipeline.join()  # ends with its source; terminate() can wait for ever for room in a queue of one
+    pipeline.join()  # ends with its source; terminate() can wait forever for room in a queue of one
 
 
-def looking(spec: ModelSpec, looks: int) -> ModelSpec:
-    """The spec of a network that only glances, if ``looks`` is 1."""
+def with_looks(spec: ModelSpec, looks: int) -> ModelSpec:
+    """``spec``, without its second look if ``looks`` is 1."""
     return replace(spec, second_look=None) if looks == 1 else spec
 
 
 def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
-    """Ours, as it is: the engine that it chooses by itself, the drawing. The slow consumer holds up the drawing thread
-    itself. Raises what ended the pipeline.
+    """Our pipeline, with the engine that it chooses by itself. The slow consumer holds up its drawing thread. Raises
+    what ended the pipeline, and EngineError if a frame was not judged.
     """
     from engines.base import Engine, EngineOutput
     from engines.catalog import open_engine
@@ -196,12 +198,12 @@ def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
                 rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
                 yield Frame(index, due_ns, (due_ns - start_ns) / 1e9, rgb, self.name)
 
-    class Looking(Engine):
-        """An engine whose weights say how often it looks."""
+    class WithLooks(Engine):
+        """An engine with another number of looks in its spec."""
 
         def __init__(self, engine: Engine) -> None:
             self._engine = engine
-            self.info, self.spec = engine.info, looking(engine.spec, looks)
+            self.info, self.spec = engine.info, with_looks(engine.spec, looks)
 
         def run(self, images: NDArray[np.uint8]) -> EngineOutput:
             return self._engine.run(images)
@@ -212,23 +214,23 @@ def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
 
     source = Camera() if live else open_source(clip.path, live=False, loop=True)
     config = StreamConfig(scan_area=",".join(map(str, clip.scan_px)))
-    with open_engine("auto") as chosen, Pipeline(source, Looking(chosen), config, on_view=show) as pipeline:
+    with open_engine("auto") as chosen, Pipeline(source, WithLooks(chosen), config, on_view=show) as pipeline:
         while not meter.ended.wait(0.1) and not pipeline.wait(0):
             pass
     if pipeline.error is not None:
         raise pipeline.error
     counts = pipeline.status().counts
-    if counts.not_analysed or counts.failed:  # they would be done sooner than the others' frames
+    if counts.not_analysed or counts.failed:  # these take less time, which would make ours look faster
         raise EngineError(f"frames were not judged: {counts.not_analysed | counts.failed}. Expected a clip of scans.")
 
 
 def run(name: str, setting: str, live: bool, clip: Clip, looks: int, meter: Meter) -> None:
-    """Let one contestant work until the meter has seen enough."""
+    """Let one contestant work until the meter has ended."""
     if name == "ours":
         our_pipeline(clip, live, looks, meter)
         return
     network = NETWORKS[name](setting == "best")
-    annotator = Annotator(network, looking(network.spec, looks), clip)
+    annotator = Annotator(network, with_looks(network.spec, looks), clip)
     if name == "roboflow_inference":
         roboflow_pipeline(annotator, setting == "best", live, meter)
     else:
@@ -236,7 +238,7 @@ def run(name: str, setting: str, live: bool, clip: Clip, looks: int, meter: Mete
 
 
 def measure(name: str, setting: str, seconds: float, looks: int, clip: Clip) -> dict[str, Any]:
-    """Both runs of one contestant; ``age_ms`` and ``at_s`` frame by frame."""
+    """Measure both runs of one contestant. ``at_s`` and ``age_ms`` are of the live run, frame by frame."""
     fast, slow = Meter(seconds), Meter(seconds, SLOW_S)
     run(name, setting, False, clip, looks, fast)
     run(name, setting, True, clip, looks, slow)
@@ -250,6 +252,6 @@ def measure(name: str, setting: str, seconds: float, looks: int, clip: Clip) -> 
 
 
 if __name__ == "__main__":
-    name, setting, seconds, looks, of_clip = sys.argv[1:]
-    measured = measure(name, setting, float(seconds), int(looks), Clip(**json.loads(of_clip)))
+    name, setting, seconds, looks, clip_json = sys.argv[1:]
+    measured = measure(name, setting, float(seconds), int(looks), Clip(**json.loads(clip_json)))
     print(json.dumps(measured), flush=True)  # noqa: T201

@@ -1,4 +1,4 @@
-"""What is the same for every contestant: the pictures that it gets, and the meter that takes its results."""
+"""What is the same for every contestant: the pictures that it gets, and the meter that receives its results."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 CAMERA_FPS = 30
 
 WARM_UP_S = 1.0
-"""After the first picture; not measured."""
+"""How long after the first picture the measurement begins."""
 
 LEAST_FRAMES = 2
-"""To be measured however slow a contestant is: a slope needs as many."""
+"""At least this many frames are measured, however long they take: a slope needs two points."""
 
 Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Clip:
-    """``scan_px`` is where the scan lies: x, y, width, height; ``canvas_px`` is height and width of what is drawn."""
+    """A video; ``scan_px`` is where the scan lies in it (x, y, width, height), ``canvas_px`` the size of the annotated
+    pictures (height, width)."""
 
     path: str
     scan_px: tuple[int, int, int, int]
@@ -32,7 +33,8 @@ class Clip:
 
 
 def pictures(clip: Clip, ended: Event) -> Iterator[Picture]:
-    """The clip over and over, uint8 [H, W, 3] BGR, as cv2.VideoCapture gives it. Raises ValueError if it gives none."""
+    """The pictures of the clip, in a loop, uint8 [H, W, 3] BGR, as cv2.VideoCapture reads them. Raises ValueError if it
+    reads none."""
     while not ended.is_set():
         capture, count = cv2.VideoCapture(clip.path), 0
         while not ended.is_set():
@@ -43,12 +45,12 @@ def pictures(clip: Clip, ended: Event) -> Iterator[Picture]:
             yield np.asarray(picture, np.uint8)
         capture.release()
         if not count and not ended.is_set():
-            name = Path(clip.path).name  # a report tells what went wrong, and a folder may name a patient
+            name = Path(clip.path).name  # the message gets into a report, and the folder may name a patient
             raise ValueError(f"OpenCV reads no picture from {name}. Expected a video that it can decode.")
 
 
 def camera(clip: Clip, ended: Event) -> Iterator[tuple[int, Picture]]:
-    """The same in real time, each with the moment at which it was due, in monotonic nanoseconds."""
+    """The same pictures in real time, CAMERA_FPS a second, each with the monotonic time at which it was due."""
     start_ns = time.perf_counter_ns()
     for number, picture in enumerate(pictures(clip, ended)):
         due_ns = start_ns + number * 10**9 // CAMERA_FPS
@@ -58,7 +60,12 @@ def camera(clip: Clip, ended: Event) -> Iterator[tuple[int, Picture]]:
 
 
 class Meter:
-    """Takes what a contestant delivers, and ``slow_s`` over each; ``ended`` is set after ``seconds`` of measuring."""
+    """Receives a contestant's annotated pictures, and holds it up by ``slow_s`` for each of them.
+
+    ``ended`` is set after ``seconds`` of measuring. Then ``at_s`` has the time of each picture since the measurement
+    began, ``ages_ms`` its age since it was captured, ``cpu_s`` the processor time of all, and ``rss_mb`` the peak
+    memory.
+    """
 
     def __init__(self, seconds: float, slow_s: float = 0.0, clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
         self.ended = Event()
@@ -74,16 +81,17 @@ class Meter:
 
     @property
     def frames_per_s(self) -> float:
-        """Pictures over the time that they took."""
+        """Pictures per second."""
         return len(self.at_s) / self.at_s[-1]
 
     @property
     def cpu_s_per_frame(self) -> float:
-        """Over all cores, decoding included."""
+        """Processor time per picture, over all cores, decoding included."""
         return self.cpu_s / len(self.at_s)
 
     def deliver(self, captured_ns: int, picture: Picture) -> None:
-        """One more frame is done; it was captured then. What comes after the end is not looked at."""
+        """Receive the annotated picture of a frame that was captured at ``captured_ns``. After the end it is
+        ignored."""
         now_ns = self._clock_ns()
         if self.ended.is_set():
             return
@@ -105,24 +113,24 @@ class Meter:
 
 
 def cpu_s() -> float:
-    """Processor time so far, of this process and those of its children that still run."""
+    """Processor time so far of this process and its running children."""
     times = [process.cpu_times() for process in family()]
     return float(sum(spent.user + spent.system for spent in times))
 
 
 def family(of: psutil.Process | None = None) -> list[psutil.Process]:
-    """A process, by default this one, and all below it."""
+    """A process (by default this one) and all of its descendants."""
     head = of or psutil.Process()
     return [head, *head.children(recursive=True)]
 
 
 def peak_rss_mb(process: psutil.Process) -> float:
-    """The most memory that a process has held, in 10^6 bytes; what it holds now, where the kernel is not Linux.
+    """The peak of a process's resident memory, in 10^6 bytes; on other systems than Linux, its resident memory now.
 
-    Not ``ru_maxrss``: that starts from what the parent held.
+    ``ru_maxrss`` is not used, because it starts from what the parent held.
     """
     status = Path(f"/proc/{process.pid}/status")
     if status.exists():
         kib = (line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(next(kib, 0)) * 1024 / 1e6  # one that has ended, and that nobody has waited for, holds none
+        return int(next(kib, 0)) * 1024 / 1e6  # a zombie has no such line
     return float(process.memory_info().rss) / 1e6

@@ -1,7 +1,7 @@
-"""How do others get label and heat map out of the same weights? One network each, by name.
+"""How do others get a label and a heat map from the same weights? A function for each peer makes its network.
 
-Nothing of ``stream`` or ``engines`` is imported here, and no runtime before it is asked for: each of these runs in an
-environment of its own, which may hold no other.
+Each peer runs in an environment of its own, which may lack what the others need. So nothing of ``stream`` or
+``engines`` is imported here, and a runtime only in the function that needs it.
 """
 
 import os
@@ -23,8 +23,8 @@ Images = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Look:
-    """``logits`` [1, K], ``class_maps`` [1, K, h, w], and the heat map of the likeliest class as this runtime gives it,
-    float32 [h, w] of any size, 0..1."""
+    """What a peer makes of one picture: ``logits`` [1, K], ``class_maps`` [1, K, h, w], and the ``heat`` map of the
+    likeliest class by the peer's own method, float32 [h, w] of any size, 0..1."""
 
     logits: Floats
     class_maps: Floats
@@ -33,17 +33,17 @@ class Look:
 
 @dataclass(frozen=True)
 class Network:
-    """``look`` is called for the whole scan, and again for the crop where the weights ask for a second look."""
+    """A peer's network. ``look`` is called for the whole scan and, if the weights ask for a second look, for a crop."""
 
     spec: ModelSpec
     look: Callable[[Images], Look]
 
 
 def onnxruntime(best: bool) -> Network:
-    """ONNX Runtime on the shipped ONNX, whose class maps are the heat map.
+    """ONNX Runtime with the shipped ONNX; the heat map is made from its class maps.
 
-    Best: a thread for each core that may be used (by default one for each that the machine has), and no numbers too
-    small to matter, which cost a processor more than others.
+    Best: one thread per core that may be used (the default counts all cores of the machine), and denormal numbers
+    treated as zero, because they are slow.
     """
     import onnxruntime as ort
 
@@ -61,15 +61,15 @@ def onnxruntime(best: bool) -> Network:
 
 
 def timm_gradcam(best: bool) -> Network:
-    """PyTorch eager with pytorch-grad-cam, as its README shows it.
+    """Eager PyTorch with pytorch-grad-cam, as in its README.
 
-    Best: ``tuned``, and gradients for the last layer alone, so that the backward pass ends where Grad-CAM reads it.
+    Best: ``tune``, and gradients for the last layer only, so that the backward pass ends where Grad-CAM needs it.
     """
     from benchmarks.gradcam import EagerGradCam
 
     eager = EagerGradCam(SHIPPED)
     if best:
-        tuned(eager.model)
+        tune(eager.model)
         eager.model.requires_grad_(False)
         eager.model.attention.requires_grad_(True)
 
@@ -81,10 +81,9 @@ def timm_gradcam(best: bool) -> Network:
 
 
 def timm_torchcam(best: bool) -> Network:
-    """PyTorch eager with torchcam's Grad-CAM.
+    """Eager PyTorch with torchcam's Grad-CAM.
 
-    Best: ``tuned``, and torchcam's CAM instead, which needs no backward pass for a network that ends in pooling and one
-    linear layer; so the forward pass keeps nothing for one.
+    Best: ``tune``, and torchcam's CAM, which needs no backward pass, as the network ends in pooling and a linear layer.
     """
     import torch
     from torchcam.methods import CAM, GradCAM
@@ -93,7 +92,7 @@ def timm_torchcam(best: bool) -> Network:
 
     model = checkpoint.load(CHECKPOINT)
     if best:
-        tuned(model)
+        tune(model)
     extractor: Any = CAM(model, "attention", "classifier") if best else GradCAM(model, "attention")
 
     def look(images: Images) -> Look:
@@ -105,8 +104,8 @@ def timm_torchcam(best: bool) -> Network:
     return Network(model.spec, look)
 
 
-def tuned(model: Any) -> None:
-    """Give PyTorch a thread for each core that may be used, and the layout of memory that its convolutions prefer."""
+def tune(model: Any) -> None:
+    """Use one thread per core that may be used, and the memory layout with which convolutions are fastest, in place."""
     import torch
 
     torch.set_num_threads(cores())
@@ -114,7 +113,7 @@ def tuned(model: Any) -> None:
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -124,4 +123,4 @@ NETWORKS: dict[str, Callable[[bool], Network]] = {
     "opencv_onnxruntime": onnxruntime,
     "roboflow_inference": onnxruntime,
 }
-"""By the names of the peers; called with whether the best setting is wanted."""
+"""The function that makes each peer's network. Its argument says whether the best setting is wanted, or the default."""

@@ -1,10 +1,10 @@
 """python -m benchmarks.peers: ours beside the ways in which others annotate a video, on one clip, in one run.
 
-Each contestant is measured (``benchmarks.peer_loops``) in a process of its own, at its defaults and at its best
-setting, in turns: a machine that is busy for a while is busy for all. Those with other pins than ours get an
-environment of their own, made by uv on first use below ~/.cache/rcdnet-live/peers: 7 GB in all, most of it PyTorch
-with CUDA, which uv shares with other environments on the same disk. What cannot run here is told with its reason.
-Tables go to stdout, progress to stderr.
+Each contestant is measured (``benchmarks.peer_loops``) in a process of its own, with its default and with its best
+setting. They take turns, so that a machine that is busy for a while is busy for all of them. Those that need other
+versions of packages than we do get an environment of their own, made by uv on first use below
+~/.cache/rcdnet-live/peers: 7 GB in all, most of it PyTorch with CUDA, which uv shares with other environments on the
+same disk. If a contestant cannot run here, the reason is printed. Tables go to stdout, progress to stderr.
 """
 
 import json
@@ -54,8 +54,8 @@ SETTINGS = {
         "best": "ONNX Runtime as above; live: queues of one, newest frame wins",
     },
 }
-"""Contestants in the order in which they take turns, and what they are set to; at their best, OpenCV's threads wait
-asleep for each of them, as they do for ours."""
+"""The contestants, in the order in which they take turns, and what each setting is. At the best setting OpenCV's
+threads also wait asleep, as they do for ours (``stream.ASLEEP``)."""
 
 REQUIREMENTS = {
     "opencv_timm_torchcam": (
@@ -64,13 +64,16 @@ REQUIREMENTS = {
     ),
     "roboflow_inference": ("inference==1.8.3",),
 }
-"""Of each environment; a name without a version gets ours. The others run in our own."""
+"""The packages of each environment; one without a version gets the version that we have. Contestants that are not named
+here run in our environment."""
 
-ALONE = {"CUDA_VISIBLE_DEVICES": "", "OFFLINE_MODE": "True", "TELEMETRY_OPT_OUT": "True"}
-"""All compute on the processor, and Roboflow's package reports to nobody; nor does ONNX Runtime, by ``engines``."""
+VARIABLES = {"CUDA_VISIBLE_DEVICES": "", "OFFLINE_MODE": "True", "TELEMETRY_OPT_OUT": "True"}
+"""Environment variables for all: they compute on the processor, and Roboflow's package sends no telemetry. ONNX Runtime
+sends none either, as ``engines`` has switched it off in the environment that they inherit."""
 
 START_S = 300.0
-"""For a contestant to import its packages and give its first picture; Roboflow's takes half a minute of two cores."""
+"""How long a contestant may take to import its packages and to give its first picture. Roboflow's takes half a minute
+on two cores."""
 
 out, err = console(), Console(stderr=True, soft_wrap=True, markup=False)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -82,11 +85,15 @@ class PeerError(RuntimeError):
 
 @dataclass(frozen=True)
 class Result:
-    """One contestant at one setting: medians over the rounds, percentiles of the ages of all frames in all rounds.
+    """One contestant at one setting. ``settings`` says in words what the setting is.
 
-    ``age_ms`` is from the moment a frame was due at the camera to its annotated picture, with a slow consumer: p50,
-    p95, max, and ``growth`` in milliseconds per second, by least squares. Frames that still waited at the end are not
-    in it. ``rss_mb`` is the peak. All are None where ``error`` says why it could not be measured.
+    - ``frames_per_s``, ``cpu_s_per_frame``: medians over the rounds.
+    - ``age_ms``: from the moment a frame was due at the camera to its annotated picture, with a slow consumer. p50, p95
+      and max are over all frames of all rounds, without those that still waited at the end; ``growth`` is the slope
+      over the run in milliseconds per second, by least squares, the median over the rounds.
+    - ``rss_mb``: the peak memory.
+
+    They are None if it could not be measured, and ``error`` says why.
     """
 
     name: str
@@ -113,16 +120,16 @@ def main(
     """Measure ours and its peers: frames a second, processor time, age behind a slow consumer, memory."""
     with exit_codes(), tempfile.TemporaryDirectory(prefix="rcdnet-benchmark-") as folder:
         require_folder(json_file)
-        before = machine()
-        chosen = made(Path(folder)) if clip is None else given(clip)
-        with conditions.watched() as moments:
+        machine_before = machine()
+        chosen = phantom_clip(Path(folder)) if clip is None else clip_of(clip.absolute(), None)
+        with conditions.watched() as watched:
             results = measure(chosen, seconds, rounds, looks)
-        out.print(machine_line(before))
+        out.print(machine_line(machine_before))
         show(results, out)
         if json_file is not None:
             words = ["--seconds", f"{seconds:g}", "--rounds", str(rounds), "--looks", str(looks)]
             words += [] if clip is None else ["--clip", clip.name]
-            told = {
+            report = {
                 "measured_at": now(),
                 "command": command("peers", *words),
                 "settings": {
@@ -134,30 +141,26 @@ def main(
                     "camera_fps": CAMERA_FPS,
                     "consumer_takes_s": SLOW_S,
                 },
-                "machine": before,
-                "conditions": moments,
+                "machine": machine_before,
+                "conditions": watched,
                 "ours_over": {name: ratio(results, name) for name in SETTINGS if name != "ours"},
                 "results": [asdict(result) for result in results],
             }
-            write_json(json_file, told)
+            write_json(json_file, report)
             err.print(f"wrote {json_file}")
 
 
-def made(folder: Path) -> Clip:
-    """The phantom's clip, cut to its scan."""
+def phantom_clip(folder: Path) -> Clip:
+    """A clip of the phantom, written into ``folder``; only its scan is judged."""
     path = folder / "phantom_720p.mp4"
     err.print("making a 1280x720 clip from the phantom")
     x, y, width, height = map(int, make_clip(path, CLIP).split(","))
     return clip_of(path, (x, y, width, height))
 
 
-def given(path: Path) -> Clip:
-    """The user's, all of each picture. Raises SourceError."""
-    return clip_of(path.absolute(), None)
-
-
 def clip_of(path: Path, scan_px: tuple[int, int, int, int] | None) -> Clip:
-    """A clip as all contestants get it: annotated pictures are as large as ours. Raises SourceError."""
+    """The clip at ``path``. ``scan_px`` None takes the whole picture as its scan. ``Clip.canvas_px`` is the size of our
+    annotated pictures, so that those of all contestants have it. Raises SourceError if there is no picture."""
     with open_source(str(path), live=False) as source:
         first = next(source.frames(), None)
         if first is None:
@@ -169,71 +172,72 @@ def clip_of(path: Path, scan_px: tuple[int, int, int, int] | None) -> Clip:
 
 
 def measure(clip: Clip, seconds: float, rounds: int, looks: int) -> list[Result]:
-    """Everyone in turn, ``rounds`` times; who fails once has failed."""
+    """Measure all contestants and settings in turns, ``rounds`` times. One that fails in a round is not tried again."""
     pythons: dict[str, Path] = {}
     errors: dict[tuple[str, str], str] = {}
-    told: dict[tuple[str, str], list[dict[str, Any]]] = {
+    measured: dict[tuple[str, str], list[dict[str, Any]]] = {
         (name, setting): [] for name, settings in SETTINGS.items() for setting in settings
     }
     for number in range(rounds):
-        for name, setting in told:
+        for name, setting in measured:
             if (name, setting) in errors:
                 continue
             err.print(f"round {number + 1} of {rounds}: {name}, {setting}")
             try:
                 if name not in pythons:
                     pythons[name] = interpreter(name)
-                told[name, setting].append(one_round(pythons[name], name, setting, seconds, looks, clip))
+                measured[name, setting].append(one_round(pythons[name], name, setting, seconds, looks, clip))
             except PeerError as error:
                 err.print(f"{name}, {setting}: {error}")
                 errors[name, setting] = str(error)
     return [
         Result(name, setting, SETTINGS[name][setting], error=errors[name, setting])
         if (name, setting) in errors
-        else summary(name, setting, measured)
-        for (name, setting), measured in told.items()
+        else summary(name, setting, of_rounds)
+        for (name, setting), of_rounds in measured.items()
     ]
 
 
 def interpreter(name: str, folder: Path | None = None) -> Path:
-    """The Python that has what a contestant needs, made below ``folder`` if it must be. Raises PeerError."""
+    """The Python that has the packages that a contestant needs. Its environment is made below ``folder`` if it does not
+    exist, or if it has other packages. Raises PeerError."""
     if name not in REQUIREMENTS:
         return Path(sys.executable)
     home = (folder or cache.root().with_name("peers")) / name
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     try:
-        wanted = [need if "=" in need else f"{need}=={version(need)}" for need in REQUIREMENTS[name]]
+        packages = [need if "=" in need else f"{need}=={version(need)}" for need in REQUIREMENTS[name]]
     except PackageNotFoundError as error:
         raise PeerError(f"it gets our versions, and {error.name} is not installed: {install('train')}") from error
     made_of = home / "made_of.json"
-    if python.exists() and made_of.exists() and made_of.read_text() == json.dumps(wanted):
+    if python.exists() and made_of.exists() and made_of.read_text() == json.dumps(packages):
         return python
     beside = Path(sys.executable).parent / "uv"
     uv = shutil.which("uv") or (str(beside) if beside.exists() else None)
     if uv is None:
         raise PeerError("its environment cannot be made without uv. Expected it on the PATH: pip install uv")
-    err.print(f"making an environment for {name}: {', '.join(wanted)}")
-    for making in (
+    err.print(f"making an environment for {name}: {', '.join(packages)}")
+    for command_line in (
         [uv, "venv", "--clear", "--python", sys.executable, str(home)],
-        [uv, "pip", "install", "--python", str(python), *wanted],
+        [uv, "pip", "install", "--python", str(python), *packages],
     ):
-        done = subprocess.run(making, capture_output=True, text=True, check=False)
+        done = subprocess.run(command_line, capture_output=True, text=True, check=False)
         if done.returncode:
             raise PeerError(f"its environment cannot be made: {last_line(done.stderr)}")
-    made_of.write_text(json.dumps(wanted))
+    made_of.write_text(json.dumps(packages))
     return python
 
 
 def one_round(python: Path, name: str, setting: str, seconds: float, looks: int, clip: Clip) -> dict[str, Any]:
-    """What ``benchmarks.peer_loops`` measured. Raises PeerError."""
+    """Run ``benchmarks.peer_loops`` for one contestant and setting, and return what it measured. Raises PeerError."""
     settings = [name, setting, str(seconds), str(looks), json.dumps(asdict(clip))]
-    looping = [str(python), "-m", "benchmarks.peer_loops", *settings]
-    environment = os.environ | ALONE | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command_line = [str(python), "-m", "benchmarks.peer_loops", *settings]
+    env = os.environ | VARIABLES | {"PYTHONPATH": str(Path(__file__).parents[1])}
     if name != "ours" and setting == "default":
-        environment = {key: value for key, value in environment.items() if key not in ASLEEP}
+        env = {key: value for key, value in env.items() if key not in ASLEEP}
     limit_s = START_S + 10 * seconds
     try:
-        done = subprocess.run(looping, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
+        done = subprocess.run(command_line, env=env, capture_output=True, text=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired as error:
         raise PeerError(f"it had not ended after {limit_s:.0f} s") from error
     if done.returncode:
@@ -243,23 +247,23 @@ def one_round(python: Path, name: str, setting: str, seconds: float, looks: int,
 
 
 def last_line(text: str) -> str:
-    """Where Python and uv name the error."""
+    """The last line that is not empty, in which Python and uv name the error."""
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1].strip() if lines else "it said nothing"
 
 
 def summary(name: str, setting: str, rounds: list[dict[str, Any]]) -> Result:
-    """One row of all rounds."""
-    p50, p95, top = np.percentile(np.concatenate([told["age_ms"] for told in rounds]), (50, 95, 100))
-    growth = median(growth_ms_per_s(told["at_s"], told["age_ms"]) for told in rounds)
+    """The result of all rounds together."""
+    p50, p95, top = np.percentile(np.concatenate([each["age_ms"] for each in rounds]), (50, 95, 100))
+    growth = median(growth_ms_per_s(each["at_s"], each["age_ms"]) for each in rounds)
     return Result(
         name,
         setting,
         SETTINGS[name][setting],
-        frames_per_s=median(told["frames_per_s"] for told in rounds),
-        cpu_s_per_frame=median(told["cpu_s_per_frame"] for told in rounds),
+        frames_per_s=median(each["frames_per_s"] for each in rounds),
+        cpu_s_per_frame=median(each["cpu_s_per_frame"] for each in rounds),
         age_ms={"p50": float(p50), "p95": float(p95), "max": float(top), "growth": growth},
-        rss_mb=max(told["rss_mb"] for told in rounds),
+        rss_mb=max(each["rss_mb"] for each in rounds),
         rounds=len(rounds),
     )
 
@@ -270,19 +274,18 @@ def growth_ms_per_s(at_s: list[float], age_ms: list[float]) -> float:
 
 
 def ratio(results: list[Result], name: str) -> float | None:
-    """Our frames a second over those of ``name`` at its better setting, or None if one of them was not measured."""
-    rates = {who: best(results, who).frames_per_s for who in ("ours", name)}
-    ours, theirs = rates["ours"], rates[name]
+    """Our frames per second over those of ``name`` at its better setting; None if one of them was not measured."""
+    ours, theirs = (best(results, who).frames_per_s for who in ("ours", name))
     return ours / theirs if ours and theirs else None
 
 
 def best(results: list[Result], name: str) -> Result:
-    """Of the settings of ``name``, the one with most frames a second."""
+    """The result of ``name`` at the setting with the most frames per second."""
     return max((result for result in results if result.name == name), key=lambda result: result.frames_per_s or 0.0)
 
 
 def show(results: list[Result], console: Console) -> None:
-    """One row per contestant and setting, the better setting of each in bold; below, what the settings are."""
+    """Print a row per contestant and setting, the better setting in bold, and below the table what the settings are."""
     titles = ("frames/s", "ours is", "CPU ms", "age p50", "p95", "growth", "MB")
     shown = Table("", "", *titles, box=None, padding=(0, 1, 0, 0))
     ours = best(results, "ours").frames_per_s
@@ -302,8 +305,8 @@ def show(results: list[Result], console: Console) -> None:
     console.print(shown)
     console.print("CPU per frame; age in ms from a 30 fps camera to a slow consumer, and its growth in ms per second")
     for result in results:
-        told = f"not measured: {result.error}" if result.error else result.settings
-        console.print(f"{result.name}, {result.setting}: {told}", highlight=False)
+        words = f"not measured: {result.error}" if result.error else result.settings
+        console.print(f"{result.name}, {result.setting}: {words}", highlight=False)
 
 
 if __name__ == "__main__":

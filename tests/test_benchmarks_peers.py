@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from benchmarks import peers
-from benchmarks.peer_loops import Annotator, looking, our_pipeline, plain_loop, queued
+from benchmarks.peer_loops import Annotator, our_pipeline, plain_loop, queued, with_looks
 from benchmarks.peer_meter import WARM_UP_S, Meter, peak_rss_mb, pictures
 from benchmarks.peer_models import NETWORKS, Look, Network
 from engines.catalog import open_engine
@@ -28,7 +28,7 @@ SHORT_S = 0.2
 
 @pytest.fixture
 def clip(tmp_path: Path) -> peers.Clip:
-    return peers.given(write_clip(tmp_path / "clip.mp4", size_px=(320, 240)))
+    return peers.clip_of(write_clip(tmp_path / "clip.mp4", size_px=(320, 240)), None)
 
 
 class Keeping(Meter):
@@ -81,7 +81,7 @@ def test_the_heat_of_two_looks_is_hottest_where_both_looked(clip: peers.Clip) ->
     peaked = np.zeros((1, 3, 14, 14), np.float32)
     peaked[:, :, 7, 7] = 1
     network = Network(INDIFFERENT.spec, lambda _: Look(FLAT, peaked, np.ones((14, 14), np.float32)))
-    heats = [Annotator(network, looking(network.spec, n), clip).judge(shown).heat for n in (1, 2)]
+    heats = [Annotator(network, with_looks(network.spec, n), clip).judge(shown).heat for n in (1, 2)]
     assert heats[0].min() == pytest.approx(1)
     assert (heats[1].min(), heats[1].max()) == (pytest.approx(1 - LOOK_WEIGHT), pytest.approx(1))
 
@@ -100,7 +100,7 @@ def test_a_contestant_writes_what_we_find(name: str, looks: int, clip: peers.Cli
     """The others' environments hold the same two lines around the same weights."""
     shown = picture(1, 240, 320)
     network = NETWORKS[name](False)
-    spec = looking(network.spec, looks)
+    spec = with_looks(network.spec, looks)
     with open_engine("openvino_cpu") as engine:
 
         def run(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
