@@ -1,1 +1,2 @@
-"""Measured claims: what is said about speed and steadiness, a run of this package says, with the machine it ran on."""
+"""Measurements of speed and steadiness. Whatever is claimed about them comes from a run of this package, with its
+machine."""

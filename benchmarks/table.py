@@ -1,4 +1,5 @@
-"""python -m benchmarks.table: benchmarks/results/README.md from the JSON files beside it, so none is typed twice."""
+"""python -m benchmarks.table: make benchmarks/results/README.md from the JSON files beside it, so that no number is
+typed by hand."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -48,13 +49,14 @@ def main() -> None:
 
 
 def page(folder: Path) -> str:
-    """The whole page, Markdown. Raises UsageError for a file that is no result."""
+    """The whole page, in Markdown. Raises UsageError if a JSON file is not a result."""
     sections = [section(path) for path in sorted(folder.glob("*.json"))]
     return "\n".join([HEAD, *(sections or ["Nothing yet.\n"])])
 
 
 def section(path: Path) -> str:
-    """One file: what was run where, then its table. Raises UsageError."""
+    """The section of one file: machine, command and conditions, then its table. Raises UsageError if it is not a
+    result."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         machine = report["machine"]
@@ -82,7 +84,7 @@ def section(path: Path) -> str:
 
 
 def latency(report: Mapping[str, Any]) -> Iterator[str]:
-    """Layers by engine, then the ratios."""
+    """A row for each engine and layer, then the ratios."""
     yield "| engine | precision, device | layer | batch | p50 ms | p99 ms | jitter ms | calls | clock |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for name, runs in report["engines"].items():
@@ -105,11 +107,11 @@ def latency(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def peers(results: list[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iterator[str]:
-    """One row for each peer and setting."""
+    """A row for each contestant and setting."""
     looks = "twice, as the weights ask" if settings["looks"] == 2 else "once, where the weights ask for two looks"
-    taken = f"a consumer that takes {1000 * settings['consumer_takes_s']:.0f} ms a picture"
+    consumer = f"a consumer that takes {1000 * settings['consumer_takes_s']:.0f} ms a picture"
     yield f"All loops judge each frame {looks}. Age is the picture's, behind a camera of {settings['camera_fps']} fps"
-    yield f"and before {taken}; growth is how much older it becomes each second."
+    yield f"and before {consumer}; growth is how much older it becomes each second."
     yield ""
     yield "| name | setting | frames/s | CPU s/frame | age p50 / p95 / max ms | growth ms/s | memory MB |"
     yield "|---|---|---|---|---|---|---|"
@@ -125,7 +127,7 @@ def peers(results: list[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iter
 
 
 def stability(results: list[Mapping[str, Any]]) -> Iterator[str]:
-    """One row for each source and smoothing time; what is not known of a source stays empty."""
+    """A row for each source and smoothing time. Cells that need the truth are empty where it is not known."""
     yield "The phantom is synthetic: this tells what smoothing does in time, not how well the network finds lesions."
     yield "A wrong call says lesion where there is none, or none where there is one; a benign lesion that is called"
     yield "malignant is not counted. Delay and lingering are medians over the lesions: from the first frame of one to"
@@ -146,7 +148,7 @@ def stability(results: list[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def soaked(samples: list[Mapping[str, Any]], drift: Mapping[str, Any] | None) -> Iterator[str]:
-    """Some of the samples, and how much the server changed."""
+    """A row for some of the samples, then the drift."""
     yield "Frames are those since the row above; milliseconds are from capture to drawn, in `painted p95` to painted."
     yield ""
     yield "| " + " | ".join(COLUMNS) + " |"
@@ -158,7 +160,7 @@ def soaked(samples: list[Mapping[str, Any]], drift: Mapping[str, Any] | None) ->
 
 
 def one_line(text: str) -> str:
-    """Fit for a cell."""
+    """A text as a cell of a Markdown table can hold it."""
     return " ".join(text.split()).replace("|", "/")
 
 

@@ -75,14 +75,16 @@ Pretrained = Annotated[
     ),
 ]
 FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Start from random weights.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Train for this many epochs instead of the recipe's.")]
 Only = Annotated[
     list[str] | None, typer.Option(help="Train only runs whose name contains this; may be given several times.")
 ]
-Precision = Annotated[recipes.Precision, typer.Option(help="Of Lightning Fabric.")]
+Precision = Annotated[recipes.Precision, typer.Option(help="The precision, as Lightning Fabric calls it.")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes that draw views; by default one, or beside a GPU one a core, to 16."),
+    typer.Option(
+        min=1, help="Processes that augment pictures: by default one, or with a GPU one per core, at most 16."
+    ),
 ]
 
 
@@ -96,12 +98,13 @@ def fit(
     teacher: Annotated[
         list[Path] | None,
         typer.Option(
-            exists=True, dir_okay=False, help="A checkpoint whose answers it learns to give too; may be repeated."
+            exists=True, dir_okay=False, help="A checkpoint from whose answers it learns too; may be repeated."
         ),
     ] = None,
     epochs: Epochs = None,
     changed: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Instead of the recipe's; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A value that replaces the recipe's; may be repeated."),
     ] = None,
     only: Only = None,
     precision: Precision = "32-true",
@@ -142,14 +145,14 @@ def compare(
     network: Annotated[list[str] | None, typer.Option(help="Train only these; may be given several times.")] = None,
     from_scratch: FromScratch = False,
     epochs: Epochs = None,
-    size_px: Annotated[int | None, typer.Option(min=32, help="Instead of the recipe's.")] = None,
+    size_px: Annotated[int | None, typer.Option(min=32, help="The input size instead of the recipe's.")] = None,
     only: Only = None,
     precision: Precision = "32-true",
     workers: Workers = None,
 ) -> None:
     """RcdNet beside ResNet50, MobileNetV2, RegNet, ViT and ResNeXt: same data, recipe, epochs and kind of start.
 
-    All are put to DATA/udiat as well, which must be there."""
+    All are tested on DATA/udiat as well, which must exist."""
     from train import compare as comparison
 
     with exit_codes():
@@ -228,9 +231,9 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="One data set.")],
     task: Annotated[evaluation.Task, typer.Option(help="binary: benign against malignant, lesions only.")] = "binary",
     json_file: JsonFile = None,
-    operating_point: Annotated[str, typer.Option(help="Of the spec.")] = "balanced",
+    operating_point: Annotated[str, typer.Option(help="The thresholds to use, by name.")] = "balanced",
     by: Annotated[str | None, typer.Option(help="Also by subgroup: size, birads, device, histology.")] = None,
-    in_paint: Annotated[bool, typer.Option(help="Also with burnt-in markers painted away.")] = False,
+    in_paint: Annotated[bool, typer.Option(help="Also with burnt-in markers painted over.")] = False,
     faithfulness: Annotated[bool, typer.Option(help="Also the deletion curve of the glance's heat map.")] = False,
 ) -> None:
     """A finished model on a data set: numbers with n and interval, heat map against the masks."""
