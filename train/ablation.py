@@ -77,7 +77,7 @@ def rows_of(dataset: str, tested: Sequence[Sample], scores: Mapping[str, Floats]
     data set whose lesions are all benign or all malignant."""
     chosen = np.array([sample.dataset == dataset for sample in tested])
     positive = np.array([sample.label == "malignant" for sample in tested])[chosen]
-    if positive.all() or not positive.any():
+    if not metrics.has_both(positive):
         return []
     patients = bootstrap_groups([sample for sample in tested if sample.dataset == dataset])
     first, *_ = scores

@@ -54,7 +54,7 @@ def evaluate(
     if missing := needed - set(spec.class_names):
         raise DataError(f"{task} needs a model that knows {', '.join(sorted(missing))}; it has {spec.class_names}")
     positive = np.array([label == "malignant" if task == "binary" else label != "normal" for label in labels])
-    if positive.all() or not positive.any():
+    if not metrics.has_both(positive):
         sides = "benign and malignant" if task == "binary" else "normal pictures and lesions"
         raise DataError(f"{task} needs {sides}; this data set has only: {', '.join(sorted(set(labels)))}")
     point = spec.operating_points[operating_point]

@@ -40,6 +40,11 @@ class Chance(NamedTuple):
     most: float
 
 
+def has_both(positive: NDArray[np.bool_]) -> bool:
+    """Whether there are positives and negatives, which every metric of a binary question needs."""
+    return bool(positive.any() and not positive.all())
+
+
 def auc(positive: NDArray[np.bool_], score: Floats) -> float:
     """Area under the ROC curve: the probability that a positive scores above a negative (Hanley and McNeil 1982).
 

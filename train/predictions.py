@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rcdnet.files import written_whole
 from rcdnet.glance import Judgement, calibrated, softmax
 from train.datasets import DataError, Sample, load_all, read_table
+from train.metrics import has_both
 from train.run_folder import config_of, seed_and_split
 from train.splits import LeakError
 
@@ -80,8 +81,7 @@ class Predictions:
                 asked = self.datasets == dataset
                 if question == "malignant":
                     asked &= ~self.is_label("normal")
-                positive = self.positive(question)[asked]
-                if positive.any() and not positive.all():
+                if has_both(self.positive(question)[asked]):
                     yield dataset, question, asked
 
     def positive(self, question: Question) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from rcdnet import checkpoint
 from rcdnet.model import Network, RcdNet
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.spec import ModelSpec
-from train import compare, datasets, figures, loop, predictions, results
+from train import compare, datasets, figures, loop, metrics, predictions, results
 from train.datasets import DataError, Sample
 from train.duplicates import bootstrap_groups
 from train.evaluate import Judge, binary_metrics, malignant_share, select, subgroup_indices
@@ -204,7 +204,7 @@ def _subgroups(folder: Path, data_root: Path) -> list[dict[str, str]]:
             for value, inside in subgroup_indices(samples, attribute).items():
                 part = index[inside]
                 positive = answers.is_label("malignant")[part]
-                if positive.all() or not positive.any():
+                if not metrics.has_both(positive):
                     continue
                 numbers = binary_metrics(share[part], positive, answers.patients[part].tolist())
                 rows.append(
