@@ -71,9 +71,8 @@ def find_pairs(greys: Sequence[NDArray[np.uint8]]) -> list[Pair]:
 def group(count: int, pairs: Sequence[Pair]) -> list[int]:
     """A group number for each of ``count`` pictures: those that a chain of pairs connects share one.
 
-    It is the index of one of the group's pictures. By which one a group is called decides into which fold it is dealt
-    (``groups_of``, ``splits.folds``), so a union-find of another kind would give other folds than those in
-    docs/results.
+    The number is the index of one of the group's pictures. Through ``groups_of`` it decides into which fold the group
+    is dealt, so groups that are numbered in another way give other folds than those of docs/results.
     """
     leader = list(range(count))
 
@@ -119,7 +118,8 @@ def bootstrap_groups(samples: Sequence[Sample]) -> list[str]:
 
 
 def conflicts(samples: Sequence[Sample], groups: Mapping[Sample, str]) -> list[list[Sample]]:
-    """The groups in which near copies have different labels. That one patient has lesions of both kinds is none."""
+    """The groups in which near copies have different labels. A patient's own pictures may: they can show two
+    lesions."""
     members: dict[str, list[Sample]] = {}
     for sample in samples:
         members.setdefault(groups[sample], []).append(sample)

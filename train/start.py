@@ -33,7 +33,8 @@ def network(recipe: Recipe, start: Start = "scratch") -> Network:
     """The network of a recipe, with its initial weights. Its spec also names the data that these were trained on.
 
     Of a checkpoint for other classes, all layers but the last are used. Raises RecipeError if the recipe cannot have
-    this backbone or this start, and CheckpointError if the file is of neither kind, or of another network.
+    this backbone or this start, and CheckpointError if the file is neither a checkpoint of ours nor a folded backbone,
+    or does not fit.
     """
     _require_possible(recipe, start)
     if recipe.architecture == "peer":

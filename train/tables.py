@@ -35,7 +35,7 @@ def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
 
 
 def print_table(table: Table) -> None:
-    """Print a table: folded to the width of the terminal, or in full width if stdout is none."""
+    """Print a table: folded to the width of the terminal, or in full width if stdout is not one."""
     for column in table.columns:
         column.overflow = "fold"
     whole = Measurement.get(out, out.options.update_width(10_000), table).maximum
