@@ -8,7 +8,7 @@ import pytest
 
 from train import datasets
 from train.datasets import Sample
-from train.duplicates import Pair, bootstrap_groups, conflicts, find_pairs, group, groups_of
+from train.duplicates import bootstrap_groups, conflicts, connected_components, find_pairs, groups_of
 
 
 def scan(seed: int, shape: tuple[int, int] = (240, 320)) -> np.ndarray:
@@ -73,14 +73,13 @@ def test_near_copies_and_patients_are_drawn_together(tmp_path):
 
 
 def test_groups_are_joined_through_others():
-    pairs = [pair for pair in find_pairs([scan(0), scan(5), callipers(scan(0)), scan(0)]) if pair.first == 0]
-    numbers = group(4, pairs)
+    pairs = find_pairs([scan(0), scan(5), callipers(scan(0)), scan(0)])
+    numbers = connected_components(4, [(pair.first, pair.second) for pair in pairs if pair.first == 0])
     assert numbers[0] == numbers[2] == numbers[3] != numbers[1]
 
 
 def test_two_groups_that_a_third_picture_joins_become_one():
-    found = [Pair(first, second, 1.0, mirrored=False, exact=False) for first, second in ((0, 1), (2, 3), (1, 3))]
-    numbers = group(5, found)
+    numbers = connected_components(5, [(0, 1), (2, 3), (1, 3)])
     assert len(set(numbers[:4])) == 1
     assert numbers[4] != numbers[0]
 
@@ -143,7 +142,7 @@ def test_all_pictures_of_a_patient_share_a_group_however_many(tmp_path):
 def test_busi_agrees_with_the_published_groups(shared_data):
     samples = datasets.load(shared_data / "busi")
     pairs = find_pairs([sample.grey() for sample in samples])
-    numbers = group(len(samples), pairs)
+    numbers = connected_components(len(samples), [(pair.first, pair.second) for pair in pairs])
     by_name = dict(zip((s.name for s in samples), numbers, strict=True))
     published: dict[str, list[str]] = {}
     with (shared_data / "lists" / "near_duplicate_groups.csv").open(newline="") as file:

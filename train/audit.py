@@ -10,7 +10,7 @@ import numpy as np
 from rich.progress import track
 
 from train.datasets import Sample
-from train.duplicates import Pair, conflicts, find_pairs, group
+from train.duplicates import Pair, conflicts, connected_components, find_pairs
 from train.markers import marker_mask
 
 MOST_PAIRS = 24
@@ -29,7 +29,8 @@ def audit(samples: Sequence[Sample]) -> tuple[dict[str, Any], list[Pair]]:
         greys.append(sample.grey())
         sample.lesion()  # raises if a mask cannot be decoded
     pairs = find_pairs(greys)
-    groups = {s: str(number) for s, number in zip(samples, group(len(samples), pairs), strict=True)}
+    numbers = connected_components(len(samples), [(pair.first, pair.second) for pair in pairs])
+    groups = {sample: str(number) for sample, number in zip(samples, numbers, strict=True)}
     members: dict[str, list[str]] = {}
     for sample in samples:
         members.setdefault(groups[sample], []).append(_name(sample))

@@ -4,7 +4,7 @@ conflict."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
@@ -68,11 +68,11 @@ def find_pairs(greys: Sequence[NDArray[np.uint8]]) -> list[Pair]:
     return sorted(best.values(), key=lambda pair: -pair.correlation)
 
 
-def group(count: int, pairs: Sequence[Pair]) -> list[int]:
-    """A group number for each of ``count`` pictures: those that a chain of pairs connects share one.
+def connected_components(count: int, links: Iterable[tuple[int, int]]) -> list[int]:
+    """For each of ``count`` indices the number of its group: those that a chain of ``links`` connects share one.
 
-    The number is the index of one of the group's pictures. Through ``groups_of`` it decides into which fold the group
-    is dealt, so groups that are numbered in another way give other folds than those of docs/results.
+    The number is the index of one of the group's members. Through ``groups_of`` it decides into which fold the group is
+    dealt, so groups that are numbered in another way, as by scipy, give other folds than those of docs/results.
     """
     leader = list(range(count))
 
@@ -82,15 +82,14 @@ def group(count: int, pairs: Sequence[Pair]) -> list[int]:
             index = leader[index]
         return index
 
-    for pair in pairs:
-        leader[find(pair.second)] = find(pair.first)
+    for first, second in links:
+        leader[find(second)] = find(first)
     return [find(index) for index in range(count)]
 
 
 def groups_of(samples: Sequence[Sample]) -> dict[Sample, str]:
     """The name of the group that every sample belongs to. Pictures of one patient and near copies, also those in other
     data sets, are in one group: a split must not part them."""
-    pairs = find_pairs([sample.grey() for sample in samples])
     by_patient: dict[tuple[str, str], list[int]] = {}
     names, count = [], Counter[str]()
     for index, sample in enumerate(samples):
@@ -98,13 +97,10 @@ def groups_of(samples: Sequence[Sample]) -> dict[Sample, str]:
         count[sample.dataset] += 1
         if sample.person is not None:
             by_patient.setdefault(sample.person, []).append(index)
-    pairs += [
-        Pair(first, second, 1.0, mirrored=False, exact=False)
-        for members in by_patient.values()
-        for first, second in pairwise(members)
-    ]
-    leaders = group(len(samples), pairs)
-    return {sample: names[leader] for sample, leader in zip(samples, leaders, strict=True)}
+    links = [(pair.first, pair.second) for pair in find_pairs([sample.grey() for sample in samples])]
+    links += [link for of_patient in by_patient.values() for link in pairwise(of_patient)]
+    numbers = connected_components(len(samples), links)
+    return {sample: names[number] for sample, number in zip(samples, numbers, strict=True)}
 
 
 def bootstrap_groups(samples: Sequence[Sample]) -> list[str]:
