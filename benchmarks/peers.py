@@ -164,7 +164,7 @@ def clip_of(path: Path, scan_px: tuple[int, int, int, int] | None) -> Clip:
     with open_source(str(path), live=False) as source:
         first = next(source.frames(), None)
         if first is None:
-            raise SourceError(f"{source.name} holds no picture. Expected a clip.")
+            raise SourceError(f"{source.name} contains no picture. Expected a clip.")
         height, width = first.rgb.shape[:2]
     unit = scale(height, width)
     canvas_px = max(height, round(PANEL_HEIGHT * unit)), width + round(PANEL_WIDTH * unit)

@@ -40,7 +40,7 @@ class Verdict:
     def __str__(self) -> str:
         if self.passed:
             return (
-                f"{self.name}: holds in {self.precision} on {self.device}, {self.built_for}. Largest difference of a "
+                f"{self.name}: passes in {self.precision} on {self.device}, {self.built_for}. Largest difference of a "
                 f"probability {self.max_abs_dp:.5f}, {self.flips} flips, map correlation {self.map_correlation:.5f}"
             )
         return f"{self.name}: {'FAILS' if self.available else 'not here'}: {self.reason}"

@@ -60,7 +60,7 @@ def read_spec(path: Path) -> ModelSpec:
     try:
         return ModelSpec.from_json(text)
     except ValueError as error:
-        raise CheckpointError(f"{path} carries a spec that does not hold: {error}") from error
+        raise CheckpointError(f"{path} contains an invalid spec: {error}") from error
 
 
 def load(path: Path) -> RcdNet:
@@ -71,8 +71,8 @@ def load(path: Path) -> RcdNet:
     found = tensors_sha256(tensors)
     if found != spec.weights_sha256:
         raise CheckpointError(
-            f"{path} is not what it says: tensors hash to {found[:12]}, its spec says {spec.weights_sha256[:12]}. "
-            "Restore the file from where it came."
+            f"{path} is not the file that its spec describes: its tensors hash to {found[:12]}, not to "
+            f"{spec.weights_sha256[:12]}. Restore the file from its origin."
         )
     try:
         model = RcdNet(spec)

@@ -49,12 +49,12 @@ def read(path: Path) -> tuple[bytes, ModelSpec]:
     if found != metadata[SEAL_KEY]:
         raise OnnxFileError(
             f"{path} was altered after export: it hashes to {found[:12]}, its seal says {metadata[SEAL_KEY][:12]}. "
-            "Restore the file from where it came."
+            "Restore the file from its origin."
         )
     try:
         return data, ModelSpec.from_json(metadata[SPEC_KEY])
     except ValueError as error:
-        raise OnnxFileError(f"{path} carries a spec that does not hold: {error}") from error
+        raise OnnxFileError(f"{path} contains an invalid spec: {error}") from error
 
 
 def seal(model: onnx.ModelProto, spec: str) -> str:

@@ -130,7 +130,7 @@ def replay(
     with exit_codes(INTERRUPTED):
         settings = settings_of(config, scan_area)
         if kind(clip) not in ON_DISK:
-            typer.echo("this is no recording: it lasts until its source ends, or Ctrl-C", err=True)
+            typer.echo("this is not a recording: it lasts until its source ends, or Ctrl-C", err=True)
         refuse_overwriting(clip, out)
         further = (*exporting(out, dicom=dicom), *sending(send))  # what is wrong is told before anything runs
         with (

@@ -43,7 +43,7 @@ class KeptAreas:
             except OSError as error:
                 raise UsageError(f"the scan area cannot be kept: {error.strerror}.") from error
             except ValueError as error:
-                why = f"{self._path} is damaged. Mend or delete it"
+                why = f"{self._path} is damaged. Repair or delete it"
                 raise UsageError(f"the scan area cannot be kept: {why}.") from error
 
     def _read(self) -> dict[str, str]:

@@ -45,5 +45,5 @@ class SinkGroup:
         reason = explain(caught.error)
         self._board.recording(Recording.FAILED, reason)
         if self._session.live:  # a replay ends with it
-            log.warning("the run goes on, but is no longer recorded: %s", reason)
+            log.warning("the run continues, but is no longer recorded: %s", reason)
         return False

@@ -265,4 +265,4 @@ def test_an_error_is_shown_as_it_is_though_it_names_a_file_that_is_called_like_a
         clip.unlink()
         control(browser, "#start").click()
         told = control(browser, '[data-testid="toast-text"]').get_attribute("textContent")
-        assert told == f"{clip.name} is not there, or is no file. Expected a video."
+        assert told == f"{clip.name} does not exist, or is not a file. Expected a video."

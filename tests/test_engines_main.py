@@ -62,7 +62,7 @@ def test_verify_prints_the_numbers_of_every_engine(untrained: Path) -> None:
     assert result.exit_code == 0, result.output
     for name in catalog.ENGINES:
         if catalog.missing(name, untrained) is None:
-            assert f"{name}: holds in " in result.stdout
+            assert f"{name}: passes in " in result.stdout
     assert "Largest difference of a probability" in result.stdout
 
 

@@ -229,9 +229,9 @@ def test_what_is_called_at_which_probability_is_what_was_applied(tmp_path: Path)
 def test_where_was_looked_stands_in_summary_and_report(tmp_path: Path) -> None:
     summary, page = written(tmp_path)
     assert summary["scan_areas"] == [
-        {"where": "64x48 at 0,0, all of it", "sides": [0, 0, 64, 48], "corners": [], "frames": 31}
+        {"where": "64x48 at 0,0, the whole picture", "sides": [0, 0, 64, 48], "corners": [], "frames": 31}
     ]
-    assert "64x48 at 0,0, all of it: 31 frames" in page
+    assert "64x48 at 0,0, the whole picture: 31 frames" in page
 
 
 def test_the_report_says_for_what_it_is_not(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_missing_device_is_told_with_the_mend() -> None:
 
 
 def test_what_is_no_capture_device_is_refused() -> None:
-    with pytest.raises(SourceError, match=r"/dev/null cannot be opened.*no capture device"):
+    with pytest.raises(SourceError, match=r"/dev/null cannot be opened.*not a capture device"):
         open_source("v4l2:/dev/null")
 
 

@@ -288,7 +288,7 @@ def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_clip_without_a_single_frame_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="holds no video"):
+    with pytest.raises(SourceError, match="contains no video"):
         FileSource(write_clip(tmp_path / "clip.mp4", 0))
 
 
@@ -321,7 +321,7 @@ def test_a_clip_that_vanishes_between_two_rounds_ends_the_loop_with_a_reason(tmp
         frames = source.frames()
         next(frames)
         clip.unlink()
-        with pytest.raises(SourceError, match="is not there"):
+        with pytest.raises(SourceError, match="does not exist"):
             list(frames)
 
 
@@ -348,10 +348,10 @@ def test_a_name_that_looks_like_a_uri_is_a_file_if_it_is_there(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("/dev/null", "/dev/null is a device and no clip.*v4l2:/dev/null"),
-        ("/dev/video99", "video99 is not there.*`python -m stream devices`"),
-        ("0", "0 is not there.*`python -m stream devices`"),
-        ("gone.mp4", "gone.mp4 is not there, or is no file. Expected a video.$"),
+        ("/dev/null", "/dev/null is a device, not a clip.*v4l2:/dev/null"),
+        ("/dev/video99", "video99 does not exist.*`python -m stream devices`"),
+        ("0", "0 does not exist.*`python -m stream devices`"),
+        ("gone.mp4", "gone.mp4 does not exist, or is not a file. Expected a video.$"),
     ],
 )
 def test_a_missing_file_is_told_and_how_to_name_a_capture_card_where_one_is_meant(path: str, told: str) -> None:

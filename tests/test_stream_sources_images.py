@@ -197,7 +197,7 @@ def test_a_single_picture_is_a_stream_too(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_pictures_says_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="holds no picture"):
+    with pytest.raises(SourceError, match="contains no picture"):
         open_source(str(tmp_path))
 
 

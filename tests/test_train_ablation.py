@@ -31,7 +31,7 @@ def test_what_ships_is_the_first_variant_and_lies_between_its_parts():
 
 
 def test_a_folder_without_finished_folds_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"holds no finished fold of seed 0, seed0-fold\*"):
+    with pytest.raises(DataError, match=r"contains no finished fold of seed 0, seed0-fold\*"):
         ablation.ablate(tmp_path, tmp_path)
 
 

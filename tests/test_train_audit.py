@@ -65,7 +65,7 @@ def test_the_audit_finds_every_flaw(flawed, tmp_path):
 def test_a_folder_without_a_data_set_is_one_line_and_code_three(tmp_path):
     done = CliRunner().invoke(app, ["audit", str(tmp_path)])
     assert done.exit_code == 3
-    assert "holds no data set" in done.stderr
+    assert "contains no data set" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -315,7 +315,7 @@ def test_further_pages_of_a_picture_are_told(tmp_path, caplog):
 
 def test_a_class_folder_without_pictures_is_told(tmp_path):
     (tmp_path / "benign").mkdir()
-    with pytest.raises(datasets.DataError, match="benign holds no picture"):
+    with pytest.raises(datasets.DataError, match="benign contains no picture"):
         datasets.load(tmp_path)
 
 

@@ -189,7 +189,7 @@ def test_a_folder_without_runs_is_an_error_that_says_so(data, tmp_path):
     arguments = ["figures", str(tmp_path), "--data", str(data), "--weights", "none", "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 3
-    assert "holds no runs" in result.output.replace("\n", " ")
+    assert "contains no runs" in result.output.replace("\n", " ")
 
 
 def test_runs_of_a_recipe_of_one_s_own_are_in_the_tables(runs, data, tmp_path):

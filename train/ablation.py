@@ -57,7 +57,7 @@ def ablate(folder: Path, data_root: Path) -> list[dict[str, str]]:
     files = sorted(folder.glob("seed0-fold*/predictions.csv"))
     if not files:
         raise DataError(
-            f"{folder} holds no finished fold of seed 0, seed0-fold*: point at what `train fit joint --out` made"
+            f"{folder} contains no finished fold of seed 0, seed0-fold*: point at what `train fit joint --out` made"
         )
     held_out = [predictions.read([file]).samples(data_root, recipe_of(file.parent).data) for file in files]
     models = [loop.load_trained(file.parent) for file in files]  # all of them first, as one may be gone

@@ -35,7 +35,7 @@ _MASK = re.compile(r"_mask(_\d+)?$", re.IGNORECASE)
 
 
 class DataError(ValueError):
-    """The folder holds no data set of a known layout, or a broken one. The message names the file."""
+    """The folder contains no data set of a known layout, or a broken one. The message names the file."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def load(root: Path) -> list[Sample]:
         samples = _class_folders(root)
     if not samples:
         raise DataError(
-            f"{root} holds no data set: expected class folders ({', '.join(CLASS_NAMES)}) like BUSI, "
+            f"{root} contains no data set: expected class folders ({', '.join(CLASS_NAMES)}) like BUSI, "
             "bus_data.csv like BUS-BRA, or labels.csv with original/ like UDIAT"
         )
     if twice := [name for name, count in Counter(sample.name for sample in samples).items() if count > 1]:
@@ -166,7 +166,7 @@ def _images(folder: Path) -> dict[str, Path]:
     visible = [path for path in folder.iterdir() if not path.name.startswith(".")]
     paths = [path for path in visible if _is_picture(path)]
     if not paths:
-        raise DataError(f"{folder} holds no picture. Expected {', '.join(sorted(IMAGE_SUFFIXES))} right in it.")
+        raise DataError(f"{folder} contains no picture. Expected {', '.join(sorted(IMAGE_SUFFIXES))} right in it.")
     if twice := [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]:
         raise DataError(f"{folder} has {len(twice)} names for more than one picture, such as {twice[0]}: rename one.")
     _warn_left_out(folder, {path.name for path in visible} - {path.name for path in paths}, "No picture by its name")

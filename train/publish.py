@@ -43,7 +43,7 @@ def publish(runs: Path, data_root: Path, weights: Path, out: Path, *, pictures: 
     compared_held_out, compared_external = (_compared(runs / "compare", kind) for kind in results.KINDS)
     curves = sorted(path.parent for path in runs.glob("*/*/metrics.csv"))
     if not curves and not any((runs / "compare").glob("*/*/*/predictions.csv")):
-        raise DataError(f"{runs} holds no runs: point at the folder above that of a recipe, or above compare")
+        raise DataError(f"{runs} contains no runs: point at the folder above that of a recipe, or above compare")
     model = checkpoint.load(weights)
     external = select(datasets.load(data_root / compare.EXTERNAL), "binary")
     share = malignant_share(predict(model, [sample.grey() for sample in external]), model.spec)

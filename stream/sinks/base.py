@@ -37,7 +37,7 @@ def refused(path: Path, error: OSError) -> UsageError:
 def require_named(file: IO[bytes], path: Path) -> None:
     """Raises UsageError if the open file was deleted: what is written then fills the disk, and nobody can read it."""
     if os.fstat(file.fileno()).st_nlink == 0 and not path.exists():  # some network drives count no links at all
-        raise UsageError(f"{path} was deleted while it was written. Start anew, and delete only what has ended.")
+        raise UsageError(f"{path} was deleted while it was written. Start again, and delete only what has ended.")
 
 
 def made_with(session: Session) -> str:

@@ -99,10 +99,10 @@ class Arrival:
 def video_stream(container: InputContainer, name: str) -> av.VideoStream:
     """The first video stream. Raises SourceError if there is none, or if its header asks for an absurd size."""
     if not container.streams.video:
-        raise SourceError(f"{name} holds no video. Expected a whole clip with a video stream.")
+        raise SourceError(f"{name} contains no video. Expected a whole clip with a video stream.")
     stream = container.streams.video[0]
     if stream.codec_context is None:
-        raise SourceError(f"{name} holds video of a kind that cannot be decoded. Expected a clip like MP4 with H.264.")
+        raise SourceError(f"{name} contains video that cannot be decoded. Expected a clip like MP4 with H.264.")
     check_size(stream.codec_context.width, stream.codec_context.height, name)
     return stream
 

@@ -46,7 +46,7 @@ MENDS = {
     errno.EACCES: "Add yourself to the group 'video'.",
     errno.EBUSY: "Close the other program that uses it.",
     errno.EINVAL: "It may not know the size, rate or format asked for; leave them out.",
-    errno.ENOTTY: f"It is no capture device. {LIST}",
+    errno.ENOTTY: f"It is not a capture device. {LIST}",
     errno.ETIMEDOUT: "No picture came: is the scanner on and the cable in?",
 }
 """errno -> how to mend it."""

@@ -32,12 +32,12 @@ class DicomSource(RecordedSource):
             warn_left_out(self.name, others, "beside DICOM files no others are read")
         headers = [header for file in paths if (header := read_header(file, fps)) is not None]
         if not headers:
-            raise SourceError(f"{self.name} holds no DICOM picture. Expected one, or a folder with some right in it.")
+            raise SourceError(f"{self.name} contains no DICOM picture. Expected one, or a folder of them.")
         self._headers = sorted(headers, key=lambda header: (header.instance, header.path.name))
         places = {(header.shown_px, header.area) for header in headers}
         if len(places) > 1 and any(area is not None for _, area in places):
             raise SourceError(
-                f"{self.name} holds pictures of different sizes or regions. Expected one series a folder."
+                f"{self.name} contains pictures of different sizes or regions. Expected one series a folder."
             )
         self.scan_area = self._headers[0].area
         self.fps = 1 / max(header.step_s for header in headers)  # its slowest is not to look silent

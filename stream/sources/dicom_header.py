@@ -91,13 +91,13 @@ CINE_FPS = 25.0
 
 
 def read_header(path: Path, fps: float | None = None) -> Header | None:
-    """None for what holds no picture, as a DICOMDIR, a report or a presentation state.
+    """None for what contains no picture, as a DICOMDIR, a report or a presentation state.
 
     Raises SourceError for what is no DICOM, contradicts itself, or is compressed as nothing here reads.
     """
     name = printable(path.name)
     if not path.is_file():
-        raise SourceError(f"{name} is not there, or is no file. Expected DICOM.")
+        raise SourceError(f"{name} does not exist, or is not a file. Expected DICOM.")
     try:
         meta = read_file_meta_info(path)
         syntax = meta.TransferSyntaxUID
@@ -146,7 +146,7 @@ def parse_header(path: Path, tags: Any, decoder: str | None, fps: float | None) 
     least_bytes = count if decoder else width_px * height_px * samples * bits // 16
     if min(width_px, height_px) < 1 or not 1 <= count <= FRAMES_LIMIT or least_bytes > path.stat().st_size:
         raise SourceError(
-            f"{name} says that it holds {count} frames of {width_px}x{height_px}, which cannot be. Copy it again."
+            f"{name} says that it holds {count} frames of {width_px}x{height_px}, which is impossible. Copy it again."
         )
     starts_s, step_s = times_s(tags, count, 1 / (fps or (CINE_FPS if count > 1 else STILLS_FPS)))
     area, mm_per_px = geometry(tags, width_px, height_px)
@@ -159,7 +159,7 @@ def parse_header(path: Path, tags: Any, decoder: str | None, fps: float | None) 
         mm_per_px = mm_per_px[0] / higher, mm_per_px[1] / wider
     stored_bits = int(tags.get("BitsStored") or bits)
     if not 1 <= stored_bits <= bits:
-        raise SourceError(f"{name} stores {stored_bits} of {bits} bits, which cannot be. Copy it again.")
+        raise SourceError(f"{name} stores {stored_bits} of {bits} bits, which is impossible. Copy it again.")
     table = colours(tags, kind, stored_bits) if kind in TABLES else None
     instance = int(tags.get("InstanceNumber") or 0)
     size_px = width_px, height_px

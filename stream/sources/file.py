@@ -98,16 +98,16 @@ class FileSource(RecordedSource):
                 f"{self.name} is cut short or damaged: {whole} {share} could be read. Copy it again from its origin."
             )
         if not whole:
-            raise SourceError(f"{self.name} holds no picture: none of {read} could be decoded whole.")
+            raise SourceError(f"{self.name} contains no picture: none of {read} could be decoded whole.")
 
     def _open(self) -> InputContainer:
         if self._path.is_char_device():
             device = printable(str(self._path))
-            raise SourceError(f"{device} is a device and no clip. If it is a capture card: v4l2:{device}")
+            raise SourceError(f"{device} is a device, not a clip. If it is a capture card: v4l2:{device}")
         if not self._path.is_file():
             meant_for_a_card = self.name.isdecimal() or self._path.is_relative_to("/dev")  # as OpenCV takes them
             card = ", or the name of a capture card that `python -m stream devices` lists" if meant_for_a_card else ""
-            raise SourceError(f"{self.name} is not there, or is no file. Expected a video{card}.")
+            raise SourceError(f"{self.name} does not exist, or is not a file. Expected a video{card}.")
         try:
             # an absolute path, for FFmpeg takes "name:rest" for a protocol
             return av.open(

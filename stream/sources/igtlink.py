@@ -174,7 +174,7 @@ class IgtlinkSource(Source):
                 raise SourceError(f"{self.name} sent no picture for {SILENCE_S:.0f} s. Is the scanner on?") from error
             except NONSENSE as error:
                 raise SourceError(
-                    f"{self.name} sent what is no OpenIGTLink ({type(error).__name__}). {MEND}"
+                    f"{self.name} sent something other than OpenIGTLink ({type(error).__name__}). {MEND}"
                 ) from error
             if message is not None:
                 yield message
@@ -209,7 +209,7 @@ def address_of(uri: str) -> tuple[str, int]:
     except ValueError:
         host = None
     if not host or parts.scheme != "igtl" or parts.query or parts.fragment or parts.path.strip("/"):
-        raise UsageError(f"igtl: {without_secrets(uri)} is no address of a server. Expected igtl://host:{DEFAULT_PORT}")
+        raise UsageError(f"igtl: {without_secrets(uri)} is not a server address. Expected igtl://host:{DEFAULT_PORT}")
     return host, port
 
 

@@ -42,7 +42,7 @@ class ImageSource(RecordedSource):
         self._pictures = [(path, page) for path in paths for page in range(pages(path))]
         if not self._pictures:
             raise SourceError(
-                f"{self.name or path} holds no picture. Expected PNG, JPEG or TIFF; a clip is given by its own path."
+                f"{self.name or path} contains no picture. Expected PNG, JPEG or TIFF; a clip is given by its own path."
             )
         if path.is_dir():
             warn_left_out(self.name, filter(is_clip, path.iterdir()), "a clip is given by its own path")

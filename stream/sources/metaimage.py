@@ -110,6 +110,6 @@ def checked_size(found: Any, path: Path) -> tuple[tuple[int, int], int]:
     least_bytes = width_px * height_px * samples * count * LEAST_PACKED
     if samples == 2 or min(size) < 1 or count > FRAMES_LIMIT or least_bytes > path.stat().st_size:
         raise SourceError(
-            f"{name} says that it holds {count} frames of {width_px}x{height_px}, which cannot be. Copy it again."
+            f"{name} says that it holds {count} frames of {width_px}x{height_px}, which is impossible. Copy it again."
         )
     return (width_px, height_px), count

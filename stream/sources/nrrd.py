@@ -171,7 +171,7 @@ def layout(fields: Mapping[str, str], offset: int, path: Path) -> Layout:
     size = math.prod(sizes)
     if found.count > FRAMES_LIMIT or size * LEAST_PACKED > path.stat().st_size:
         raise SourceError(
-            f"{name} says that it holds {found.count} frames of {sizes[column]}x{sizes[row]}, which cannot be. "
+            f"{name} says that it holds {found.count} frames of {sizes[column]}x{sizes[row]}, which is impossible. "
             "Copy it again."
         )
     if found.mixed and size > LARGEST_MIXED:

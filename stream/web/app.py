@@ -105,7 +105,7 @@ async def load_control_room(control: Control) -> FastAPI | None:
 
             room = asyncio.run(in_a_loop())
         except Exception:
-            log.exception("the controls cannot be loaded; the picture goes on without them")
+            log.exception("the controls cannot be loaded; the picture continues without them")
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(hand_over, room)
 

@@ -182,7 +182,7 @@ class Control:
         now = self._now  # another tab may switch the source meanwhile
         size_px = None if now.pipeline is None else now.pipeline.status().size_px
         if now.pipeline is None or size_px is None:
-            raise UsageError("nothing has been seen of the source yet. Start it first.")
+            raise UsageError("there is no picture of this source yet. Start it first.")
         seen = now.pipeline.scan_area
         if area is not None and (refusal := why_unfit(area, size_px)) is not None:
             raise UsageError(f"{refusal}.")
@@ -250,7 +250,7 @@ class Control:
             except EngineError as error:
                 if self._engine is None:
                     raise
-                log.warning("engine %s is still not to be had: %s", name, error)
+                log.warning("engine %s is still not available: %s", name, error)
             else:
                 self._close_engine()
                 return opened
