@@ -17,8 +17,8 @@ from engines.cuda_graph import CudaGraph, Pointwise, kernels
 from engines.errors import EngineError
 from engines.half import HalfNet
 from engines.replay import GpuEngine, Replay
-from rcdnet import checkpoint
-from rcdnet.golden import Golden
+from rcdnet import checkpoint, golden
+from rcdnet.model import RcdNet
 from rcdnet.spec import ModelSpec
 from tests.gpus import Forward, Gpu
 
@@ -143,16 +143,18 @@ def test_the_graph_alone_is_timed_and_only_if_somebody_asks(gpu: Gpu) -> None:
     assert len(made.timings) == 2
 
 
-def test_the_engine_replays_what_its_network_computes(
-    gpu: Gpu, untrained: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("gpu")
+def test_the_engine_replays_what_its_network_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "stand-in")
     monkeypatch.setattr(HalfNet, "cuda", lambda network: network)
     monkeypatch.setattr(replay, "WARM_UPS", 1)  # float16 is slow on a processor
-    images = Golden.load(untrained / "golden.npz").images[:3]
-    network = HalfNet(checkpoint.load(untrained / "rcdnet.safetensors")).to(memory_format=torch.channels_last)
-    with CudaGraph(untrained) as engine, torch.inference_mode():
+    spec = ModelSpec(("normal", "benign", "malignant"), 64, 96, 0.485, 0.229, "tf_efficientnet_lite0")
+    torch.manual_seed(0)
+    checkpoint.save(RcdNet(spec), tmp_path / "rcdnet.safetensors")
+    images = golden.pictures(spec, 3)
+    network = HalfNet(checkpoint.load(tmp_path / "rcdnet.safetensors")).to(memory_format=torch.channels_last)
+    with CudaGraph(tmp_path) as engine, torch.inference_mode():
         found = engine.run(images)
         for logits, maps, image in zip(found.logits, found.class_maps, torch.from_numpy(images.copy()), strict=True):
             torch.testing.assert_close(network(image[None]), (torch.tensor(logits[None]), torch.tensor(maps[None])))
