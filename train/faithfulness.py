@@ -79,9 +79,7 @@ def deletion_curve(
         logits, maps = run(image[None])
         called = lesion_class(logits[0], spec)
         class_map = maps[0, called]
-        cells = np.flatnonzero(
-            holds_picture(at, *class_map.shape[::-1])
-        )  # the padding's cells are left out: to blur them changes nothing
+        cells = np.flatnonzero(holds_picture(at, *class_map.shape[::-1]))  # to blur the padding would change nothing
         heats = class_map.ravel(), to_cells(blind_map, at, class_map.shape).ravel()
         by_heat, by_blind = (cells[np.argsort(-heat[cells])] for heat in heats)
         orders = by_heat, rng.permutation(cells), by_blind
