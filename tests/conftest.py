@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait by spinning, and pytest's workers take all cores
@@ -32,8 +33,6 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     PyTorch some 15 s, so one of pytest's workers does it for all of them.
     """
     pytest.importorskip("torch")
-    from filelock import FileLock  # PyTorch needs it as well
-
     own = tmp_path_factory.getbasetemp()
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "untrained"
     with FileLock(f"{folder}.lock"):
