@@ -7,6 +7,7 @@ import numpy as np
 from cv2.typing import MatLike
 from numpy.typing import NDArray
 
+from stream.panels import Slices, between_panels, even_panels
 from stream.types import Corners, ScanArea
 from stream.words import is_page
 
@@ -38,12 +39,6 @@ PART_SHARE = 0.02
 """What lies above or below the largest part and has more than this share of its area belongs to the same scan, beyond
 a dark stretch without echoes, unless it ``is_apart``."""
 
-PANEL_SHARE, PANEL_INSIDE, PANEL_TEXTURE = 0.05, 0.01, 0.02
-"""A brightness is a panel's, and no scan's, if this much of it deviates by PANEL_TEXTURE grey levels at most:
-PANEL_SHARE of the picture, and PANEL_INSIDE of the box around what was found. Letters give texture to the panel around
-them; without this, two lines right above the scan would join it, a name with them. Of 2,818 real stills the area
-changes in 1, of 940 enlarged to 800 px in 2: what goes is dark and even, below the echoes."""
-
 PAGE_LEVEL = 24
 """A page of words, or a menu, has at least this grey level."""
 
@@ -74,9 +69,6 @@ side, 95 % were, and bent to fans of 20 to 45 degrees 98 %."""
 STRAIGHT_PX = 1.0
 """How far a polygon's side may stray from the outline that was found: with this an arc needs only a few corners."""
 
-Slices = tuple[slice, slice]
-"""Rows and columns."""
-
 
 def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     """Where the scan lies in a screen uint8 [H, W, 3]: the box around what is large, textured and no background, with
@@ -99,27 +91,35 @@ def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
 
 
 def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
+    """The same at the size that is given: find what is lit and textured, then take the panels around it away."""
     height, width = rgb.shape[:2]
     raw = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     grey = np.asarray(cv2.blur(raw, (BLUR_PX, BLUR_PX)), np.uint8)
-    detail = cv2.blur(cv2.absdiff(raw, grey).astype(np.float32), (TEXTURE_PX, TEXTURE_PX))
+    detail = cv2.boxFilter(cv2.absdiff(raw, grey), cv2.CV_32F, (TEXTURE_PX, TEXTURE_PX))
     lit = ((cv2.absdiff(grey, background(grey)) > STEP) & (grey > BLACK) & (detail > TEXTURE)).view(np.uint8)
     found = _scan_of(lit, raw)
-    if found is not None and len(levels := panels(grey, detail, found[0])):
-        of_panel = (np.abs(np.arange(256) - levels[:, None]) <= STEP).any(axis=0)
+    if found is None:
+        return None
+    if (of_panel := even_panels(grey, detail, found[0])).any():
         inside = np.zeros_like(lit)
         inside[found[0]] = lit[found[0]] & ~of_panel[grey[found[0]]]
         found = _scan_of(inside, raw) or found
-    if found is None:
-        return None
-    (down, across), own = found
-    x, y, right, bottom = across.start, down.start, across.stop, down.stop
+    box, own = found
+    if own[narrower := between_panels(raw, box)].any():
+        box = _around(own, narrower)
+    y, bottom, x, right = box[0].start, box[0].stop, box[1].start, box[1].stop
     edge = min(BLUR_PX, right - x - 1, bottom - y - 1) // 2  # by which the blur let the scan spill into the background
     x, y = x + edge * (x > 0), y + edge * (y > 0)
     right, bottom = right - edge * (right < width), bottom - edge * (bottom < height)
     corners = tuple((x + across, y + down) for across, down in outline(own[y:bottom, x:right]))
     whole = (x, y, right, bottom) == (0, 0, width, height) and not corners
     return ScanArea(x, y, right - x, bottom - y, "full" if whole else "detected", corners)
+
+
+def _around(own: NDArray[np.uint8], box: Slices) -> Slices:
+    """The box around what is scan in a box of ``own`` [H, W], which is 1 there."""
+    x, y, across, down = cv2.boundingRect(own[box])
+    return np.s_[box[0].start + y : box[0].start + y + down, box[1].start + x : box[1].start + x + across]
 
 
 def _scan_of(lit: NDArray[np.uint8], raw: MatLike) -> tuple[Slices, NDArray[np.uint8]] | None:
@@ -194,14 +194,6 @@ def background(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     median = np.uint8(np.median(ring))
     uniform = np.mean(cv2.absdiff(ring, np.full_like(ring, median)) <= STEP) >= UNIFORM_SHARE
     return np.full_like(grey, median if uniform else 0)
-
-
-def panels(grey: NDArray[np.uint8], detail: MatLike, box: Slices) -> NDArray[np.int_]:
-    """The brightnesses of panels that reach into a box, black and nearly black aside; arrays are [H, W]."""
-    even = np.asarray(detail <= PANEL_TEXTURE).view(np.uint8)
-    of_all = cv2.calcHist([grey], [0], even, [256], [0, 256]).ravel() / grey.size
-    of_box = cv2.calcHist([grey[box]], [0], even[box], [256], [0, 256]).ravel() / grey[box].size
-    return np.flatnonzero((of_all >= PANEL_SHARE) & (of_box >= PANEL_INSIDE) & (np.arange(256) > STEP))
 
 
 def outline(scan: NDArray[np.uint8]) -> Corners:

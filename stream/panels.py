@@ -1,0 +1,100 @@
+"""Where on a scanner's screen does a grey panel lie, not the scan? A name stands on it."""
+
+import cv2
+import numpy as np
+from cv2.typing import MatLike
+from numpy.typing import NDArray
+
+Slices = tuple[slice, slice]
+"""Rows and columns."""
+
+PANEL_SHARE, PANEL_INSIDE, PANEL_TEXTURE = 0.05, 0.01, 0.02
+"""A brightness is a panel's, and no scan's, if this much of it deviates by PANEL_TEXTURE grey levels at most:
+PANEL_SHARE of the picture, and PANEL_INSIDE of the box around what was found. Letters give texture to the panel around
+them; without this, two lines right above the scan would join it, a name with them. Of 2,818 real stills the area
+changes in 1, of 940 enlarged to 800 px in 2: what goes is dark and even, below the echoes."""
+
+BRIGHT = 6
+"""What is no brighter is black or nearly so, and no panel."""
+
+STROKE_SHARE = 0.0085
+"""A stroke of a letter is thinner than this share of the longer side."""
+
+SHRUNK_PX = 640
+"""Longer side at which a panel that fades or is noisy is looked for: there noise averages out."""
+
+EVEN, EVEN_PX, BLUR_PX = 1.0, 9, 5
+"""Once its letters are taken away, a panel deviates from its blurred picture (a box of BLUR_PX a side) by at most EVEN
+grey levels, on average over a box of EVEN_PX a side. Of bright tissue 10 % does."""
+
+EVEN_ROW, SCAN_ROW, EDGE_PX = 0.92, 0.5, 4
+"""Of a panel's row EVEN_ROW is even; EDGE_PX beyond its end the scan begins, of whose row at most SCAN_ROW is. Tissue
+that darkens with depth has no such edge."""
+
+DEEPEST = 0.25
+"""A panel reaches over at most this share of a box. With all this the area changes in none of 2,818 real stills, and in
+1 of 940 enlarged to 800 px, by a caption below the echoes."""
+
+INK, LETTERS_PX = 32, 12
+"""A letter differs from the panel by INK grey levels. What has fewer than LETTERS_PX pixels of them is left: it may be
+scan, and tells nobody's name."""
+
+LIGHT = 128
+"""If what lies at a box's edges is brighter, letters are dark."""
+
+SMALLEST_PX = 60
+"""In a box with a shorter side no panel is looked for."""
+
+
+def even_panels(grey: NDArray[np.uint8], detail: MatLike, box: Slices) -> NDArray[np.bool_]:
+    """Which brightnesses, of 256, are those of even panels that reach into a box.
+
+    ``grey`` [H, W] is blurred, ``detail`` [H, W] tells how far a picture deviates from that.
+    """
+    even = np.asarray(detail <= PANEL_TEXTURE).view(np.uint8)
+    levels = np.flatnonzero(_histogram(grey, even) >= PANEL_SHARE)
+    levels = levels[levels > BRIGHT]
+    if len(levels):
+        levels = levels[_histogram(grey[box], even[box])[levels] >= PANEL_INSIDE]
+    return np.asarray((np.abs(np.arange(256) - levels[:, None]) <= BRIGHT).any(axis=0))
+
+
+def _histogram(grey: MatLike, even: MatLike) -> NDArray[np.float32]:
+    """The share of a picture that is ``even`` and of each brightness."""
+    return np.asarray(cv2.calcHist([grey], [0], even, [256], [0, 256]).ravel() / grey.size, np.float32)
+
+
+def between_panels(raw: MatLike, box: Slices) -> Slices:
+    """The part of a box of ``raw``, grey uint8 [H, W], that lies between the panels with letters at its sides.
+
+    These may fade or be noisy: without the strokes of its letters a panel is even, and a scan is not.
+    """
+    down, across = (slice(side.start + BLUR_PX, side.stop - BLUR_PX) for side in box)  # a blurred edge is not even
+    part = raw[down, across]
+    if min(part.shape) < SMALLEST_PX:
+        return box
+    if np.median(np.concatenate([part[0], part[-1], part[:, 0], part[:, -1]])) > LIGHT:
+        part = cv2.bitwise_not(part)
+    stroke = max(3, round(STROKE_SHARE * max(raw.shape))) | 1
+    plain = cv2.morphologyEx(part, cv2.MORPH_OPEN, np.ones((stroke, stroke), np.uint8))
+    shrink = min(1, SHRUNK_PX / max(raw.shape))
+    small, without = (cv2.resize(of, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) for of in (part, plain))
+    detail = cv2.absdiff(without, cv2.blur(without, (BLUR_PX, BLUR_PX)))
+    even = (cv2.boxFilter(detail, cv2.CV_32F, (EVEN_PX, EVEN_PX)) <= EVEN).astype(np.float32)
+    ink = cv2.subtract(small, without) >= INK
+    cuts = [0, 0, 0, 0]  # at the top, right, bottom and left
+    for side in (0, 1, 2, 3) * 2:  # twice: a panel beside the scan hides the edge above it
+        rows = _panel_rows(even, ink)
+        if rows:
+            cuts[side] += BLUR_PX * (cuts[side] == 0) + round(rows / shrink)
+        even, ink = np.rot90(even[rows:]), np.rot90(ink[rows:])  # the right side is up next
+    top, right, bottom, left = cuts
+    return np.s_[box[0].start + top : box[0].stop - bottom, box[1].start + left : box[1].stop - right]
+
+
+def _panel_rows(even: NDArray[np.float32], ink: NDArray[np.bool_]) -> int:
+    """How many rows at the top are a panel with letters, and end where a scan begins."""
+    share = even.mean(axis=1)
+    rows = int(np.argmax(share < EVEN_ROW))
+    ends = rows <= DEEPEST * len(share) and share[min(rows + EDGE_PX, len(share) - 1)] <= SCAN_ROW
+    return rows if ends and np.count_nonzero(ink[:rows]) >= LETTERS_PX else 0

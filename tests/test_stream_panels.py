@@ -1,0 +1,94 @@
+"""A header on a grey panel beside the scan is no part of it, whether the panel fades or is noisy."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stream.scan_detection import propose
+from tests.screens import Picture, first
+
+SCAN = (420, 110, 960, 720)
+"""x, y, width, height."""
+
+PANELS = {
+    "pillar": (240, 0, 1440, 1080),
+    "header": (0, 0, 1920, 110),
+    "window": (60, 0, 1800, 1000),
+}
+
+NAME, SETTINGS = "DOE, JANE  1961-04-12   ID 00471183", "12-5 MHz  Breast  MI 1.1  TIs 0.3"
+
+SCREENS = [
+    *(("pillar", "down", 0.0), ("pillar", "across", 0.0), ("header", "down", 0.0), ("window", "across", 0.0)),
+    *(("pillar", "", 1.0), ("pillar", "", 4.0), ("header", "", 2.0), ("window", "down", 2.0), ("pillar", "light", 1.5)),
+]
+
+
+@pytest.fixture
+def scan(shared_data: Path) -> Picture:
+    rgb = first(str(shared_data / "clips" / "breast_linear_BR001.mp4"))[0].rgb
+    return np.asarray(cv2.resize(rgb, SCAN[2:], interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def screen(scan: Picture, panel: str, fading: str, noise: float) -> Picture:
+    """A screen with a panel around the scan, and without letters yet."""
+    rows, columns = np.mgrid[:1080, :1920]
+    grey: NDArray[np.float64] = {
+        "down": 24 + 40 * rows / 1080,
+        "across": 24 + 40 * columns / 1920,
+        "light": np.full((1080, 1920), 225.0),
+    }.get(fading, np.full((1080, 1920), 24.0))
+    x, y, width, height = PANELS[panel]
+    rgb = np.zeros((1080, 1920, 3))
+    rgb[y : y + height, x : x + width] = grey[y : y + height, x : x + width, None]
+    x, y, width, height = SCAN
+    rgb[y : y + height, x : x + width] = scan
+    return noisy(rgb, noise)
+
+
+def noisy(rgb: NDArray[np.float64], noise: float) -> Picture:
+    grain = np.random.default_rng(0).normal(0, noise, rgb.shape[:2])
+    return np.clip(np.rint(rgb + grain[..., None]), 0, 255).astype(np.uint8)
+
+
+def written(rgb: Picture, words: str, x: int, y: int) -> None:
+    ink = (20, 20, 20) if rgb[y, x].mean() > 128 else (220, 220, 220)
+    cv2.putText(rgb, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 1.0, ink, 2, cv2.LINE_AA)
+
+
+@pytest.mark.parametrize(("panel", "fading", "noise"), SCREENS)
+def test_a_header_on_a_panel_that_fades_or_is_noisy_is_not_taken_for_scan(
+    scan: Picture, panel: str, fading: str, noise: float
+) -> None:
+    rgb = screen(scan, panel, fading, noise)
+    written(rgb, NAME, 430, 45)
+    written(rgb, SETTINGS, 430, 90)
+    found = propose(rgb)
+    assert found is not None
+    x, y, width, height = SCAN
+    assert y - 30 <= found.y_px <= y + 2
+    assert found.y_px + found.height_px >= y + height - 5
+    assert found.x_px <= x + 5  # a noisy panel without letters beside it may stay
+    assert found.x_px + found.width_px >= x + width - 5
+
+
+@pytest.mark.parametrize("fading", ["down", "across"])
+@pytest.mark.parametrize("noise", [0.0, 2.0])
+def test_a_name_beside_the_scan_on_such_a_panel_is_not_taken_for_it(scan: Picture, fading: str, noise: float) -> None:
+    rgb = screen(scan, "pillar", fading, noise)
+    for line, words in enumerate(("DOE, JA", "1961-04", "ID 4711")):
+        written(rgb, words, 252, 400 + 40 * line)
+    found = propose(rgb)
+    assert found is not None
+    assert SCAN[0] - 30 <= found.x_px <= SCAN[0] + 2
+
+
+@pytest.mark.parametrize("still", ["bus_1018-l", "bus_1048-l", "bus_1064-l"])
+def test_a_caption_below_the_echoes_takes_nothing_from_a_scan(shared_data: Path, still: str) -> None:
+    rgb = np.asarray(cv2.imread(str(shared_data / "busbra" / "Images" / f"{still}.jpg")), np.uint8)
+    found = propose(rgb)
+    assert found is not None
+    assert (found.width_px, found.height_px) == rgb.shape[1::-1]
