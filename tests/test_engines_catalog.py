@@ -202,7 +202,7 @@ def test_an_altered_checkpoint_is_refused_by_the_reference(weights: Path) -> Non
     tensors = load_file(path)
     tensors["classifier.bias"][0] += 1
     save_file(tensors, path, {SPEC_KEY: checkpoint.read_spec(path).to_json()})
-    with pytest.raises(WeightsError, match="is not what it says") as refusal:
+    with pytest.raises(WeightsError, match="is not the file that its spec describes") as refusal:
         catalog.open_engine("torch_reference", weights)
     assert "\n" not in str(refusal.value)
 

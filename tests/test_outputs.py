@@ -93,7 +93,7 @@ def test_a_receiver_gets_a_line_like_those_of_the_journal() -> None:
 
 
 def test_the_keys_of_the_status_are_those_that_are_told() -> None:
-    told = documented("status.json`. What")
+    told = documented("status.json`. The keys")
     with Control(StreamConfig(), "phantom:?size=320x240", "fake") as control:
         client = TestClient(create_app(control), base_url="http://127.0.0.1:7860")
         assert set(client.get("/status.json").json()) == set(told[: told.index("source")])

@@ -49,7 +49,7 @@ def test_an_altered_weight_is_found(path: Path) -> None:
     tensors = load_file(path)
     tensors["classifier.bias"][0] += 1
     save_file(tensors, path, {SPEC_KEY: checkpoint.read_spec(path).to_json()})
-    with pytest.raises(CheckpointError, match="not what it says"):
+    with pytest.raises(CheckpointError, match="not the file that its spec describes"):
         checkpoint.load(path)
 
 

@@ -112,11 +112,11 @@ LATIN_1 = struct.pack("> HHII HHHI 2s", 12, 10, 2, 0, 1, 1, 4, 1, b"kv")
     [
         (b"", "hung up"),
         (grey(0).pack()[:-5], "hung up"),
-        (b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n" + bytes(99), "no OpenIGTLink"),
-        (HEADER.pack(1, b"IMAGE", b"x", 0, 0, 2**60, 0), "no OpenIGTLink"),
-        (HEADER.pack(1, b"IMAGE", b"x", 0, 0, 10, 0) + bytes(10), "no OpenIGTLink"),
-        (HEADER.pack(1, b"\xff\xfe", b"x", 0, 0, 10, 0) + bytes(10), "no OpenIGTLink"),
-        (HEADER.pack(2, b"IMAGE", b"x", 0, 0, len(LATIN_1), 0) + LATIN_1, "no OpenIGTLink"),
+        (b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n" + bytes(99), "other than OpenIGTLink"),
+        (HEADER.pack(1, b"IMAGE", b"x", 0, 0, 2**60, 0), "other than OpenIGTLink"),
+        (HEADER.pack(1, b"IMAGE", b"x", 0, 0, 10, 0) + bytes(10), "other than OpenIGTLink"),
+        (HEADER.pack(1, b"\xff\xfe", b"x", 0, 0, 10, 0) + bytes(10), "other than OpenIGTLink"),
+        (HEADER.pack(2, b"IMAGE", b"x", 0, 0, len(LATIN_1), 0) + LATIN_1, "other than OpenIGTLink"),
     ],
     ids=[
         "nothing",

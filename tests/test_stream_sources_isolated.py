@@ -253,7 +253,7 @@ def test_a_decoder_that_writes_nonsense_is_an_error_of_the_source(
 
 
 def test_what_the_file_says_is_told_as_without_the_wall(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="not there"):
+    with pytest.raises(SourceError, match="does not exist"):
         open_source(str(tmp_path / "none.mp4"))
     with pytest.raises(UsageError, match="unknown option"):
         open_source(f"{tmp_path}?colour=1")

@@ -18,7 +18,7 @@ import httpx2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from stream.__main__ import app
@@ -126,6 +126,24 @@ def test_ctrl_c_lets_go_of_all_who_watch() -> None:
             waiting.recv(PATIENCE_S)
         assert process.stderr is not None
         assert process.stderr.read() == ""
+
+
+def test_a_reader_that_answers_its_last_picture_late_is_let_go_without_an_error() -> None:
+    with (
+        served() as (process, address),
+        connect(f"ws://{address}/ws") as reader,
+        httpx2.stream("GET", f"http://{address}/live.mjpg", timeout=PATIENCE_S) as player,
+    ):
+        next_index(reader)
+        parts = player.iter_raw()
+        next(parts)
+        process.send_signal(signal.SIGINT)
+        for _ in parts:  # it ends when all viewers do
+            pass
+        with suppress(ConnectionClosedOK):  # but not an error
+            reader.send("passed")
+            for _ in reader:  # what was being encoded may come as well
+                reader.send("passed")
 
 
 def test_a_second_ctrl_c_cuts_nothing_off(caplog: pytest.LogCaptureFixture) -> None:
