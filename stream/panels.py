@@ -8,14 +8,17 @@ from numpy.typing import NDArray
 Slices = tuple[slice, slice]
 """Rows and columns."""
 
+BLUR_PX = 5
+"""Side of the box over which is averaged: speckle becomes solid, and the scan's edge moves out by less than half."""
+
+STEP = 6
+"""After blurring, even a scan's darkest parts differ from the screen around it by more grey levels than this."""
+
 PANEL_SHARE, PANEL_INSIDE, PANEL_TEXTURE = 0.05, 0.01, 0.02
 """A brightness is a panel's, and no scan's, if this much of it deviates by PANEL_TEXTURE grey levels at most:
 PANEL_SHARE of the picture, and PANEL_INSIDE of the box around what was found. Letters give texture to the panel around
 them; without this, two lines right above the scan would join it, a name with them. Of 2,818 real stills the area
 changes in 1, of 940 enlarged to 800 px in 2: what goes is dark and even, below the echoes."""
-
-BRIGHT = 6
-"""What is no brighter is black or nearly so, and no panel."""
 
 STROKE_SHARE = 0.0085
 """A stroke of a letter is thinner than this share of the longer side."""
@@ -23,7 +26,7 @@ STROKE_SHARE = 0.0085
 SHRUNK_PX = 640
 """Longer side at which a panel that fades or is noisy is looked for: there noise averages out."""
 
-EVEN, EVEN_PX, BLUR_PX = 1.0, 9, 5
+EVEN, EVEN_PX = 1.0, 9
 """Once its letters are taken away, a panel deviates from its blurred picture (a box of BLUR_PX a side) by at most EVEN
 grey levels, on average over a box of EVEN_PX a side. Of bright tissue 10 % does."""
 
@@ -53,10 +56,10 @@ def even_panels(grey: NDArray[np.uint8], detail: MatLike, box: Slices) -> NDArra
     """
     even = np.asarray(detail <= PANEL_TEXTURE).view(np.uint8)
     levels = np.flatnonzero(_histogram(grey, even) >= PANEL_SHARE)
-    levels = levels[levels > BRIGHT]
+    levels = levels[levels > STEP]  # black, or nearly so, is no panel
     if len(levels):
         levels = levels[_histogram(grey[box], even[box])[levels] >= PANEL_INSIDE]
-    return np.asarray((np.abs(np.arange(256) - levels[:, None]) <= BRIGHT).any(axis=0))
+    return np.asarray((np.abs(np.arange(256) - levels[:, None]) <= STEP).any(axis=0))
 
 
 def _histogram(grey: MatLike, even: MatLike) -> NDArray[np.float32]:

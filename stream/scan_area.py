@@ -39,7 +39,7 @@ MOVED = NotAnalysed("the scan is no longer where the scan area was set: set it a
 
 NOTHING_FOUND = NotAnalysed("no scan area: nothing like a scan is in the picture", state=State.NO_SIGNAL)
 
-ORIGINS = {"user": "set", "header": "from the source's header", "detected": "detected", "full": "the whole picture"}
+ORIGINS = {"user": "set", "header": "given by the source", "detected": "detected", "full": "the whole picture"}
 
 Finder = Callable[[Frame, ScanArea | None], ScanArea | NotAnalysed]
 """(frame, the source's own scan area) -> the scan area of this frame, or why there is none."""

@@ -7,19 +7,13 @@ import numpy as np
 from cv2.typing import MatLike
 from numpy.typing import NDArray
 
-from stream.panels import Slices, between_panels, even_panels
+from stream.panels import BLUR_PX, STEP, Slices, between_panels, even_panels
 from stream.types import Corners, ScanArea
 from stream.words import is_page
-
-STEP = 6
-"""After blurring, even a scan's darkest parts differ from the screen around it by more grey levels than this."""
 
 BLACK = 2
 """What is no brighter, after blurring, is never scan: on a grey or white screen, black would join the scan to the frame
 of a window. STEP itself would be too high for this: dark parts of a scan would be lost there."""
-
-BLUR_PX = 5
-"""Side of the box over which is averaged: speckle becomes solid, and the scan's edge moves out by less than half."""
 
 TEXTURE, TEXTURE_PX = 0.5, 15
 """In a box of TEXTURE_PX a side a scan deviates from its blurred picture by more than TEXTURE grey levels on average; a

@@ -225,7 +225,7 @@ def test_the_slider_sets_the_opacity(browser: webdriver.Chrome) -> None:
 
 
 def test_the_scan_area_is_shown_changed_kept_and_found_again(browser: webdriver.Chrome) -> None:
-    until(browser, lambda: "from the source's header" in shown(browser, "area"))
+    until(browser, lambda: "given by the source" in shown(browser, "area"))
     _, numbers = scan_area(browser)
     width = numbers[2]
     width.clear()
@@ -233,7 +233,7 @@ def test_the_scan_area_is_shown_changed_kept_and_found_again(browser: webdriver.
     control(browser, "#keep-area").click()
     until(browser, lambda: re.search(r"^100x\d+ at .*, set$", shown(browser, "area")))
     control(browser, "#find-area").click()
-    until(browser, lambda: "from the source's header" in shown(browser, "area"))
+    until(browser, lambda: "given by the source" in shown(browser, "area"))
     until(browser, lambda: not any(each.get_property("value") for each in numbers))
 
 
@@ -282,7 +282,7 @@ def test_the_scan_area_is_drawn_with_the_mouse(browser: webdriver.Chrome) -> Non
     width, height = values()[2:]
     until(browser, lambda: shown(browser, "area").startswith(f"{width}x{height} at "))
     control(browser, "#find-area").click()
-    until(browser, lambda: "from the source's header" in shown(browser, "area"))
+    until(browser, lambda: "given by the source" in shown(browser, "area"))
 
 
 def test_stop_is_visible_and_start_goes_on(browser: webdriver.Chrome) -> None:

@@ -147,7 +147,7 @@ def test_after_an_outage_the_time_in_the_video_is_told_too(tmp_path: Path) -> No
 
 
 def test_the_time_in_the_video_holds_where_the_source_s_time_stands_still(tmp_path: Path) -> None:
-    # a long finding whose seventh frame is the surest
+    # a long finding that is surest on frame 7
     views = [view(index, index // 2 / 12, malignant=0.8 if index == 7 else 0.6) for index in range(40)]
     summary, _, times_s = with_video(tmp_path, views)
     (episode,) = summary["episodes"]

@@ -19,8 +19,7 @@ JPEG_QUALITY = 80
 
 
 class EpisodeList:
-    """The episodes of one recording, as the summary has them, by their number; ``count`` also has those that are no
-    longer listed."""
+    """Follows the episodes of one recording, and keeps those that summary and report list."""
 
     def __init__(self, session: Session) -> None:
         self._episodes, self._clock = Episodes(session), RecordingClock(session)

@@ -187,8 +187,8 @@ class _Server(uvicorn.Server):
         await asyncio.to_thread(self._control.broadcast.close)
         loop = asyncio.get_running_loop()
         loop.call_later(LET_GO_S, self._cut)
-        patience_s = loop.time() + LET_GO_S / 2
-        while self._control.broadcast.audience().viewers and loop.time() < patience_s:
+        deadline_s = loop.time() + LET_GO_S / 2
+        while self._control.broadcast.audience().viewers and loop.time() < deadline_s:
             await asyncio.sleep(0.01)  # who answers the last picture gets a proper end; uvicorn's looks like an error
         await super().shutdown(sockets)
 
