@@ -6,9 +6,10 @@ and errors to stderr.
 
 import logging
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,7 @@ from stream.kept_areas import KeptAreas
 from stream.pipeline import Pipeline
 from stream.scan_area import finder
 from stream.sinks import CINE, RESULTS, exporting, recording, sending
-from stream.sinks.base import Sink, refused
+from stream.sinks.base import refused
 from stream.sources import ON_DISK, kind, open_source
 from stream.sources.uri import is_path, split
 from stream.status import Recording, Status
@@ -77,7 +78,10 @@ def run(
     config: ConfigFile = None,
     host: Annotated[str, typer.Option(help="address to serve on; 0.0.0.0 opens the page to the network")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one")] = 7860,
-    record: Annotated[Path | None, typer.Option(help="folder that gets one subfolder per recording")] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="folder that gets one subfolder per recording; the page can end one and begin the next"),
+    ] = None,
     scan_area: AreaText = None,
     send: Receiver = None,
 ) -> None:
@@ -88,18 +92,17 @@ def run(
 
         settings = settings_of(config, scan_area)
         listener = listen(host, port)
-        sending(send)  # a wrong address is told before anything runs
+        receivers = partial(sending, send)
+        receivers()  # a wrong address is told before anything runs
         kind(source)  # and so is what is no source
-
-        def make_sinks() -> Sequence[Sink]:
-            return (*(() if record is None else recording(dated(record))), *sending(send))
+        recordings = None if record is None else lambda: recording(dated(record))
 
         def ready() -> None:
             with suppress(OSError):  # a log that cannot be written is no reason not to run
                 typer.echo(f"{page_address(host, listener)}  {RESEARCH_NOTICE} Ctrl-C ends it.", err=True)
 
         kept_areas = KeptAreas(Path(typer.get_app_dir("rcdnet-live")) / "scan_areas.json")
-        with listener, Control(settings, source, engine, make_sinks, kept_areas, weights) as control:
+        with listener, Control(settings, source, engine, receivers, recordings, kept_areas, weights) as control:
             try:
                 control.start()
                 serve(control, listener, ready)

@@ -60,9 +60,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def running(engine: str, settings: Path, source: str = "phantom:") -> Iterator[str]:
+def running(engine: str, settings: Path, source: str = "phantom:", *options: str) -> Iterator[str]:
     """The address of a run, on a port of its own; ends it with Ctrl-C, which must go well."""
-    arguments = ["run", "--source", source, "--engine", engine, "--port", "0"]
+    arguments = ["run", "--source", source, "--engine", engine, "--port", "0", *options]
     with subprocess.Popen(
         [sys.executable, "-m", "stream", *arguments],
         cwd=ROOT,
@@ -198,18 +198,6 @@ def test_the_page_says_what_it_is_not(browser: webdriver.Chrome) -> None:
     assert browser.find_element(By.CSS_SELECTOR, ".rcd-synthetic").is_displayed()
 
 
-def test_the_research_notice_stays_in_sight_on_a_small_screen(browser: webdriver.Chrome) -> None:
-    size = browser.get_window_size()
-    browser.set_window_size(1400, 620)
-    try:
-        until(browser, lambda: browser.execute_script("window.scrollTo(0, 9999); return scrollY") > 100)
-        top = browser.execute_script("return document.querySelector('.rcd-notice').getBoundingClientRect().top")
-    finally:
-        browser.execute_script("window.scrollTo(0, 0)")
-        browser.set_window_size(size["width"], size["height"])
-    assert top >= 0
-
-
 def test_the_slider_sets_the_opacity(browser: webdriver.Chrome) -> None:
     number = control(browser, "#opacity input[type=number]")
     browser.execute_script(
@@ -310,6 +298,19 @@ def test_a_choice_that_does_not_run_yet_is_told_by_the_button_that_runs_it(brows
     control(browser, "#start").click()
     reads("Start")
     until(browser, lambda: shown(browser, "engine") == "onnx_cpu")
+
+
+def test_a_recording_ends_and_another_begins_while_the_page_runs(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    with running("fake", tmp_path, "phantom:?size=320x240", "--record", str(tmp_path / "recordings")) as recorded:
+        browser.get(recorded)
+        record, chip = control(browser, "#record input"), control(browser, ".rcd-recording")
+        until(browser, lambda: record.is_selected() and chip.is_displayed())
+        record.click()
+        until(browser, lambda: not chip.is_displayed() and phase(browser) == "running")
+        assert len(list(tmp_path.glob("recordings/*/summary.json"))) == 1
+        record.click()
+        until(browser, lambda: chip.is_displayed() and phase(browser) == "running")
+    assert len(list(tmp_path.glob("recordings/*/summary.json"))) == 2
 
 
 def test_the_operating_point_is_chosen_like_the_engine(browser: webdriver.Chrome) -> None:

@@ -81,6 +81,18 @@ def test_what_is_said_can_be_read_from_two_metres_away(browser: webdriver.Chrome
         assert browser.execute_script(size) >= least_px
 
 
+def test_the_research_notice_stays_in_sight_on_a_small_screen(browser: webdriver.Chrome) -> None:
+    size = browser.get_window_size()
+    browser.set_window_size(1400, 620)
+    try:
+        until(browser, lambda: browser.execute_script("window.scrollTo(0, 9999); return scrollY") > 100)
+        top = browser.execute_script("return document.querySelector('.rcd-notice').getBoundingClientRect().top")
+    finally:
+        browser.execute_script("window.scrollTo(0, 0)")
+        browser.set_window_size(size["width"], size["height"])
+    assert top >= 0
+
+
 def test_the_picture_fills_the_screen_beside_the_research_notice_and_comes_back(browser: webdriver.Chrome) -> None:
     share = "return document.querySelector('#rcd-canvas').getBoundingClientRect().width / innerWidth"
     button, notice = control(browser, ".rcd-full"), browser.find_element(By.CSS_SELECTOR, ".rcd-full-notice")

@@ -13,6 +13,7 @@ from stream.config import StreamConfig
 from stream.errors import SourceError, UsageError
 from stream.kept_areas import KeptAreas
 from stream.scan_area import parse_scan_area
+from stream.sinks import recording
 from stream.types import ScanArea
 from stream.web import control as control_module
 from stream.web.control import Control
@@ -40,7 +41,7 @@ class Runs:
 def test_the_area_given_at_the_start_is_of_that_source_alone() -> None:
     runs, kept = Runs(), KeptAreas()
     kept.keep(OTHER, f"{SECTOR}@320x240")
-    with Control(StreamConfig(scan_area="0,0,300,200"), GIVEN, "fake", runs, kept) as control:
+    with Control(StreamConfig(scan_area="0,0,300,200"), GIVEN, "fake", runs, kept_areas=kept) as control:
         control.start()
         assert runs.area() == ScanArea(0, 0, 300, 200, "user")
         control.start(OTHER)
@@ -52,7 +53,7 @@ def test_the_area_given_at_the_start_is_of_that_source_alone() -> None:
 def test_a_kept_area_that_makes_no_sense_is_not_used() -> None:
     runs, kept = Runs(), KeptAreas()
     kept.keep(GIVEN, "somewhere@320x240")
-    with Control(StreamConfig(), GIVEN, "fake", runs, kept) as control:
+    with Control(StreamConfig(), GIVEN, "fake", runs, kept_areas=kept) as control:
         control.start()
         area = runs.area()
     assert area is not None
@@ -102,7 +103,7 @@ def test_an_area_that_is_kept_takes_the_place_of_the_one_given_at_the_start() ->
 @pytest.mark.parametrize("stopped", [False, True])
 def test_to_keep_the_box_of_a_sector_keeps_the_sector(stopped: bool) -> None:
     runs, kept = Runs(), KeptAreas()
-    with Control(StreamConfig(scan_area=SECTOR), GIVEN, "fake", runs, kept) as control:
+    with Control(StreamConfig(scan_area=SECTOR), GIVEN, "fake", runs, kept_areas=kept) as control:
         control.start()
         runs.area()
         if stopped:
@@ -196,3 +197,43 @@ def test_a_source_that_is_gone_is_told_without_the_folders_before_it(tmp_path: P
             control.start()
         assert path.name[:200] in str(told.value)
         assert "Miller" not in str(control.now().error)
+
+
+def recorded(folder: Path) -> list[bool]:
+    """For each recording below the folder, oldest first: is it finished?"""
+    return [(each / "summary.json").exists() for each in sorted(folder.iterdir())]
+
+
+def test_a_recording_ends_and_another_begins_without_what_runs_coming_to_an_end(tmp_path: Path) -> None:
+    runs, folders = Runs(), (tmp_path / name for name in "12")
+    with Control(StreamConfig(), GIVEN, "fake", runs, lambda: recording(next(folders))) as control:
+        control.start()
+        control.record(True)  # it does already
+        runs.area()
+        control.record(False)
+        assert recorded(tmp_path) == [True]
+        runs.area()
+        control.start()
+        runs.area()
+        control.record(True)
+        assert recorded(tmp_path) == [True, False]
+        runs.area()
+    assert recorded(tmp_path) == [True, True]
+    assert len(runs.receivers) == 4
+
+
+def test_what_is_stopped_stays_so_when_recording_is_chosen(tmp_path: Path) -> None:
+    with Control(StreamConfig(), GIVEN, "fake", make_recording=lambda: recording(tmp_path / "1")) as control:
+        control.record(False)
+        control.start()
+        control.stop()
+        control.record(True)
+        assert control.now().stopped
+        assert recorded(tmp_path) == []
+        control.start()
+    assert recorded(tmp_path) == [True]
+
+
+def test_without_a_folder_for_it_nothing_is_recorded() -> None:
+    with Control(StreamConfig(), GIVEN, "fake") as control, pytest.raises(UsageError, match="--record"):
+        control.record(True)

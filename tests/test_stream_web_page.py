@@ -52,3 +52,8 @@ def test_gradio_s_analytics_are_off(client: TestClient) -> None:
 def test_what_gradio_offers_besides_is_off(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404 or "not enabled" in answer.text, answer.text[:200]
+
+
+def test_it_offers_to_record_only_where_there_is_a_folder_for_it(client: TestClient) -> None:
+    (record,) = (part for part in components(client) if part["type"] == "checkbox")
+    assert record["props"]["visible"] is False  # type: ignore[index]

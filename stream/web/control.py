@@ -53,23 +53,30 @@ class Control:
     """Owns the engine, the current pipeline and the viewers of its picture. A context manager; safe from any thread.
 
     The page may only choose among ``sources()``: the one given at start, the phantom and the devices attached. It takes
-    no paths and no addresses, so that nobody can read a file or reach another machine through it. ``make_sinks`` is
-    called once per start and gives the recording of that run; ``weights`` is the folder of the network.
+    no paths and no addresses, so that nobody can read a file or reach another machine through it. ``make_receivers``
+    and ``make_recording`` are called once per start, the latter only if it ``records``; without it nothing can be
+    recorded. ``weights`` is the folder of the network.
     """
+
+    records: bool
+    """Whether the next start is recorded."""
 
     def __init__(
         self,
         config: StreamConfig,
         source_uri: str,
         engine_name: str,
-        make_sinks: Callable[[], Sequence[Sink]] = tuple,
+        make_receivers: Callable[[], Sequence[Sink]] = tuple,
+        make_recording: Callable[[], Sequence[Sink]] | None = None,
         kept_areas: KeptAreas | None = None,
         weights: Path = SHIPPED,
     ) -> None:
         self._config = config
         self._given_uri, self._given_engine = source_uri, engine_name
         self._weights = weights
-        self._make_sinks = make_sinks
+        self._make_receivers = make_receivers
+        self._make_recording = make_recording
+        self.records = self.can_record
         self._kept_areas = kept_areas or KeptAreas()
         self._changing = Lock()
         self._asking = Lock()
@@ -162,6 +169,24 @@ class Control:
         if pipeline is not None:
             pipeline.style = self._style
 
+    @property
+    def can_record(self) -> bool:
+        """Whether there is a place for recordings."""
+        return self._make_recording is not None
+
+    def record(self, on: bool) -> None:
+        """Begin or end a recording: what runs starts anew with it or without, and so does every later start.
+
+        Raises UsageError if there is no place for it, and as ``start`` does.
+        """
+        if not self.can_record:
+            raise UsageError("there is no folder for recordings. Start RcdNet Live with --record FOLDER.")
+        if on == self.records:  # another tab was first
+            return
+        self.records = on
+        if not self._now.stopped:
+            self.start()
+
     def scan_area(self) -> ScanArea | None:
         """As ``Pipeline.scan_area``, of what runs or ran last."""
         pipeline = self._now.pipeline
@@ -215,7 +240,9 @@ class Control:
         with ExitStack() as unless_started:
             opened = open_source(now.source_uri, live=True, loop=True, given_up=given_up)
             source = unless_started.enter_context(opened)
-            pipeline = Pipeline(source, self._engine, config, self._make_sinks(), self._show)
+            recording = self._make_recording() if self._make_recording and self.records else ()
+            sinks = (*recording, *self._make_receivers())
+            pipeline = Pipeline(source, self._engine, config, sinks, self._show)
             self.flagged.begin(pipeline.session)
             pipeline.start()
             unless_started.pop_all()

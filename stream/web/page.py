@@ -107,6 +107,9 @@ def build(control: Control) -> gr.Blocks:
                 with gr.Row():
                     start = gr.Button("Start", variant="primary", elem_id="start", min_width=80)
                     stop = gr.Button("Stop", elem_id="stop", min_width=80)
+                record = gr.Checkbox(
+                    label="Record", interactive=True, elem_id="record", visible=control.can_record, container=False
+                )
                 with gr.Accordion("Scan area", open=False, elem_id="scan-area") as panel:
                     gr.HTML(HOW_TO_DRAW, apply_default_css=False)
                     box = []
@@ -121,12 +124,13 @@ def build(control: Control) -> gr.Blocks:
                     fragment("readout.html"), apply_default_css=False, js_on_load=loads("readout.js", "showReadout")
                 )
 
-        def shown() -> tuple[gr.Dropdown, str, gr.Dropdown, float]:
+        def shown() -> tuple[gr.Dropdown, str, gr.Dropdown, float, bool]:
             """What runs now, for a page that is opened or loaded again."""
             now, sources = control.now(), control.sources()
             running = next((label for label, uri in sources.items() if uri == now.source_uri), None)
             points = gr.Dropdown(choices=control.operating_points(), value=now.operating_point)
-            return gr.Dropdown(choices=list(sources), value=running), now.engine_name, points, control.opacity
+            offered = gr.Dropdown(choices=list(sources), value=running)
+            return offered, now.engine_name, points, control.opacity, control.records
 
         def named(label: str | None, engine_name: str, operating_point: str) -> gr.Button:
             """What the first button does: what is chosen runs only once it is pressed."""
@@ -148,6 +152,11 @@ def build(control: Control) -> gr.Blocks:
             control.stop()
             log.info("stopped on the page")
 
+        def set_recording(on: bool) -> None:
+            with as_message():
+                control.record(on)
+            log.info("recording is switched %s on the page", "on" if on else "off")
+
         def read_area() -> list[int | None]:
             """What is analysed now, to be kept or changed."""
             area = control.scan_area()
@@ -166,13 +175,14 @@ def build(control: Control) -> gr.Blocks:
             return [None] * 4
 
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        page.load(shown, outputs=[source, engine, point, opacity], **quiet)
+        page.load(shown, outputs=[source, engine, point, opacity, record], **quiet)
         at_once = {"trigger_mode": "multiple", "concurrency_limit": None}  # not after what is under way
         chosen = [source, engine, point]
         gr.on([one.input for one in chosen], named, chosen, start, **quiet)
         started = start.click(restart, chosen, **at_once, **quiet).then(named, chosen, start, **quiet)
         started.then(lambda: gr.Dropdown(choices=control.operating_points()), outputs=point, **quiet)  # of its weights
         stop.click(halt, **at_once, **quiet).then(named, chosen, start, **quiet)
+        record.input(set_recording, record, **at_once, **quiet)
         panel.expand(read_area, outputs=box, **quiet)
         keep.click(keep_area, box, **quiet)
         find.click(find_area, outputs=box, **quiet)
@@ -215,6 +225,9 @@ def theme() -> gr.themes.Base:
         "input_background_fill": "var(--raised)",
         "input_border_color": "var(--line)",
         "slider_color": "var(--slider)",
+        "checkbox_border_color": "var(--grey)",
+        "checkbox_border_color_selected": "var(--grey)",
+        "checkbox_background_color_selected": "var(--slate)",
         "button_primary_background_fill": "var(--bright-button)",
         "button_primary_background_fill_hover": "white",
         "button_primary_text_color": "var(--room)",
