@@ -1,9 +1,9 @@
-"""python -m benchmarks.calls: what would the page say of labelled pictures, each judged by itself?
+"""python -m benchmarks.calls: what would the page call labelled pictures, each judged by itself?
 
 `train evaluate` tests the network; this tests the whole live path: where the scan lies, whether it may be judged, and
 the rule by which a class is called, nothing is called, or no lesion is flagged. The pictures of a data set (a folder)
-are replayed. A table of held-out answers (`predictions.csv`, as `train fit` writes it) is calibrated as the weights
-are, and only the rule is applied to it, as if all of its pictures could be judged.
+are replayed. A table of held-out answers (`predictions.csv`, as `train fit` writes it) gets the calibration of the
+weights, and only the rule is applied to it, as if all of its pictures could be judged.
 """
 
 import sys
@@ -47,7 +47,7 @@ from train.predictions import Predictions
 from train.splits import LeakError
 
 CALLS = ("no lesion flagged", "benign", "malignant", "neither", "not judged")
-"""What the page may say of a picture: "neither" is indeterminate, "not judged" was refused."""
+"""What the page may say about a picture: "neither" is indeterminate, "not judged" was refused."""
 
 out = console()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -55,7 +55,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @dataclass(frozen=True)
 class Called:
-    """A picture's label, and which of CALLS the page would say of it."""
+    """A picture's label, and which of CALLS it would get on the page."""
 
     dataset: str
     label: str
@@ -87,10 +87,10 @@ def main(
     weights: WeightsFolder = SHIPPED,
     config: ConfigFile = None,
     scan_area: AreaText = None,
-    by: Annotated[str | None, typer.Option(help="data sets also by: size, birads, device, histology")] = None,
+    by: Annotated[str | None, typer.Option(help="data sets also by subgroup: size, birads, device, histology")] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Count what is called, by label. Pictures that the weights learned from flatter, and are named."""
+    """Count what is called, by label. Numbers on pictures that the weights learned from flatter; these are marked."""
     with exit_codes():
         require_folder(json_file)
         settings = settings_of(config, scan_area)
@@ -143,7 +143,7 @@ def called_pictures(samples: Sequence[Sample], engine: Engine, config: StreamCon
 def called_answers(answers: Predictions, spec: ModelSpec, config: StreamConfig) -> list[Called]:
     """What is called if only the rule is applied, to these answers. Raises UsageError if they are of other classes."""
     if answers.class_names != spec.class_names:
-        raise UsageError(f"the answers are {', '.join(answers.class_names)}, not {', '.join(spec.class_names)}")
+        raise UsageError(f"answers have {', '.join(answers.class_names)}, the weights {', '.join(spec.class_names)}")
     rule = Rule.of(spec, spec.operating_points[config.operating_point], config.lesion_margin)
     probabilities = softmax(answers.calibrated(spec.temperature, spec.cubic).logits)
     calls = [call_of(*rule.decide(each, spec)[:2]) for each in probabilities]
@@ -159,7 +159,7 @@ def call_of(state: State, finding: str | None) -> str:
 
 
 def count_calls(title: str, called: Sequence[Called]) -> list[dict[str, Any]]:
-    """One row for each label that occurs: the number of its pictures, and on how many of them the page says what."""
+    """One row for each label that occurs: the number of its pictures, and how many of them get each call."""
     rows = []
     for label in datasets.CLASS_NAMES:
         calls = [each.call for each in called if each.label == label]
@@ -169,7 +169,7 @@ def count_calls(title: str, called: Sequence[Called]) -> list[dict[str, Any]]:
 
 
 def show(rows: Sequence[dict[str, Any]]) -> None:
-    """Print a table. The rows of one title are a section, in which the title stands once."""
+    """Print a table. The rows of one title are a section, which shows it once."""
     table = Table("pictures", "label", "n", *CALLS)
     before = None
     for row in rows:

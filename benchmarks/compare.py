@@ -20,8 +20,8 @@ TOLERANCE = "10%"
 """Runs of one commit on a quiet machine gave ratios of 16 to 18, so about a tenth is noise."""
 
 QUIET_CORES = 0.2
-"""With more cores than this busy with other work, a warning is printed: with 1.5 of 2 cores busy, the commit of the
-ratios of 16 to 18 gave one of 71."""
+"""If other work keeps more cores than this busy, a warning is printed: with 1.5 of 2 cores busy, the commit that gives
+ratios of 16 to 18 gave 71."""
 
 HIGHER_IS_BETTER = {
     "eager_gradcam_over_best_cpu": True,
@@ -73,7 +73,7 @@ def main(
     new: Annotated[Path, typer.Argument(help="what it wrote now")],
     tolerance: Annotated[str, typer.Option(help="how much worse a ratio may be: 10% or 0.1")] = TOLERANCE,
 ) -> None:
-    """Compare the ratios of two runs; exit with 1 if one became worse."""
+    """Compare the ratios of two runs; exit with 1 if one is worse."""
     with exit_codes():
         worse = print_changes(read(old), read(new), parse_tolerance(tolerance))
     if worse:
@@ -90,7 +90,7 @@ def print_changes(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: flo
     for name in HIGHER_IS_BETTER:
         then, now = (engine_of(report.get("ratio_details", {}).get(name)) for report in (old, new))
         if then and now and then != now:
-            err.print(f"another engine: {name} was of {then}, is of {now}", style="yellow")
+            err.print(f"another engine: {name} was with {then}, now {now}", style="yellow")
     for when, report in (("old", old), ("new", new)):
         busy = report.get("conditions", {}).get("during", {}).get("foreign_cores_busy")
         if busy is not None and busy > QUIET_CORES:
@@ -108,7 +108,7 @@ def machine_fact(machine: Mapping[str, Any], fact: str) -> object:
 
 
 def engine_of(ratio: Mapping[str, Any] | None) -> str:
-    """The engine of which a ratio is, with its precision; empty if it was not measured."""
+    """The engine of a ratio, with its precision; empty if it was not measured."""
     return f"{ratio['engine']} ({ratio['precision']})" if ratio and ratio.get("engine") else ""
 
 
@@ -134,7 +134,7 @@ def parse_tolerance(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise UsageError(f"--tolerance {text}: expected a part like 10% or 0.1.")
+        raise UsageError(f"--tolerance {text}: expected a share like 10% or 0.1.")
     return value
 
 

@@ -55,8 +55,8 @@ def idle_check(seconds: float = 0.5) -> float | None:
 
 
 def clocks() -> dict[str, Any]:
-    """The processor's clock in MHz and its governor, and the GPU's clock. None where the system does not tell, as most
-    virtual machines do not, or where there is no GPU."""
+    """The processor's clock in MHz and its governor, and the GPU's clock. None where the system does not report it (as
+    on most virtual machines), or where there is no GPU."""
     frequency = psutil.cpu_freq()
     gpu_mhz: tuple[int | None, int | None] = None, None
     with suppress(EngineUnavailable):

@@ -1,8 +1,8 @@
 """python -m benchmarks.gates: how often do the gates refuse a real scan, and how often do they let something else pass?
 
 Real B-mode stills must pass, as they are and in many variants. What must be refused is made: test patterns, frozen and
-recycled feeds, colour painted into real stills, two stills side by side, one on its side, a scan faded out below its
-surface. The thresholds of stream/signal.py were set on BUSI and BUS-BRA; UDIAT had no influence on them.
+recycled feeds, colour painted into real stills, two stills side by side, one on its side, a scan that fades out below
+its surface. The thresholds of stream/signal.py were set on BUSI and BUS-BRA, without UDIAT.
 """
 
 import time
@@ -38,7 +38,7 @@ MADE = 200
 """How many stills, picked evenly from BUSI and BUS-BRA, the variants are made of."""
 
 TINTS = {"sepia": (1.0, 0.8, 0.5), "candle": (1.0, 0.9, 0.6), "blue": (0.7, 0.85, 1.0)}
-"""The colour, R, G and B from 0 to 1, that a scanner's tint makes of white."""
+"""The colour (R, G, B, 0 to 1) that white has under a scanner's tint."""
 
 CALLS = 500
 """How often all gates together are timed."""
@@ -49,8 +49,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @dataclass(frozen=True)
 class Row:
-    """How many of the ``n`` inputs in a group were refused, and for which ``reasons``. ``must_refuse`` says what would
-    be right for all of them."""
+    """How many of the ``n`` inputs in a group were refused, and for which ``reasons``. ``must_refuse``: whether all of
+    them should be."""
 
     group: str
     must_refuse: bool
@@ -60,7 +60,7 @@ class Row:
 
     @property
     def right(self) -> float:
-        """The share of the inputs that were treated rightly, 0..1."""
+        """The share of the inputs that were handled correctly, 0..1."""
         return (self.refused if self.must_refuse else self.n - self.refused) / self.n
 
 

@@ -53,18 +53,18 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     engine: Annotated[str, typer.Option(help="all, auto, or a name from: python -m engines list")] = "auto",
     source: Annotated[
-        str | None, typer.Option(help="for the live run; without it, the 720p clip that the benchmark makes")
+        str | None, typer.Option(help="for the live run; by default the 720p clip that the benchmark makes")
     ] = None,
     weights: WeightsFolder = SHIPPED,
     seconds: Annotated[float, typer.Option(min=0.5, help="for each run and each ratio")] = 10.0,
     json_file: JsonFile = None,
-    paint: Annotated[bool, typer.Option(help="measure to the screen of a headless Chromium as well")] = True,
+    paint: Annotated[bool, typer.Option(help="also measure up to the screen of a headless Chromium")] = True,
     compare: Annotated[
         Path | None, typer.Option(help="exit with 1 if a ratio is worse than in this file of an earlier --json")
     ] = None,
     tolerance: Annotated[str, typer.Option(help="how much worse a ratio may be: 10% or 0.1")] = comparison.TOLERANCE,
 ) -> None:
-    """Measure engines in live use and in replay, and what the class maps buy and cost."""
+    """Measure engines in live use and in replay, and what the class maps gain and cost."""
     with exit_codes():
         require_folder(json_file)
         old = None if compare is None else comparison.read(compare)  # now, so that a wrong file fails at once
@@ -175,7 +175,7 @@ def in_fresh_process(function: Callable[P, T], *arguments: P.args, **keywords: P
             return pool.submit(function, *arguments, **keywords).result()
         except BrokenProcessPool as error:
             raise EngineError(
-                f"{function.__name__} was killed, most likely for want of memory. Expected it to end by itself."
+                f"{function.__name__} was killed, most likely for lack of memory. Expected it to end by itself."
             ) from error
 
 

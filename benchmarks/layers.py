@@ -48,7 +48,7 @@ class Row:
     def to_json(self) -> dict[str, Any]:
         """The row as a report holds it, with ``jitter_ms`` and, for an engine, ``pictures_per_s`` by the median time.
 
-        The latter is None for the pipeline: it works on several pictures at a time, so its latency tells no rate.
+        The latter is None for the pipeline: it works on several pictures at a time, so its latency gives no rate.
         """
         times = None if self.times is None else vars(self.times)
         one_by_one = self.times is not None and self.layer.startswith("engine")
@@ -110,9 +110,9 @@ def judging_call(engine: Engine, frame: Frame, area: ScanArea, batch: int) -> Ca
 def gpu_durations_ns(engine: Engine, call: Callable[[], object], count: int) -> list[int]:
     """``count`` calls of ``engine``, timed by the GPU's clock; empty for an engine that replays no CUDA graph.
 
-    Events on the graph's stream stand before and after each replay; their distances are added up over a call. That
-    includes the copies to the GPU and back, the kernels, the gaps between them, and an idle GPU's wait for the launch.
-    It excludes the launching itself, and what the host does before and after; the host's clock has these too.
+    Events are recorded on the graph's stream before and after each replay; the times between them are summed over a
+    call. They include the copies to the GPU and back, the kernels, the gaps between them, and an idle GPU's wait for
+    the launch, but not the launch itself or what the host does before and after; the host's clock has these too.
     """
     replays = getattr(engine, "replays", ())  # of engines.replay.Replay, which is not imported, as it needs PyTorch
     durations = []

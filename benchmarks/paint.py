@@ -52,9 +52,9 @@ def browser() -> str | None:
 def measure_paint(
     engine_name: str, source: str, scan_area: str | None, seconds: float, weights: Path = SHIPPED
 ) -> Summary:
-    """The time from capture until the browser's report that the picture is painted has arrived, so rather too long.
+    """The time from capture to the arrival of the browser's report that the picture is painted, so slightly too long.
 
-    Call it in a process of its own, on its main thread, because the server is ended by a signal, as by a user. Raises
+    Call it in a process of its own, on its main thread, because a signal ends the server, as a user does. Raises
     NotPainted, and what engine and source raise.
     """
     program = browser()

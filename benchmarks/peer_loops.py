@@ -7,8 +7,8 @@ camera gives 30 frames a second, whether they are taken or not, and a slow consu
 for each picture.
 
 For each frame every contestant gives a label, a heat map and an annotated picture, all of one size. With LOOKS of 2 all
-of them judge as the weights ask, by a glance and a second look, and draw the heat of both; with 1 all of them, ours
-too, only glance. The others write one label on the picture; ours also blanks, smooths the answer and draws the panel.
+of them judge as the weights ask, by a glance and a second look, and draw the heat of both; with 1 all of them, even
+ours, only glance. The others write one label on the picture; ours also blanks, smooths the answer and draws the panel.
 """
 
 import json
@@ -225,7 +225,7 @@ def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
 
 
 def run(name: str, setting: str, live: bool, clip: Clip, looks: int, meter: Meter) -> None:
-    """Let one contestant work until the meter has ended."""
+    """Run one contestant until the meter has ended."""
     if name == "ours":
         our_pipeline(clip, live, looks, meter)
         return

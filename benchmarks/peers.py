@@ -109,12 +109,10 @@ class Result:
 
 @app.command()
 def main(
-    seconds: Annotated[float, typer.Option(min=0.5, help="for each of two runs, of each contestant and setting")] = 6.0,
-    clip: Annotated[Path | None, typer.Option(help="without it, the 720p clip that the benchmark makes")] = None,
+    seconds: Annotated[float, typer.Option(min=0.5, help="for each of two runs per contestant and setting")] = 6.0,
+    clip: Annotated[Path | None, typer.Option(help="by default the 720p clip that the benchmark makes")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="how often the contestants take turns")] = 3,
-    looks: Annotated[
-        int, typer.Option(min=1, max=2, help="at a frame; 2 as the weights ask for, 1 to glance only")
-    ] = 2,
+    looks: Annotated[int, typer.Option(min=1, max=2, help="per frame: 2 as the weights ask, 1 to glance only")] = 2,
     json_file: JsonFile = None,
 ) -> None:
     """Measure ours and its peers: frames a second, processor time, age behind a slow consumer, memory."""
@@ -249,7 +247,7 @@ def one_round(python: Path, name: str, setting: str, seconds: float, looks: int,
 def last_line(text: str) -> str:
     """The last line that is not empty, in which Python and uv name the error."""
     lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it said nothing"
+    return lines[-1].strip() if lines else "it printed nothing"
 
 
 def summary(name: str, setting: str, rounds: list[dict[str, Any]]) -> Result:

@@ -32,11 +32,11 @@ LEAST_ROUNDS = 5
 """Each call is timed at least this often. That is enough for medians that differ by an order of magnitude."""
 
 BUILDS = 5
-"""``class_maps_cost`` compiles both graphs this often: where the buffers of one build happen to lie can make a
-difference of two percent."""
+"""``class_maps_cost`` compiles both graphs this often: where the buffers of one build happen to lie can change the
+result by two percent."""
 
 LEAST_ROUNDS_A_BUILD = 100
-"""It times each build at least this often, so that the median is steady to a percent on a machine that is not idle."""
+"""It times each build at least this often: the median is then steady to a percent on a machine that is not idle."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def eager_gradcam_over_engine(name: str, seconds: float, weights: Path) -> Ratio
     """
     absent = [package for package in ("torch", "timm", "pytorch_grad_cam") if find_spec(package) is None]
     if absent:
-        return Ratio(None, f"PyTorch with Grad-CAM is the other side of it; not installed: {', '.join(absent)}")
+        return Ratio(None, f"it needs PyTorch with Grad-CAM to compare with; not installed: {', '.join(absent)}")
     from benchmarks.gradcam import EagerGradCam
 
     image = read_golden(weights).images[:1]
@@ -109,7 +109,7 @@ def eager_half_over_cuda_graph(seconds: float, weights: Path) -> Ratio:
     GPU, in the same memory layout and with the same choice of kernels. Both take a prepared picture on the host and
     give logits and class maps on the host, so copies and the wait for the GPU are included.
 
-    It is the ratio of the medians. There is none, but a reason, without a GPU or if ``cuda_graph`` is refused there.
+    It is the ratio of the medians; without a GPU, or if ``cuda_graph`` is refused there, a reason in place of a value.
     """
     absent = missing("cuda_graph", weights)
     if absent is not None:
@@ -135,7 +135,7 @@ def eager_half_over_cuda_graph(seconds: float, weights: Path) -> Ratio:
             network = HalfNet(read_checkpoint(weights)).cuda().to(memory_format=torch.channels_last)
             durations = interleave({"eager_half": eager, "cuda_graph": lambda: engine.run(image)}, seconds)
         except (EngineError, *FAULTS) as error:
-            return Ratio(None, f"the GPU failed meanwhile: {one_line(error)}")
+            return Ratio(None, f"the GPU failed during the measurement: {one_line(error)}")
         value = median(durations["eager_half"]) / median(durations["cuda_graph"])
         return Ratio(value, "", "medians", engine.info.name, engine.info.precision, summaries(durations))
 
@@ -160,7 +160,7 @@ def class_maps_cost(precision: str, seconds: float, weights: Path) -> Ratio:
         requests = {side: compiled(graph, spec, precision) for side, graph in graphs.items()}
         with_maps, without = (request.infer({0: image})["logits"] for request in requests.values())
         if not np.allclose(with_maps, without, atol=0.1):
-            raise EngineError(f"the graph with logits alone computes something else: {without} instead of {with_maps}")
+            raise EngineError(f"the graph with logits alone gives other logits: {without} instead of {with_maps}")
         calls = {side: partial(request.infer, {0: image}) for side, request in requests.items()}
         durations = interleave(calls, seconds / BUILDS, least_rounds=LEAST_ROUNDS_A_BUILD)
         pairs = zip(durations["with_class_maps"], durations["logits_alone"], strict=True)

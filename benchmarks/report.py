@@ -41,7 +41,7 @@ EXTENSIONS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_vnni": "VNNI", "avx5
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write everything here as well")]
 
 WIDE = 120
-"""Width, in columns, in which no table has to be folded."""
+"""Width, in columns, at which no table is folded."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Report:
 
     ``engines`` holds, in the order of the catalogue, the runs of each engine, or the reason why it could not be
     measured. ``best`` names the fastest engine on the processor, or is None. ``ratios`` are by name. ``command``
-    measures all of it again. ``conditions`` are those of ``conditions.watched``; the clocks of each run are in its
+    repeats the measurement. ``conditions`` are those of ``conditions.watched``; the clocks of each run are in its
     engine's ``EngineRuns``.
     """
 
@@ -90,7 +90,7 @@ class Report:
 
 
 def require_folder(path: Path | None) -> None:
-    """Raises UsageError if the folder of --json does not exist. It is written minutes later, when that is too late."""
+    """Raises UsageError if the folder of --json does not exist: the file is written minutes later, too late to ask."""
     if path is not None and not path.absolute().parent.is_dir():
         raise UsageError(f"--json {path}: there is no such folder. Expected a file in one that exists.")
 
@@ -104,12 +104,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def now() -> str:
-    """The time in UTC, as reports hold it."""
+    """The time in UTC, as reports give it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def command(module: str, *words: str) -> str:
-    """The command line that measures the same again."""
+    """The command line that repeats a measurement."""
     return shlex.join(["python", "-m", f"benchmarks.{module}", *words])
 
 
@@ -119,8 +119,8 @@ def source_name(uri: str) -> str:
 
 
 def weights_option(folder: Path) -> list[str]:
-    """The option by which a report's command names weights that are not the shipped ones. Only the last part of their
-    path is told, as the rest may be private."""
+    """The option by which a report's command names weights that are not the shipped ones. It gives only the last part
+    of their path, as the rest may be private."""
     return [] if folder == SHIPPED else ["--weights", folder.name]
 
 

@@ -1,7 +1,7 @@
 """python -m benchmarks.soak: do memory, open files, latency or losses of the server grow over a long run?
 
 The server runs in a process of its own, as a user starts it, with one viewer, and records to a temporary folder. Frames
-and latencies are read from its /status.json; memory, files and threads are those that the system tells.
+and latencies are read from its /status.json; memory, files and threads from the operating system.
 """
 
 import json
@@ -38,7 +38,7 @@ from stream.errors import SourceError, StreamError, UsageError
 from stream.sources import kind
 
 SETTLED = 0.2
-"""The first share of the run, in which the server still fills windows and caches, does not count for the drift."""
+"""The first share of the run, in which windows and caches still fill, does not count for the drift."""
 
 PATIENCE_S = 120.0
 """How long the server may take to start, to answer, and to end."""
@@ -104,12 +104,12 @@ class Drift:
 def main(
     source: Annotated[str, typer.Option(envvar="RCDNET_SOURCE", help="as for: python -m stream run")] = "phantom:",
     engine: EngineName = "auto",
-    minutes: Annotated[float, typer.Option(min=0.05, help="how long")] = 30.0,
+    minutes: Annotated[float, typer.Option(min=0.05, help="how long to run")] = 30.0,
     every_s: Annotated[float, typer.Option("--every", min=0.2, help="seconds from one sample to the next")] = 10.0,
-    record: Annotated[bool, typer.Option(help="record meanwhile, to a temporary folder")] = True,
+    record: Annotated[bool, typer.Option(help="record during the run, to a temporary folder")] = True,
     json_file: JsonFile = None,
 ) -> None:
-    """Sample a running server; tell how much it changed, also if Ctrl-C or an error ends it early."""
+    """Sample a running server and print how much it changed, even if Ctrl-C or an error ends the run early."""
     with exit_codes():
         require_folder(json_file)
         kind(source)  # raises if it is not a source
@@ -171,9 +171,7 @@ def served(source: str, arguments: Sequence[str]) -> Iterator[tuple[psutil.Proce
         try:
             started.wait(PATIENCE_S)
             if not addresses:
-                silence = (
-                    f"it said nothing in {PATIENCE_S:g} s" if process.poll() is None else "it ended without a word"
-                )
+                silence = f"it printed nothing in {PATIENCE_S:g} s" if process.poll() is None else "it ended silently"
                 raise SourceError("the server did not start: " + (last_line[-1].strip() if last_line else silence))
             yield psutil.Process(process.pid), addresses[0]
         finally:
@@ -230,7 +228,7 @@ def status(address: str) -> dict[str, Any]:
         with urllib.request.urlopen(f"http://{address}/status.json", timeout=PATIENCE_S) as answer:
             content: dict[str, Any] = json.load(answer)
     except OSError as error:
-        raise SourceError(f"the server does not answer any more: {error}") from error
+        raise SourceError(f"the server no longer answers: {error}") from error
     return content
 
 

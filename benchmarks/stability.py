@@ -1,8 +1,8 @@
-"""python -m benchmarks.stability: how steady is what is called, how late, and what does the smoothing do for it?
+"""python -m benchmarks.stability: how steady and how late are the calls, and what does the smoothing change?
 
 A source is replayed once; the network's answers to its frames are then smoothed again with other time constants. The
-phantom's truth is known, so there it is also measured how late a lesion is called, and how long its call lingers. This
-tests how much time the smoothing adds, not the network, which never learned from phantoms.
+phantom's truth is known, so for it the delay and the lingering of each lesion's calls are measured too. This tests how
+much time the smoothing adds, not the network, which was not trained on phantoms.
 """
 
 from collections.abc import Sequence
@@ -77,7 +77,7 @@ class Steadiness:
     """How steady the calls of one source are at one smoothing time.
 
     - ``called``: the share of the analysed frames that have a clear finding.
-    - ``changes_per_min``: how often the finding became another; undecided frames between two findings are left out.
+    - ``changes_per_min``: how often the finding changed; undecided frames between two findings are left out.
 
     The rest is None where the truth is not known:
 
@@ -103,7 +103,7 @@ class Steadiness:
 
 @dataclass(frozen=True)
 class Measured:
-    """The rows of one source, by its name for people, with the network that judged it."""
+    """The rows of one source, by its displayed name, with the network that judged it."""
 
     name: str
     engine: EngineInfo
@@ -113,7 +113,7 @@ class Measured:
 
 @app.command()
 def main(
-    sources: Annotated[list[str] | None, typer.Argument(help="recordings; none: the phantom")] = None,
+    sources: Annotated[list[str] | None, typer.Argument(help="recordings; by default the phantom")] = None,
     engine: EngineName = "auto",
     weights: WeightsFolder = SHIPPED,
     config: ConfigFile = None,
@@ -229,11 +229,11 @@ def steadiness(
 
 
 def calls_of(judged: Sequence[Assessment], start: int, end: int, next_start: int) -> tuple[int, int] | None:
-    """The first and the last frame in which a lesion is called that is in view from ``start`` to before ``end``. None
-    if it is not called while in view.
+    """The first and the last frame that call the lesion in view from ``start`` to before ``end``. None if it is not
+    called while in view.
 
-    These are no calls of this lesion: one that continues from the lesion before, until it first ends; one after the
-    lesion is gone and "no lesion flagged" was said; one from ``next_start`` on, where the next lesion starts.
+    Not calls of this lesion are: one that continues from the lesion before, until it first ends; one after the lesion
+    is gone and "no lesion flagged" was said; one from ``next_start`` on, where the next lesion starts.
     """
     over = next((at for at in range(end, next_start) if judged[at].finding == "normal"), next_start)
     if start > 0 and judged[start - 1].lesion is not None:

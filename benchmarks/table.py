@@ -16,26 +16,24 @@ RESULTS = Path(__file__).parent / "results"
 
 HEAD = """# What was measured
 
-`python -m benchmarks.table` makes this page from the JSON files in this folder, which the benchmarks' `--json` wrote:
-one for each machine and day, named `latency-MACHINE-DATE.json` (or `peers-`, `soak-`, `stability-`). Each holds its
-command and the versions of the packages, most of them also what else the machine was doing. A machine is called what it
-calls itself. Do not compare the milliseconds of two machines, nor of two dates between which the code has changed, nor
-anything that was measured on a busy machine.
+`python -m benchmarks.table` writes this page from the JSON files in this folder, which are the output of `--json`: one
+per machine and day, named `latency-MACHINE-DATE.json` (or `peers-`, `soak-`, `stability-`). Each holds its command and
+the versions of the packages, and most also how busy the machine was with other work. A machine is named as it names
+itself. Do not compare milliseconds between machines, between dates if the code has changed, or from a busy machine.
 
-Layers, in `latency`:
+Layers of `latency`:
 
-- **engine**: one call of the network. **engine + pre/post**: from pictures to probabilities and heat maps, with the
-  second look.
+- **engine**: one call of the network. **engine + pre/post**: from pictures to probabilities and heat maps, including
+  the second look.
 - **pipeline**: from a live frame to its encoded picture. **to paint**: to a browser's screen.
-- **jitter**: p99 less p50. **clock**: `cuda events` time the GPU's part alone.
+- **jitter**: p99 minus p50. **clock**: `cuda events` time only the GPU's part.
 
-Its ratios are of calls in turns, one's time over the other's:
+Each ratio is the time of one call over that of another, made in turns:
 
-- **eager_gradcam_over_best_cpu**: network and heat map, by eager PyTorch with Grad-CAM and by the fastest engine on the
-  processor.
-- **class_maps_cost**: the network with class maps and without, less 1.
-- **judging_over_engine**: engine + pre/post and engine, one picture.
-- **eager_half_over_cuda_graph**: the network in float16 on the GPU, by eager PyTorch and by `cuda_graph`.
+- **eager_gradcam_over_best_cpu**: network and heat map, eager PyTorch with Grad-CAM over the fastest CPU engine.
+- **class_maps_cost**: the network with class maps over the network without, minus 1.
+- **judging_over_engine**: engine + pre/post over engine, one picture.
+- **eager_half_over_cuda_graph**: the network in float16 on the GPU, eager PyTorch over `cuda_graph`.
 """
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -43,7 +41,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main() -> None:
-    """Write the table anew."""
+    """Write the page."""
     with exit_codes():
         (RESULTS / "README.md").write_text(page(RESULTS), encoding="utf-8")
 
@@ -73,7 +71,7 @@ def section(path: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError) as error:
         kind = type(error).__name__
         raise UsageError(
-            f"{path} is no result ({kind}: {error}). Expected what --json of a benchmark wrote."
+            f"{path} is not a result ({kind}: {error}). Expected what --json of a benchmark wrote."
         ) from error
     facts += [f"`{report['command']}`"] if report.get("command") else []
     facts += [
@@ -108,10 +106,10 @@ def latency(report: Mapping[str, Any]) -> Iterator[str]:
 
 def peers(results: list[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iterator[str]:
     """A row for each contestant and setting."""
-    looks = "twice, as the weights ask" if settings["looks"] == 2 else "once, where the weights ask for two looks"
+    looks = "twice, as the weights ask" if settings["looks"] == 2 else "once, although the weights ask for two looks"
     consumer = f"a consumer that takes {1000 * settings['consumer_takes_s']:.0f} ms a picture"
-    yield f"All loops judge each frame {looks}. Age is the picture's, behind a camera of {settings['camera_fps']} fps"
-    yield f"and before {consumer}; growth is how much older it becomes each second."
+    yield f"All loops judge each frame {looks}. Age is that of the picture, with a camera of {settings['camera_fps']}"
+    yield f"fps and {consumer}; growth is how much it rises each second."
     yield ""
     yield "| name | setting | frames/s | CPU s/frame | age p50 / p95 / max ms | growth ms/s | memory MB |"
     yield "|---|---|---|---|---|---|---|"
@@ -128,10 +126,10 @@ def peers(results: list[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iter
 
 def stability(results: list[Mapping[str, Any]]) -> Iterator[str]:
     """A row for each source and smoothing time. Cells that need the truth are empty where it is not known."""
-    yield "The phantom is synthetic: this tells what smoothing does in time, not how well the network finds lesions."
-    yield "A wrong call says lesion where there is none, or none where there is one; a benign lesion that is called"
-    yield "malignant is not counted. Delay and lingering are medians over the lesions: from the first frame of one to"
-    yield "its first call, and from its last frame to its last call (negative where the calls end before)."
+    yield "The phantom is synthetic: this shows what smoothing does over time, not how well the network finds lesions."
+    yield "A wrong call says lesion where there is none, or none where there is one; a benign lesion called malignant"
+    yield "does not count. Delay and lingering are medians over the lesions: from a lesion's first frame to its first"
+    yield "call, and from its last frame to its last call (negative if the calls end earlier)."
     yield ""
     yield "| source | smoothing s | called | changes/min (true) | missed | delay s | lingering s | wrong calls |"
     yield "|---|---|---|---|---|---|---|---|"
@@ -149,7 +147,7 @@ def stability(results: list[Mapping[str, Any]]) -> Iterator[str]:
 
 def soaked(samples: list[Mapping[str, Any]], drift: Mapping[str, Any] | None) -> Iterator[str]:
     """A row for some of the samples, then the drift."""
-    yield "Frames are those since the row above; milliseconds are from capture to drawn, in `painted p95` to painted."
+    yield "Frames count from the row above; milliseconds are from capture to drawn, in `painted p95` to painted."
     yield ""
     yield "| " + " | ".join(COLUMNS) + " |"
     yield "|" + len(COLUMNS) * "---|"
@@ -160,7 +158,7 @@ def soaked(samples: list[Mapping[str, Any]], drift: Mapping[str, Any] | None) ->
 
 
 def one_line(text: str) -> str:
-    """A text as a cell of a Markdown table can hold it."""
+    """A text that fits into a cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "/")
 
 

@@ -1,6 +1,6 @@
 """The measurement of one engine: a video through the real pipeline, up to the JPEG that a viewer would get.
 
-It must run in a process of its own, as ``benchmarks.latency`` makes it: so the memory is that of this engine alone, and
+It must run in a process of its own, as ``benchmarks.latency`` does: then the memory is that of this engine alone, and
 ``torch_imported`` shows whether it runs without PyTorch.
 """
 
@@ -29,8 +29,8 @@ from stream.types import View
 from stream.web.viewer import encode
 
 WARM_UP_S = 1.0
-"""Before the measurement there is a run of this length that is not measured, because first calls allocate, compile and
-fill caches."""
+"""An unmeasured run of this length comes before the measurement, because first calls allocate, compile and fill
+caches."""
 
 CLIP = "phantom:?size=1280x720&fps=60&seed=1&frames=240"
 """Four seconds that are played in a loop: tissue, then a lesion that appears and stays."""
@@ -66,7 +66,7 @@ class EngineRuns:
     """All that is measured of one engine.
 
     ``live`` gets frames in real time, and the newest wins; ``replay_720p`` judges every frame of the clip, as fast as
-    it can. ``peak_rss_mb`` is the larger one of the two. ``layers`` are those of ``benchmarks.layers``, ``clocks`` the
+    it can. ``peak_rss_mb`` is the larger of the two. ``layers`` are those of ``benchmarks.layers``, ``clocks`` the
     ``conditions.clocks`` right after them.
     """
 
@@ -119,7 +119,7 @@ def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, secon
             replay = run(open_source(str(clip), live=False, loop=True), engine, clip_config, run_s)
             return replay, run(open_source(uri or str(clip), live=True, loop=True), engine, live_config, run_s)
 
-        with suppress(SourceError):  # on a slow machine no picture may come so soon; other errors the next run has too
+        with suppress(SourceError):  # a slow machine may give no picture so soon; any other error comes up again
             both(min(WARM_UP_S, seconds))
         replay, live = both(seconds)
         most_mb = max(live.peak_rss_mb, replay.peak_rss_mb)
@@ -151,7 +151,7 @@ def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) ->
         refused = next(iter(status.counts.not_analysed), "they came too late")
         raise SourceError(f"{source.name}: none of {status.counts.captured} frames was judged ({refused}).")
     if end_to_end is None or not done:
-        raise SourceError(f"{source.name} gave no picture within {seconds:g} s. Expected a running source, or longer.")
+        raise SourceError(f"{source.name} gave no picture in {seconds:g} s. Expected a running source, or longer time.")
     stages = {"jpeg" if stage == "showing" else stage: times for stage, times in status.stages_ms.items()}
     return Run(
         source=source.name,

@@ -84,7 +84,7 @@ def test_a_run_that_shared_the_machine_is_told(tmp_path: Path, busy: float, told
     ("machine", "engine", "told"),
     [
         ({"gpu": {"name": "A", "driver": "1"}}, "x", ["another machine: gpu was A, is B"]),
-        ({"gpu": {"name": "B", "driver": "2"}}, "y", ["another engine: class_maps_cost was of y (f32), is of x (f32)"]),
+        ({"gpu": {"name": "B", "driver": "2"}}, "y", ["another engine: class_maps_cost was with y (f32), now x (f32)"]),
         ({"gpu": {"name": "B", "driver": "2"}}, "x", []),
     ],
     ids=["gpu", "engine", "neither"],

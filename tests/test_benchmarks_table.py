@@ -75,8 +75,8 @@ def test_peers_are_told_with_their_ages_or_why_there_are_none(tmp_path: Path) ->
     gone = {"name": "roboflow_inference", "setting": "default", "error": "no network"}
     write(tmp_path, "peers-here-today.json", results=[PEER | {"age_ms": age}, gone], settings=SETTINGS)
     text = page(tmp_path)
-    assert "judge each frame once, where the weights ask for two looks." in text
-    assert "behind a camera of 30 fps\nand before a consumer that takes 50 ms a picture;" in text
+    assert "judge each frame once, although the weights ask for two looks." in text
+    assert "with a camera of 30\nfps and a consumer that takes 50 ms a picture;" in text
     assert "| ours | best | 71.3 | 0.0271 | 20 / 32 / 40 | 0.0 | 320 |" in text
     assert "| roboflow_inference | default | not measured: no network |" in text
 
@@ -87,7 +87,7 @@ def test_steadiness_is_told_beside_the_truth_where_that_is_known(tmp_path: Path)
     assert "| clip.mp4 | 0.4 | 82% | 20 (20) | 1 of 20 | 0.57 | -0.03 | 3.4% |" in text
     assert "| clip.mp4 | 0.4 | 82% | 20 | | | | |" in text
     assert "not how well the network finds lesions" in text
-    assert "a benign lesion that is called\nmalignant is not counted" in text
+    assert "a benign lesion called malignant\ndoes not count" in text
     assert "Delay and lingering are medians over the lesions" in text
 
 
@@ -118,4 +118,4 @@ def test_a_long_run_is_told_with_its_losses_and_its_drift(tmp_path: Path) -> Non
         in text
     )
     assert "p95 to drawn 44 ms to none." in text
-    assert "Frames are those since the row above" in text
+    assert "Frames count from the row above" in text
