@@ -24,8 +24,8 @@ class Analyzer:
     def analyse(self, frames: Sequence[tuple[Frame, ScanArea]]) -> list[Prediction | NotAnalysed]:
         """Judge the scan areas of frames, which lie in them, in one or two calls of the engine, each timed as "engine".
 
-        A fault of the engine comes back as NotAnalysed, it does not raise. One that meets several frames is looked for
-        frame by frame, so that it costs no more of them than it must.
+        A fault of the engine is returned as NotAnalysed, not raised. If several frames fail together they are tried one
+        by one, so that no more are lost than must be.
         """
         if not frames:
             return []

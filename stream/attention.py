@@ -14,9 +14,9 @@ from stream.types import ScanArea
 def attention(class_maps: NDArray[np.float32], class_name: str, area: ScanArea, spec: ModelSpec) -> NDArray[np.float32]:
     """Class maps [K, h, w] -> float32 [rows, columns], 0..1, over ``area`` at the resolution of the model input.
 
-    The scale is fixed (``glance.scaled_rise``): a picture without evidence stays dark, where stretching each map to its
-    own range would make every picture glow.
-    The letterbox is cut off, so the map can be laid over the scan area by a plain resize.
+    The scale is fixed (``glance.scaled_rise``): a picture without evidence stays dark, while stretching each map to its
+    own range would make every picture glow. The letterbox is cut off, so a plain resize lays the map over the scan
+    area.
     """
     at = place(area, spec)
     unpadded = replace(at, box=Box(0, 0, at.width_px, at.height_px))

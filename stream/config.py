@@ -28,28 +28,28 @@ class StreamConfig(BaseModel):
 
     scan_area: str | None = None
     """A box, a polygon or ``"full"``, as ``stream.scan_area.finder`` reads it; everything outside is blanked. It holds
-    for the source given at the start, not for others that are chosen on the page. None takes what the source's header
-    says, and without that looks for the scan: nobody should have to measure before they see anything."""
+    for the source given at the start, not for others that are chosen on the page. None takes the area of the source's
+    header, or else detects the scan: nobody should have to measure before they see anything."""
 
     smoothing_s: float = Field(default=0.4, gt=0)
     """Time constant of the exponential smoothing: a finding that lasts a second counts nine tenths, a blink hardly at
-    all. ``python -m benchmarks.stability`` shows what other values make of a clip."""
+    all. ``python -m benchmarks.stability`` shows the effect of other values on a clip."""
 
     warm_up_s: float = Field(default=0.4, ge=0)
     """Until this much has been seen, nothing is called. One time constant: then the first frame no longer dominates."""
 
     gap_s: float = Field(default=1.0, gt=0)
-    """After a longer jump in time (and one of more than three of the source's intervals) smoothing begins anew: what
-    was seen before it was another place. A looped clip does not jump, for its times go on: its end blends into its
+    """After a longer jump in time, if it is also longer than three of the source's intervals, smoothing restarts: what
+    was seen before it was another place. A looped clip does not jump, as its times go on: its end blends into its
     start."""
 
     operating_point: str = "balanced"
     """Name of a pair of thresholds in the weights' spec. Every spec has this one; the shipped one also has "sensitive",
-    at which more is called malignant, and "specific": ``python -m benchmarks.calls`` counts what each would say."""
+    at which more is called malignant, and "specific": ``python -m benchmarks.calls`` counts what each calls."""
 
     lesion_margin: float = Field(default=0.5, ge=0, le=3)
-    """In log-odds. Closer than this to the lesion threshold nothing is called, for the calibration error is about as
-    large: around a threshold of 78 %, 0.5 means from 68 to 85 %. "No lesion" is also never called above 50 %."""
+    """In log-odds. Closer than this to the lesion threshold nothing is called, because the calibration error is about
+    as large: at a threshold of 78 %, 0.5 means from 68 to 85 %. "No lesion" is also never called above 50 %."""
 
     stall_after_s: float = Field(default=0.5, gt=0)
     """A live source that is silent for this long, and for three of its intervals, shows NO_SIGNAL. Longer than a
@@ -63,13 +63,13 @@ class StreamConfig(BaseModel):
     """Of the live picture. Speckle can still be made out, in a tenth of the bytes that 100 takes."""
 
     overlay: OverlayStyle = OverlayStyle()
-    """The drawing that a run starts with."""
+    """The style that a run starts with."""
 
 
 def load_config(path: Path) -> StreamConfig:
     """Settings from a TOML file with the keys of ``StreamConfig``. Raises UsageError that names the wrong key."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors put a mark first
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors may add a byte-order mark
     except OSError as error:
         raise UsageError(f"--config {path}: {error.strerror}. Expected a readable TOML file.") from error
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError alike

@@ -13,10 +13,10 @@ from stream.types import Assessment, State
 
 @dataclass(frozen=True)
 class Rule:
-    """Probabilities 0..1. Between the two of a pair nothing is called.
+    """Two pairs of thresholds, 0..1. Between the two of a pair nothing is called.
 
-    ``no_lesion_below`` and ``lesion_from`` are of a lesion, 1 - p(normal); ``benign_below`` and ``malignant_from`` of
-    malignancy in what is a lesion, p(malignant) / (p(benign) + p(malignant)).
+    ``no_lesion_below`` and ``lesion_from`` are for the probability of a lesion, 1 - p(normal); ``benign_below`` and
+    ``malignant_from`` for that of malignancy given a lesion, p(malignant) / (p(benign) + p(malignant)).
     """
 
     no_lesion_below: float
@@ -46,7 +46,7 @@ class Rule:
 
 
 def percent(probability: float, decimals: int = 0) -> str:
-    """A probability 0..1 for people. Never 0 or 100 %: no network is certain."""
+    """A probability 0..1 in words. Never 0 or 100 %: no network is certain."""
     text, step = f"{probability:.{decimals}%}", 10.0**-decimals
     ends = {f"{0:.{decimals}%}": f"<{step:.{decimals}f}%", f"{1:.{decimals}%}": f">{100 - step:.{decimals}f}%"}
     return ends.get(text, text)
@@ -60,5 +60,5 @@ def describe_call(assessment: Assessment) -> str:
 
 
 def class_label(class_name: str) -> str:
-    """How a class is called for people: the network knows no lesion, not health."""
+    """The name of a class as people read it: the network can see no lesion, but not health."""
     return "no lesion" if class_name == "normal" else class_name

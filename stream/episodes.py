@@ -1,4 +1,4 @@
-"""When was a lesion flagged, for how long, and on which frame was that surest? Views -> episodes."""
+"""When was a lesion flagged, for how long, and on which frame was the network surest? Views -> episodes."""
 
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ from stream.session import Session
 from stream.types import Assessment, Frame, State, View
 
 KEY_PICTURE_PX = 800
-"""Of the longer side, at most: the words in the panel still read."""
+"""The longer side, at most: the words in the panel are still legible."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Episodes:
     """Joins the findings of one run. Frames on which nothing is called belong to the episode around them.
 
     Another finding ends it, as does a frame that is not judged, another ``Frame.source``, and ``gap_s`` seconds without
-    the finding. Stills have nothing to do with one another. ``current`` is the episode under way.
+    the finding. Stills are never joined. ``current`` is the episode under way.
     """
 
     current: Episode | None = None
@@ -58,14 +58,14 @@ class Episodes:
         return ended
 
     def end(self) -> Episode | None:
-        """The run is over: the episode that it ended, if one was under way."""
+        """End the run. Returns the episode under way, if there was one."""
         ended, self.current = self.current, None
         return ended
 
     def key_picture(self, episode: Episode) -> NDArray[np.uint8]:
         """The key frame with its annotation, uint8 [H, W, 3] RGB, no side longer than KEY_PICTURE_PX.
 
-        Drawn as in a replay, with the time and never without the heat map: it marks this frame's own tissue, however
+        Drawn as in a replay: with the time, and always with the heat map, which marks this frame's own tissue however
         late it came.
         """
         chosen = self._session.config.overlay

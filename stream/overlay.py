@@ -37,7 +37,7 @@ PANEL_WIDTH, PANEL_HEIGHT, MARGIN = 288, 480, 18
 """Of the panel, in units; a unit is one pixel on a picture of 720 rows."""
 
 LONGEST_POINT = 12
-"""Letters of an operating point's name for which there is room."""
+"""How many letters of an operating point's name fit."""
 
 NOTHING_SAID = "–"
 """In place of a probability: an empty bar alone would read as 0 %."""
@@ -51,8 +51,8 @@ class Labels:
     """What holds for every picture of a run. ``made_by`` names the network and the operating point, since a picture may
     be shown without its report.
 
-    Unless it is ``live``, frames wait for their result, so none is stale, and the time in the recording stands in place
-    of the frame's number and age. A ``still`` has no time, and nothing stands there.
+    Unless it is ``live``, frames wait for their result, so none is stale, and the time in the recording is shown in
+    place of the frame's number and age. A ``still`` has no time, so it shows neither.
     """
 
     class_names: tuple[str, ...]
@@ -63,7 +63,7 @@ class Labels:
 
     @classmethod
     def of(cls, session: Session) -> Self:
-        """Those of a run."""
+        """The labels of a run."""
         point = session.config.operating_point[:LONGEST_POINT]
         made_by = f"{point}, {session.spec.weights_sha256[:8]}".removesuffix(", ")
         names = session.spec.class_names
@@ -109,7 +109,7 @@ def draw(frame: Frame, assessment: Assessment, style: OverlayStyle, labels: Labe
 
 
 def scale(height_px: int, width_px: int) -> float:
-    """Pixels per unit: type stays in proportion to the picture, between just legible and a 4K screen's."""
+    """Pixels per unit: type is scaled with the picture, between just legible and right for a 4K screen."""
     return float(np.clip(min(height_px / 720, width_px / 640), 0.72, 3))
 
 
@@ -121,14 +121,14 @@ def headline(assessment: Assessment) -> tuple[str, Colour]:
 
 
 def is_stale(assessment: Assessment, style: OverlayStyle) -> bool:
-    """Whether the result came too late to lie on what the probe sees now."""
+    """Whether the result is too old to be drawn on what the probe sees now."""
     return assessment.age_ms > 1000 * style.stale_after_s
 
 
 @lru_cache(maxsize=1)
 def _heat_colours() -> Picture:
     """RGB by attention 0..255, [256, 1, 3]: inferno, rising in lightness with attention as the eye expects."""
-    ramp = np.linspace(60, 215, 256).astype(np.uint8)  # its ends, black and pale yellow, are lost on a scan
+    ramp = np.linspace(60, 215, 256).astype(np.uint8)  # its ends, black and pale yellow, cannot be seen on a scan
     return np.asarray(cv2.cvtColor(cv2.applyColorMap(ramp[:, None], cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB), np.uint8)
 
 
@@ -153,7 +153,7 @@ def _blend_heat(picture: Picture, assessment: Assessment, opacity: float) -> Non
         return
     part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     y, x = np.linspace(0, area.height_px, attention.shape[0] + 1), np.linspace(0, area.width_px, attention.shape[1] + 1)
-    # of a small area a cell may be less than a pixel: one is coloured
+    # in a small area a cell may be less than a pixel: one is coloured
     top, left = min(round(y[rows[0]]), area.height_px - 1), min(round(x[columns[0]]), area.width_px - 1)
     bottom, right = max(round(y[rows[-1] + 1]), top + 1), max(round(x[columns[-1] + 1]), left + 1)
     strength = opacity * np.clip((attention[part] - FAINTEST) / (0.5 - FAINTEST), 0, 1)[..., None]
@@ -170,7 +170,7 @@ def _blend_heat(picture: Picture, assessment: Assessment, opacity: float) -> Non
 
 @lru_cache(maxsize=8)
 def _panel(height_px: int, unit: float, labels: Labels) -> Picture:
-    """The part of the panel that no frame changes."""
+    """The part of the panel that is the same for every frame."""
     panel = np.full((height_px, round(PANEL_WIDTH * unit), 3), PANEL, np.uint8)
     _text(panel, "RcdNet Live", unit, MARGIN, 30, 15, GREY, weight=500)
     _text(panel, labels.made_by, unit, PANEL_WIDTH - MARGIN, 30, 13, GREY, right=True)
@@ -214,7 +214,7 @@ def _write_panel(panel: Picture, unit: float, assessment: Assessment, labels: La
 
 
 def _write_heat_caption(panel: Picture, unit: float, below: float, class_name: str | None, stale: bool) -> None:
-    """Of which class the heat map is, with its scale; or that there is none."""
+    """Which class the heat map is of, with its scale; or that there is none."""
     if class_name is not None:
         _text(panel, f"heat map: {class_name}", unit, MARGIN, below, 16, WHITE)
         _heat_legend(panel, unit, below + 13)
@@ -225,7 +225,7 @@ def _write_heat_caption(panel: Picture, unit: float, below: float, class_name: s
 
 
 def _heat_legend(panel: Picture, unit: float, top: float) -> None:
-    """The scale between its ends' names, without which it looks like the bar of a probability."""
+    """The scale between the names of its ends; without them it looks like a probability's bar."""
     left, right = MARGIN + 38, PANEL_WIDTH - MARGIN - 48
     size = (round((right - left) * unit), max(2, round(5 * unit)))
     y, x = round(top * unit), round(left * unit)

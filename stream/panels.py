@@ -1,4 +1,4 @@
-"""Where on a scanner's screen does a grey panel lie, not the scan? A name stands on it."""
+"""What on a scanner's screen is a grey panel, and not the scan? A name may be on it."""
 
 import cv2
 import numpy as np
@@ -9,16 +9,16 @@ Slices = tuple[slice, slice]
 """Rows and columns."""
 
 BLUR_PX = 5
-"""Side of the box over which is averaged: speckle becomes solid, and the scan's edge moves out by less than half."""
+"""Side of the averaging box: speckle becomes solid, and the scan's edge moves out by less than half of it."""
 
 STEP = 6
 """After blurring, even a scan's darkest parts differ from the screen around it by more grey levels than this."""
 
 PANEL_SHARE, PANEL_INSIDE, PANEL_TEXTURE = 0.05, 0.01, 0.02
-"""A brightness is a panel's, and no scan's, if this much of it deviates by PANEL_TEXTURE grey levels at most:
+"""A brightness is a panel's, not the scan's, if its even pixels (deviating by PANEL_TEXTURE grey levels at most) are
 PANEL_SHARE of the picture, and PANEL_INSIDE of the box around what was found. Letters give texture to the panel around
-them; without this, two lines right above the scan would join it, a name with them. Of 2,818 real stills the area
-changes in 1, of 940 enlarged to 800 px in 2: what goes is dark and even, below the echoes."""
+them; without this, two lines right above the scan would join it, and a name with them. The area changes on 1 of 2,818
+real stills, and on 2 of 940 enlarged to 800 px: what it loses is dark and even, below the echoes."""
 
 STROKE_SHARE = 0.0085
 """A stroke of a letter is thinner than this share of the longer side."""
@@ -27,32 +27,32 @@ SHRUNK_PX = 640
 """Longer side at which a panel that fades or is noisy is looked for: there noise averages out."""
 
 EVEN, EVEN_PX = 1.0, 9
-"""Once its letters are taken away, a panel deviates from its blurred picture (a box of BLUR_PX a side) by at most EVEN
-grey levels, on average over a box of EVEN_PX a side. Of bright tissue 10 % does."""
+"""Without its letters, a panel deviates from its blurred picture (a box of BLUR_PX a side) by at most EVEN grey levels,
+on average over a box of EVEN_PX a side. So does 10 % of bright tissue."""
 
 EVEN_ROW, SCAN_ROW, EDGE_PX = 0.92, 0.5, 4
-"""Of a panel's row EVEN_ROW is even; EDGE_PX beyond its end the scan begins, of whose row at most SCAN_ROW is. Tissue
-that darkens with depth has no such edge."""
+"""At least EVEN_ROW of a panel's row is even; EDGE_PX beyond its end the scan begins, and at most SCAN_ROW of a row is.
+Tissue that darkens with depth has no such edge."""
 
 DEEPEST = 0.25
-"""A panel reaches over at most this share of a box. With all this the area changes in none of 2,818 real stills, and in
-1 of 940 enlarged to 800 px, by a caption below the echoes."""
+"""A panel covers at most this share of a box. With all these rules the area changes on none of 2,818 real stills, and
+on 1 of 940 enlarged to 800 px, by a caption below the echoes."""
 
 INK, LETTERS_PX = 32, 12
-"""A letter differs from the panel by INK grey levels. What has fewer than LETTERS_PX pixels of them is left: it may be
-scan, and tells nobody's name."""
+"""A letter differs from the panel by INK grey levels. A panel with fewer than LETTERS_PX such pixels stays: it may be
+scan, and shows nobody's name."""
 
 LIGHT = 128
-"""If what lies at a box's edges is brighter, letters are dark."""
+"""If the edges of a box are brighter than this, letters are dark."""
 
 SMALLEST_PX = 60
-"""In a box with a shorter side no panel is looked for."""
+"""No panel is looked for in a box with a shorter side."""
 
 
 def even_panels(grey: NDArray[np.uint8], detail: MatLike, box: Slices) -> NDArray[np.bool_]:
-    """Which brightnesses, of 256, are those of even panels that reach into a box.
+    """Which of the 256 brightnesses are those of even panels that reach into a box.
 
-    ``grey`` [H, W] is blurred, ``detail`` [H, W] tells how far a picture deviates from that.
+    ``grey`` [H, W] is blurred, ``detail`` [H, W] is how far the picture deviates from that.
     """
     even = np.asarray(detail <= PANEL_TEXTURE).view(np.uint8)
     levels = np.flatnonzero(_histogram(grey, even) >= PANEL_SHARE)
@@ -63,7 +63,7 @@ def even_panels(grey: NDArray[np.uint8], detail: MatLike, box: Slices) -> NDArra
 
 
 def _histogram(grey: MatLike, even: MatLike) -> NDArray[np.float32]:
-    """The share of a picture that is ``even`` and of each brightness."""
+    """For each brightness, the share of a picture that has it and is ``even``."""
     return np.asarray(cv2.calcHist([grey], [0], even, [256], [0, 256]).ravel() / grey.size, np.float32)
 
 

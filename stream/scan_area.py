@@ -32,8 +32,8 @@ LOOK_AGAIN_S, GROWTH = 1.0, 0.05
 
 STRAY_SHARE, STRAY_LOOKS = 0.25, 3
 """The scan has moved once more than STRAY_SHARE of it lay outside its old place in STRAY_LOOKS looks in a row. On both
-scanners' screens at most 0.06 of it did while it was dimmed to an eighth, or dark but for its top. Of scans that were
-pasted elsewhere, a third of them outside, all 154 exceeded it."""
+scanners' screens at most 0.06 of it did, even dimmed to an eighth, or dark except for its top. All 154 scans that were
+pasted elsewhere, a third of each outside, exceeded it."""
 
 MOVED = NotAnalysed("the scan is no longer where the scan area was set: set it again")
 
@@ -46,12 +46,12 @@ Finder = Callable[[Frame, ScanArea | None], ScanArea | NotAnalysed]
 
 
 def finder(text: str | None, *, still: bool = False) -> Finder:
-    """What finds the scan area of each frame: it is the user's ``text``, else the source's own, else what is detected.
+    """What finds the scan area of each frame: the user's ``text``, or else the source's own area, or else detection.
 
-    The text may say for which size of the picture the area was drawn, ``"120,80,640,480@1280x720"``; else that is the
-    first frame's size. If the scan leaves the place at which it was first seen, the screen was laid out anew, and
-    nothing is judged until it is back. A detected area follows the scan instead. Pictures that are ``still`` have
-    nothing to do with one another: each is looked at by itself.
+    The text may say for which size of the picture the area was drawn, ``"120,80,640,480@1280x720"``; by default it is
+    the first frame's. If the scan leaves the place at which it was first seen, the screen's layout has changed, and
+    nothing is judged until it is back; a detected area follows the scan instead. ``still`` pictures are independent:
+    each is looked at by itself.
 
     Raises UsageError if the text makes no sense.
     """
@@ -97,7 +97,7 @@ class _Detected:
             return header
         if (frame.source, frame.rgb.shape) != self._of or self._place.left:  # another recording has its scan elsewhere
             self._of, self._place = (frame.source, frame.rgb.shape), _Place()
-        if self._place.is_due(frame):  # at full size: of a sector in its old box a glimpse misses flanks that light up
+        if self._place.is_due(frame):  # at full size: a glimpse misses flanks of a sector that light up in its old box
             self._place.look(propose(frame.rgb))
         return NOTHING_FOUND if self._place.known is None else self._place.known
 
@@ -137,14 +137,14 @@ class _Place:
 
 
 def grown(known: ScanArea, seen: ScanArea) -> bool:
-    """Whether ``seen`` holds ``known`` and is larger by GROWTH. So it is where a probe in air, which shows only the top
-    of its scan, touches the skin."""
+    """Whether ``seen`` holds ``known`` and is larger by GROWTH: as when a probe in air, which shows only the top of its
+    scan, touches the skin."""
     before, after = known.width_px * known.height_px, seen.width_px * seen.height_px
     return shared_px(known, seen) >= (1 - GROWTH) * before and after >= (1 + GROWTH) * before
 
 
 def outside(known: ScanArea, seen: ScanArea) -> float:
-    """The share of ``seen`` that is not in ``known``: 0 for a scan that is dark in part, and so is seen smaller."""
+    """The share of ``seen`` that is not in ``known``: 0 for a scan that is partly dark and so looks smaller."""
     return 1 - shared_px(known, seen) / (seen.width_px * seen.height_px)
 
 
@@ -169,7 +169,7 @@ def why_unfit(area: ScanArea, size_px: tuple[int, int]) -> str | None:
         return f"scan area {','.join(map(str, area.sides))} leaves the {size_text(*size_px)} picture"
     if min(area.width_px, area.height_px) < SMALLEST_SIDE_PX:
         small = size_text(area.width_px, area.height_px)
-        return f"scan area of {small} px is too small: {SMALLEST_SIDE_PX} px is the least"
+        return f"scan area of {small} px is too small: {SMALLEST_SIDE_PX} px is the minimum"
     return None
 
 
@@ -230,7 +230,7 @@ def blank_outside(frame: Frame, area: ScanArea | None) -> Frame:
 
 def sketch(frame: Frame, area: ScanArea | None) -> NDArray[np.uint8]:
     """What lies around the area, too coarse to be read: uint8 [h, w, 4] RGBA of at most SKETCH_CELLS a side,
-    transparent where the scan is. Whoever draws the area anew would have to guess on black.
+    transparent where the scan is. On black, one would have to guess when drawing a new area.
     """
     cells = cv2.cvtColor(shrunk(frame.rgb, SKETCH_CELLS), cv2.COLOR_RGB2RGBA)
     if area is not None:

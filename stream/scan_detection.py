@@ -1,4 +1,4 @@
-"""What in a scanner's screen is the scan? The box around it, and the outline of a sector in that box."""
+"""Which part of a scanner's screen is the scan? The box around it, and the outline of a sector in that box."""
 
 import math
 
@@ -12,8 +12,8 @@ from stream.types import Corners, ScanArea
 from stream.words import is_page
 
 BLACK = 2
-"""What is no brighter, after blurring, is never scan: on a grey or white screen, black would join the scan to the frame
-of a window. STEP itself would be too high for this: dark parts of a scan would be lost there."""
+"""Nothing this dark, after blurring, is scan: on a grey or white screen, black would join the scan to the frame of a
+window. STEP would be too high for this: dark parts of a scan would be lost."""
 
 TEXTURE, TEXTURE_PX = 0.5, 15
 """In a box of TEXTURE_PX a side a scan deviates from its blurred picture by more than TEXTURE grey levels on average; a
@@ -23,15 +23,15 @@ UNIFORM_SHARE = 0.6
 """If this share of the outermost pixels is within STEP of their median, the median is the background. Else black is."""
 
 LETTER_SHARE = 0.01
-"""What is thinner than this share of the longer side is no scan but letters, scales and callipers."""
+"""Whatever is thinner than this share of the longer side is not scan but letters, scales and callipers."""
 
 TWIN_SHARE = 0.6
-"""What lies beside the largest part, is as high, and has more than this share of its area is a second picture. It is
+"""A part beside the largest one that is as high, and has more than this share of its area, is a second picture. It is
 included, so that ``stream.signal`` refuses the two: nobody knows which one is meant."""
 
 PART_SHARE = 0.02
-"""What lies above or below the largest part and has more than this share of its area belongs to the same scan, beyond
-a dark stretch without echoes, unless it ``is_apart``."""
+"""A part above or below the largest one that has more than this share of its area belongs to the same scan, beyond a
+dark stretch without echoes, unless it ``is_apart``."""
 
 PAGE_LEVEL = 24
 """A page of words, or a menu, has at least this grey level."""
@@ -45,27 +45,27 @@ BAR_SHADE grey levels of the median of their row."""
 
 FILLED = 0.9
 """A thumbnail fills at least this share of its box; the part of a scan that lies beyond a shadow is ragged. In 2,600
-real stills, as they are and on a screen, 121 parts lay apart, and ``is_apart`` makes 34 areas smaller. 15 of these were
-looked at: in 10 it blanks a burnt-in caption, in the others noise or a few rows of tissue."""
+real stills, as they are and on a screen, 121 parts lay apart, and ``is_apart`` makes 34 areas smaller. Of 15 that were
+inspected, 10 lose a burnt-in caption, the others noise or a few rows of tissue."""
 
 LARGEST_PX = 1280
 """A larger picture is shrunk to this longer side before the scan is looked for: that is faster, and a scan that was
 enlarged for a large screen has no texture from one pixel to the next."""
 
 GLIMPSE_PX = 480
-"""The same where the question is only whether the scan is still in its place: some 4 ms, where 1280 px take 25."""
+"""The same if the question is only whether the scan is still in its place: some 4 ms, instead of 25 at 1280 px."""
 
 NARROWER, DEPTH = 0.1, 0.25
 """A scan is a sector if, at DEPTH of its height, it is narrower than its box by NARROWER of the width or more. Of 1,048
-real stills on a black screen two were, and both were trapezoids. Of 197 stills, bent to trapezoids of 6 to 20 degrees a
-side, 95 % were, and bent to fans of 20 to 45 degrees 98 %."""
+real stills on a black screen this holds for two, both trapezoids. Of 197 stills it holds for 95 % bent to trapezoids of
+6 to 20 degrees a side, and for 98 % bent to fans of 20 to 45 degrees."""
 
 STRAIGHT_PX = 1.0
 """How far a polygon's side may stray from the outline that was found: with this an arc needs only a few corners."""
 
 
 def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
-    """Where the scan lies in a screen uint8 [H, W, 3]: the box around what is large, textured and no background, with
+    """Where the scan lies in a screen uint8 [H, W, 3]: the box around what is large, textured and not background, with
     the corners of a sector. None if there is nothing like that.
 
     The area's origin is "full" only if the scan reaches all four sides: beside any smaller one a name may stand.
@@ -111,14 +111,14 @@ def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
 
 
 def _around(own: NDArray[np.uint8], box: Slices) -> Slices:
-    """The box around what is scan in a box of ``own`` [H, W], which is 1 there."""
+    """The box around the scan within a box of ``own`` [H, W], which is 1 where scan is."""
     x, y, across, down = cv2.boundingRect(own[box])
     return np.s_[box[0].start + y : box[0].start + y + down, box[1].start + x : box[1].start + x + across]
 
 
 def _scan_of(lit: NDArray[np.uint8], raw: MatLike) -> tuple[Slices, NDArray[np.uint8]] | None:
-    """The box, down and across, around what is scan of ``lit`` [H, W] and 1 where that is; of ``raw``, grey, is judged
-    what is words and what lies apart."""
+    """What is scan in ``lit`` [H, W]: the box around it, down and across, and an array that is 1 there. Words, and what
+    lies apart, are recognised in ``raw``, grey."""
     side = max(3, round(LETTER_SHARE * max(raw.shape))) | 1  # odd: an even one moves what it opens by a pixel
     solid = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
     count, labels, found, _ = cv2.connectedComponentsWithStats(solid)
@@ -173,7 +173,7 @@ def is_apart(part: int, labels: MatLike, found: MatLike, raw: MatLike) -> bool:
 
 
 def shrunk(rgb: NDArray[np.uint8], longest_px: int) -> NDArray[np.uint8]:
-    """The picture with a longer side of at most ``longest_px``; itself if that is so."""
+    """The picture with a longer side of at most ``longest_px``; the same object if it is that small."""
     height, width = rgb.shape[:2]
     shrink = longest_px / max(height, width)
     if shrink >= 1:
@@ -206,7 +206,7 @@ def outline(scan: NDArray[np.uint8]) -> Corners:
 
 
 def joined(known: Corners, seen: Corners) -> Corners:
-    """The outline around both, in pixels of the picture; empty if either is a box. What was scan once stays it."""
+    """The outline around both, in pixels of the picture; empty if either is a box. What was once scan stays scan."""
     if not known or not seen:
         return ()
     return hull(np.array(known + seen))

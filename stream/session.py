@@ -20,5 +20,5 @@ class Session:
 
     @property
     def network(self) -> str:
-        """Which one, in short: its version, and the beginning of its weights' SHA-256."""
+        """Which network, in short: its version, and the beginning of its weights' SHA-256."""
         return f"{self.spec.version}, {self.spec.weights_sha256[:12]}".removesuffix(", ")

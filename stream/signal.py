@@ -31,7 +31,7 @@ of the real stills: 0.038, and 1.5 levels at half their gain. Most of any test p
 UPRIGHT = 0.9
 """Layers and speckle lie across the beam, so brightness changes faster downwards than sideways. If the mean step down,
 divided by the mean step sideways, is below this, the picture lies on its side. Least of 2,818 real stills: 1.21; most
-of the same stills turned by a quarter: 0.81."""
+of the same stills rotated by 90 degrees: 0.81."""
 
 COLOURED = 48
 """A sample is coloured if the largest and the least of its R, G and B differ by this much or more."""
@@ -45,14 +45,14 @@ the scan."""
 
 TINT_LEVEL, TINT_STEP = 16, 24
 """Scanners may tint their grey (sepia, candle, blue), so that each brightness has one colour. From black on, R - G and
-B - G of a tint change by at most TINT_STEP for every TINT_LEVEL of green. A vessel's colour is off that at once."""
+B - G of a tint change by at most TINT_STEP for every TINT_LEVEL of green. A vessel's colour breaks this at once."""
 
 DEEP, DEEP_SHARE = 24, 0.06
-"""Below the upper quarter a smaller share than this of samples brighter than DEEP means a probe in air. The least of
-the real stills: 0.108."""
+"""If fewer than this share of the samples below the upper quarter are brighter than DEEP, the probe is in air. The
+least of the real stills: 0.108."""
 
 GAP_SHARE = 0.01
-"""A black gap near the middle that takes this share of the width parts two pictures. The real stills have none."""
+"""A black gap near the middle of this share of the width separates two pictures. The real stills have none."""
 
 SEAM, SEAM_ROWS, SEAM_REACH = 1.7, 0.25, 9
 """Two pictures touch at a column if brightness steps SEAM times as far there as at any of the SEAM_REACH columns on
@@ -66,11 +66,11 @@ FREEZE_S = 1.0
 """A picture is frozen once nothing new has come for this long. A slow probe repeats its pictures for 0.1 s."""
 
 SAME = 1.0
-"""Two pictures whose brightness differs by no more on average are the same but for noise. In a second a real scan
+"""Two pictures whose brightness differs by at most this on average are the same but for noise. In a second a real scan
 changes by 8."""
 
 KEPT = 8
-"""How many pictures are remembered. A grabber without input repeats the four of its buffers."""
+"""How many pictures are remembered. A grabber without input repeats its four buffers."""
 
 CELLS_PX = (64, 48)
 """Width and height of the grid on which pictures are compared: a cell averages away the noise of its samples."""
@@ -79,7 +79,7 @@ NO_PICTURE = NotAnalysed("the picture is empty", state=State.NO_SIGNAL)
 NO_TEXTURE = NotAnalysed("a test pattern or a menu, without the texture of a scan", state=State.NO_SIGNAL)
 COLOUR = NotAnalysed("colour mode: only B-mode is judged")
 TWO_PICTURES = NotAnalysed("two pictures side by side: choose one as scan area")
-ON_ITS_SIDE = NotAnalysed("the picture lies on its side: it must be turned by a quarter")
+ON_ITS_SIDE = NotAnalysed("the picture lies on its side: rotate it by 90 degrees")
 AIR = NotAnalysed("nothing below the surface: is the probe in contact?")
 FROZEN = NotAnalysed("the picture does not move: the scanner is frozen or the feed is dead", state=State.FROZEN)
 RECYCLED = NotAnalysed(
@@ -90,7 +90,7 @@ RECYCLED = NotAnalysed(
 class SignalGate:
     """The gates of one stream. ``still`` says that its pictures need not move: a folder of them, or a single one.
 
-    Another ``Frame.source`` is another recording: it may begin with what the last one ended with.
+    Another ``Frame.source`` is another recording: it may begin with the picture that ended the last one.
     """
 
     def __init__(self, *, still: bool = False) -> None:
@@ -103,7 +103,7 @@ class SignalGate:
             self._motion, self._source = Motion(), frame.source
         rgb = frame.rgb[area.pixels]
         if rgb.shape[:2] != (area.height_px, area.width_px):
-            return None  # the area leaves the picture, for which it is refused where it is used
+            return None  # the area leaves the picture: it is refused where it is used
         step = max(1, -(-max(rgb.shape[:2]) // SAMPLES_PX))
         samples = np.ascontiguousarray(rgb[::step, ::step])
         unfit = refusal_of_picture(samples)
@@ -160,7 +160,7 @@ def _mean_step(one: Any, other: Any, lit: NDArray[np.uint8], other_lit: NDArray[
 
 
 def has_gap(lit: NDArray[np.bool_]) -> bool:
-    """Whether a black gap from top to bottom, near the middle, parts two pictures; ``lit`` is bool [H, W]."""
+    """Whether a black gap from top to bottom, near the middle, separates two pictures; ``lit`` is bool [H, W]."""
     width = lit.shape[1]
     columns = lit.mean(axis=0)
     middle = slice(round(0.4 * width), round(0.6 * width))
@@ -197,7 +197,7 @@ class Motion:
         self._count = 0
 
     def refusal(self, rgb: NDArray[np.uint8], time_s: float) -> NotAnalysed | None:
-        """FROZEN or RECYCLED once nothing new has come for FREEZE_S; ``rgb`` is uint8 [H, W, 3], time only grows."""
+        """FROZEN or RECYCLED once nothing new has come for FREEZE_S; ``rgb`` is uint8 [H, W, 3], time only rises."""
         cells = cv2.resize(rgb[..., 1], CELLS_PX, interpolation=cv2.INTER_AREA).astype(np.float32)
         differences = [float(np.abs(cells - known).mean()) for known in self._known]
         if not differences or min(differences) > SAME or time_s < self._new_s:

@@ -1,4 +1,4 @@
-"""Several sinks as one, of which each may fail by itself."""
+"""Several sinks as one; each may fail by itself."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -13,8 +13,8 @@ log = logging.getLogger(__name__)
 
 
 class SinkGroup:
-    """Sinks on one thread. One that fails, as on a full disk, is told on the ``board`` and left out from then on, and
-    the run goes on; only ``close`` reaches it once more."""
+    """Sinks on one thread. If one fails, as on a full disk, the ``board`` is told, and the run goes on without it; only
+    ``close`` reaches it again."""
 
     def __init__(self, sinks: Sequence[Sink], session: Session, board: Board) -> None:
         self.sinks = tuple(sinks)
@@ -31,7 +31,7 @@ class SinkGroup:
         self._each(self.working, lambda sink: sink.write(view))
 
     def close(self, status: Callable[[], Status]) -> None:
-        """See ``stream.sinks.base.Sink``. In their order: the report tells how those before it ended."""
+        """See ``stream.sinks.base.Sink``. In order, as the report says how those before it ended."""
         self._each(self.sinks, lambda sink: sink.close(status()))
 
     def _each(self, sinks: Sequence[Sink], step: Callable[[Sink], None]) -> None:

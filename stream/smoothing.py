@@ -24,11 +24,11 @@ LEAST_PROBABILITY = 1e-3
 
 
 class Smoother:
-    """Steadies the predictions of one stream. It begins anew with another ``Frame.source``, which is another recording,
-    with a scan area elsewhere, after a gap, and where time does not grow: a step of 0 s would keep the old answer for
-    ever. Pictures that are ``still`` have nothing to do with one another: each is judged by itself.
+    """Steadies the predictions of one stream. It restarts with another ``Frame.source``, which is another recording,
+    with a scan area elsewhere, after a gap, and if time does not advance: a step of 0 s would keep the old answer for
+    ever. ``still`` pictures are independent: each is judged by itself.
 
-    Raises UsageError if the weights do not know the operating point, or not the classes that it speaks of.
+    Raises UsageError if the weights do not know the operating point, or the classes that it refers to.
     """
 
     def __init__(self, spec: ModelSpec, config: StreamConfig, *, still: bool = False) -> None:
@@ -47,10 +47,10 @@ class Smoother:
         self._area: ScanArea | None = None
 
     def update(self, frame: Frame, area: ScanArea | None, outcome: Prediction | NotAnalysed, now_ns: int) -> Assessment:
-        """Take one frame's outcome in and say what holds now; ``now_ns`` is monotonic, only for the age."""
+        """Add one frame's outcome and say what holds now; ``now_ns`` is monotonic, only for the age."""
         age_ms = (now_ns - frame.captured_ns) / 1e6
         if isinstance(outcome, NotAnalysed):
-            if not outcome.failed:  # the picture was another one; a fault of ours says nothing about the picture
+            if not outcome.failed:  # something else was in view; a fault of ours says nothing about the picture
                 self._log_probabilities = None
             return Assessment(frame.index, area, outcome.state, outcome.reason, age_ms)
         smoothed = self._smooth(outcome.probabilities, frame, area)

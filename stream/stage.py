@@ -1,4 +1,4 @@
-"""How does a stage of the pipeline end? What breaks one reaches those beside it, and ends nothing else."""
+"""How does a stage of the pipeline end? Its error reaches the stages beside it, and ends nothing else."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The values that flow: Frame -> Prediction -> Assessment -> View. Frozen, checked once at birth, arrays read-only."""
+"""The values that flow: Frame -> Prediction -> Assessment -> View. Frozen, checked once when made, arrays read-only."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,8 +25,8 @@ class State(StrEnum):
 class Frame:
     """One captured picture.
 
-    ``index`` counts every captured frame from 0, dropped ones too. ``captured_ns`` is ``time.perf_counter_ns()`` of
-    when it was dequeued. ``pts_s`` is its presentation time in seconds within the source. ``rgb`` is uint8 [H, W, 3].
+    ``index`` counts every captured frame from 0, dropped ones too. ``captured_ns`` is ``time.perf_counter_ns()`` when
+    it was dequeued. ``pts_s`` is its presentation time in seconds within the source. ``rgb`` is uint8 [H, W, 3].
     ``source`` is the source's name, or in a folder the name of the file that holds this picture. ``mm_per_px`` is (row,
     column) spacing, or None where the source does not know it. ``still``: the only picture of its recording.
     """
@@ -46,7 +46,7 @@ class Frame:
 
 
 Corners = tuple[tuple[int, int], ...]
-"""Of a polygon, each (x, y) in pixels."""
+"""The corners of a polygon, each (x, y) in pixels."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class ScanArea(Box):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one frame alone: ``probabilities`` float32 [K], calibrated, sum 1; ``class_maps``
+    """What the network says about one frame alone: ``probabilities`` float32 [K], calibrated, sum 1; ``class_maps``
     float32 [K, h, w] over the model input, in which the scan area lies letterboxed.
     """
 

@@ -78,7 +78,7 @@ def test_it_says_what_it_is_and_names_nobody(tmp_path: Path) -> None:
     assert RESEARCH_NOTICE in found.SeriesDescription
     assert RESEARCH_NOTICE in found.ImageComments
     assert "synthetic" not in found.ImageComments
-    assert "Not whole" not in found.ImageComments
+    assert "Incomplete" not in found.ImageComments
     assert "calibration temperature 1.0, cubic 0.0; operating point balanced" in found.DerivationDescription
     assert found.DerivationDescription.endswith("Engine fake, exact.")
     assert found.ContentQualification == "RESEARCH"
@@ -107,7 +107,7 @@ def test_a_run_that_broke_off_says_so_and_quotes_nothing(tmp_path: Path) -> None
     sink.write(view())
     sink.close(ending("Nobody.mp4 broke off"))
     found = pydicom.dcmread(tmp_path / "a.dcm")
-    assert found.ImageComments.endswith("Not whole: the run broke off.")
+    assert found.ImageComments.endswith("Incomplete: the run broke off.")
     assert "Nobody" not in str(found)
 
 

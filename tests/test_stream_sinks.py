@@ -48,7 +48,7 @@ def test_what_is_deleted_while_it_is_written_is_no_recording_any_more(
     (tmp_path / "some").rename(tmp_path / "moved")
     sink.write(view(1))
     (tmp_path / "moved").unlink()
-    with pytest.raises(UsageError, match="some was deleted while it was written"):
+    with pytest.raises(UsageError, match="some was deleted while being written"):
         sink.write(view(2))
     sink.close(ending())
 

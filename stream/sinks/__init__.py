@@ -16,11 +16,11 @@ RESULTS = (VIDEO, JOURNAL, REPORT, SUMMARY)
 """The files of a recording."""
 
 CINE = "annotated.dcm"
-"""What it may have besides."""
+"""Another file that it may have."""
 
 
 def recording(folder: Path) -> tuple[Sink, ...]:
-    """The sinks of one recording in ``folder``, which is made. Raises UsageError if it cannot be."""
+    """The sinks of one recording in ``folder``, which is created. Raises UsageError if it cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CINE).unlink(missing_ok=True)  # an earlier one, of other pictures

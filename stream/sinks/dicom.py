@@ -1,7 +1,7 @@
 """The annotated pictures as a DICOM cine: Multi-frame True Color Secondary Capture (PS3.3 A.8.5), in JPEG.
 
-It is a study of its own and of nobody: of the source's header it has only the pixels' spacing and the frames' times.
-Nobody has looked whether a name is burnt in, inside the scan area: so the header says that there may be one.
+It is a new study without a patient: of the source's header it keeps only the pixels' spacing and the frames' times.
+Nobody has checked whether a name is burnt in inside the scan area, so the header says that there may be one.
 """
 
 import secrets
@@ -33,7 +33,7 @@ JPEG_QUALITY = 92
 """Keeps the panel's letters and the speckle, in some 150 KB for a scan of 1280x720."""
 
 EVEN_MS = 1.0
-"""If no picture is further than this from its place in an even row, one frame time serves all: clips count in ms."""
+"""If every picture is this close to an even spacing, one frame time serves for all: clips count in milliseconds."""
 
 LONGEST_VECTOR = 2**16 - 2
 """Bytes that an element of this kind (DS) can have: the times of some 9000 pictures."""
@@ -42,9 +42,9 @@ LONGEST_VECTOR = 2**16 - 2
 class DicomSink:
     """Encodes every view's picture; the file is there once the run is over. Raises UsageError if the disk refuses.
 
-    Pictures of another size are fitted into that of the first. As only the end knows how many there are, they wait in a
-    nameless file on the same disk. So the disk needs room for both, and if the process is killed they are lost, while
-    the video is not.
+    Pictures of another size are fitted into that of the first. Their number is known only at the end, so they wait in a
+    nameless file on the same disk. The disk needs room for both, and if the process is killed they are lost, while the
+    video is not.
     """
 
     on_disk = True
@@ -91,20 +91,20 @@ class DicomSink:
                 instead = " (in place of one that failed)" * bool(status.engine.replaced)
                 cine.DerivationDescription += f" Engine {status.engine.name}, {status.engine.precision}{instead}."
                 if status.error is not None:  # it may quote a file's name
-                    cine.ImageComments += " Not whole: the run broke off."
+                    cine.ImageComments += " Incomplete: the run broke off."
                 with written_whole(self._path) as part:
                     cine.save_as(part, enforce_file_format=True)
         except OSError as error:
-            cause = error.__cause__  # pydicom tells the disk's refusal with a traceback in it
+            cause = error.__cause__  # pydicom's message has a traceback in it
             raise refused(self._path, cause if isinstance(cause, OSError) else error) from error
         finally:
             self._drop()
 
     def _drop(self) -> None:
-        """Give back the room of the pictures."""
+        """Free the room that the pictures take."""
         pictures, self._pictures = self._pictures, None
         if pictures is not None:
-            with suppress(OSError):  # of what was still to be written
+            with suppress(OSError):  # from data that was not yet written
                 pictures.close()
 
     def _cine(self, session: Session, pictures: IO[bytes]) -> Dataset:
@@ -114,7 +114,7 @@ class DicomSink:
         cine.SpecificCharacterSet = "ISO_IR 192"
         cine.SOPClassUID, cine.SOPInstanceUID = MultiFrameTrueColorSecondaryCaptureImageStorage, generate_uid()
         cine.StudyInstanceUID, cine.SeriesInstanceUID = generate_uid(), generate_uid()
-        cine.PatientID = f"RcdNet-{secrets.token_hex(6)}"  # archives put all without one together
+        cine.PatientID = f"RcdNet-{secrets.token_hex(6)}"  # archives merge all that have none
         for nobodys in ("PatientName", "PatientBirthDate", "PatientSex", "ReferringPhysicianName"):
             setattr(cine, nobodys, "")
         for unknown in ("AccessionNumber", "Laterality", "PatientOrientation"):
@@ -152,5 +152,5 @@ class DicomSink:
         vector = [f"{interval:.3f}" for interval in np.diff(self._at_ms, prepend=0.0)]
         if uneven and len("\\".join(vector)) <= LONGEST_VECTOR:
             cine.FrameTimeVector, cine.FrameIncrementPointer = vector, Tag("FrameTimeVector")
-        else:  # 0 of a single picture, as the standard has it (C.7.6.6.1.2)
+        else:  # 0 for a single picture, as in the standard (C.7.6.6.1.2)
             cine.FrameTime, cine.FrameIncrementPointer = f"{mean_ms:.9g}", Tag("FrameTime")

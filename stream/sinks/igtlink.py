@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 class IgtlinkSink:
     """Sends to ``igtl://host:port`` on a thread of its own: the newest view wins, and ``write`` never waits.
 
-    A receiver that is away, slow or gone costs the run nothing; it is tried again, and how many pictures it missed is
-    logged at the end. Raises UsageError for a ``uri`` that is no address.
+    A receiver that is away, slow or gone costs the run nothing; it is tried again, and the number of pictures that it
+    missed is logged at the end. Raises UsageError for a ``uri`` that is not an address.
     """
 
     on_disk = False
@@ -98,11 +98,11 @@ class IgtlinkSink:
                 self._hang_up()
                 with self._changed:
                     if self._newest is None and not last_try:
-                        self._newest = view  # it may be the last word
+                        self._newest = view  # it may be the last one
                     else:
                         self._skipped += not view.repeated
                     ended = self._changed.wait_for(lambda: self._ending, RETRY_S)
-                if reachable and (last_try or not ended):  # a source that was closed is no news
+                if reachable and (last_try or not ended):  # a closed source is nothing new
                     why = error if isinstance(error, SourceError) else f"{self._name} hung up ({error})."
                     log.warning("no pictures are sent until it takes them: %s", why)
                     reachable = False
@@ -143,7 +143,7 @@ class IgtlinkSink:
 
 def messages(view: View, session: Session) -> tuple[bytes, bytes]:
     """The picture, with its spacing in the matrix, and the finding, ready to send. Both carry a time in seconds since
-    1970: when the frame was captured, or, for one that is repeated since no other comes, now."""
+    1970: when the frame was captured, or now, if it is repeated because no new one comes."""
     age_s = 0.0 if view.repeated else (time.perf_counter_ns() - view.frame.captured_ns) / 1e9
     at_s = time.time() - age_s
     row, column = view.frame.mm_per_px or (1.0, 1.0)

@@ -29,7 +29,7 @@ class JournalSink:
         """Create the file, in place of an earlier one."""
         self._session = session
         try:
-            file = self._path.open("wb", buffering=0)  # unbuffered: each line is one write, but on a full disk
+            file = self._path.open("wb", buffering=0)  # unbuffered: each line is one write, except on a full disk
         except OSError as error:
             raise refused(self._path, error) from error
         self._file = self._opened.enter_context(file)
@@ -40,7 +40,7 @@ class JournalSink:
         text = json.dumps(line(view, self._session), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         left, start = text.encode() + b"\n", self._file.tell()
         try:
-            while left:  # a disk that fills up takes a part, and refuses the rest
+            while left:  # a disk that fills up writes a part, and refuses the rest
                 left = left[self._file.write(left) :]
         except OSError as error:
             with suppress(OSError):
@@ -53,8 +53,8 @@ class JournalSink:
 
 
 def line(view: View, session: Session) -> dict[str, Any]:
-    """What is kept or sent of one view. A line may stand alone, so each names the network and the operating point, and
-    has the answer in words. Everything that differs between two replays of one clip is under ``times``.
+    """What is kept or sent about one view. A line may stand alone, so each names the network and the operating point,
+    and has the answer in words. Everything that differs between two replays of one clip is under ``times``.
 
     docs/outputs.md explains each key to readers; keep it true.
     """

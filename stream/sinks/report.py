@@ -30,7 +30,7 @@ ROOM_BYTES = 4_000_000
 """Reserved on the disk from the start, for both files: the recording itself may fill the disk before their turn."""
 
 MOST_AREAS = 20
-"""Scan areas in the summary, those of the most frames first: one that follows the scan changes often."""
+"""Scan areas in the summary, those with the most frames first: one that follows the scan changes often."""
 
 
 class ReportSink:
@@ -43,13 +43,13 @@ class ReportSink:
         self._opened = False
 
     def open(self, session: Session) -> None:
-        """Note the start and take the room. Removes an earlier run's files: this run may end before it has any."""
+        """Note the start and reserve the room. Removes an earlier run's files: this run may end before it has any."""
         for path in (self._summary_path, self._report_path):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise refused(path, error) from error
-        # where the report will be written first; random, as some disks store zeros in nothing
+        # where the report will be written first; random, as some disks need no space for zeros
         write_whole(part_of(self._report_path), os.urandom(ROOM_BYTES))
         self._session = session
         self._timeline, self._episodes, self._tally = Timeline(session), EpisodeList(session), Tally(session)
@@ -63,7 +63,7 @@ class ReportSink:
         self._tally.add(view.frame, view.assessment)
 
     def close(self, status: Status) -> None:
-        """Write both files, each even if the other fails; the report first, for it has the room."""
+        """Write both files, each even if the other fails; the report first, into the reserved room."""
         if not self._opened:
             return
         self._opened = False
@@ -135,7 +135,7 @@ class ReportSink:
         }
 
     def _without_folder(self, text: str | None) -> str | None:
-        """Whose folders the recording lies in concerns nobody to whom it is given."""
+        """``text`` without the recording's folder, which is nobody's business but its owner's."""
         return None if text is None else text.replace(f"{self._summary_path.parent}{os.sep}", "")
 
 
@@ -166,7 +166,7 @@ class Tally:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """All of it or nothing: a full disk leaves no half a report. Raises UsageError if it refuses."""
+    """Write all of it or nothing: a full disk leaves no half of a report. Raises UsageError if it refuses."""
     try:
         with written_whole(path) as part:
             part.write_bytes(data)

@@ -55,7 +55,7 @@ class EpisodeList:
         return {place: self._key_frames[number] for place, number in places if number in self._key_frames}
 
     def _keep(self, ended: Episode | None) -> None:
-        """List an episode that has ended, and its key frame. Where either list is full, its least goes."""
+        """List an episode that has ended, and its key frame. If either list is full, its least worthy entry goes."""
         if ended is None:
             return
         self._key_frames[self._count] = as_jpeg(self._episodes.key_picture(ended), JPEG_QUALITY)
@@ -67,7 +67,7 @@ class EpisodeList:
             del self._listed[min(self._listed, key=self._worth)]
 
     def _worth(self, number: int) -> tuple[bool, float, int]:
-        """By which episodes are compared: malignant before benign, then by probability, then the earlier one."""
+        """How episodes are ranked: malignant before benign, then by probability, then the earlier one."""
         episode = self._listed[number]
         return episode["finding"] == "malignant", episode["peak"]["probability"], -number
 

@@ -17,8 +17,8 @@ def render(
     pictures: list[tuple[str, Assessment]],
     key_frames: dict[int, bytes],
 ) -> str:
-    """The page: one file that needs nothing else, no network, no script. A table of ``pictures`` stands in place of the
-    timeline, if there are any: they have no time. ``key_frames`` are JPEGs by the number of their episode.
+    """The page: one file that needs nothing else, no network, no script. A table of ``pictures`` replaces the timeline,
+    if there are any: they have no time. ``key_frames`` are JPEGs by the number of their episode.
     """
     environment = Environment(
         loader=PackageLoader("stream", "sinks"), autoescape=True, undefined=StrictUndefined, trim_blocks=True

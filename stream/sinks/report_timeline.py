@@ -13,7 +13,7 @@ MOST_POINTS = 2000
 
 class Timeline:
     """Follows the frames of one recording. ``first_frame_at`` is when the first was captured, by the wall clock; None
-    of a clip, for nobody knows."""
+    for a clip, where it is unknown."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -22,7 +22,7 @@ class Timeline:
         self.first_pts_s = self._last_pts_s = 0.0
         self._first_ns = self._last_ns = 0
         self._last_index = 0
-        # no source is taken for slower, until this one has shown its pace
+        # the slowest pace that is assumed, until this source has shown its own
         self._paced_s, self._paced_frames = session.config.gap_s / 3, 1
         self._points: list[Moment] = []
         self._stride = 1
@@ -45,7 +45,7 @@ class Timeline:
 
     @property
     def fps(self) -> float | None:
-        """Frames a second from the first frame to the last, pauses included; None of fewer than two."""
+        """Frames a second from the first frame to the last, pauses included; None with fewer than two."""
         seconds = (self._last_ns - self._first_ns) / 1e9
         return round((self.frames - 1) / seconds, 2) if seconds > 0 else None
 
@@ -55,7 +55,7 @@ class Timeline:
 
     def _begin(self, frame: Frame) -> None:
         self.first_pts_s, self._first_ns = frame.pts_s, frame.captured_ns
-        if self._session.live:  # a source may be waited for; of a clip nobody knows when it was recorded
+        if self._session.live:  # a live source may start late; when a clip was recorded is unknown
             age = timedelta(seconds=(time.perf_counter_ns() - frame.captured_ns) / 1e9)
             self.first_frame_at = (datetime.now(UTC) - age).isoformat(timespec="milliseconds")
 

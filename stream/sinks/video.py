@@ -74,7 +74,7 @@ class VideoSink:
         image.pts, image.time_base = round(self._clock.at_s(view.frame.pts_s) / TIME_BASE), TIME_BASE
         try:
             for packet in self._stream.encode(image):
-                packet.duration = round(self._clock.step_s / TIME_BASE)  # for which the last picture is shown
+                packet.duration = round(self._clock.step_s / TIME_BASE)  # for how long the last picture is shown
                 self._container.mux(packet)
         except OSError as error:
             raise refused(self._path, error) from error

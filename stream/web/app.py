@@ -1,7 +1,7 @@
 """How do browsers reach the picture? Plain routes at once, the Gradio control room as soon as it is loaded.
 
 Importing Gradio takes seconds. So "/" first shows the plain page (the same picture and numbers, no controls), which
-loads itself anew once the control room stands behind it.
+reloads itself once the control room is ready.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from stream.web.routes import ControlRoomState, plain_page, routes
 log = logging.getLogger(__name__)
 
 SEND_BUFFER_BYTES = 1 << 18
-"""Of one connection, in the kernel: two pictures. Left alone it grows to megabytes, which a slow player sees as lag."""
+"""In the kernel, per connection: two pictures. By default it grows to megabytes, which a slow player sees as lag."""
 
 try:
     import resource
@@ -34,21 +34,21 @@ except ImportError:  # Windows has none
     FILES = 1024
 else:
     FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[0] % 2**63  # infinity may be -1
-"""That a process may open here, connections among them."""
+"""How many a process may open here, connections included."""
 
 MOST_CONNECTIONS = min(256, FILES // 4)
-"""At a time, which is many pages. Without any files left, no source and no recording can be opened, and asyncio logs
-half a megabyte a second. More are there until they are hung up on: of 900 that came at once, 521 at the most."""
+"""At a time, which is many pages. Once no files are left, no source and no recording can be opened, and asyncio logs
+half a megabyte a second. More exist until they are hung up on: of 900 that came at once, 521 at the most."""
 
 BACKLOG = min(128, FILES // 8)
 """Connections that wait to be accepted, and are accepted together."""
 
 LET_GO_S = 1.0
-"""What browsers get to close their connections after Ctrl-C, before they are cut: a stuck player never would."""
+"""How long browsers have to close their connections after Ctrl-C, before they are cut: a stuck player never would."""
 
 
 class Front:
-    """What stands at "/": the plain page, then the control room."""
+    """What "/" shows: the plain page, then the control room."""
 
     def __init__(self) -> None:
         self.control_room: ASGIApp | None = None
@@ -100,13 +100,13 @@ async def load_control_room(control: Control) -> FastAPI | None:
         try:
             from stream.web.page import create_control_room  # imports Gradio: seconds
 
-            async def in_a_loop() -> FastAPI:  # where none runs, Gradio makes some and leaves them open
+            async def in_a_loop() -> FastAPI:  # without a running one Gradio makes some, and leaves them open
                 return create_control_room(control)
 
             room = asyncio.run(in_a_loop())
         except Exception:
             log.exception("the controls cannot be loaded; the picture continues without them")
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is waiting
             loop.call_soon_threadsafe(hand_over, room)
 
     Thread(target=build, name="control room", daemon=True).start()
@@ -119,7 +119,7 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        why = str(error.strerror or error).split(" (while")[0]  # Python adds the address, which is said already
+        why = str(error.strerror or error).split(" (while")[0]  # Python adds the address, which we give already
         raise UsageError(f"cannot serve on {host} port {port}: {why}. Choose another with --host or --port.") from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # connections inherit it
     return listener
@@ -134,7 +134,7 @@ def page_address(host: str, listener: socket.socket) -> str:
 
 
 def _seen_by_others(family: int) -> str:
-    """This machine's address towards the Internet, to which nothing is sent; its name where no road leads there."""
+    """This machine's address towards the Internet, to which nothing is sent; its name if no route leads there."""
     with socket.socket(family, socket.SOCK_DGRAM) as road:
         try:
             road.connect(("2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1", 9))  # nobody's: RFC 3849, 5737
@@ -144,13 +144,13 @@ def _seen_by_others(family: int) -> str:
 
 
 def serve(control: Control, listener: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
-    """Serve the page on ``listener`` until Ctrl-C or SIGTERM, then let go of all viewers and return.
+    """Serve the page on ``listener`` until Ctrl-C or SIGTERM, then disconnect all viewers and return.
 
-    ``on_ready`` is called once requests are answered and signals heard.
+    ``on_ready`` is called once requests are answered and signals handled.
     """
     config = uvicorn.Config(
         create_app(control),
-        log_config=None,  # ours: its own lines tell no time, and cannot be made where standard output is closed
+        log_config=None,  # ours: its own has no time, and fails where standard output is closed
         log_level="warning",
         ws="websockets-sansio",
         ws_per_message_deflate=False,  # JPEG does not get smaller
@@ -162,7 +162,7 @@ def serve(control: Control, listener: socket.socket, on_ready: Callable[[], None
 
 
 class _Connection(H11Protocol):
-    """Hangs up on whoever comes when MOST_CONNECTIONS are there."""
+    """Hangs up on whoever comes while there are MOST_CONNECTIONS."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -171,7 +171,7 @@ class _Connection(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Ends the viewers first, for they would never end by themselves; and returns, where uvicorn raises the signal."""
+    """Ends the viewers first, as they would never end by themselves; and returns, while uvicorn raises the signal."""
 
     def __init__(self, config: uvicorn.Config, control: Control, on_ready: Callable[[], None]) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""What was flagged last? The newest episodes of a run with their key frames, in memory alone."""
+"""What was flagged last? The newest episodes of a run with their key frames, in memory only."""
 
 import time
 from threading import Lock
@@ -14,23 +14,23 @@ KEPT = 6
 """Episodes: a row below the picture."""
 
 KEPT_S = 600.0
-"""No older ones: in a run that lasts all day they would be of the patient before."""
+"""Older ones are dropped: in a run that lasts all day they would be of an earlier patient."""
 
 
 class LastFlagged:
-    """Each with a number, which tells it from all others, those of earlier processes too. Safe from any thread.
+    """Each with a number that no other has, not even one of an earlier process. Safe from any thread.
 
-    Of stills nothing is kept: they are on the screen long enough.
+    Stills are not kept: they are on the screen long enough.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._episodes: Episodes | None = None
         self._ended: tuple[tuple[int, Episode], ...] = ()
-        self._number = time.time_ns() // 1_000_000  # a page that was open before must not take one for another
+        self._number = time.time_ns() // 1_000_000  # a page that was open before must not confuse two
 
     def begin(self, session: Session) -> None:
-        """Another run: what was flagged before was another one's."""
+        """Another run: forget what was flagged in the last one."""
         with self._lock:
             self._episodes, self._ended = None if session.still else Episodes(session), ()
             self._number += 1
@@ -50,7 +50,7 @@ class LastFlagged:
         return [each for each in found if now_ns - each[1].last_ns <= KEPT_S * 1e9]
 
     def picture(self, number: int) -> NDArray[np.uint8] | None:
-        """The key frame of an episode that ``newest`` told, uint8 [H, W, 3] RGB, or None if it is gone."""
+        """The key frame of an episode that ``newest`` gave, uint8 [H, W, 3] RGB, or None if it is gone."""
         with self._lock:
             episodes, episode = self._episodes, dict(self._all()).get(number)
         return None if episodes is None or episode is None else episodes.key_picture(episode)

@@ -1,6 +1,6 @@
 """May this request see the picture? Only pages that this program served may, and nothing may load from elsewhere.
 
-The live picture is a patient's. Any page open in the same browser could try to read it or press its buttons: straight
+The live picture is a patient's. Any page open in the same browser could try to read it or press its buttons: directly
 (cross-site request), or after pointing its own name at this machine (DNS rebinding). Both show in the headers.
 """
 
@@ -34,11 +34,11 @@ UNUSED_GRADIO_ROUTES = tuple(
 """Gradio's routes for files and addresses, where its past holes were. The page has neither, so they stay shut."""
 
 LONGEST_BODY = 2**16
-"""Bytes of a request; the page's own are far shorter, and tell their length. Gradio takes any into memory."""
+"""Bytes of a request; the page's own are far shorter, and state their length. Gradio reads any into memory."""
 
 
 class Guard:
-    """ASGI middleware: refuses what did not come from our own page, and marks every answer as ours alone."""
+    """ASGI middleware: refuses what did not come from our own page, and adds HEADERS to every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -71,7 +71,7 @@ def refuse(headers: Headers, path: str) -> str | None:
     if embedded and headers.get("sec-fetch-mode") != "navigate":
         return "refused: another page may not embed the live view."
     if "transfer-encoding" in headers or int(headers.get("content-length", 0)) > LONGEST_BODY:
-        return f"refused: a request has {LONGEST_BODY} bytes at most, and says how many."
+        return f"refused: a request must state its length, {LONGEST_BODY} bytes at most."
     if path.startswith(UNUSED_GRADIO_ROUTES):
         return "refused: the live page takes no files and no addresses."
     return None
@@ -90,7 +90,7 @@ def is_own_name(name: str) -> bool:
 
 @cache
 def own_names() -> set[str]:
-    """Names of this machine in lower case. The full one joins them when DNS tells it, which can take half a minute."""
+    """Names of this machine in lower case. The full one is added when DNS has it, which can take half a minute."""
     names = {"localhost", socket.gethostname().lower()}
     Thread(target=lambda: names.add(socket.getfqdn().lower()), name="full name", daemon=True).start()
     return names

@@ -18,7 +18,7 @@ from stream.web.viewer import Audience
 
 
 def readout(now: Now, audience: Audience, timeline_s: float, flagged: Sequence[tuple[int, Episode]]) -> dict[str, Any]:
-    """What /status.json says of the run: what is chosen, who watches, and how the run goes if there is one."""
+    """What /status.json says: what is chosen, who watches, and how the run goes if there is one."""
     facts: dict[str, Any] = {
         "notice": RESEARCH_NOTICE,
         "phase": "starting",
@@ -70,7 +70,7 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
 
 
 def episode(number: int, flagged: Episode) -> dict[str, Any]:
-    """What was flagged, how surely (0..1, and for people), for how long, and how long ago; its key ``frame`` is
+    """What was flagged, how surely (0..1, and in words), for how long, and how long ago; its key ``frame`` is
     /flagged/NUMBER.jpg."""
     return {
         "number": number,
@@ -96,7 +96,7 @@ def verdict(assessment: Assessment) -> dict[str, str]:
 
 
 def count_rows(status: Status, not_shown: int) -> list[dict[str, Any]]:
-    """One row per fate of a frame and reason; captured is the sum of the next ones, but for those in flight."""
+    """One row per fate of a frame and reason; captured is the sum of the next ones, except those in flight."""
     counts = status.counts
     rows: list[dict[str, Any]] = [
         {"label": "captured", "reason": "", "count": counts.captured},

@@ -84,7 +84,7 @@ async def send_pictures(socket: WebSocket, broadcast: Broadcast) -> None:
     """Send the newest picture each time the browser has painted the last one, until either side ends.
 
     Each message is uint32 frame index, float32 age in ms at sending and uint32 length of the next part, little-endian;
-    then the verdict on this very frame as JSON, so that words and picture never part; then the JPEG. The browser
+    then the verdict on this very frame as JSON, so words and picture always match; then the JPEG. The browser
     answers each with "painted", or with "passed" if nobody saw it (tab in the background, picture not decoded).
     """
     with broadcast.join() as viewer:
@@ -102,7 +102,7 @@ async def send_pictures(socket: WebSocket, broadcast: Broadcast) -> None:
 
 
 async def _send(socket: WebSocket, viewer: Viewer, free: asyncio.Event) -> None:
-    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # closed by the browser, which the listener hears
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # closed by the browser, which the listener notices
         async for picture in viewer:
             await socket.send_bytes(message(picture, time.perf_counter_ns()))
             await free.wait()
@@ -129,7 +129,7 @@ async def mjpeg_parts(broadcast: Broadcast) -> AsyncIterator[bytes]:
 
 
 async def plain_page(scope: Scope, receive: Receive, send: Send) -> None:
-    """The page without controls, for as long as the control room is not there."""
+    """The page without controls, until the control room is ready."""
     if scope["type"] != "http" or scope["path"] != "/":
         answer: Response = PlainTextResponse("not here, or not yet\n", status_code=404)
     else:

@@ -1,5 +1,5 @@
-"""Gradio without the type stubs that it writes beside each of its classes, whenever it is imported: half of the seconds
-that this takes, during which live pictures wait for the interpreter."""
+"""Gradio without the type stubs that it writes beside each of its classes on every import: they take half of its
+seconds, during which live pictures wait for the interpreter."""
 
 import inspect
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from typing import Any
 
 @contextmanager
 def no_stubs() -> Iterator[None]:
-    """For the import of Gradio: its classes seem to come from no file, so it has nowhere to write their stubs to.
+    """For the import of Gradio: its classes seem to come from no file, so it has nowhere to write their stubs.
 
-    Gradio knows no setting for it, but passes over classes without a file.
+    Gradio has no setting for this, but skips classes without a file.
     """
     getfile = inspect.getfile
 

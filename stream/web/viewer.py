@@ -34,7 +34,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Audience:
-    """Of this run: ``skipped`` counts pictures that some viewer did not take because a newer one came first.
+    """This run's viewers: ``skipped`` counts pictures that one did not take because a newer one came first.
 
     ``painted_ms`` is from capture to painted, over all screens that acknowledge.
     """
@@ -69,7 +69,7 @@ class Viewer:
         return self._taken
 
     def painted(self) -> None:
-        """The screen says that the picture it took last is painted. Timed here, so the way back counts as well."""
+        """The screen says that the picture it took last is painted. Timed here, so the way back is included."""
         taken, self._taken = self._taken, None
         if taken is None or taken.repeated:
             return
@@ -114,7 +114,7 @@ class Broadcast:
             self._skipped += self._waiting is not None and bool(self._viewers)
             self._waiting = view
             if not self._viewers:
-                self._last = None  # whoever joins gets this view, and not what was last watched
+                self._last = None  # whoever joins gets this view, not the one that was last watched
             self._guard.notify()
 
     @contextmanager
@@ -150,17 +150,17 @@ class Broadcast:
         self._thread.join()
 
     def begin(self) -> None:
-        """Another run: what was counted before was another one's."""
+        """Another run: count from zero."""
         with self._guard:
             self.begun_ns = time.perf_counter_ns()
             self._skipped, self._painted = 0, Percentiles()
 
     def count_painted(self, latency_ns: int) -> None:
-        """Take in that a screen shows a picture, this long after its capture at most."""
+        """Count a picture as painted on a screen, at most this long after its capture."""
         self._painted.add(latency_ns)
 
     def count_skipped(self) -> None:
-        """Take in that a viewer was offered a newer picture before it took the last one."""
+        """Count a picture that a viewer had not taken when a newer one came."""
         with self._guard:
             self._skipped += 1
 
