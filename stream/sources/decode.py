@@ -59,14 +59,16 @@ class Tally:
 
 
 class Loss:
-    """Which pictures are spoilt by a loss on the way? All from the loss to the next key frame that arrived whole.
+    """Which pictures are spoilt? All from a loss on the way to the next key frame that arrived whole, and all from a
+    picture that could not be decoded whole to the next key frame: each is made from the one before.
 
-    FFmpeg marks the packet that lost something, or the one before it where it looks for the end of a picture. One kind
-    of loss is missed: an encoder may refresh its pictures bit by bit, and FFmpeg calls the beginning of that a key
-    frame, so that pictures pass which are still incomplete.
+    FFmpeg marks the packet that lost something, or the one before it where it looks for the end of a picture. Two kinds
+    are missed: an encoder may refresh its pictures bit by bit, and FFmpeg calls the beginning of that a key frame, so
+    that pictures pass which are still incomplete; and B-frames made from a damaged picture may be shown before it.
     """
 
     def __init__(self) -> None:
+        self._broken = False  # the last picture
         self._marked = False  # the last packet
         self._spans: list[tuple[float, float]] = []  # of pictures, by the stream's own clock, half-open
 
@@ -79,11 +81,16 @@ class Loss:
             self._spans = [(begin, min(end, at)) for begin, end in self._spans if begin < at]  # or the clock went back
         self._marked = packet.is_corrupt
 
+    def refused(self) -> None:
+        """FFmpeg gave no picture for a packet."""
+        self._broken = True
+
     def spoils(self, picture: av.VideoFrame) -> bool:
         """Whether this picture lacks something. Pictures come later than packets, in the order of their times."""
+        self._broken = picture.is_corrupt or (self._broken and not picture.key_frame)
         at = -math.inf if picture.pts is None else picture.pts
         self._spans = [span for span in self._spans if at < span[1]]
-        return any(begin <= at for begin, _ in self._spans)
+        return self._broken or any(begin <= at for begin, _ in self._spans)
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ def decode_pictures(
 
     Pictures are upright and their pixels square, as the header wants them shown: "taller than wide" is a finding. A
     picture counts as damaged if FFmpeg had to invent part of it, cannot tell its colours or finds that it breaks
-    LIMITS, or if part of the stream was lost since the last key frame. Of what is streamed, only MPEG-TS tells of a
+    LIMITS, or if anything was lost or damaged since the last key frame. Of what is streamed, only MPEG-TS tells of a
     loss.
     """
     codec, told = stream.codec_context, stream.sample_aspect_ratio
@@ -139,12 +146,13 @@ def decode_pictures(
             with suppress(*REFUSED):
                 if codec.name == "mjpeg":  # or what comes next goes in the place of the second field that was cut
                     packet.decode()
+            loss.refused()
             yield Arrival(arrived_ns)
             continue
         for picture in found:
             if told_by_codec and (picture.width, picture.height) == (codec.width, codec.height):  # else it is older
                 aspect = float(codec.sample_aspect_ratio or 1)
-            rgb = None if loss.spoils(picture) or picture.is_corrupt else _to_rgb(picture, aspect, name)
+            rgb = None if loss.spoils(picture) else _to_rgb(picture, aspect, name)
             time_s = _decoded_s(picture) if in_order else picture.time
             yield Arrival(arrived_ns) if rgb is None else Arrival(arrived_ns, time_s, rgb)
 
