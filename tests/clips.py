@@ -54,3 +54,25 @@ def write_clip(
             container.mux(stream.encode(image))
         container.mux(stream.encode(None))
     return path
+
+
+def write_scenes(path: Path, b_frames: int) -> Path:
+    """40 pictures, another scene from each tenth on, which is a key frame."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": str(b_frames), "sc_threshold": "0"})
+        stream.width, stream.height, stream.pix_fmt, stream.codec_context.gop_size = 320, 240, "yuv420p", 10
+        for number in range(40):
+            image = av.VideoFrame.from_ndarray(picture(number // 10, 240, 320), format="rgb24")
+            container.mux(stream.encode(image))
+        container.mux(stream.encode(None))
+    return path
+
+
+def spoil_a_scene(clip: Path, place: float) -> None:
+    """Overwrite 200 bytes of picture 10 of such a clip, at ``place`` 0..1 of it."""
+    with av.open(str(clip)) as container:
+        key_frame = next(packet for packet in container.demux(video=0) if packet.is_keyframe and packet.pts)
+    data = bytearray(clip.read_bytes())
+    at = key_frame.pos + round(place * key_frame.size)
+    data[at : at + 200] = bytes(200)
+    clip.write_bytes(data)

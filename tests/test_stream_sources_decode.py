@@ -20,7 +20,7 @@ from stream.errors import SourceError
 from stream.sources import open_here, open_source
 from stream.sources.device import LavfiSource
 from stream.sources.file import MOST_THREADS, FileSource
-from tests.clips import picture, write_clip
+from tests.clips import picture, spoil_a_scene, write_clip, write_scenes
 
 ORIENTATION = 0x112
 """Exif's tag, 1 to 8."""
@@ -187,29 +187,12 @@ def test_an_absurd_shape_of_pixels_is_refused(tmp_path: Path) -> None:
         list(open_here(str(clip)).frames())
 
 
-def write_scenes(path: Path, b_frames: int) -> Path:
-    """40 pictures, another scene from each tenth on, which is a key frame."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"bf": str(b_frames), "sc_threshold": "0"})
-        stream.width, stream.height, stream.pix_fmt, stream.codec_context.gop_size = 320, 240, "yuv420p", 10
-        for number in range(40):
-            image = av.VideoFrame.from_ndarray(picture(number // 10, 240, 320), format="rgb24")
-            container.mux(stream.encode(image))
-        container.mux(stream.encode(None))
-    return path
-
-
 @pytest.mark.parametrize("place", [0.1, 0.5], ids=["filled up", "refused"])
 def test_no_picture_is_shown_that_is_made_from_a_damaged_one(tmp_path: Path, place: float) -> None:
     clip = write_scenes(tmp_path / "clip.mp4", b_frames=0)
     with open_here(str(clip)) as source:
         sent = [frame.rgb for frame in source.frames()]
-    with av.open(str(clip)) as container:
-        key_frame = next(packet for packet in container.demux(video=0) if packet.is_keyframe and packet.pts)
-    data = bytearray(clip.read_bytes())
-    at = key_frame.pos + round(place * key_frame.size)
-    data[at : at + 200] = bytes(200)
-    clip.write_bytes(data)
+    spoil_a_scene(clip, place)
     with open_here(str(clip)) as source:
         shown = {round(25 * frame.pts_s): frame.rgb for frame in source.frames()}
         assert source.damaged == 10

@@ -13,17 +13,19 @@ from stream.errors import SourceError
 from stream.sources import open_here, open_source
 from stream.sources.dicom_video import unpacked
 from stream.sources.file import FileSource
-from tests.clips import write_clip
+from tests.clips import spoil_a_scene, write_clip, write_scenes
 from tests.dicoms import region, regions, write_dicom
 
 FRAMES = 24
 
 
-def write_cine(clip: Path, syntax: UID, *, fragments: int = 1, size_px: tuple[int, int] = (64, 48)) -> Path:
+def write_cine(
+    clip: Path, syntax: UID, *, fragments: int = 1, size_px: tuple[int, int] = (64, 48), frames: int = FRAMES
+) -> Path:
     """The whole file of a clip as the only frame's worth of pixel data, as PS3.5 A.4.5 to A.4.10 have it."""
     path = write_dicom(
         clip.with_suffix(".dcm"),
-        np.zeros((FRAMES, *size_px[::-1], 3), np.uint8),
+        np.zeros((frames, *size_px[::-1], 3), np.uint8),
         "YBR_PARTIAL_420",
         jpegs=[b"\0\0"],
         FrameTime="50",
@@ -67,18 +69,16 @@ def test_a_video_that_was_cut_short_gives_what_it_has(tmp_path: Path) -> None:
     assert len(frames) < FRAMES
 
 
-def test_damaged_frames_are_counted_and_not_handed_on(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "clip.mp4", FRAMES)
+@pytest.mark.parametrize("place", [0.1, 0.2])
+def test_damaged_frames_are_counted_and_not_handed_on(tmp_path: Path, place: float) -> None:
+    clip = write_scenes(tmp_path / "clip.mp4", b_frames=0)
     sent = [frame.rgb for frame in FileSource(clip).frames()]
-    data = bytearray(clip.read_bytes())
-    inside = len(data) // 3
-    data[inside : inside + 100] = np.random.default_rng(0).bytes(100)
-    clip.write_bytes(data)
-    with open_here(str(write_cine(clip, MPEG4HP41))) as source:
-        frames = list(source.frames())
-    assert 0 < source.damaged < FRAMES
-    assert len(frames) + source.damaged == FRAMES
-    assert all((frame.rgb == sent[frame.index]).all() for frame in frames)
+    spoil_a_scene(clip, place)
+    with open_here(str(write_cine(clip, MPEG4HP41, size_px=(320, 240), frames=40))) as source:
+        shown = {frame.index: frame.rgb for frame in source.frames()}
+        assert source.damaged == 10
+    assert [*shown] == [*range(10), *range(20, 40)]
+    assert all((rgb == sent[number]).all() for number, rgb in shown.items())
 
 
 def test_a_video_of_another_size_than_its_header_says_is_refused(tmp_path: Path) -> None:

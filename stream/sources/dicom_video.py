@@ -11,8 +11,8 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.encaps import generate_fragments, parse_basic_offsets
 
-from stream.sources.decode import LIMITS, decode_pictures, video_stream
-from stream.sources.file import FORMATS
+from stream.sources.decode import LIMITS, decode_pictures
+from stream.sources.file import FORMATS, recorded_stream
 
 PIXELS_BEGIN = 12
 """Bytes from the pixel data's tag to its first fragment: tag, VR and length (PS3.5 7.1.2)."""
@@ -25,7 +25,7 @@ def video_frames(path: Path, name: str, size_px: tuple[int, int]) -> Iterator[ND
     """
     options = LIMITS | {"format_whitelist": FORMATS}
     with av.open(unpacked(path), "r", options=options, metadata_errors="replace") as container:
-        stream = video_stream(container, name)
+        stream = recorded_stream(container, name)
         if (stream.codec_context.width, stream.codec_context.height) != size_px:
             raise ValueError("the video has another size than its header says")
         for arrival in decode_pictures(container, stream, name, Event()):

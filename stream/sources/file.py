@@ -78,9 +78,7 @@ class FileSource(RecordedSource):
         av.logging.set_level(None)  # torchvision before 0.26 turns it on: a thread that logs as a clip is closed hangs
         try:
             with self._open() as container:
-                stream = video_stream(container, self.name)
-                stream.thread_type = "AUTO"  # whole frames in parallel where it can
-                stream.codec_context.thread_count = min((os.cpu_count() or 1) + 1, MOST_THREADS)  # FFmpeg's own, but 16
+                stream = recorded_stream(container, self.name)
                 clock = ClipClock(self._step_s, AHEAD_S.get(container.format.name, math.inf), begin_s(stream))
                 for arrival in decode_pictures(container, stream, self.name, self._closed, tally):
                     read += 1
@@ -120,6 +118,16 @@ class FileSource(RecordedSource):
             raise SourceError(
                 f"{self.name} cannot be read as a video ({reason(error)}). Expected a whole clip like MP4, AVI or MKV."
             ) from error
+
+
+def recorded_stream(container: InputContainer, name: str) -> av.VideoStream:
+    """``video_stream``, set up to be read fast: several frames at a time, where the decoder can. So it also tells of
+    damage inside an H.264 picture, of which it says nothing if it shares out each picture.
+    """
+    stream = video_stream(container, name)
+    stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = min((os.cpu_count() or 1) + 1, MOST_THREADS)  # FFmpeg's own, but for its 16
+    return stream
 
 
 class ClipClock:
