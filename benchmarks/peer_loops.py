@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from benchmarks.peer_meter import CAMERA_FPS, Clip, Meter, Picture, camera, pictures
 from benchmarks.peer_models import NETWORKS, Look, Network
+from rcdnet.box import Box
 from rcdnet.glance import LOOK_WEIGHT, Floats, judge
-from rcdnet.preprocess import Box, place, to_pixels
+from rcdnet.preprocess import place, to_pixels
 from rcdnet.spec import ModelSpec
 
 SLOW_S = 0.05

@@ -22,7 +22,8 @@ from engines.errors import FAULTS, EngineError, one_line
 from engines.openvino_cpu import core
 from engines.weights import read_golden, read_onnx
 from rcdnet import glance
-from rcdnet.preprocess import Box, place, to_pixels
+from rcdnet.box import Box
+from rcdnet.preprocess import place, to_pixels
 from rcdnet.spec import ModelSpec
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.preprocess import Box, Grey, Placement, cell_centres, prepare, to_input
+from rcdnet.box import Box
+from rcdnet.preprocess import Grey, Placement, cell_centres, prepare, to_input
 from rcdnet.spec import ModelSpec
 
 Floats = NDArray[np.float32]

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rcdnet.box import Box
 from rcdnet.spec import ModelSpec, Preprocessing
 
 LEAST_DEEP = 2**12
@@ -15,25 +16,6 @@ LEAST_DEEP = 2**12
 
 Grey = NDArray[np.uint8]
 """A grey picture, uint8 [H, W]."""
-
-
-@dataclass(frozen=True)
-class Box:
-    """A half-open rectangle in pixels of a picture: columns x..x+width, rows y..y+height."""
-
-    x_px: int
-    y_px: int
-    width_px: int
-    height_px: int
-
-    def __post_init__(self) -> None:
-        if self.width_px < 1 or self.height_px < 1:
-            raise ValueError(f"a box needs at least one pixel, not {self.width_px}x{self.height_px}")
-
-    @property
-    def pixels(self) -> tuple[slice, slice]:
-        """Its rows and columns, to cut it from a picture."""
-        return slice(self.y_px, self.y_px + self.height_px), slice(self.x_px, self.x_px + self.width_px)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rcdnet import glance
-from rcdnet.preprocess import Box, place, to_pixels
+from rcdnet.box import Box
+from rcdnet.preprocess import place, to_pixels
 from rcdnet.spec import ModelSpec
 from stream.types import ScanArea
 

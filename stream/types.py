@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.preprocess import Box
+from rcdnet.box import Box
 
 
 class State(StrEnum):

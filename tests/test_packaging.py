@@ -34,9 +34,16 @@ def test_the_generic_names_are_ours(package: str) -> None:
     assert list(found.submodule_search_locations or []) == [str(ROOT / package)]
 
 
-def test_the_live_path_leaves_torch_alone() -> None:
-    barred = {"torch", "timm", "torchvision", "safetensors"}
-    program = f"import sys, {', '.join(LIVE)}; print(sorted({barred} & set(sys.modules)))"
+@pytest.mark.parametrize(
+    ("modules", "barred"),
+    [
+        (LIVE, {"torch", "timm", "torchvision", "safetensors"}),
+        (["stream.sources.isolated", "stream.sources.file"], {"pydantic"}),  # each clip waits for them
+    ],
+    ids=["live", "decoder"],
+)
+def test_what_is_slow_to_load_is_loaded_by_no_part_that_has_no_use_for_it(modules: list[str], barred: set[str]) -> None:
+    program = f"import sys, {', '.join(modules)}; print(sorted({barred} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[]\n"

@@ -6,6 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from rcdnet.box import Box
 from rcdnet.glance import (
     answer_maps,
     calibrated,
@@ -17,7 +18,7 @@ from rcdnet.glance import (
     softmax,
     square_around,
 )
-from rcdnet.preprocess import Box, place, to_pixels
+from rcdnet.preprocess import place, to_pixels
 from rcdnet.spec import ModelSpec, Preprocessing
 
 Floats = NDArray[np.float32]

@@ -4,7 +4,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rcdnet.preprocess import Box, Placement, place, prepare, to_grey, to_pixels, too_dark
+from rcdnet.box import Box
+from rcdnet.preprocess import Placement, place, prepare, to_grey, to_pixels, too_dark
 from rcdnet.spec import ModelSpec, Preprocessing
 
 PLAIN = Preprocessing(median_px=1, clahe_clip=0, pad_value=7)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rcdnet.preprocess import Box, prepare
+from rcdnet.box import Box
+from rcdnet.preprocess import prepare
 from rcdnet.spec import ModelSpec
 from train.augment import Augmentation, bounding_box, other_machine, paint_markers, training_view
 

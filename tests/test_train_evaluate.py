@@ -8,8 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from rcdnet import checkpoint
+from rcdnet.box import Box
 from rcdnet.glance import Judgement
-from rcdnet.preprocess import Box, place
+from rcdnet.preprocess import place
 from rcdnet.spec import ModelSpec, OperatingPoint
 from tests.test_outputs import documented, written
 from train import datasets, evaluate

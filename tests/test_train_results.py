@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
+from rcdnet.box import Box
 from rcdnet.glance import Judgement
-from rcdnet.preprocess import Box, Placement
+from rcdnet.preprocess import Placement
 from train import calibrate, predictions, results
 from train.datasets import DataError, Sample
 

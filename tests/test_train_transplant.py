@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rcdnet.preprocess import Box
+from rcdnet.box import Box
 from train.transplant import covered, patched, without_lesion
 
 LESION = Box(40, 30, 30, 20)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from rcdnet.box import Box
 from rcdnet.glance import square_around
-from rcdnet.preprocess import Box, Grey, prepare
+from rcdnet.preprocess import Grey, prepare
 from rcdnet.spec import ModelSpec
 from train.markers import inpaint_markers
 from train.transplant import patched, without_lesion

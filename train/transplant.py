@@ -9,7 +9,8 @@ keeps its depth.
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.preprocess import Box, Grey
+from rcdnet.box import Box
+from rcdnet.preprocess import Grey
 
 MARGIN = 0.15
 """What is covered is larger than the lesion, on each side by this share of its width or height: masks are drawn tight,
