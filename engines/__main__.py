@@ -1,4 +1,4 @@
-"""python -m engines list | build | verify: which runtimes work here, and whether they compute the right thing."""
+"""python -m engines list | build | verify: which runtimes work here, and do they compute the right thing?"""
 
 import json
 import logging
@@ -23,8 +23,8 @@ Weights = Annotated[Path, typer.Option(help="Folder with rcdnet.onnx, rcdnet.saf
 
 @dataclass(frozen=True)
 class Verdict:
-    """One engine against the golden set. ``reason`` says why it does not run here or fails; None is what was not
-    measured."""
+    """One engine beside the golden set. ``reason`` says why it does not run here or fails; what was not measured is
+    None."""
 
     name: str
     available: bool
@@ -48,27 +48,27 @@ class Verdict:
 
 @app.callback()
 def main() -> None:
-    """Which runtimes work here, and whether they compute the right thing."""
+    """Which runtimes work here, and do they compute the right thing?"""
     logging.basicConfig(format="%(message)s", level=logging.INFO)
 
 
 @app.command("list")
 def list_engines(weights: Weights = SHIPPED) -> None:
-    """Every engine in the order of automatic choice: does it run here, or why not? Loads none of them."""
+    """List the engines in the order of automatic choice, and why one does not run here. Loads none of them."""
     table = Table("engine", "runs here")
     for name in catalog.ENGINES:
         reason = catalog.missing(name, weights)
         table.add_row(name, "yes" if reason is None else f"no: {reason}")
-    table.add_row(catalog.FAKE, "yes, for tests; knows nothing")
+    table.add_row(catalog.FAKE, "yes, for tests; computes no network")
     table.add_row(catalog.FAILING, "yes, for demonstrations; fails after a second")
     out.print(table)
 
 
 @app.command()
 def build(name: Annotated[str, typer.Argument(help="tensorrt_fp16")], weights: Weights = SHIPPED) -> None:
-    """Build an engine for this GPU, keep it in the user's cache, and hold it against the golden set.
+    """Build an engine for this GPU, keep it in the user's cache, and verify it against the golden set.
 
-    Exit code 4 if it cannot be built or does not hold, 2 for an engine that needs no building.
+    Exit code 4 if it cannot be built or fails, 2 for an engine that needs no building.
     """
     try:
         folder = catalog.build_artefact(name, weights)
@@ -85,10 +85,9 @@ def verify(
     weights: Weights = SHIPPED,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers here as well.")] = None,
 ) -> None:
-    """Hold engines against the golden set and print the numbers.
+    """Verify engines against the golden set and print the numbers.
 
-    Exit code 4 if one that runs here does not hold, 2 for a name that cannot be verified or a file that cannot be
-    written.
+    Exit code 4 if one that runs here fails, 2 if the name cannot be verified or the file cannot be written.
     """
     if name != "all" and name not in catalog.ENGINES:
         pretends = name in (catalog.FAKE, catalog.FAILING)
@@ -112,7 +111,7 @@ def verify(
 
 
 def judge(name: str, weights: Path) -> Verdict:
-    """Load one engine and hold it against the golden set, one picture at a time as live and in batches as in replay.
+    """Load one engine and verify it against the golden set, one picture at a time as live and in batches as in replay.
     The worse result counts."""
     try:
         with catalog.load(name, weights) as engine:

@@ -1,4 +1,4 @@
-"""What every runtime is here, and the two values it speaks."""
+"""What every runtime is here, and the two values that it gives."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class EngineOutput:
 
     @staticmethod
     def joined(outputs: Sequence["EngineOutput"]) -> "EngineOutput":
-        """Of several batches, one or more, in their order; of one, the same object."""
+        """The outputs of one or more batches as one, in their order; of a single batch, the same object."""
         if len(outputs) == 1:
             return outputs[0]
         return EngineOutput(
@@ -45,8 +45,8 @@ class EngineInfo:
     """``precision`` as read back from the built engine, never as asked for; ``built_for`` names runtime and version.
 
     ``parity`` is what was measured when it was loaded, None for the fakes. ``replaced`` says which engines failed
-    before it in this run, and why. ``batch`` is how many pictures a call should have in replay, where nobody waits for
-    the first of them.
+    before it in this run, and why. ``batch`` is how many pictures a call should get in replay, where nobody waits for
+    a single one.
     """
 
     name: str
@@ -60,7 +60,7 @@ class EngineInfo:
 
 
 def require_images(images: NDArray[np.uint8], spec: ModelSpec) -> None:
-    """Raise EngineError unless ``images`` is what ``spec`` expects. Runtimes differ in what else they would swallow."""
+    """Raise EngineError unless ``images`` is what ``spec`` expects. Runtimes differ in what else they would accept."""
     if images.dtype != np.uint8 or images.shape[1:] != (spec.height_px, spec.width_px) or len(images) == 0:
         raise EngineError(
             f"expected prepared pictures, uint8 [N, {spec.height_px}, {spec.width_px}] with N of at least 1, "
@@ -69,7 +69,7 @@ def require_images(images: NDArray[np.uint8], spec: ModelSpec) -> None:
 
 
 class Engine:
-    """A loaded network. Not thread-safe: one thread owns an engine. ``info``, what runs and where, is for all."""
+    """A loaded network. Not thread-safe: one thread owns an engine. All may read ``info``: what runs, and where."""
 
     info: EngineInfo
     spec: ModelSpec
@@ -80,7 +80,7 @@ class Engine:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Give the device back. Safe to call twice."""
+        """Release the device. Safe to call twice."""
 
     def __enter__(self) -> Self:
         return self

@@ -79,7 +79,7 @@ def key_here(engine: str, spec: ModelSpec) -> Key:
         driver=gpu.driver,
         gpu=gpu.name,
         capability=gpu.capability,
-        recipe=_short_sha256(b"".join((CODE / name).read_bytes() for name in RECIPE)),  # new code builds anew
+        recipe=_short_sha256(b"".join((CODE / name).read_bytes() for name in RECIPE)),  # new code needs a new build
     )
 
 
@@ -181,7 +181,7 @@ def _private_bytes(path: Path, key: Key) -> bytes:
 
 def _require_private(path: Path, facts: os.stat_result, is_kind: Any, key: Key) -> None:
     if not is_kind(facts.st_mode):
-        raise ArtefactError(f"{path} is a link or of another kind; remove it, then {mend(key)}")
+        raise ArtefactError(f"{path} is a link or not of the expected kind; remove it, then {mend(key)}")
     if facts.st_uid != os.getuid():
         raise ArtefactError(f"{path} belongs to user {facts.st_uid}, not to {os.getuid()}; remove it, then {mend(key)}")
     if facts.st_mode & OTHERS_MAY_WRITE:

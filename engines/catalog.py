@@ -1,5 +1,5 @@
-"""Which engines are there, which run here, and which one is taken? Engines are named as strings and imported when asked
-for, so that nobody who only reads this list needs their runtimes."""
+"""Which engines exist, which run here, and which one is used? Engines are named as strings and imported when asked for,
+so reading this list needs none of their runtimes."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ class Candidate:
     packages: tuple[str, ...]
     """What ``target`` imports."""
     extra: str = ""
-    """What brings ``packages``, of pyproject.toml."""
+    """The extra of pyproject.toml that brings ``packages``."""
     gpu: bool = False
     """Whether it needs an NVIDIA GPU."""
     absent: str = ""
@@ -57,7 +57,7 @@ ENGINES: dict[str, Candidate] = {
 """In the order in which ``auto`` tries them."""
 
 FAKE = "fake"
-"""For tests: never chosen by ``auto``, and not held against the golden set, for it computes no network."""
+"""For tests: never chosen by ``auto``, and not verified against the golden set, as it computes no network."""
 
 FAILING = "failing"
 """For demonstrations: the best engine that runs here, until it fails on purpose. Never chosen by ``auto``."""
@@ -71,7 +71,7 @@ def choices() -> list[str]:
 
 
 def missing(name: str, weights: Path = SHIPPED) -> str | None:
-    """Why an engine of ENGINES cannot run here, with the mend, or None if it can. Quick: loads no runtime."""
+    """Why an engine of ENGINES cannot run here and how to fix that, or None if it can. Quick: loads no runtime."""
     candidate = ENGINES[name]
     reason = _lacks(candidate, candidate.packages)
     if reason is None and candidate.absent:
@@ -80,7 +80,7 @@ def missing(name: str, weights: Path = SHIPPED) -> str | None:
 
 
 def build_artefact(name: str, weights: Path = SHIPPED) -> Path:
-    """Make what an engine loads, on this machine and for it: minutes. Returns where it is.
+    """Build what an engine loads, on this machine and for it, which takes minutes. Returns where it is.
 
     Raises UnknownEngine for one that needs no building, EngineUnavailable, WeightsError or EngineError.
     """
@@ -96,7 +96,7 @@ def build_artefact(name: str, weights: Path = SHIPPED) -> Path:
 
 
 def _lacks(candidate: Candidate, packages: Sequence[str]) -> str | None:
-    """The GPU first: who has none need not install gigabytes to be told so."""
+    """What a candidate lacks, the GPU first: nobody should install gigabytes only to learn that there is none."""
     reason = nvidia.absent() if candidate.gpu else None
     for package in packages:
         if reason is None and find_spec(package) is None:
@@ -105,11 +105,11 @@ def _lacks(candidate: Candidate, packages: Sequence[str]) -> str | None:
 
 
 def open_engine(name: str = "auto", weights: Path = SHIPPED, batched: bool = False) -> Engine:
-    """Load the network in ``weights`` and hold it against the golden set there; the numbers are in ``info.parity``.
+    """Load the network in ``weights`` and verify it against the golden set there; the numbers are in ``info.parity``.
 
-    It is held one picture at a time and, if ``batched``, also ``info.batch`` at a time, as a replay calls it. ``auto``
-    takes the first engine that runs here and holds. Raises UnknownEngine, EngineUnavailable, WeightsError, ParityError,
-    or EngineError if it fails.
+    This is done one picture at a time and, if ``batched``, also ``info.batch`` at a time, as a replay calls it.
+    ``auto`` takes the first engine that runs here and passes. Raises UnknownEngine, EngineUnavailable, WeightsError,
+    ParityError, or EngineError if it fails.
     """
     if name == FAKE:
         from engines.fake import FakeEngine
@@ -133,8 +133,8 @@ def open_engine(name: str = "auto", weights: Path = SHIPPED, batched: bool = Fal
 
 
 def open_first(names: Sequence[str], weights: Path = SHIPPED, batched: bool = False) -> Engine:
-    """The first of these engines that runs here and holds; each is logged, taken or why not. Raises EngineUnavailable,
-    or WeightsError: damaged weights are not worked around."""
+    """The first of these engines that runs here and passes; the log says which, and why not the others. Raises
+    EngineUnavailable, or WeightsError: damaged weights are not worked around."""
     refusals = []
     for name in names:
         try:
@@ -152,7 +152,7 @@ def open_first(names: Sequence[str], weights: Path = SHIPPED, batched: bool = Fa
 
 
 def load(name: str, weights: Path = SHIPPED) -> Engine:
-    """Load one engine of ENGINES without holding it against the golden set. Raises as ``open_engine`` does."""
+    """Load one engine of ENGINES without verifying it against the golden set. Raises as ``open_engine`` does."""
     if name not in ENGINES:
         raise UnknownEngine(f"no engine '{name}'. Expected one of: {', '.join(choices())}.")
     reason = missing(name, weights)
@@ -167,7 +167,7 @@ def load(name: str, weights: Path = SHIPPED) -> Engine:
 def _runtime(name: str) -> Iterator[None]:
     """Raise EngineError for what a runtime raises, EngineUnavailable if it cannot even be loaded.
 
-    What a GPU's libraries raise then is anything: AssertionError without CUDA, AttributeError of another version,
+    A GPU's libraries may raise anything then: AssertionError without CUDA, AttributeError with another version,
     Exception itself. None of it may end a program that has other engines.
     """
     unloadable = Exception if ENGINES[name].gpu else (ImportError, OSError)

@@ -1,6 +1,6 @@
 """PyTorch in float16 on an NVIDIA GPU, channels last, captured as a CUDA graph and replayed.
 
-Plain kernels, not ``torch.compile``: it asks for a C compiler and half a minute at the first start, while a frame waits
+Plain kernels, not ``torch.compile``, which needs a C compiler and half a minute at the first start, while a frame waits
 (docs/gpu.md).
 """
 
@@ -73,6 +73,6 @@ def _pointwise(module: nn.Module) -> nn.Module | None:
 
 
 def kernels() -> AbstractContextManager[None]:
-    """How cuDNN chooses: the same each time, not by trying, as float16 rounds otherwise with every kernel and a replay
-    must repeat itself; and float32 is float32, not TF32 with its 10-bit mantissas."""
+    """How cuDNN chooses: the same kernels each time, not by trial, because float16 rounds differently in each and a
+    replay must be repeatable; and float32 is float32, not TF32 with its 10-bit mantissas."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

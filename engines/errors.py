@@ -12,11 +12,11 @@ FAULTS = (RuntimeError, ValueError, ArithmeticError, MemoryError)
 """What runtimes raise when they fail: a lost device, too little memory, a graph that they cannot compile."""
 
 LONGEST = 400
-"""Characters that a runtime may fill with what went wrong."""
+"""Characters that a runtime's account of what went wrong may have."""
 
 
 class EngineError(Exception):
-    """No engine, with the reason and the mend in its message."""
+    """No engine; the message gives the reason and the remedy."""
 
     exit_code = 4
 
@@ -49,5 +49,5 @@ def faults_of(what: str, faults: tuple[type[Exception], ...] = FAULTS) -> Iterat
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message on one line, or its kind if it has none. OpenVINO begins with two lines of where it was."""
+    """An error's message on one line, or its kind if it has none. OpenVINO begins with two lines of code locations."""
     return " ".join(str(error).split())[:LONGEST] or type(error).__name__

@@ -9,7 +9,7 @@ from engines.base import Engine, EngineOutput
 from engines.errors import EngineError
 
 GOOD_PICTURES = 60
-"""A second of frames with two looks each, then it is lost for good."""
+"""A second of frames with two looks each; then it fails for good."""
 
 
 class FailingEngine(Engine):

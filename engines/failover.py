@@ -1,7 +1,7 @@
 """If an engine fails while it runs, the next one in the order takes over.
 
-So it is for an engine that was asked for by name: the user is watching a patient, not a benchmark, and is told. Only at
-the start a name is strict: if that engine does not run, none does (``catalog.open_engine``).
+This holds even for an engine that was asked for by name: the user is watching a patient, not a benchmark, and is told.
+Only at the start is a name strict: if that engine does not run, none does (``catalog.open_engine``).
 """
 
 import logging
@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 
 def open_with_failover(name: str = "auto", weights: Path = SHIPPED, *, wait: bool = False) -> Engine:
     """``catalog.open_engine``, with the engines after it in the order to take over. ``wait`` is for replay: see
-    Failover; and the engine is held against the golden set in batches too, as replay calls it."""
+    Failover; the engine is then verified in batches too, as replay calls it."""
     engine = catalog.open_engine(name, weights, batched=wait)
     return Failover(engine, successors(engine.info.name), weights, wait=wait)
 
 
 def successors(name: str) -> list[str]:
-    """What may follow an engine: those after it in the order, all after one that fails on purpose, none after the fake,
-    whose answers mean nothing."""
+    """Which engines may follow one: those after it in the order, all after the one that fails on purpose, none after
+    the fake, whose answers mean nothing."""
     order = list(catalog.ENGINES)
     if name in order:
         return order[order.index(name) + 1 :]
@@ -41,9 +41,9 @@ def successors(name: str) -> list[str]:
 class Failover(Engine):
     """``info`` is of the engine in use, and its ``replaced`` names those that failed before it.
 
-    When a call fails, the next engine is loaded on a thread of its own. Until it is there calls raise EngineError (a
-    live view goes on and says so) or, with ``wait``, stand still and are then answered by it (a replay loses no frame).
-    If no other engine runs either, the one in use stays, and is tried again with the next call.
+    When a call fails, the next engine is loaded on a thread of its own. Until it is ready calls raise EngineError (a
+    live view goes on and says so) or, with ``wait``, wait and are then answered by it (a replay loses no frame). If no
+    other engine runs either, the one in use stays, and is tried again with the next call.
     """
 
     def __init__(self, engine: Engine, names: Sequence[str], weights: Path = SHIPPED, *, wait: bool = False) -> None:

@@ -8,11 +8,11 @@ from engines.base import Engine, EngineInfo, EngineOutput, require_images
 from rcdnet.spec import ModelSpec
 
 SPEC = ModelSpec(("normal", "benign", "malignant"), 224, 224, 0.485, 0.229, "none", version="fake")
-"""What the fake stands for when nobody says otherwise."""
+"""The spec of the fake by default."""
 
 
 class FakeEngine(Engine):
-    """Dark cells speak for the last class, bright ones for the first. A pure function of the pixels; knows nothing."""
+    """Dark cells speak for the last class, bright ones for the first. A pure function of the pixels; not a network."""
 
     CELL_PX = 16
 

@@ -1,4 +1,4 @@
-"""Which NVIDIA GPU is here, if any? Asked of the driver's own libraries, so that nobody loads PyTorch to find out."""
+"""Which NVIDIA GPU is here, if any? The driver's own libraries say, so PyTorch is not loaded to find out."""
 
 import ctypes
 import sys
@@ -51,7 +51,7 @@ def gpu(load: Load = ctypes.CDLL) -> Gpu:
 
 
 def clocks_mhz(load: Load = ctypes.CDLL) -> tuple[int, int]:
-    """The first GPU's clock now, which falls when it idles, and the highest it has. Raises EngineUnavailable."""
+    """The first GPU's present clock, which falls when it idles, and its highest. Raises EngineUnavailable."""
     cuda, device = _device(load)
     bus = ctypes.create_string_buffer(32)  # the two libraries may count the GPUs in another order
     _check(cuda.cuDeviceGetPCIBusId(bus, len(bus), device), "cuDeviceGetPCIBusId")
@@ -75,7 +75,7 @@ def _management(load: Load) -> Iterator[Any]:
 
 def _device(load: Load) -> tuple[Any, ctypes.c_int]:
     if sys.platform == "win32":
-        raise EngineUnavailable("an NVIDIA GPU is used on Linux alone")
+        raise EngineUnavailable("an NVIDIA GPU is used only on Linux")
     cuda = _library(load, DRIVER)
     _check(cuda.cuInit(0), "cuInit")
     device = ctypes.c_int()

@@ -21,7 +21,7 @@ ERRORS = (
     state.NotImplemented,
     state.RuntimeException,
 )
-"""What ONNX Runtime raises; its own classes have no parent in common."""
+"""What ONNX Runtime raises; its own classes have no common parent."""
 
 
 class OnnxCpu(Engine):
@@ -31,7 +31,7 @@ class OnnxCpu(Engine):
         data, spec = read_onnx(weights)
         self.spec = spec
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only: it warns of what it cannot probe in a container
+        options.log_severity_level = 3  # errors only: it warns about what it cannot probe in a container
         with faults_of("ONNX Runtime cannot load the network", ERRORS):
             self._session: onnxruntime.InferenceSession | None = onnxruntime.InferenceSession(
                 data, options, providers=["CPUExecutionProvider"]

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: the shipped ONNX in the precision and with the threads that are fastest here and still right."""
+"""OpenVINO on the CPU: the shipped ONNX in the precision and with the threads that are fastest here and correct."""
 
 import logging
 import time
@@ -21,8 +21,8 @@ CAPABILITIES = {"FP16": "f16", "BF16": "bf16", "FP32": "f32"}
 """Name of a processor's capability -> precision to ask for, from the fastest to the most exact."""
 
 TIMED_CALLS = 8
-"""Calls that are timed for each precision and number of threads. The least time of so few tells them apart, and they
-take a twentieth of a second."""
+"""Calls that are timed for each precision and number of threads. The shortest of so few is enough to rank them, and
+they take a twentieth of a second."""
 
 BATCH = 8
 """Pictures that are computed side by side in replay: enough that the last of them leave no core idle for long."""
@@ -37,8 +37,8 @@ def fastest(weights: Path) -> "OpenvinoCpu":
     """The fastest of the precisions that this processor computes, with as few threads as are as fast.
 
     The first picture waits for the measurements: half a second, or nothing where there is no choice. A precision that
-    fails or that the golden set refuses is logged and left out. The last, f32, is not held against the golden set here:
-    the caller does that with whatever comes back. Raises as OpenvinoCpu does.
+    fails, or differs from the golden set, is logged and left out. The last, f32, is not verified here: the caller does
+    that with whatever is returned. Raises as OpenvinoCpu does.
     """
     golden = read_golden(weights)
     held: list[OpenvinoCpu] = []
@@ -71,8 +71,8 @@ def fastest(weights: Path) -> "OpenvinoCpu":
 
 
 def fewer_threads(most: int) -> list[int]:
-    """Numbers of threads worth a trial: a half and a quarter of ``most``. Not 1: a trial delays the first picture by
-    half a second, and one thread is faster only where another program has taken the second core.
+    """Numbers of threads worth trying: a half and a quarter of ``most``. Not 1: a trial delays the first picture by
+    half a second, and one thread is faster only if another program has taken the second core.
     """
     return sorted({most // 4, most // 2} - {0, 1})
 
@@ -80,8 +80,8 @@ def fewer_threads(most: int) -> list[int]:
 @cache
 def core() -> ov.Core:
     """OpenVINO's Core: one for the process, and never freed. A Core sets a signal stack for the thread that makes it,
-    and frees it on the thread that drops the Core. With two Cores, or one dropped by another thread, a stack whose
-    memory is gone stays set, and the next Ctrl-C is a segmentation fault.
+    and frees it on the thread that drops the Core. With two Cores, or one dropped by another thread, a freed stack
+    stays set, and the next Ctrl-C is a segmentation fault.
     """
     return ov.Core()
 
@@ -93,8 +93,8 @@ def _native_precisions() -> list[str]:
 
 
 class OpenvinoCpu(Engine):
-    """``precision`` is "f16", "bf16" or "f32"; what is really computed is read back into ``info``. ``threads``, for
-    one picture, of 0 are OpenVINO's own choice; ``self.threads`` says what it was.
+    """``precision`` is "f16", "bf16" or "f32"; what is really computed is read back into ``info``. ``threads`` are for
+    one picture; 0 leaves the number to OpenVINO, and ``self.threads`` says what it was.
 
     One picture is computed by all threads together. Several are computed side by side, with few threads each: no thread
     waits for another, so all cores are busy. The first such call compiles the network once more.
@@ -124,7 +124,7 @@ class OpenvinoCpu(Engine):
         )
 
     def least_s(self, golden: Golden) -> float:
-        """The least time of one call among TIMED_CALLS, after one to warm up."""
+        """The shortest time of one call among TIMED_CALLS, after one to warm up."""
         times = []
         for _ in range(TIMED_CALLS + 1):
             start = time.perf_counter()
@@ -139,7 +139,7 @@ class OpenvinoCpu(Engine):
             raise EngineError("openvino_cpu is closed")
         outputs: list[EngineOutput] = []
         with faults_of("OpenVINO failed on a picture"):
-            if len(images) == 1:  # on this thread, which saves a twenty-fifth beside waking another
+            if len(images) == 1:  # on this thread: a twenty-fifth faster than waking another
                 self._request.infer({0: images}, share_outputs=True)
                 return _output(self._request)
             requests = self._requests_side_by_side()

@@ -1,6 +1,6 @@
-"""Does an engine compute what the PyTorch reference computed? Held against the golden set each time one is loaded.
+"""Does an engine compute what the PyTorch reference computed? Each is verified against the golden set when loaded.
 
-One tolerance for every precision: who reads the picture does not care in which one it was computed.
+One tolerance for every precision: whoever reads the picture does not care in which it was computed.
 """
 
 from collections.abc import Iterable
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from engines.base import Engine  # whose EngineInfo carries a ParityReport
 
 MOST_DP = 0.005
-"""By how much a calibrated probability may differ. Float16 stays within half of it, BF16 exceeds it (CHANGELOG.md)."""
+"""How much a calibrated probability may differ. Float16 stays within half of this, BF16 exceeds it (CHANGELOG.md)."""
 
 CLOSE_CALL = 0.01
 """A decision whose probability is this near to a threshold may fall either way."""
 
 LEAST_CORRELATION = 0.99
-"""Pearson, of a picture's class maps."""
+"""Pearson's correlation of a picture's class maps."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class ParityReport:
 
     ``max_abs_dp`` is the largest difference of a calibrated probability. ``flips`` counts pictures that fall on the
     other side of a threshold of the spec although the reference was more than CLOSE_CALL away from it.
-    ``map_correlation`` is that of the worst picture, over all its class maps, each less its own mean: it sees where a
-    map is high and how strongly, while ``max_abs_dp`` sees how high it is on the whole.
+    ``map_correlation`` is that of the worst picture, over all its class maps, each minus its own mean: it shows where a
+    map is high and how strongly, while ``max_abs_dp`` shows how high it is overall.
     """
 
     pictures: int
@@ -69,18 +69,18 @@ def measure(engine: "Engine", golden: Golden, batch: int = 1) -> ParityReport:
 
 
 def require_same(spec: ModelSpec, of_golden: ModelSpec, name: str) -> None:
-    """Raise WeightsError, saying in what they differ: thresholds and calibration decide as much as the tensors do."""
+    """Raise WeightsError that says how they differ: thresholds and calibration decide as much as the tensors do."""
     ours, theirs = asdict(spec), asdict(of_golden)
     differing = [f"{key} {theirs[key]!r} and not {ours[key]!r}" for key in ours if ours[key] != theirs[key]]
     if differing:
         raise WeightsError(
-            f"the golden set does not belong to what {name} has loaded: {', '.join(differing)}. Make the files of a "
-            "model anew, all at once, with: python -m rcdnet.export FOLDER/rcdnet.safetensors"
+            f"the golden set does not belong to what {name} has loaded: {', '.join(differing)}. Make all files of the "
+            "model again with: python -m rcdnet.export FOLDER/rcdnet.safetensors"
         )
 
 
 def compare(logits: Floats, class_maps: Floats, golden: Golden) -> ParityReport:
-    """``logits`` [N, K] and ``class_maps`` [N, K, h, w] of the golden pictures against what the set holds of them."""
+    """``logits`` [N, K] and ``class_maps`` [N, K, h, w] of the golden pictures beside those in the set."""
     spec = golden.spec
     reference, found = (probabilities(z, spec) for z in (golden.logits, logits))
     return ParityReport(
@@ -94,7 +94,7 @@ def compare(logits: Floats, class_maps: Floats, golden: Golden) -> ParityReport:
 
 
 def count_flips(found: Floats, reference: Floats, spec: ModelSpec) -> int:
-    """Pictures on the other side of a threshold; probabilities float32 [N, K]. Nearer calls than CLOSE_CALL pass.
+    """Pictures on the other side of a threshold; probabilities float32 [N, K]. Calls nearer than CLOSE_CALL pass.
 
     Thresholds are those of every operating point and both ends of the undecided band around each. The malignant share
     decides only where the reference flags a lesion.
@@ -118,7 +118,7 @@ def _crossed(found: Floats, reference: Floats, threshold: float) -> NDArray[np.b
 
 
 def map_correlation(found: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
-    """Pearson over two sets of class maps [K, h, w], each map less its own mean; -1..1, 0 if one set is flat."""
+    """Pearson's, over two sets of class maps [K, h, w], each map minus its own mean; -1..1, 0 if one set is flat."""
     a, b = (maps - maps.mean(axis=(1, 2), keepdims=True) for maps in (found, reference))
     scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum()) / scale if scale > 0 else 0.0

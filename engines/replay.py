@@ -1,7 +1,7 @@
 """A network captured once as a CUDA graph, then replayed: one launch a call, nothing allocated, one caller at a time.
 
 The recipe is PyTorch's ("CUDA semantics: CUDA Graphs"): warm up on a side stream, capture there, keep every tensor of
-the graph alive. ``capture_error_mode="thread_local"`` lets other threads of the process call CUDA meanwhile.
+the graph alive. ``capture_error_mode="thread_local"`` lets other threads of the process call CUDA at the same time.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ class Replay:
     """``forward`` for pictures of one ``shape`` (N, H, W). For one caller at a time.
 
     Two graphs, each with buffers of its own: while the GPU works on one batch, the next is written for the other.
-    ``timings``, where somebody sets a list, is given the events before and after each replay of a graph.
+    ``timings``, if somebody sets a list, gets the events before and after each replay of a graph.
     """
 
     def __init__(self, forward: Forward, shape: tuple[int, int, int]) -> None:
@@ -51,7 +51,7 @@ class Replay:
                     yield self._slots[(turn - 1) % 2].result()
 
     def close(self) -> None:
-        """Give back the graphs, then what they point into; nothing of one that is held. Once."""
+        """Release the graphs, then what they point into; nothing of one that is held. Call it once."""
         if not self._held:
             del self._slots, self._forward
 
@@ -70,14 +70,14 @@ class Replay:
     def hold(self) -> None:
         """Keep all of this until the process ends, and past the end of Python: the GPU failed."""
         # If the GPU is lost, freeing pinned memory that it used throws in a destructor, which aborts the process
-        # (pytorch#178154). A list of ours would be freed as Python ends; a reference that nobody gives back is not.
+        # (pytorch#178154). A list of ours would be freed as Python ends; a reference that is never released is not.
         if not self._held:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
             self._held = True
 
 
 class _Slot:
-    """A graph from pinned host memory over the GPU to pinned host memory, and the event that says that it is done."""
+    """A graph from pinned host memory through the GPU to pinned host memory, and the event that marks its end."""
 
     def __init__(self, forward: Forward, shape: tuple[int, int, int], stream: torch.cuda.Stream) -> None:
         self.images = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
@@ -91,7 +91,7 @@ class _Slot:
             self._on_gpu.copy_(self.images, non_blocking=True)
             for mine, output in zip(self._outputs, forward(self._on_gpu), strict=True):
                 mine.copy_(output.contiguous(), non_blocking=True)  # channels-last maps cannot be copied as they are
-        # A wait for it is spent awake: it lasts half a millisecond, and being woken a third of one.
+        # This is a busy wait: it lasts half a millisecond, and waking up from sleep would take a third of one.
         self.done = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def result(self) -> EngineOutput:
@@ -103,7 +103,7 @@ class _Slot:
 class GpuEngine(Engine):
     """What engines on a GPU share: ``replays``, the largest batch first, and a lock that lets in one caller at a time.
 
-    Not a thread of its own: to hand it each call and take back the answer cost a sixth of a call.
+    Not a thread of its own: handing over each call and taking back the answer cost a sixth of a call.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """TensorRT on an NVIDIA GPU, in float16: what ``engines.tensorrt_build`` built and kept, replayed as a CUDA graph.
 
-It is loaded here and never built: that takes minutes, and a session must not stand still for it.
+It is loaded here and never built: that takes minutes, and a session must not wait for it.
 """
 
 from pathlib import Path
@@ -76,7 +76,7 @@ def deserialized(data: bytes) -> Any:
     """A built engine, from its bytes. Raises RuntimeError."""
     try:
         runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR))
-    except TypeError as error:  # of the binding, for want of an object
+    except TypeError as error:  # from the binding, which got no object
         raise RuntimeError("TensorRT cannot start CUDA here: too little memory, or the driver does not fit") from error
     engine = runtime.deserialize_cuda_engine(data)
     if engine is None:
@@ -85,6 +85,6 @@ def deserialized(data: bytes) -> Any:
 
 
 def information(engine: Any) -> str:
-    """What TensorRT says of an engine's layers, as JSON."""
+    """What TensorRT says about an engine's layers, as JSON."""
     inspector = engine.create_engine_inspector()
     return str(inspector.get_engine_information(tensorrt.LayerInformationFormat.JSON))

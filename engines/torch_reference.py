@@ -1,4 +1,4 @@
-"""PyTorch in float32 on the CPU: slow, and what every other engine is held against."""
+"""PyTorch in float32 on the CPU: slow, and the reference for every other engine."""
 
 from pathlib import Path
 

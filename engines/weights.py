@@ -1,4 +1,4 @@
-"""The files in a folder of weights, as engines read them: what is missing or altered raises WeightsError."""
+"""The files in a folder of weights, as engines read them: a missing or altered one raises WeightsError."""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ from rcdnet.spec import SPEC_KEY, ModelSpec
 
 
 class CheckpointError(ValueError):
-    """The file is no RcdNet checkpoint, or not the one that it says it is."""
+    """The file is not an RcdNet checkpoint, or not the one that it claims to be."""
 
 
 def tensors_sha256(tensors: dict[str, Tensor]) -> str:

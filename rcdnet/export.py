@@ -17,7 +17,7 @@ from rcdnet.spec import ModelSpec
 from rcdnet.weights import CHECKPOINT, GOLDEN, ONNX
 
 OPSET = 18
-"""Old enough for every runtime of the last years, new enough for the exporter to need no conversion."""
+"""Old enough for every recent runtime, new enough for the exporter to need no conversion."""
 
 
 def export(checkpoint_path: Path, onnx_path: Path) -> ModelSpec:
@@ -55,7 +55,7 @@ def strip(model: onnx.ModelProto) -> None:
 
 
 def halve(model: onnx.ModelProto) -> None:
-    """Store float32 initializers as float16 with a Cast behind each, where that changes no value.
+    """Store float32 initializers as float16 with a Cast after each, where that changes no value.
 
     A checkpoint holds values rounded to float16, so nearly all qualify; the exporter's own products (batch norms that
     it folded) keep float32.
@@ -76,7 +76,7 @@ def halve(model: onnx.ModelProto) -> None:
 
 
 def write_golden(checkpoint_path: Path, golden_path: Path) -> Golden:
-    """Write what the float32 PyTorch reference makes of ``golden.pictures``. Raises CheckpointError."""
+    """Write the outputs of the float32 PyTorch reference for ``golden.pictures``. Raises CheckpointError."""
     model = checkpoint.load(checkpoint_path)
     images = pictures(model.spec)
     with torch.inference_mode():
@@ -88,10 +88,10 @@ def write_golden(checkpoint_path: Path, golden_path: Path) -> Golden:
 
 def main(
     weights: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file of rcdnet.checkpoint.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; without it, the checkpoint's own.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; by default the checkpoint's own.")] = None,
 ) -> None:
-    """Write rcdnet.onnx and golden.npz, beside a rcdnet.safetensors. Exit code 4 if it cannot be read, 2 if they cannot
-    be written."""
+    """Write rcdnet.onnx and golden.npz beside rcdnet.safetensors. Exit code 4 if the checkpoint cannot be read, 2 if
+    the files cannot be written."""
     folder = out or weights.parent
     files = folder / CHECKPOINT.name, folder / ONNX.name, folder / GOLDEN.name
     try:

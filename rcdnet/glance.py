@@ -20,17 +20,17 @@ Run = Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
 
 ATTENTION_LOGITS = 8.0
 """How far, in logits, a cell must rise above its map's median to be drawn at full strength: on held-out lesions
-the peak rises 5 to 10. The same for every picture, so that a flat map stays dark."""
+the peak rises 5 to 10. The same for every picture, so a flat map stays dark."""
 
 LOOK_WEIGHT = 2 / 3
-"""How much the second look counts; the glance has the rest, for it tells normal tissue better. On held-out folds
-(252 BUSI, 761 BUS-BRA lesions) this was better than half and half."""
+"""The weight of the second look; the glance has the rest, as it is better at normal tissue. On held-out folds
+(252 BUSI, 761 BUS-BRA lesions) this was better than equal weights."""
 
 FINER = 2
 """The answer's map has this many times as many rows and columns as the glance's, since the look's cells are smaller."""
 
 BACKGROUND = 0.2
-"""Which quantile of a crop's class map is taken for the level of plain tissue. Not the median: the lesion alone fills
+"""The quantile of a crop's class map that is taken as the level of plain tissue. Not the median: the lesion alone fills
 about half of the crop."""
 
 
@@ -87,9 +87,9 @@ def _prepared(greys: Sequence[Grey], spec: ModelSpec, boxes: Sequence[Box | None
 def answer_maps(glance: Floats, at: Placement, look: Floats, look_at: Placement) -> Floats:
     """The class maps of glance and look, each float32 [K, h, w] over its own model input, as one over the glance's.
 
-    float32 [K, FINER h, FINER w]: what each rises above its own background, weighted as the answer weighs them; outside
-    the crop the look says nothing. On held-out folds (252 BUSI, 761 BUS-BRA lesions) its highest point lies in the
-    lesion more often than the glance's (0.877 and 0.971 against 0.857 and 0.959), and it spills less.
+    float32 [K, FINER h, FINER w]: the rise of each above its own background, weighted as in the answer; outside the
+    crop the look says nothing. On held-out folds (252 BUSI, 761 BUS-BRA lesions) its highest point lies in the lesion
+    more often than the glance's (0.877 and 0.971 against 0.857 and 0.959), and it spills less.
     """
     classes, rows, columns = glance.shape
     size = FINER * columns, FINER * rows
@@ -108,7 +108,7 @@ def answer_maps(glance: Floats, at: Placement, look: Floats, look_at: Placement)
 
 
 def _quantile(class_maps: Floats, share: float, inside: NDArray[np.bool_]) -> Floats:
-    """Of each map [K] the value below which ``share`` of its ``inside`` cells lie. Ten times as fast as numpy's."""
+    """For each map [K] the value below which ``share`` of its ``inside`` cells lie. Ten times as fast as numpy's."""
     cells = np.sort(class_maps[:, inside] if inside.any() else class_maps.reshape(len(class_maps), -1), axis=1)
     return cells[:, int(share * cells.shape[1])]
 
@@ -122,8 +122,8 @@ def calibrated(logits: Floats, class_names: Sequence[str], temperature: float = 
     """Calibrated log-probabilities over the last axis, float32, of logits [..., K] of these classes.
 
     Two questions, each by itself: is there a lesion, and of which class is it? The log-odds z of two answers become
-    z / temperature + cubic z^3. The first term is Guo et al. 2017 (arXiv:1706.04599), equation 9; the second is ours,
-    the next one of an odd function, for networks that hold back what is certain more than what is not. Of several
+    z / temperature + cubic z^3. The first term is Guo et al. 2017 (arXiv:1706.04599), equation 9; the second, ours, is
+    the next one of an odd function, for networks that are most underconfident where they are surest. For several
     classes, z is twice the distance to their mean, which for two is their log-odds.
     """
     lesions = [index for index, name in enumerate(class_names) if name != "normal"]
@@ -139,7 +139,7 @@ def calibrated(logits: Floats, class_names: Sequence[str], temperature: float = 
 
 
 def _sharpened(logits: Floats, temperature: float, cubic: float) -> Floats:
-    half = logits - logits.mean(axis=-1, keepdims=True)  # of the log-odds, if they are two
+    half = logits - logits.mean(axis=-1, keepdims=True)  # half of the log-odds, if there are two
     return log_softmax(np.asarray(half / temperature + 4 * cubic * half**3, np.float32))
 
 
@@ -164,10 +164,10 @@ def log_softmax(logits: Floats) -> Floats:
 
 
 def scaled_rise(class_map: Floats, at: Placement | None = None) -> Floats:
-    """One class map, logits [h, w], as what is drawn, 0..1: its rise above the picture's own background level.
+    """One class map, logits [h, w], as it is drawn, 0..1: its rise above the picture's own background level.
 
     (map - median) / ATTENTION_LOGITS, clipped; the median is over the cells that ``at`` says hold picture, or over all.
-    The order of the cells is the class map's, so it points where it points.
+    The order of the cells is unchanged, so it points where the class map does.
     """
     inside = np.ones(class_map.shape, bool) if at is None else holds_picture(at, *class_map.shape[::-1])
     rise = (class_map - _quantile(class_map[None], 0.5, inside)) / ATTENTION_LOGITS
@@ -183,9 +183,9 @@ def lesion_class(logits: Floats, spec: ModelSpec) -> int:
 def locate(class_maps: Floats, logits: Floats, at: Placement, spec: ModelSpec) -> Box:
     """The square that deserves a second look, in pixels of the picture.
 
-    It is ``spec.second_look`` times as long as the lesion's longer side; the lesion is the connected region around the
-    peak of the likeliest lesion class's map that lies above the middle between the map's median and that peak, read at
-    four times the map's resolution.
+    Its side is ``spec.second_look`` times the lesion's longer side; the lesion is the connected region around the peak
+    of the likeliest lesion class's map that is above the midpoint of the map's median and that peak, at four times the
+    map's resolution.
     """
     class_map = class_maps[lesion_class(logits, spec)]
     rows, columns = (4 * size for size in class_map.shape)

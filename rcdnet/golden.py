@@ -1,4 +1,4 @@
-"""The golden set: prepared pictures and what the network makes of them, against which every engine is held.
+"""The golden set: prepared pictures and the network's outputs for them, against which every engine is verified.
 
 The pictures are synthetic (nobody's scan is shipped) and stored after preprocessing, because ``cv2.resize`` is not
 bit-stable between processor families. No torch here.
@@ -17,7 +17,7 @@ from rcdnet.weights import how_made
 
 
 class GoldenError(ValueError):
-    """The file is no golden set."""
+    """The file is not a golden set."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def pictures(spec: ModelSpec, count: int = 16) -> NDArray[np.uint8]:
 
 
 def _scan(random: np.random.Generator, index: int) -> Grey:
-    """One synthetic scan: layered speckle that fades with depth; every fourth one bare, else one to three ellipses."""
+    """One synthetic scan: layered speckle that fades with depth; one to three ellipses in it, none in every fourth."""
     height, width = (int(side) for side in random.integers(260, 520, 2))
     y, x = np.mgrid[:height, :width].astype(np.float32)
     echo = 0.5 + 0.25 * np.sin(y / random.uniform(12, 50) + random.uniform(0, 6) + x / random.uniform(150, 600))

@@ -1,4 +1,4 @@
-"""What the page, every picture, every export and the README say of themselves."""
+"""What the page, every picture, every export and the README say about themselves."""
 
 RESEARCH_NOTICE = "Research use only. Not for diagnosis."
 

@@ -17,7 +17,7 @@ SEAL_KEY = "rcdnet.seal"
 
 
 class OnnxFileError(ValueError):
-    """The file is no RcdNet in ONNX, or not the one that it says it is."""
+    """The file is not an RcdNet in ONNX, or not the one that it claims to be."""
 
 
 def write(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:

@@ -12,7 +12,7 @@ from rcdnet.box import Box
 from rcdnet.spec import ModelSpec, Preprocessing
 
 LEAST_DEEP = 2**12
-"""A picture of 16 bits must have a value this high: of a darker one, 8 bits would keep at most 16 greys."""
+"""A picture of 16 bits must have a value this high: 8 bits would keep at most 16 greys of a darker one."""
 
 Grey = NDArray[np.uint8]
 """A grey picture, uint8 [H, W]."""
@@ -20,7 +20,7 @@ Grey = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a ``box`` of the picture came to lie in the model input: columns left..left+width, rows top..top+height."""
+    """Where a ``box`` of the picture lies in the model input: columns left..left+width, rows top..top+height."""
 
     box: Box
     left_px: int
@@ -42,8 +42,8 @@ def to_grey(rgb: NDArray[np.uint8]) -> Grey:
 
 
 def too_dark(image: NDArray[Any]) -> bool:
-    """Whether a picture of 16 bits, of any shape, uses 12 or less of them, and so would be nearly black in 8; a picture
-    that is all black is not meant."""
+    """Whether a picture of 16 bits, of any shape, uses 12 or fewer of them, and so would be nearly black in 8; False if
+    it is all black."""
     return image.dtype == np.uint16 and 0 < int(image.max()) < LEAST_DEEP
 
 

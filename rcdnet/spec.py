@@ -60,8 +60,8 @@ class OperatingPoint:
 class ModelSpec:
     """What the weights mean.
 
-    ``mean`` and ``std`` are of grey values scaled to 0..1. ``temperature`` and ``cubic`` calibrate what the network
-    says (``rcdnet.glance.calibrated``). ``indeterminate`` is the half-open band of malignant shares around the
+    ``mean`` and ``std`` are of grey values scaled to 0..1. ``temperature`` and ``cubic`` calibrate the network's
+    answer (``rcdnet.glance.calibrated``). ``indeterminate`` is the half-open band of malignant shares around the
     operating point "balanced" that is not called either way. ``second_look`` is the margin of the crop that is
     judged again (``rcdnet.glance``), or None for the glance alone.
     ``weights_sha256`` is of the tensors (``checkpoint.tensors_sha256``), so every export of one network shares it.
@@ -126,12 +126,12 @@ class ModelSpec:
 
     @property
     def data_sets(self) -> tuple[str, ...]:
-        """The names in ``trained_on``, which stand there with plus signs between them."""
+        """The names in ``trained_on``, where plus signs separate them."""
         return tuple(self.trained_on.split(" + ")) if self.trained_on else ()
 
     @property
     def calibration(self) -> dict[str, float]:
-        """What is told of it wherever the network is named: one network may have several."""
+        """The calibration as given wherever the network is named: one network may have had several."""
         return {"temperature": self.temperature, "cubic": self.cubic}
 
     def to_json(self) -> str:
@@ -150,7 +150,7 @@ def shifted(probability: float, by: float) -> float:
 
 
 def log_odds(probability: float) -> float:
-    """Kept finite: 0 and 1 count as 1e-6 from them."""
+    """Of a probability; finite, as 0 and 1 count as 1e-6 from themselves."""
     clipped = min(max(probability, 1e-6), 1 - 1e-6)
     return log(clipped / (1 - clipped))
 

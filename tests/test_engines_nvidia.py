@@ -92,7 +92,7 @@ def test_no_driver_is_one_line() -> None:
 
 def test_on_windows_nobody_is_told_that_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "win32")
-    assert nvidia.absent(lambda _: Driver()) == "an NVIDIA GPU is used on Linux alone"
+    assert nvidia.absent(lambda _: Driver()) == "an NVIDIA GPU is used only on Linux"
 
 
 def test_this_machine_answers() -> None:
