@@ -39,7 +39,7 @@ SEQUENCES = {".mha": "metaimage", ".nrrd": "nrrd"}
 LOOKED_AT = 100
 """Files of a folder that may come before the first DICOM file."""
 
-EXTRAS = {"pydicom": "dicom", "pyigtl": "igtlink", "SimpleITK": "metaimage"}
+EXTRAS = {"pydicom": "dicom", "pyigtl": "igtlink"}
 """Package that a source needs -> extra of this project that installs it."""
 
 EXPECTED = "a path to a video, a picture, a DICOM file or a folder of them, or one of " + ", ".join(

@@ -21,8 +21,8 @@ from pydicom.uid import MPEGTransferSyntaxes
 from rcdnet.extras import install
 from stream.errors import SourceError
 from stream.scan_detection import TWIN_SHARE
-from stream.sources.geometry import check_size, square_px
-from stream.sources.uri import FPS_LIMIT, FRAMES_LIMIT, STILLS_FPS, printable
+from stream.sources.geometry import check_count, check_size, square_px
+from stream.sources.uri import FPS_LIMIT, STILLS_FPS, printable
 from stream.types import ScanArea
 
 TAGS: Sequence[str] = (
@@ -144,10 +144,7 @@ def parse_header(path: Path, tags: Any, decoder: str | None, fps: float | None) 
     if (is_colour, kind in TABLES) != (samples == 3, samples == 1) or bits not in (8, 16):
         raise SourceError(f"{name} has {samples} samples of {bits} bits as {printable(kind)}. Expected grey or colour.")
     least_bytes = count if decoder else width_px * height_px * samples * bits // 16
-    if min(width_px, height_px) < 1 or not 1 <= count <= FRAMES_LIMIT or least_bytes > path.stat().st_size:
-        raise SourceError(
-            f"{name} says that it holds {count} frames of {width_px}x{height_px}, which is impossible. Copy it again."
-        )
+    check_count(count, width_px, height_px, least_bytes, path)
     starts_s, step_s = times_s(tags, count, 1 / (fps or (CINE_FPS if count > 1 else STILLS_FPS)))
     area, mm_per_px = geometry(tags, width_px, height_px)
     shown_px = square_px(width_px, height_px, aspect(tags, mm_per_px))

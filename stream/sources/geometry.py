@@ -1,11 +1,13 @@
 """Pictures as they are to be shown: upright, with square pixels, and of a size that can be."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import SourceError
-from stream.sources.uri import SIZE_LIMIT_PX
+from stream.sources.uri import FRAMES_LIMIT, SIZE_LIMIT_PX, printable
 
 SQUARE_WITHIN = 0.01
 """Pixels that are less oblong than this count as square: headers differ by as much when a size is rounded to pixels."""
@@ -20,6 +22,15 @@ def check_size(width: int, height: int, name: str) -> None:
         raise SourceError(
             f"{name} says that it is {width}x{height}. Expected at most {SIZE_LIMIT_PX} pixels a side: "
             "the header is broken, or the clip must be scaled down first."
+        )
+
+
+def check_count(count: int, width_px: int, height_px: int, least_bytes: float, path: Path) -> None:
+    """Raises SourceError if so many frames, which take ``least_bytes`` or more, cannot be in this file."""
+    if min(count, width_px, height_px) < 1 or count > FRAMES_LIMIT or least_bytes > path.stat().st_size:
+        raise SourceError(
+            f"{printable(path.name)} says that it holds {count} frames of {width_px}x{height_px}, which is impossible. "
+            "Copy it again."
         )
 
 

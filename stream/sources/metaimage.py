@@ -1,115 +1,74 @@
-"""MetaImage sequences (.mha), as PLUS and 3D Slicer record them: one frame at a time, with the times of the frames.
+"""MetaImage sequences (.mha), as PLUS and 3D Slicer record them, with the times of the frames.
 
-Only files that hold their own pixels: a header on its own (.mhd) may name any other file of the disk.
+Header: "MetaIO/Documentation" (itk.org/Wiki) and PLUS' "Sequence file format".
 """
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
-
-import numpy as np
-import SimpleITK as sitk  # noqa: N813 - as its own documentation does
-from numpy.typing import NDArray
+from typing import Self
 
 from stream.errors import SourceError
-from stream.sources.geometry import check_size
-from stream.sources.sequence import FALLBACK_FPS, LEAST_PACKED, Pixels, SequenceSource, asked_fps, spacing
-from stream.sources.uri import FRAMES_LIMIT, printable
+from stream.sources.sequence import (
+    FALLBACK_FPS,
+    Layout,
+    SequenceSource,
+    asked_fps,
+    float_or_nan,
+    header_lines,
+    spacing,
+)
+from stream.sources.uri import printable
 
-LONGEST_LINE = 4096
-"""Bytes of the header that are looked at together; its entries are a tenth of it."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where in the file the pixels begin, in bytes, and whether they are packed."""
-
-    offset: int
-    packed: bool
+BYTES = frozenset({"MET_UCHAR", "MET_UCHAR_ARRAY"})
+"""Element types of 8 bits without a sign."""
 
 
 class MetaImageSource(SequenceSource):
-    """Raises SourceError if the header is damaged or makes no sense, before any memory is taken for what it declares.
-
-    ``fps`` is for frames without times, or with times that do not grow.
-    """
+    """Raises SourceError if the header is damaged or makes no sense."""
 
     def __init__(self, path: Path, *, fps: float = FALLBACK_FPS, loop: bool = False) -> None:
-        self._layout = layout(path)
-        header = read_header(path)
-        (width_px, height_px), count = checked_size(header, path)
-        self._shape = height_px, width_px, int(header.GetNumberOfComponents())
-
-        def entry(key: str) -> str:
-            return str(header.GetMetaData(key)).strip() if header.HasMetaDataKey(key) else ""
-
-        column, row, *_ = header.GetSpacing()
-        super().__init__(path, entry, count, spacing(row, column), fps=fps, loop=loop)
+        entries, offset = read_header(path)
+        column, row, *_ = (*map(float_or_nan, entries.get("ElementSpacing", "").split()), 1.0, 1.0)
+        super().__init__(path, layout(entries, offset, path), entries, spacing(row, column), fps=fps, loop=loop)
 
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
         """See ``stream.sources.open_source``."""
         return cls(Path(target), fps=asked_fps("metaimage", query), loop=loop)
 
-    def _values(self) -> Iterator[NDArray[np.uint8]]:
-        """Not by SimpleITK, which reads the header anew for each frame, and unpacks all that lies before it."""
-        with self._path.open("rb") as file:
-            file.seek(self._layout.offset)
-            pixels = Pixels(file, self._layout.packed)
-            for _ in self._slots:
-                yield np.frombuffer(pixels.read(math.prod(self._shape)), np.uint8).reshape(self._shape)
 
-
-def layout(path: Path) -> Layout:
-    """By the header, which must end in the word LOCAL. Raises SourceError."""
-    packed = False
+def read_header(path: Path) -> tuple[dict[str, str], int]:
+    """Its entries ("DimSize = 640 480 100"), and where the pixels begin, in bytes. Raises SourceError."""
+    entries: dict[str, str] = {}
     with path.open("rb") as file:
-        for line in iter(lambda: file.readline(LONGEST_LINE), b""):
-            key, _, value = (part.strip() for part in line.partition(b"="))
-            if key == b"CompressedData":
-                packed = value.lower() == b"true"
-            if key == b"ElementDataFile" and value == b"LOCAL":
-                return Layout(file.tell(), packed)
-            if key == b"ElementDataFile" or (key == b"BinaryData" and value.lower() == b"false"):
+        for text in header_lines(file):
+            key, _, value = (part.strip() for part in text.partition("="))
+            entries[key] = value
+            if key == "ElementDataFile":
                 break
+        if entries.get("ElementDataFile") == "LOCAL" and entries.get("BinaryData", "").lower() != "false":
+            return entries, file.tell()
     raise SourceError(
         f"{printable(path.name)} is cut short, or its pixels are in another file or text. "
         "Expected a .mha file that holds them, in binary."
     )
 
 
-def read_header(path: Path) -> Any:
-    """SimpleITK's reader, with the header read. Raises SourceError."""
-    found = sitk.ImageFileReader()
-    found.SetImageIO("MetaImageIO")
-    found.SetFileName(str(path))
+def layout(entries: Mapping[str, str], offset: int, path: Path) -> Layout:
+    """Raises SourceError for what is no sequence of 8-bit pictures."""
+    name = printable(path.name)
     try:
-        found.ReadImageInformation()
-    except RuntimeError:
+        dimensions, samples = int(entries["NDims"]), int(entries.get("ElementNumberOfChannels", "1"))
+        sizes = tuple(int(size) for size in entries["DimSize"].split())
+        kind = entries["ElementType"]
+    except (KeyError, ValueError):
+        sizes = ()
+    if not sizes or len(sizes) != dimensions:
+        raise SourceError(f"{name} cannot be read as a MetaImage sequence. Expected a .mha file of PLUS or 3D Slicer.")
+    if dimensions not in (2, 3) or samples not in (1, 3) or kind not in BYTES:
         raise SourceError(
-            f"{printable(path.name)} cannot be read as a MetaImage sequence. Expected a .mha file of PLUS or 3D Slicer."
-        ) from None
-    return found
-
-
-def checked_size(found: Any, path: Path) -> tuple[tuple[int, int], int]:
-    """Width and height, and how many frames. Raises SourceError for what is no sequence of 8-bit pictures, or cannot
-    be in a file of this size."""
-    name, samples = printable(path.name), int(found.GetNumberOfComponents())
-    size = [int(side) for side in found.GetSize()]
-    if len(size) not in (2, 3) or found.GetPixelID() not in (sitk.sitkUInt8, sitk.sitkVectorUInt8) or samples > 3:
-        kind = printable(sitk.GetPixelIDValueAsString(found.GetPixelID()))
-        raise SourceError(
-            f"{name} holds {len(size)} dimensions with {samples} samples as {kind}. "
+            f"{name} holds {dimensions} dimensions with {samples} samples as {printable(kind[:20])}. "
             "Expected pictures, grey or colour, 8 bits a sample."
         )
-    width_px, height_px, count = (*size, 1)[:3]
-    check_size(width_px, height_px, name)
-    least_bytes = width_px * height_px * samples * count * LEAST_PACKED
-    if samples == 2 or min(size) < 1 or count > FRAMES_LIMIT or least_bytes > path.stat().st_size:
-        raise SourceError(
-            f"{name} says that it holds {count} frames of {width_px}x{height_px}, which is impossible. Copy it again."
-        )
-    return (width_px, height_px), count
+    packed = entries.get("CompressedData", "").lower() == "true"
+    return Layout(offset, packed, (samples, *sizes, 1)[:4], column=1, row=2, frame=3, colour=0)

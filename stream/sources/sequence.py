@@ -1,8 +1,11 @@
-"""What MetaImage and NRRD sequences share, as PLUS and 3D Slicer record them: times, orientation, packed pixels."""
+"""What MetaImage and NRRD sequences share, as PLUS and 3D Slicer record them: times, orientation, where the pixels lie.
+
+Only files that hold their own pixels: others may name any file of the disk.
+"""
 
 import math
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +15,7 @@ from numpy.typing import NDArray
 
 from stream.errors import SourceError
 from stream.sources.base import RecordedPicture, RecordedSource
-from stream.sources.geometry import squared
+from stream.sources.geometry import check_count, check_size, squared
 from stream.sources.uri import FPS_LIMIT, options, printable
 
 FALLBACK_FPS = 30.0
@@ -21,6 +24,12 @@ FALLBACK_FPS = 30.0
 LATEST_S, LONGEST_STEP_S = 1e12, 86_400.0
 """Times later than LATEST_S, or further apart than LONGEST_STEP_S, are not believed: whatever waits or counts so long
 would break."""
+
+LONGEST_HEADER = 2**26
+"""Bytes; PLUS writes a thousand for each frame."""
+
+LARGEST_MIXED = 400 * 2**20
+"""Bytes of pixels that are read at once, where those of one frame do not lie together."""
 
 LEAST_PACKED = 1 / 1100
 """A packed picture takes at least this share of its size: zlib does no better than 1:1032."""
@@ -34,8 +43,51 @@ PIECE = 2**16
 INVALID = "INVALID"
 """What PLUS says of a frame that the scanner did not deliver."""
 
-Entry = Callable[[str], str]
-"""An entry of the header by its key, or nothing."""
+
+@dataclass(frozen=True)
+class Layout:
+    """Where in the file the pixels begin, in bytes, whether they are packed, how long each axis is, the fastest first,
+    and which axes are columns, rows, frames and colours; None where there is one frame or no colour. A sample is a
+    byte."""
+
+    offset: int
+    packed: bool
+    sizes: tuple[int, ...]
+    column: int
+    row: int
+    frame: int | None
+    colour: int | None
+
+    @property
+    def count(self) -> int:
+        """Of frames."""
+        return 1 if self.frame is None else self.sizes[self.frame]
+
+    @property
+    def mixed(self) -> bool:
+        """Whether an axis is slower than that of the frames."""
+        return self.frame is not None and any(size > 1 for size in self.sizes[self.frame + 1 :])
+
+    def require_possible(self, path: Path) -> None:
+        """Raises SourceError for what cannot be in this file, or cannot be read in a bounded memory."""
+        name, size = printable(path.name), math.prod(self.sizes)
+        width_px, height_px = self.sizes[self.column], self.sizes[self.row]
+        check_size(width_px, height_px, name)
+        check_count(self.count, width_px, height_px, size * LEAST_PACKED, path)
+        if self.mixed and size > LARGEST_MIXED:
+            raise SourceError(
+                f"{name} holds its frames pixel by pixel, and is too large to be read at once. Save it as MP4, "
+                ".mha or with the frames one after the other."
+            )
+
+    def arranged(self, values: bytes, count: int) -> NDArray[np.uint8]:
+        """The pixels of ``count`` frames as uint8 [frames, H, W, 1 or 3]."""
+        sizes = [count if axis == self.frame else size for axis, size in enumerate(self.sizes)]
+        array = np.frombuffer(values, np.uint8).reshape(sizes[::-1]).T[..., None, None]  # an axis for each that is None
+        order = [len(sizes) if self.frame is None else self.frame, self.row, self.column]
+        order.append(len(sizes) + 1 if self.colour is None else self.colour)
+        rest = [axis for axis in range(array.ndim) if axis not in order]
+        return array.transpose(*order, *rest).squeeze(tuple(range(4, array.ndim)))
 
 
 @dataclass(frozen=True)
@@ -47,18 +99,19 @@ class Slot:
 
 
 class SequenceSource(RecordedSource):
-    """A sequence whose header was read; a subclass reads the pixels.
+    """A sequence whose header was read: its ``layout``, and its ``entries`` by their keys.
 
     ``fps`` is for frames without times, or with times that do not grow; ``at_s`` are those that the header holds beside
     PLUS' own. Pictures that PLUS stored with another orientation than the screen's (MF) are turned, and oblong pixels
-    made square. Raises SourceError for a picture that lies on its side.
+    made square. Raises SourceError for a picture that lies on its side, and for what cannot be in the file, before any
+    memory is taken for it.
     """
 
     def __init__(
         self,
         path: Path,
-        entry: Entry,
-        count: int,
+        layout: Layout,
+        entries: Mapping[str, str],
         mm_per_px: tuple[float, float] | None,
         *,
         fps: float,
@@ -66,16 +119,17 @@ class SequenceSource(RecordedSource):
         at_s: NDArray[np.float64] | None = None,
     ) -> None:
         super().__init__(printable(path.name), loop)
-        self._path = path
-        self._slots = slots(entry, count, fps, at_s)
-        self._turn = turn(entry("UltrasoundImageOrientation"), self.name)
+        layout.require_possible(path)
+        self._path, self._layout, count = path, layout, layout.count
+        self._slots = slots(entries, count, fps, at_s)
+        self._turn = turn(entries.get("UltrasoundImageOrientation", ""), self.name)
         self._mm_per_px = mm_per_px
         self._step_s = self._slots[-1].at_s / (count - 1) if count > 1 else 1 / fps
         self.fps = 1 / self._step_s
         self.still = count == 1
 
     def _once(self) -> Iterator[RecordedPicture]:
-        for slot, values in zip(self._slots, self._whole(), strict=True):
+        for slot, values in zip(self._slots, self._values(), strict=True):
             if not slot.valid:
                 yield RecordedPicture(slot.at_s, self._step_s, None)
                 continue
@@ -83,21 +137,21 @@ class SequenceSource(RecordedSource):
             rgb, mm_per_px = squared(rgb, self._mm_per_px, self.name)
             yield RecordedPicture(slot.at_s, self._step_s, rgb, mm_per_px=mm_per_px)
 
-    def _whole(self) -> Iterator[NDArray[np.uint8]]:
-        """Each frame in order, uint8 [H, W, 1 or 3]. Raises SourceError where the file breaks off."""
-        read = 0
-        try:
-            for values in self._values():
-                yield values
-                read += 1
-        except (OSError, EOFError, zlib.error):
-            raise SourceError(
-                f"{self.name} broke off after {read} of {len(self._slots)} frames. Copy it again."
-            ) from None
-
     def _values(self) -> Iterator[NDArray[np.uint8]]:
-        """As ``_whole``; raises OSError, EOFError or zlib.error there."""
-        raise NotImplementedError
+        """Each frame in order, uint8 [H, W, 1 or 3]. Raises SourceError where the file breaks off."""
+        layout, read = self._layout, 0
+        together = layout.count if layout.mixed else 1
+        size = math.prod(layout.sizes) // layout.count * together
+        try:
+            with self._path.open("rb") as file:
+                file.seek(layout.offset)
+                pixels = Pixels(file, layout.packed)
+                for _ in range(layout.count // together):
+                    for values in layout.arranged(pixels.read(size), together):
+                        yield values
+                        read += 1
+        except (OSError, EOFError, zlib.error):
+            raise SourceError(f"{self.name} broke off after {read} of {layout.count} frames. Copy it again.") from None
 
 
 class Pixels:
@@ -123,6 +177,12 @@ class Pixels:
                 return
 
 
+def header_lines(file: BinaryIO) -> Iterator[str]:
+    """The lines of a header, without blanks around them; ends with the file, or beyond LONGEST_HEADER."""
+    while file.tell() < LONGEST_HEADER and (line := file.readline(LONGEST_HEADER)):
+        yield line.decode("utf-8", "replace").strip()
+
+
 def asked_fps(kind: str, query: str) -> float:
     """What the URI of a sequence asks for, which may be ``fps`` alone, else FALLBACK_FPS. Raises UsageError."""
     asked = options(kind, query)
@@ -130,12 +190,12 @@ def asked_fps(kind: str, query: str) -> float:
     return asked.fps() or FALLBACK_FPS
 
 
-def slots(entry: Entry, count: int, fps: float, at_s: NDArray[np.float64] | None = None) -> list[Slot]:
+def slots(entries: Mapping[str, str], count: int, fps: float, at_s: NDArray[np.float64] | None) -> list[Slot]:
     """When each frame begins, by PLUS' time stamps (Seq_Frame0000_Timestamp, seconds), else ``at_s``: the first that
     are all there and grow."""
     keys = [f"Seq_Frame{number:04d}_" for number in range(count)]
-    valid = [entry(key + "ImageStatus") != INVALID for key in keys]
-    stamps = np.array([float_or_nan(entry(key + "Timestamp")) for key in keys])
+    valid = [entries.get(key + "ImageStatus") != INVALID for key in keys]
+    stamps = np.array([float_or_nan(entries.get(key + "Timestamp", "")) for key in keys])
     found = (each for each in (stamps, at_s) if each is not None and possible(each, count))
     begins = next(found, np.arange(count) / fps)
     return [Slot(float(begin), whole) for begin, whole in zip(begins - begins[0], valid, strict=True)]
