@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.sources.uri import printable
+from stream.sources.uri import options, printable
 from stream.types import Frame, ScanArea
 
 log = logging.getLogger(__name__)
@@ -100,12 +100,24 @@ class RecordedPicture:
 
 
 class RecordedSource(Source):
-    """What has an end, and with ``loop`` begins again there. A subclass reads it once."""
+    """A path: it has an end, and with ``loop`` begins again there. A subclass reads it once; ``fps`` is for what tells
+    no times."""
 
-    def __init__(self, name: str, loop: bool) -> None:
+    SCHEME: ClassVar[str]
+    """Its key in ``stream.sources.SOURCES``."""
+
+    def __init__(self, path: Path, *, fps: float | None = None, loop: bool = False) -> None:
         super().__init__()
-        self.name = name
-        self._loop = loop
+        self.name = printable(path.name)
+        self.fps = fps
+        self._path, self._loop = path, loop
+
+    @classmethod
+    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
+        """See ``stream.sources.open_source``."""
+        asked = options(cls.SCHEME, query)
+        asked.expect("fps")
+        return cls(Path(target), fps=asked.fps(), loop=loop)
 
     def frames(self) -> Iterator[Frame]:
         """See ``Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +13,20 @@ from stream.sources.base import RecordedPicture, RecordedSource, warn_left_out
 from stream.sources.dicom_header import FFMPEG, Header, read_header
 from stream.sources.dicom_video import video_frames
 from stream.sources.geometry import stretched
-from stream.sources.uri import is_clip, is_dicom, is_picture, options, printable
+from stream.sources.uri import is_clip, is_dicom, is_picture, printable
 
 
 class DicomSource(RecordedSource):
     """Raises SourceError if a header is damaged or makes no sense, before any memory is taken for what it declares.
 
-    ``fps`` is for what tells no times. The scan area and mm_per_px are those of the largest two-dimensional tissue
+    The scan area and mm_per_px are those of the largest two-dimensional tissue
     region in the header. Oblong pixels are made square.
     """
 
+    SCHEME = "dicom"
+
     def __init__(self, path: Path, *, fps: float | None = None, loop: bool = False) -> None:
-        super().__init__(printable(path.name), loop)
+        super().__init__(path, fps=fps, loop=loop)
         paths = [path]
         if path.is_dir():
             paths = sorted(file for file in path.iterdir() if is_dicom(file))
@@ -42,13 +44,6 @@ class DicomSource(RecordedSource):
         self.scan_area = self._headers[0].area
         self.fps = 1 / max(header.step_s for header in headers)  # its slowest is not to look silent
         self.still = all(len(header.starts_s) == 1 for header in headers)
-
-    @classmethod
-    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
-        """See ``stream.sources.open_source``."""
-        asked = options("dicom", query)
-        asked.expect("fps")
-        return cls(Path(target), fps=asked.fps(), loop=loop)
 
     def _once(self) -> Iterator[RecordedPicture]:
         start_s = 0.0

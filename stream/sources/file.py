@@ -57,8 +57,7 @@ class FileSource(RecordedSource):
     """
 
     def __init__(self, path: Path, *, loop: bool = False) -> None:
-        super().__init__(printable(path.name), loop)
-        self._path = path
+        super().__init__(path, loop=loop)
         with self._open() as container:
             stream = video_stream(container, self.name)
             rate = stream.average_rate

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rcdnet.preprocess import too_dark
 from stream.errors import SourceError
 from stream.sources.base import RecordedPicture, RecordedSource, warn_left_out
-from stream.sources.uri import SIZE_LIMIT_PX, STILLS_FPS, is_clip, is_picture, options, printable
+from stream.sources.uri import SIZE_LIMIT_PX, STILLS_FPS, is_clip, is_picture, printable
 
 STACKS = frozenset({".tif", ".tiff"})
 """May hold several pictures each."""
@@ -32,12 +32,12 @@ class ImageSource(RecordedSource):
     """Raises SourceError if there is no picture. One that cannot be read is passed over and told at the end; in a loop,
     only counted."""
 
+    SCHEME = "images"
     still = True
     fps: float
 
-    def __init__(self, path: Path, *, fps: float = STILLS_FPS, loop: bool = False) -> None:
-        super().__init__(printable(path.name), loop)
-        self.fps = fps
+    def __init__(self, path: Path, *, fps: float | None = None, loop: bool = False) -> None:
+        super().__init__(path, fps=fps or STILLS_FPS, loop=loop)
         paths = [path] if path.is_file() else list_pictures(path)
         self._pictures = [(path, page) for path in paths for page in range(pages(path))]
         if not self._pictures:
@@ -46,13 +46,6 @@ class ImageSource(RecordedSource):
             )
         if path.is_dir():
             warn_left_out(self.name, filter(is_clip, path.iterdir()), "a clip is given by its own path")
-
-    @classmethod
-    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
-        """See ``stream.sources.open_source``."""
-        asked = options("images", query)
-        asked.expect("fps")
-        return cls(Path(target), fps=asked.fps() or STILLS_FPS, loop=loop)
 
     def _once(self) -> Iterator[RecordedPicture]:
         require_depth(*self._pictures[0])

@@ -5,18 +5,9 @@ Header: "MetaIO/Documentation" (itk.org/Wiki) and PLUS' "Sequence file format".
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
 
 from stream.errors import SourceError
-from stream.sources.sequence import (
-    FALLBACK_FPS,
-    Layout,
-    SequenceSource,
-    asked_fps,
-    float_or_nan,
-    header_lines,
-    spacing,
-)
+from stream.sources.sequence import Layout, SequenceSource, float_or_nan, header_lines, spacing
 from stream.sources.uri import printable
 
 BYTES = frozenset({"MET_UCHAR", "MET_UCHAR_ARRAY"})
@@ -26,15 +17,12 @@ BYTES = frozenset({"MET_UCHAR", "MET_UCHAR_ARRAY"})
 class MetaImageSource(SequenceSource):
     """Raises SourceError if the header is damaged or makes no sense."""
 
-    def __init__(self, path: Path, *, fps: float = FALLBACK_FPS, loop: bool = False) -> None:
+    SCHEME = "metaimage"
+
+    def __init__(self, path: Path, *, fps: float | None = None, loop: bool = False) -> None:
         entries, offset = read_header(path)
         column, row, *_ = (*map(float_or_nan, entries.get("ElementSpacing", "").split()), 1.0, 1.0)
         super().__init__(path, layout(entries, offset, path), entries, spacing(row, column), fps=fps, loop=loop)
-
-    @classmethod
-    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
-        """See ``stream.sources.open_source``."""
-        return cls(Path(target), fps=asked_fps("metaimage", query), loop=loop)
 
 
 def read_header(path: Path) -> tuple[dict[str, str], int]:

@@ -9,20 +9,11 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
 from stream.errors import SourceError
-from stream.sources.sequence import (
-    FALLBACK_FPS,
-    Layout,
-    SequenceSource,
-    asked_fps,
-    float_or_nan,
-    header_lines,
-    spacing,
-)
+from stream.sources.sequence import Layout, SequenceSource, float_or_nan, header_lines, spacing
 from stream.sources.uri import printable
 
 FRAMES = frozenset({"list", "time"})
@@ -46,7 +37,9 @@ SKIPS = ("byte skip", "byteskip", "line skip", "lineskip")
 class NrrdSource(SequenceSource):
     """Raises SourceError if the header is damaged or makes no sense."""
 
-    def __init__(self, path: Path, *, fps: float = FALLBACK_FPS, loop: bool = False) -> None:
+    SCHEME = "nrrd"
+
+    def __init__(self, path: Path, *, fps: float | None = None, loop: bool = False) -> None:
         fields, pairs, offset = read_header(path)
         found = layout(fields, offset, path)
         at_s = None
@@ -56,11 +49,6 @@ class NrrdSource(SequenceSource):
             at_s = unit_s * np.array([float_or_nan(each) for each in told])
         mm_per_px = spacing(step(fields, found.row), step(fields, found.column))
         super().__init__(path, found, pairs, mm_per_px, fps=fps, loop=loop, at_s=at_s)
-
-    @classmethod
-    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
-        """See ``stream.sources.open_source``."""
-        return cls(Path(target), fps=asked_fps("nrrd", query), loop=loop)
 
 
 def read_header(path: Path) -> tuple[dict[str, str], dict[str, str], int]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from stream.errors import SourceError
 from stream.sources.base import RecordedPicture, RecordedSource
 from stream.sources.geometry import check_count, check_size, squared
-from stream.sources.uri import FPS_LIMIT, options, printable
+from stream.sources.uri import FPS_LIMIT, printable
 
 FALLBACK_FPS = 30.0
 """For frames without times."""
@@ -101,10 +101,10 @@ class Slot:
 class SequenceSource(RecordedSource):
     """A sequence whose header was read: its ``layout``, and its ``entries`` by their keys.
 
-    ``fps`` is for frames without times, or with times that do not grow; ``at_s`` are those that the header holds beside
-    PLUS' own. Pictures that PLUS stored with another orientation than the screen's (MF) are turned, and oblong pixels
-    made square. Raises SourceError for a picture that lies on its side, and for what cannot be in the file, before any
-    memory is taken for it.
+    ``fps`` is also for times that do not grow; ``at_s`` are those that the header holds beside PLUS' own. Pictures that
+    PLUS stored with another orientation than the screen's (MF) are turned, and oblong pixels made square. Raises
+    SourceError for a picture that lies on its side, and for what cannot be in the file, before any memory is taken for
+    it.
     """
 
     def __init__(
@@ -114,17 +114,17 @@ class SequenceSource(RecordedSource):
         entries: Mapping[str, str],
         mm_per_px: tuple[float, float] | None,
         *,
-        fps: float,
+        fps: float | None,
         loop: bool,
         at_s: NDArray[np.float64] | None = None,
     ) -> None:
-        super().__init__(printable(path.name), loop)
+        super().__init__(path, fps=fps, loop=loop)
         layout.require_possible(path)
-        self._path, self._layout, count = path, layout, layout.count
-        self._slots = slots(entries, count, fps, at_s)
+        self._layout, count, fallback_fps = layout, layout.count, fps or FALLBACK_FPS
+        self._slots = slots(entries, count, fallback_fps, at_s)
         self._turn = turn(entries.get("UltrasoundImageOrientation", ""), self.name)
         self._mm_per_px = mm_per_px
-        self._step_s = self._slots[-1].at_s / (count - 1) if count > 1 else 1 / fps
+        self._step_s = self._slots[-1].at_s / (count - 1) if count > 1 else 1 / fallback_fps
         self.fps = 1 / self._step_s
         self.still = count == 1
 
@@ -181,13 +181,6 @@ def header_lines(file: BinaryIO) -> Iterator[str]:
     """The lines of a header, without blanks around them; ends with the file, or beyond LONGEST_HEADER."""
     while file.tell() < LONGEST_HEADER and (line := file.readline(LONGEST_HEADER)):
         yield line.decode("utf-8", "replace").strip()
-
-
-def asked_fps(kind: str, query: str) -> float:
-    """What the URI of a sequence asks for, which may be ``fps`` alone, else FALLBACK_FPS. Raises UsageError."""
-    asked = options(kind, query)
-    asked.expect("fps")
-    return asked.fps() or FALLBACK_FPS
 
 
 def slots(entries: Mapping[str, str], count: int, fps: float, at_s: NDArray[np.float64] | None) -> list[Slot]:
