@@ -19,7 +19,7 @@ from rich.table import Table
 from benchmarks.conditions import load_1_min
 from benchmarks.layers import Row
 from benchmarks.ratios import Ratio
-from benchmarks.workload import WARM_UP_S, EngineRuns, Run
+from benchmarks.workload import WARM_UP_S, EngineRuns, PipelineRun
 from engines import nvidia
 from engines.errors import EngineUnavailable
 from rcdnet.notice import RESEARCH_NOTICE
@@ -196,7 +196,7 @@ def show(report: Report, console: Console) -> None:
         console.print(f"{name}: {described(ratio)}")
 
 
-def stage_table(title: str, run: Run) -> Table:
+def stage_table(title: str, run: PipelineRun) -> Table:
     """One run: percentiles of each stage, then from capture to JPEG. The caption says what became of the frames."""
     table = Table("ms", "p50", "p95", "p99", "max", "samples", title=title, title_justify="left")
     for stage, times in run.stages_ms.items():

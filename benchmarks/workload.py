@@ -37,7 +37,7 @@ CLIP = "phantom:?size=1280x720&fps=60&seed=1&frames=240"
 
 
 @dataclass(frozen=True)
-class Run:
+class PipelineRun:
     """One run of the pipeline, from capture to JPEG, without the warm-up. Only judged frames count.
 
     - ``fps``, ``frames``: encoded pictures per second, and in all.
@@ -71,8 +71,8 @@ class EngineRuns:
     """
 
     info: EngineInfo
-    live: Run
-    replay_720p: Run
+    live: PipelineRun
+    replay_720p: PipelineRun
     peak_rss_mb: float
     torch_imported: bool
     layers: tuple[Row, ...] = ()
@@ -115,7 +115,7 @@ def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, secon
     live_config = clip_config if uri is None else StreamConfig()
     with open_engine(name, weights, batched=True) as engine:
 
-        def both(run_s: float) -> tuple[Run, Run]:
+        def both(run_s: float) -> tuple[PipelineRun, PipelineRun]:
             replay = run(open_source(str(clip), live=False, loop=True), engine, clip_config, run_s)
             return replay, run(open_source(uri or str(clip), live=True, loop=True), engine, live_config, run_s)
 
@@ -130,7 +130,7 @@ def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, secon
         return replace(runs, layers=layers, clocks=conditions.clocks())
 
 
-def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) -> Run:
+def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) -> PipelineRun:
     """Run a pipeline for ``seconds``, or to the end of its source, and encode every picture as for a viewer.
 
     Raises the error that ended the pipeline, SourceError if no frame came or none was judged, EngineError if a frame
@@ -153,7 +153,7 @@ def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) ->
     if end_to_end is None or not done:
         raise SourceError(f"{source.name} gave no picture in {seconds:g} s. Expected a running source, or longer time.")
     stages = {"jpeg" if stage == "showing" else stage: times for stage, times in status.stages_ms.items()}
-    return Run(
+    return PipelineRun(
         source=source.name,
         live=source.live,
         fps=watch.fps(),

@@ -14,7 +14,7 @@ from rcdnet.preprocess import Grey, Placement, cell_centres, prepare, to_input
 from rcdnet.spec import ModelSpec
 
 Floats = NDArray[np.float32]
-Run = Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
+RunNetwork = Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
 """uint8 [N, H, W] -> logits [N, K], class maps [N, K, h, w]: a network, whatever computes it."""
 
 
@@ -50,7 +50,7 @@ class Judgement:
     look: Box | None
 
 
-def judge(grey: Grey, spec: ModelSpec, run: Run, box: Box | None = None) -> Judgement:
+def judge(grey: Grey, spec: ModelSpec, run: RunNetwork, box: Box | None = None) -> Judgement:
     """Judge ``box`` of a grey picture (all of it if None): one call of ``run``, two if the spec asks for a second look.
 
     Raises ValueError as ``preprocess.prepare`` does.
@@ -59,7 +59,7 @@ def judge(grey: Grey, spec: ModelSpec, run: Run, box: Box | None = None) -> Judg
 
 
 def judge_batch(
-    greys: Sequence[Grey], spec: ModelSpec, run: Run, boxes: Sequence[Box | None] | None = None
+    greys: Sequence[Grey], spec: ModelSpec, run: RunNetwork, boxes: Sequence[Box | None] | None = None
 ) -> list[Judgement]:
     """``judge`` for several pictures of any sizes in two calls of ``run``."""
     boxes = boxes or [None] * len(greys)

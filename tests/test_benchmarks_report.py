@@ -9,7 +9,7 @@ from rich.console import Console
 from benchmarks.latency import best_cpu_engine
 from benchmarks.ratios import Ratio
 from benchmarks.report import Report, cpu_model, machine, show
-from benchmarks.workload import EngineRuns, Run
+from benchmarks.workload import EngineRuns, PipelineRun
 from engines import nvidia
 from engines.base import EngineInfo
 from stream.timing import Counts, Summary
@@ -18,11 +18,11 @@ from stream.timing import Counts, Summary
 def runs(name: str, call_ms: float, torch_imported: bool = False) -> EngineRuns:
     """What an engine whose call takes ``call_ms`` could have measured."""
 
-    def run(live: bool) -> Run:
+    def run(live: bool) -> PipelineRun:
         stages = {"source": Summary(50, 2, 2, 2, 2), "engine": Summary(100, call_ms, call_ms, call_ms, call_ms)}
         end_to_end = Summary(50, 21, 22, 23, 24)
         counts = Counts(57, 50, dropped={"overwritten": 7} if live else {})
-        return Run("clip.mp4", live, 61.5, 50, 18.0, end_to_end, stages, counts, 0, 444.0)
+        return PipelineRun("clip.mp4", live, 61.5, 50, 18.0, end_to_end, stages, counts, 0, 444.0)
 
     info = EngineInfo(name, "f32", "processor", "Runtime 1.0", "0" * 64)
     return EngineRuns(info, run(live=True), run(live=False), 312.0, torch_imported)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rcdnet.glance import LOOK_WEIGHT, Floats, Run, locate, log_softmax
+from rcdnet.glance import LOOK_WEIGHT, Floats, RunNetwork, locate, log_softmax
 from rcdnet.preprocess import Grey, prepare
 from rcdnet.spec import ModelSpec
 from train import loop, metrics, predictions
@@ -22,7 +22,7 @@ from train.run_folder import recipe_of
 MARGINS = (1.3, 1.7, 2.4)
 
 
-def glance_and_looks(greys: Sequence[Grey], spec: ModelSpec, run: Run) -> dict[str, Floats]:
+def glance_and_looks(greys: Sequence[Grey], spec: ModelSpec, run: RunNetwork) -> dict[str, Floats]:
     """Log-probabilities [N, K] of the glance, and of the look, with each of MARGINS, at what the glance located."""
     parts: dict[str, list[Floats]] = {}
     for start in range(0, len(greys), BATCH):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.glance import Run, holds_picture, lesion_class, probabilities
+from rcdnet.glance import RunNetwork, holds_picture, lesion_class, probabilities
 from rcdnet.preprocess import Placement, prepare
 from rcdnet.spec import ModelSpec
 from train.datasets import Sample
@@ -44,7 +44,7 @@ class DeletionCurve:
         return float(np.trapezoid(self.blind - self.hottest, self.shares) / self.shares[-1])
 
 
-def faithfulness_of(samples: Sequence[Sample], spec: ModelSpec, run: Run) -> dict[str, Any]:
+def faithfulness_of(samples: Sequence[Sample], spec: ModelSpec, run: RunNetwork) -> dict[str, Any]:
     """The deletion curve over the pictures of lesions, keyed as in the JSON of ``train evaluate``.
 
     With fewer than two masks there is no blind map, and its values are None. Raises ValueError if there is no lesion.
@@ -64,7 +64,7 @@ def faithfulness_of(samples: Sequence[Sample], spec: ModelSpec, run: Run) -> dic
 
 
 def deletion_curve(
-    greys: Sequence[NDArray[np.uint8]], blind: Iterable[NDArray[np.float32]], spec: ModelSpec, run: Run
+    greys: Sequence[NDArray[np.uint8]], blind: Iterable[NDArray[np.float32]], spec: ModelSpec, run: RunNetwork
 ) -> DeletionCurve:
     """The curve of the glance (the first look, at the whole picture), as the mean over pictures uint8 [H, W] of any
     sizes. ``blind`` gives for each a map of its size that never saw it, such as ``evaluate.location_prior``. Raises

@@ -34,7 +34,7 @@ from train.augment import training_view
 from train.datasets import Sample
 from train.evaluate import select
 from train.peers import Peer
-from train.plan import Run, plan
+from train.plan import TrainingRun, plan
 from train.recipes import Precision, Recipe, RecipeError
 from train.run_folder import config_of, differing, recipe_of
 from train.start import Start, require_unseen, start_name, start_sha256
@@ -142,7 +142,7 @@ def fit_together(
 
 
 def _require_same(
-    folder: Path, recipe: Recipe, run: Run, start: Start, teachers: Sequence[Path], precision: Precision
+    folder: Path, recipe: Recipe, run: TrainingRun, start: Start, teachers: Sequence[Path], precision: Precision
 ) -> None:
     """Raises RecipeError if the folder holds a run of another recipe, data, start, teachers or precision. What a folder
     does not tell, as one from before 2026-11-27, is not compared."""

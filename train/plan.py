@@ -13,7 +13,7 @@ from train.recipes import Recipe
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """One network to train: its name (``seed0-fold1``), its seed, and the pictures that it trains and is tested on.
 
     ``leaked`` counts the test pictures that have a near copy, or another picture of their patient, in training. It is 0
@@ -40,7 +40,7 @@ class Run:
         return digest.hexdigest()
 
 
-def plan(recipe: Recipe, data_root: Path, external: Sequence[Sample] = ()) -> list[Run]:
+def plan(recipe: Recipe, data_root: Path, external: Sequence[Sample] = ()) -> list[TrainingRun]:
     """All runs of a recipe, each checked for leaks: also, none trains on a near copy of an ``external`` picture.
 
     Every picture and mask is decoded now, so that a broken one does not end the training later. Raises LeakError, and
@@ -60,7 +60,7 @@ def plan(recipe: Recipe, data_root: Path, external: Sequence[Sample] = ()) -> li
             if missing := set(recipe.class_names) - learned:
                 raise datasets.DataError(f"{recipe.name}, {name}: no picture to learn {' or '.join(missing)} from")
             leaked = len(splits.leaked(train, test, groups))
-            runs.append(Run(f"seed{seed}-{name}", seed, train, test, leaked))
+            runs.append(TrainingRun(f"seed{seed}-{name}", seed, train, test, leaked))
     return runs
 
 
@@ -74,7 +74,7 @@ def _splits(
     recipe: Recipe, samples: list[Sample], test_samples: list[Sample], groups: splits.Groups, seed: int
 ) -> Iterator[tuple[str, list[Sample], list[Sample]]]:
     """The splits of a recipe's protocol: name, samples to train on, samples to test on."""
-    if recipe.protocol == "random":  # the paper's split: it leaks, and ``Run.leaked`` says how much
+    if recipe.protocol == "random":  # the paper's split: it leaks, and ``TrainingRun.leaked`` says how much
         train, test = splits.random_split(samples, seed)
         yield "random", train, test
     samples = splits.without_conflicts(samples, groups)

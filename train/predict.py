@@ -7,13 +7,13 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
-from rcdnet.glance import Judgement, Run, judge_batch
+from rcdnet.glance import Judgement, RunNetwork, judge_batch
 from rcdnet.model import Network
 
 BATCH = 32
 
 
-def runner(model: Network) -> Run:
+def runner(model: Network) -> RunNetwork:
     """``model`` as the function that ``rcdnet.glance`` takes: uint8 arrays in, float32 arrays out, computed on the
     device of the model."""
     device = next(model.parameters()).device

@@ -26,7 +26,7 @@ from train.datasets import Sample
 from train.duplicates import bootstrap_groups
 from train.evaluate import heat_map_quality
 from train.losses import pointing_loss
-from train.plan import Run
+from train.plan import TrainingRun
 from train.predict import predict
 from train.recipes import Precision, Recipe, RecipeError
 from train.start import Start, network, require_unseen, start_name, start_sha256, with_data_sets_of
@@ -49,7 +49,7 @@ class Training:
     def __init__(
         self,
         recipe: Recipe,
-        run: Run,
+        run: TrainingRun,
         folder: Path,
         start: Start,
         precision: Precision,
@@ -252,7 +252,7 @@ def _warmup_cosine(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], floa
 
 
 def _provenance(
-    recipe: Recipe, run: Run, fabric: Fabric, start: Start, teachers: Sequence[Path], precision: Precision
+    recipe: Recipe, run: TrainingRun, fabric: Fabric, start: Start, teachers: Sequence[Path], precision: Precision
 ) -> dict[str, object]:
     """What config.json holds."""
     return {
