@@ -10,7 +10,7 @@ from stream.config import StreamConfig
 from stream.errors import UsageError
 from stream.pipeline import RECORD_AHEAD, Pipeline
 from stream.session import Session
-from stream.sources.base import Pace
+from stream.sources.clocks import Pace
 from stream.status import Recording, Status
 from stream.types import State, View
 from tests.stream_runs import PATIENCE_S, Clip, Receiver, Scripted, Seen

@@ -1,8 +1,8 @@
-"""What is a source? What all of them share, and the clocks for those which have none of their own."""
+"""What is a source? What all of them share, and those that are recordings."""
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -15,12 +15,6 @@ from stream.sources.uri import options, printable
 from stream.types import Frame, ScanArea
 
 log = logging.getLogger(__name__)
-
-LATEST_S = 0.25
-"""When the pace is behind by more, it starts afresh: to catch up would show the past at double speed."""
-
-LEAST_STEP_S = 1e-6
-"""By how much times grow from one frame to the next where both arrived together, or have the same time."""
 
 
 class Source:
@@ -150,33 +144,3 @@ def warn_left_out(source_name: str, beside: Iterable[Path], why: str) -> None:
     if names := sorted(printable(path.name) for path in beside):
         others = f" and {len(names) - 1} more" if len(names) > 1 else ""
         log.warning("%s: %s%s left out; %s", source_name, names[0], others, why)
-
-
-class ArrivalClock:
-    """Presentation times where only arrivals are known: seconds since the first one, always growing."""
-
-    def __init__(self) -> None:
-        self._first_ns: int | None = None
-        self._last_s = -LEAST_STEP_S
-
-    def pts_s(self, arrived_ns: int) -> float:
-        """The time of the frame that arrived at ``arrived_ns``, monotonic."""
-        self._first_ns = arrived_ns if self._first_ns is None else self._first_ns
-        self._last_s = max((arrived_ns - self._first_ns) / 1e9, self._last_s + LEAST_STEP_S)
-        return self._last_s
-
-
-class Pace:
-    """Holds frames back until they are due, as a probe in real time would deliver them."""
-
-    def __init__(self, closed: Event, clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
-        self._closed = closed
-        self._clock_ns = clock_ns
-        self._start_ns: int | None = None
-
-    def wait(self, pts_s: float) -> bool:
-        """Return True once ``pts_s`` (0 or more, growing) is due; False as soon as the source is closed."""
-        due_ns, now_ns = round(pts_s * 1e9), self._clock_ns()
-        if self._start_ns is None or now_ns - self._start_ns - due_ns > LATEST_S * 1e9:
-            self._start_ns = now_ns - due_ns
-        return not self._closed.wait(max(0, self._start_ns + due_ns - now_ns) / 1e9)

@@ -13,9 +13,8 @@ import av
 from av.container import InputContainer
 
 from stream.errors import SourceError, UsageError
-from stream.sources.base import LEAST_STEP_S, Pace
+from stream.sources.clocks import DeviceClock, Pace
 from stream.sources.decode import LIMITS, OPEN_ERRORS, Arrival, Receiver, reason, video_stream
-from stream.sources.file import BACK_S
 from stream.sources.uri import Size, options, printable
 from stream.types import Frame
 
@@ -144,32 +143,6 @@ class DeviceSource(Receiver):
     def _due(self, arrived_ns: int, pts_s: float, pace: Pace) -> int | None:
         """When the frame was captured, monotonic ns; None if the source was closed. A device sets the pace itself."""
         return arrived_ns
-
-
-class DeviceClock:
-    """Turns the times that a device tells into seconds since its first picture, which only grow.
-
-    Where its clock goes back by BACK_S or more, or ahead of the arrivals by ``ahead_s`` or more, times go on as the
-    pictures arrive, by ``step_s`` at least.
-    """
-
-    def __init__(self, step_s: float, ahead_s: float) -> None:
-        self._step_s, self._ahead_s = step_s, ahead_s
-        self._last_s: float | None = None
-        self._told_from_s = self._arrived_from_s = 0.0
-
-    def since_first(self, told_s: float, arrived_ns: int) -> float:
-        """For the next picture in order, by its own time and when it arrived, monotonic."""
-        arrived_s = arrived_ns / 1e9
-        if self._last_s is None:
-            self._last_s, self._told_from_s, self._arrived_from_s = 0.0, told_s, arrived_s
-            return self._last_s
-        pts_s, passed_s = told_s - self._told_from_s, arrived_s - self._arrived_from_s
-        if not self._last_s - BACK_S < pts_s < passed_s + self._ahead_s:
-            pts_s = max(self._last_s + self._step_s, passed_s)
-            self._told_from_s, self._arrived_from_s = told_s - pts_s, arrived_s - pts_s
-        self._last_s = max(self._last_s + LEAST_STEP_S, pts_s)
-        return self._last_s
 
 
 class NamedDevice(DeviceSource):

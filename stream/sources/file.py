@@ -13,7 +13,8 @@ import av
 from av.container import InputContainer
 
 from stream.errors import SourceError
-from stream.sources.base import LEAST_STEP_S, RecordedPicture, RecordedSource
+from stream.sources.base import RecordedPicture, RecordedSource
+from stream.sources.clocks import ClipClock
 from stream.sources.decode import LIMITS, OPEN_ERRORS, Tally, decode_pictures, reason, video_stream
 from stream.sources.uri import options, printable
 
@@ -23,12 +24,9 @@ FALLBACK_FPS = 25.0
 SHORT_S = 0.5
 """A clip may be this much shorter than its header says, for headers round; a count of frames must be met exactly."""
 
-BACK_S = 0.5
-"""Where times go back by more, another recording begins: a file may hold several, one after the other."""
-
 AHEAD_S = {"mpeg": 10.0, "mpegts": 10.0}
-"""By format, the same where times go forward by more: files of these two can be joined byte by byte. In others a jump
-is a pause."""
+"""By format: where times go forward by more, another recording begins, for files of these two can be joined byte by
+byte. In others a jump is a pause."""
 
 FORMATS = (
     "asf,av1,avi,dv,flv,gif,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,webm,"
@@ -127,34 +125,6 @@ def recorded_stream(container: InputContainer, name: str) -> av.VideoStream:
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = min((os.cpu_count() or 1) + 1, MOST_THREADS)  # FFmpeg's own, but for its 16
     return stream
-
-
-class ClipClock:
-    """Turns a clip's own times into seconds since its first picture, which only grow.
-
-    A picture without a time lasts ``step_s``. Where times jump ahead by ``ahead_s``, another recording begins.
-    ``start_s`` is when the clip begins by its header, for its first picture may be damaged.
-    """
-
-    def __init__(self, step_s: float, ahead_s: float, start_s: float | None) -> None:
-        self._step_s, self._ahead_s, self._origin_s = step_s, ahead_s, start_s
-        self._last_s: float | None = None
-
-    def since_first(self, told_s: float | None) -> float:
-        """For the next picture in order; ``told_s`` is its own time, if it has one."""
-        next_s = 0.0 if self._last_s is None else self._last_s + self._step_s
-        if told_s is None:
-            self._last_s = next_s
-            return next_s
-        if (
-            self._last_s is None
-            or self._origin_s is None
-            or not -BACK_S < told_s - self._origin_s - self._last_s < self._ahead_s
-        ):
-            self._origin_s = told_s - next_s
-        least_s = 0.0 if self._last_s is None else self._last_s + LEAST_STEP_S  # for what runs backwards a little
-        self._last_s = max(least_s, told_s - self._origin_s)
-        return self._last_s
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from pyigtl.messages import ImageMessage, MessageBase
 
 from stream.errors import SourceError, UsageError
-from stream.sources.base import ArrivalClock, Source
+from stream.sources.base import Source
+from stream.sources.clocks import ArrivalClock
 from stream.sources.geometry import check_size, squared
 from stream.sources.uri import SIZE_LIMIT_PX, without_secrets
 from stream.types import Frame

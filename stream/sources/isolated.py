@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from stream.errors import SourceError, UsageError
 from stream.sources import SOURCES, kind, open_here
-from stream.sources.base import Pace, Source
+from stream.sources.base import Source
+from stream.sources.clocks import Pace
 from stream.sources.geometry import check_size
 from stream.sources.uri import printable, split
 from stream.types import Frame, ScanArea

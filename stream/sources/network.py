@@ -9,7 +9,7 @@ import av
 from av.container import InputContainer
 
 from stream.errors import SourceError, UsageError
-from stream.sources.base import ArrivalClock
+from stream.sources.clocks import ArrivalClock
 from stream.sources.decode import LIMITS, OPEN_ERRORS, Arrival, Receiver, video_stream
 from stream.sources.uri import without_secrets
 from stream.types import Frame

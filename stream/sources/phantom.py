@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.sources.base import Pace, Source
+from stream.sources.base import Source
+from stream.sources.clocks import Pace
 from stream.sources.phantom_tissue import DEPTH_MM, WIDTH_MM, Tissue
 from stream.sources.uri import options
 from stream.types import Frame, ScanArea
