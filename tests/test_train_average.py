@@ -27,7 +27,7 @@ def test_every_weight_is_the_mean(tmp_path):
 
 def test_networks_of_different_recipes_are_not_averaged(tmp_path):
     paths = [saved(tmp_path / "a.safetensors", 0), saved(tmp_path / "b.safetensors", 1, replace(SPEC, version="b"))]
-    with pytest.raises(CheckpointError, match="only networks of one recipe"):
+    with pytest.raises(CheckpointError, match="average networks of one recipe"):
         average(paths)
 
 

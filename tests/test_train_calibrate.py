@@ -204,12 +204,12 @@ def test_a_model_of_other_classes_is_refused():
 
 def test_a_calibration_by_a_few_pictures_is_doubted():
     few = held_out(1.0, 30)
-    assert "nothing can be told" in calibrate.doubts(calibrate.calibrated_spec(SPEC, few), few)[0]
+    assert "too few to rely on" in calibrate.doubts(calibrate.calibrated_spec(SPEC, few), few)[0]
     enough = answers_of(SPEC.class_names, np.eye(3, dtype=np.float32)[np.arange(60) % 3], np.arange(60) % 3)
-    assert not any("nothing can be told" in doubt for doubt in calibrate.doubts(SPEC, enough))  # 20 of each
+    assert not any("too few to rely on" in doubt for doubt in calibrate.doubts(SPEC, enough))  # 20 of each
     many = held_out(1.0)
     assert not any(
-        "nothing can be told" in doubt for doubt in calibrate.doubts(calibrate.calibrated_spec(SPEC, many), many)
+        "too few to rely on" in doubt for doubt in calibrate.doubts(calibrate.calibrated_spec(SPEC, many), many)
     )
 
 
@@ -239,7 +239,7 @@ def test_a_band_that_stops_where_few_calls_are_wrong_is_not_doubted(seed: int):
 
 def test_answers_that_miss_a_class_are_refused():
     answers = answers_of(SPEC.class_names, np.zeros((4, 3), np.float32), np.array([1, 2, 1, 2]))
-    with pytest.raises(DataError, match="nothing was held out that is normal"):
+    with pytest.raises(DataError, match="no held-out picture is normal"):
         calibrate.calibrated_spec(SPEC, answers)
 
 

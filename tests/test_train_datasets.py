@@ -221,7 +221,7 @@ def test_what_is_transparent_in_a_mask_is_no_lesion_whatever_its_colour(tmp_path
     [
         ("image;pathology\n1;benign\n", "no column image, pathology"),
         ("image,pathology\n1,malignant?\n", r"labelled 'malignant\?'"),
-        ("image,pathology\n1,b\xe9nigne\n", "no UTF-8"),
+        ("image,pathology\n1,b\xe9nigne\n", "not UTF-8"),
     ],
 )
 def test_a_table_that_says_something_else_is_refused_in_words(tmp_path, table, message):
@@ -242,7 +242,7 @@ def test_a_row_that_ends_too_soon_is_told(tmp_path):
 def test_a_fold_that_is_no_number_is_told(tmp_path):
     bus_bra(tmp_path)
     (tmp_path / "5-fold-cv.csv").write_text("ID,Pathology,kFold\nbus_0001-l,benign,\n")
-    with pytest.raises(datasets.DataError, match="kFold that is no whole number"):
+    with pytest.raises(datasets.DataError, match="kFold that is not a whole number"):
         datasets.load(tmp_path)
 
 
@@ -287,7 +287,7 @@ def test_a_mask_of_no_picture_is_told(tmp_path, caplog):
     for name in ("a.png", "a_mask.png", "b_mask.png"):
         write(tmp_path / "benign" / name, square((60, 80), 20))
     assert [sample.name for sample in datasets.load(tmp_path)] == ["a"]
-    assert "benign: left out: b_mask.png. Masks of no picture" in caplog.text
+    assert "benign: left out: b_mask.png. Masks without a picture" in caplog.text
     assert "a_mask" not in caplog.text
 
 

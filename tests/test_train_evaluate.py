@@ -137,7 +137,7 @@ def test_data_with_one_side_only_is_refused_in_words(tmp_path, task, labels):
 
 
 def test_no_picture_is_refused_in_words():
-    with pytest.raises(DataError, match="no picture that binary is about"):
+    with pytest.raises(DataError, match="no picture for the task binary"):
         evaluate.evaluate([], [], SPEC, "binary")
 
 
@@ -211,12 +211,12 @@ def test_the_command_prints_and_writes_every_number(tmp_path, untrained):
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [
-        (["--data", "nowhere"], 3, "nowhere is no folder"),
+        (["--data", "nowhere"], 3, "nowhere is not a folder"),
         (["--weights", "none.safetensors"], 4, "none.safetensors cannot be read"),
         (["--operating-point", "bold"], 2, "name one of balanced"),
         (["--task", "four-class"], 2, "four-class"),
         (["--json", "/dev/null/told.json"], 2, "/dev/null"),
-        (["--by", "sise"], 3, "no picture tells its sise. Expected one of size."),
+        (["--by", "sise"], 3, "no picture has the attribute sise. Expected one of size."),
     ],
     ids=["data", "weights", "operating point", "task", "json", "by"],
 )

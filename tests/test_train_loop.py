@@ -160,7 +160,7 @@ def test_a_teacher_of_another_question_or_size_is_refused(data, start, tmp_path,
 
 
 def test_a_missing_external_set_is_told_before_anything_is_trained(data, start, tmp_path):
-    with pytest.raises(DataError, match="nowhere is no folder"):
+    with pytest.raises(DataError, match="nowhere is not a folder"):
         loop.fit(recipe(external=("nowhere",)), data, tmp_path / "runs", start=start)
     assert not (tmp_path / "runs").exists()
 

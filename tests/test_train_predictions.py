@@ -135,9 +135,9 @@ def test_a_network_trained_on_everything_has_nothing_held_out(tmp_path):
     [
         (b"epoch,loss\n1,0.5\n", "metrics.csv has no column dataset, label, name, patient"),
         (b"label,benign\nbenign,1\n", "metrics.csv has no column dataset, name, patient"),
-        (b"dataset,name,label,patient,benign\nbusi,a,benign,,x\n", "metrics.csv: no table of answers"),
-        (b"dataset,name,label,patient\nbusi,a,benign,\n", "metrics.csv: no table of answers"),
-        (b"\x89PNG", "metrics.csv is no UTF-8"),
+        (b"dataset,name,label,patient,benign\nbusi,a,benign,,x\n", "metrics.csv: not a table of answers"),
+        (b"dataset,name,label,patient\nbusi,a,benign,\n", "metrics.csv: not a table of answers"),
+        (b"\x89PNG", "metrics.csv is not UTF-8"),
     ],
 )
 def test_a_table_of_something_else_is_refused(tmp_path, table, said):

@@ -171,10 +171,10 @@ def test_folds_that_each_answered_the_external_set_are_told_by_their_mean(folds)
 def test_a_picture_that_is_gone_is_told_before_anything_is_computed(folds, data, tmp_path, monkeypatch):
     """No set has those of the second fold."""
     (tmp_path / "joint").symlink_to(folds / "RcdNet/grouped")
-    with pytest.raises(DataError, match=r"has no busi/.* any more, which seed0-fold2 answered"):
+    with pytest.raises(DataError, match=r"no longer has busi/.*, which seed0-fold2 answered"):
         publish.tables(tmp_path, data)
     monkeypatch.setattr(ablation.loop, "load_trained", None)  # no network is asked before it is told
-    with pytest.raises(DataError, match=r"has no busi/.* any more, which seed0-fold2 answered"):
+    with pytest.raises(DataError, match=r"no longer has busi/.*, which seed0-fold2 answered"):
         ablation.ablate(tmp_path / "joint", data)
 
 

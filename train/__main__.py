@@ -49,9 +49,9 @@ JsonFile = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="A
 def audit(
     data: Annotated[list[Path], typer.Argument(help="Folders laid out like BUSI, BUS-BRA or UDIAT.")],
     json_file: JsonFile = None,
-    sheet: Annotated[Path | None, typer.Option(help="Write the worst pairs as one picture.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write the most alike pairs as one picture.")] = None,
 ) -> None:
-    """Copies, conflicting labels, burnt-in markers and sizes of a data set."""
+    """Check data sets for copies, conflicting labels, burnt-in markers and sizes."""
     with exit_codes():
         if sheet is not None and sheet.suffix and not cv2.haveImageWriter(str(sheet)):
             raise failed(f"--sheet {sheet}: OpenCV writes no {sheet.suffix}. Try .png.", 2)
@@ -71,7 +71,7 @@ Pretrained = Annotated[
     typer.Option(
         exists=True,
         dir_okay=False,
-        help="Start from this file: a folded backbone or one of our checkpoints. Else timm's hub is asked.",
+        help="Start from this file: a folded backbone or one of our checkpoints; by default from timm's hub.",
     ),
 ]
 FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Start from random weights.")]
@@ -97,9 +97,7 @@ def fit(
     from_scratch: FromScratch = False,
     teacher: Annotated[
         list[Path] | None,
-        typer.Option(
-            exists=True, dir_okay=False, help="A checkpoint from whose answers it learns too; may be repeated."
-        ),
+        typer.Option(exists=True, dir_okay=False, help="A checkpoint to distil, beside the labels; may be repeated."),
     ] = None,
     epochs: Epochs = None,
     changed: Annotated[
@@ -173,7 +171,7 @@ def ablate(
     runs: Annotated[Path, typer.Argument(help="The run folders of one recipe's folds.")],
     data: Data,
 ) -> None:
-    """What the second look is worth on held-out pictures, and at which margin."""
+    """Measure what the second look is worth on held-out pictures, at several margins."""
     from train import ablation
 
     with exit_codes():
@@ -185,7 +183,7 @@ def contrast(
     first: Annotated[Path, typer.Argument(help="The run folders of a recipe.")],
     others: Annotated[list[Path], typer.Argument(help="Those of its variants, as `train fit --set` makes them.")],
 ) -> None:
-    """What training choices are worth: variants beside a recipe, on the same held-out pictures."""
+    """Measure what training choices are worth: variants beside a recipe, on the same held-out pictures."""
     from train.contrast import contrast as contrasted
 
     with exit_codes():
@@ -197,7 +195,7 @@ def average(
     weights: Annotated[list[Path], typer.Argument(help="Checkpoints of one recipe, e.g. its folds.")],
     to: Annotated[Path, typer.Option("--out", help="The checkpoint to write.")],
 ) -> None:
-    """One network whose weights are the mean of several (a model soup)."""
+    """Average the weights of several networks into one (a model soup)."""
     from train.average import average as mean_of
 
     with exit_codes():
@@ -209,7 +207,7 @@ def calibrate(
     predictions: Annotated[list[Path], typer.Argument(help="predictions.csv of held-out folds.")],
     weights: Annotated[Path, typer.Option(help="The checkpoint whose spec is filled in, in place.")],
 ) -> None:
-    """Calibration, operating points and indeterminate band from held-out predictions, into a checkpoint's spec."""
+    """Fit calibration, operating points and indeterminate band to held-out predictions, into a checkpoint's spec."""
     with exit_codes():
         model = checkpoint.load(weights)
         held_out.require_held_out(predictions)
@@ -232,11 +230,11 @@ def evaluate(
     task: Annotated[evaluation.Task, typer.Option(help="binary: benign against malignant, lesions only.")] = "binary",
     json_file: JsonFile = None,
     operating_point: Annotated[str, typer.Option(help="The thresholds to use, by name.")] = "balanced",
-    by: Annotated[str | None, typer.Option(help="Also by subgroup: size, birads, device, histology.")] = None,
-    in_paint: Annotated[bool, typer.Option(help="Also with burnt-in markers painted over.")] = False,
-    faithfulness: Annotated[bool, typer.Option(help="Also the deletion curve of the glance's heat map.")] = False,
+    by: Annotated[str | None, typer.Option(help="Also test subgroups by size, birads, device or histology.")] = None,
+    in_paint: Annotated[bool, typer.Option(help="Also test with burnt-in markers painted over.")] = False,
+    faithfulness: Annotated[bool, typer.Option(help="Also test the glance's heat map by a deletion curve.")] = False,
 ) -> None:
-    """A finished model on a data set: numbers with n and interval, heat map against the masks."""
+    """Test a finished model on a data set: numbers with n and interval, and the heat map beside the masks."""
     from train.predict import predict, runner
 
     with exit_codes():
@@ -246,7 +244,7 @@ def evaluate(
             raise failed(f"no operating point {operating_point!r}: name one of {', '.join(spec.operating_points)}", 2)
         samples = evaluation.select(datasets.load(data), task)
         if samples and samples[0].dataset in spec.data_sets:
-            err.print(f"warning: these weights learned from a set named {samples[0].dataset}: its numbers flatter")
+            err.print(f"warning: these weights were trained on a set named {samples[0].dataset}: its numbers flatter")
         subgroups = evaluation.subgroup_indices(samples, by) if by else {}
         judgements = predict(model, [sample.grey() for sample in samples])
         result = evaluation.evaluate(samples, judgements, spec, task, operating_point=operating_point)
@@ -268,13 +266,13 @@ def evaluate(
 
 @app.command()
 def figures(
-    runs: Annotated[Path, typer.Argument(help="Holds the run folders of each recipe, and compare.")],
+    runs: Annotated[Path, typer.Argument(help="The folder that holds those of each recipe, and compare.")],
     data: Data,
     weights: Annotated[Path, typer.Option(help="The shipped checkpoint, .safetensors.")],
     out_dir: Annotated[Path, typer.Option("--out", help="tables.md and the figures go here.")],
-    pictures: Annotated[bool, typer.Option(help="Draw the scans below the heat maps; not for publishing.")] = False,
+    pictures: Annotated[bool, typer.Option(help="Draw the scans under the heat maps; not for publishing.")] = False,
 ) -> None:
-    """Tables and figures of finished runs: training, ROC, calibration, selective prediction, heat maps."""
+    """Make tables and figures of finished runs: training, ROC, calibration, selective prediction, heat maps."""
     from train.publish import publish
 
     with exit_codes():

@@ -1,7 +1,7 @@
-"""Augmentation: one training picture from one sample, turned, cropped, and changed as another machine would show it.
+"""Augmentation: one training picture from one sample, rotated, cropped, and changed as another machine would show it.
 
-All of it is done on the pixels of the source picture; ``rcdnet.preprocess.prepare`` then makes the model input, as it
-does everywhere.
+It all works on the pixels of the source picture; ``rcdnet.preprocess.prepare`` then makes the model input, as
+everywhere.
 """
 
 from dataclasses import dataclass
@@ -44,9 +44,9 @@ class Augmentation:
     machine: Share = 0.7
     """How often gain, gamma, depth attenuation, speckle, blur and JPEG are changed, as on another scanner."""
     markers: Share = 0.3
-    """How often callipers, dotted lines and text are painted in, so that the network learns nothing from them."""
+    """How often callipers, dotted lines and text are painted in, so the network learns nothing from them."""
     cleaned: Share = 0.3
-    """How often burnt-in markers are painted over, so that it learns nothing from their absence either."""
+    """How often burnt-in markers are painted over, so it learns nothing from their absence either."""
     covered: Share = 0.0
     """How often a lesion is covered by the tissue beside it, if there is enough, and the picture labelled normal. With
     0.35 normal pictures of another hospital are recognised better, but the shipped weights were trained without
@@ -202,6 +202,6 @@ def paint_markers(grey: Grey, lesion: Mask, rng: np.random.Generator) -> Grey:
 
 
 def _scale(grey: Grey) -> float:
-    """How much larger than DRAWN_PX a picture is, at least 1. Lines and blur grow with it, or they would be lost when
-    the picture is shrunk to the model input."""
+    """How much larger than DRAWN_PX a picture is, at least 1. Lines and blur grow with it, or shrinking the picture to
+    the model input would lose them."""
     return float(max(1.0, max(grey.shape) / DRAWN_PX))

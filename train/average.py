@@ -23,7 +23,7 @@ def average(paths: Sequence[Path]) -> RcdNet:
     mean = models[0]
     for model, path in zip(models, paths, strict=True):
         if replace(model.spec, weights_sha256="") != replace(mean.spec, weights_sha256=""):
-            raise CheckpointError(f"{path} has another spec than {paths[0]}: only networks of one recipe average")
+            raise CheckpointError(f"{path} and {paths[0]} have different specs: average networks of one recipe only")
     states = [model.state_dict() for model in models]
     mean.load_state_dict({name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]})
     return mean

@@ -55,7 +55,7 @@ LEAST_TEMPERATURE, MOST_TEMPERATURE, MOST_CUBIC = 0.2, 5.0, 0.25
 
 def fit_calibration(answers: Predictions) -> tuple[float, float]:
     """The temperature and the cubic term of ``rcdnet.glance.calibrated`` under which the labels of the lesions (benign
-    or malignant) are most likely; the cubic term has a prior (CUBIC_SPREAD). Without a lesion, 1 and 0, which calibrate
+    or malignant) are most likely; the cubic term has a prior (CUBIC_SPREAD). Without a lesion, 1 and 0, which change
     nothing.
 
     Only this question is fitted, because its probability is the one that is shown. Normal or lesion is the easier one,
@@ -130,9 +130,7 @@ def calibrated_spec(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
         theirs, ours = ", ".join(held_out.class_names), ", ".join(spec.class_names)
         raise DataError(f"predictions of {theirs} cannot calibrate a model of {ours}")
     if missing := [name for name in spec.class_names if not held_out.is_label(name).any()]:
-        raise DataError(
-            f"nothing was held out that is {' or '.join(missing)}: calibration needs pictures of each class"
-        )
+        raise DataError(f"no held-out picture is {' or '.join(missing)}: calibration needs pictures of each class")
     if held_out.external.any():
         external = sorted(set(held_out.datasets[held_out.external].tolist()))
         raise LeakError(f"{', '.join(external)} is external: nothing may be tuned on it")
@@ -166,11 +164,11 @@ def doubts(spec: ModelSpec, held_out: Predictions) -> list[str]:
     risk, abstention = risk_and_abstention(spec, held_out)
     found = []
     if few:
-        found.append(f"of only {', '.join(few)} pictures nothing can be told")
+        found.append(f"{', '.join(few)} pictures are too few to rely on")
     if spec.temperature in (LEAST_TEMPERATURE, MOST_TEMPERATURE):
         found.append(f"the temperature {spec.temperature} is at its bound")
     if extreme:
-        found.append(f"a threshold of {', '.join(extreme)} is 0 or 1: it calls always or never")
+        found.append(f"a threshold of {', '.join(extreme)} is 0 or 1: it is met always or never")
     if risk > LARGEST_RISK and round(abstention, 2) >= LARGEST_ABSTENTION:
         found.append(
             f"outside the indeterminate band {risk:.1%} of the calls are wrong, not {LARGEST_RISK:.0%}: "

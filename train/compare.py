@@ -21,7 +21,7 @@ EXTERNAL = "udiat"
 def recipe_for(network: str, recipe: Recipe) -> Recipe:
     """``recipe`` for one of NETWORKS, to be tested on the EXTERNAL set too.
 
-    Nothing is frozen: nobody knows which layers of the other networks could be, and random weights must not be.
+    Nothing is frozen: which layers of the other networks could be is not known, and random weights must not be.
     """
     changes: dict[str, object] = {"frozen_stages": 0, "frozen_large_filters": False, "external": (EXTERNAL,)}
     if network != "RcdNet":

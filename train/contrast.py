@@ -64,9 +64,9 @@ def _rows(first: Path, other: Path, runs: Sequence[str]) -> list[dict[str, str]]
 
 
 def _changed(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The keys of the recipe in which two runs differ, and "start" if that is another."""
+    """The keys of the recipe in which two runs differ, and "start" if that differs."""
     keys = differing(one["recipe"], other["recipe"])
-    hashes = [config.get("start_sha256") for config in (one, other)]  # early runs tell none
+    hashes = [config.get("start_sha256") for config in (one, other)]  # early runs recorded none
     if start_and_teachers(one) != start_and_teachers(other) or (all(hashes) and hashes[0] != hashes[1]):
         keys.append("start")
     return keys

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 CLASS_NAMES = ("normal", "benign", "malignant")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MOST_NUMBERED = 15
-"""If no value in a mask is larger than this, the values are no brightness but number the lesions; so do the colours of
+"""If no value in a mask is larger than this, the values are not brightness but number the lesions; so do the colours of
 a palette if it has at most this many besides black."""
 _MASK = re.compile(r"_mask(_\d+)?$", re.IGNORECASE)
 
@@ -43,7 +43,7 @@ class Sample:
     """One labelled picture.
 
     ``dataset`` is the name of its folder. ``patient`` and ``fold`` (an official fold, 1..5) are None where the data set
-    tells none. ``external`` marks a set that must never be trained, tuned or selected on. ``attributes`` are those by
+    has none. ``external`` marks a set that must never be trained, tuned or selected on. ``attributes`` are those by
     which ``evaluate.subgroup_indices`` makes subgroups.
     """
 
@@ -106,7 +106,7 @@ def _decoded(path: Path, flags: int) -> NDArray[np.uint8]:
     """An image file as OpenCV decodes it with these flags; of 16 bits the upper 8. Raises DataError."""
     try:
         image = cv2.imdecode(np.fromfile(path, np.uint8), flags) if path.stat().st_size else None
-    except cv2.error:  # of an absurd size
+    except cv2.error:  # an absurd size
         image = None
     if image is None:
         raise DataError(f"{path} cannot be decoded as an image")
@@ -120,8 +120,8 @@ def _decoded(path: Path, flags: int) -> NDArray[np.uint8]:
 
 
 def _palette_and_alpha(path: Path) -> tuple[bool, bool]:
-    """Whether an image file has a palette, and whether it has transparency. OpenCV does not tell the first, and where
-    it reads the second (IMREAD_UNCHANGED), it does not turn the picture as its header says.
+    """Whether an image file has a palette, and whether it has transparency. OpenCV does not report the first, and when
+    it reads the second (IMREAD_UNCHANGED), it does not rotate the picture as its header says.
     """
     try:
         with Image.open(path) as image:
@@ -133,7 +133,7 @@ def _palette_and_alpha(path: Path) -> tuple[bool, bool]:
 def load(root: Path) -> list[Sample]:
     """All samples of the data set in ``root``. Raises DataError if its layout is not known, or if it is broken."""
     if not root.is_dir():
-        raise DataError(f"{root} is no folder")
+        raise DataError(f"{root} is not a folder")
     if root.name in ("", ".."):  # as of ".": the folder's name is the data set's, and is written into checkpoints
         root = root.resolve()
     if (root / "bus_data.csv").is_file():
@@ -162,14 +162,14 @@ def load_all(roots: Sequence[Path]) -> list[Sample]:
 
 
 def _images(folder: Path) -> dict[str, Path]:
-    """The image files of a folder by stem, in natural order. Raises DataError if there are none, or two of one stem."""
+    """The image files of a folder by stem, in natural order. Raises DataError if there are none, or two of a stem."""
     visible = [path for path in folder.iterdir() if not path.name.startswith(".")]
     paths = [path for path in visible if _is_picture(path)]
     if not paths:
         raise DataError(f"{folder} contains no picture. Expected {', '.join(sorted(IMAGE_SUFFIXES))} right in it.")
     if twice := [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]:
         raise DataError(f"{folder} has {len(twice)} names for more than one picture, such as {twice[0]}: rename one.")
-    _warn_left_out(folder, {path.name for path in visible} - {path.name for path in paths}, "No picture by its name")
+    _warn_left_out(folder, {path.name for path in visible} - {path.name for path in paths}, "Not a picture by its name")
     stacks = [path for path in paths if path.suffix.lower() in (".tif", ".tiff") and cv2.imcount(str(path)) > 1]
     _warn_left_out(folder, [f"all pages of {path.name} but its first" for path in stacks], "Save each as a picture")
     return {path.stem: path for path in sorted(paths, key=lambda path: _natural_key(path.stem))}
@@ -198,10 +198,10 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if missing := set(columns) - set(reader.fieldnames or ()):
-                raise DataError(f"{path} has no column {', '.join(sorted(missing))}. Expected a table with commas.")
+                raise DataError(f"{path} has no column {', '.join(sorted(missing))}. Expected a comma-separated table.")
             rows = list(reader)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no UTF-8. Save it again as such.") from error
+        raise DataError(f"{path} is not UTF-8. Save it as UTF-8.") from error
     for number, row in enumerate(rows, 1):
         if absent := [column for column in columns if row[column] is None]:
             raise DataError(f"{path} ends before {', '.join(absent)} in row {number}.")
@@ -222,7 +222,7 @@ def _class_folders(root: Path) -> list[Sample]:
             if _MASK.search(stem):
                 masks.setdefault(_MASK.sub("", stem), []).append(images.pop(stem))
         alone = [path.name for name in masks.keys() - images for path in masks[name]]
-        _warn_left_out(folders[label], alone, "Masks of no picture by their names")
+        _warn_left_out(folders[label], alone, "Masks without a picture of that name")
         samples += [Sample(root.name, stem, path, tuple(masks.get(stem, ())), label) for stem, path in images.items()]
     times = Counter(sample.name for sample in samples)
     return [replace(s, name=f"{s.label}/{s.name}") if times[s.name] > 1 else s for s in samples]
@@ -235,7 +235,7 @@ def _bus_bra(root: Path) -> list[Sample]:
         try:
             folds = {row["ID"]: int(row["kFold"]) for row in read_table(root / "5-fold-cv.csv", "ID", "kFold")}
         except ValueError as error:
-            raise DataError(f"{root / '5-fold-cv.csv'} has a kFold that is no whole number: {error}") from error
+            raise DataError(f"{root / '5-fold-cv.csv'} has a kFold that is not a whole number: {error}") from error
     samples = []
     for row in read_table(root / "bus_data.csv", "ID", "Case", "Pathology", "BIRADS", "Device", "Histology"):
         name = row["ID"]

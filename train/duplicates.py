@@ -30,8 +30,8 @@ LEAST_CORRELATION = 0.93
 SAME_VIEW_BITS = 8
 LEAST_SAME_VIEW_CORRELATION = 0.85
 """Where the hashes are as close as SAME_VIEW_BITS, this correlation is enough: callipers or a shifted crop can lower it
-so far between two pictures of one view. Of the pairs of BUSI that this adds, the nine below 0.915 were looked at, and
-each is one view. BUS-BRA has no such pair."""
+so far between two pictures of one view. Of the pairs of BUSI that this adds, the nine below 0.915 were inspected: each
+is one view. BUS-BRA has no such pair."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def connected_components(count: int, links: Iterable[tuple[int, int]]) -> list[i
     """For each of ``count`` indices the number of its group: those that a chain of ``links`` connects share one.
 
     The number is the index of one of the group's members. Through ``groups_of`` it decides into which fold the group is
-    dealt, so groups that are numbered in another way, as by scipy, give other folds than those of docs/results.
+    dealt, so groups that are numbered differently, as by scipy, give other folds than those of docs/results.
     """
     leader = list(range(count))
 
@@ -89,7 +89,7 @@ def connected_components(count: int, links: Iterable[tuple[int, int]]) -> list[i
 
 def groups_of(samples: Sequence[Sample]) -> dict[Sample, str]:
     """The name of the group that every sample belongs to. Pictures of one patient and near copies, also those in other
-    data sets, are in one group: a split must not part them."""
+    data sets, are in one group: a split must not separate them."""
     by_patient: dict[tuple[str, str], list[int]] = {}
     names, count = [], Counter[str]()
     for index, sample in enumerate(samples):

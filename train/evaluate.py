@@ -47,7 +47,7 @@ def evaluate(
     Raises DataError if there is no picture, if all are on one side of the question, or if the model lacks a class.
     """
     if not samples:
-        raise DataError(f"there is no picture that {task} is about")
+        raise DataError(f"there is no picture for the task {task}")
     probabilities = np.stack([judgement.probabilities for judgement in judgements])
     labels = [sample.label for sample in samples]
     needed = {"benign", "malignant"} if task == "binary" else {"normal", *labels}
@@ -78,8 +78,8 @@ def evaluate_subgroups(
     subgroups: Mapping[str, Sequence[int]],
     operating_point: str,
 ) -> dict[str, dict[str, Any]]:
-    """``evaluate`` of each subgroup of ``subgroup_indices``. One that lies all on one side of the question has no AUC:
-    it gets ``n``, and None for ``auc``."""
+    """``evaluate`` of each subgroup of ``subgroup_indices``. One that is all on one side of the question has no AUC: it
+    gets ``n``, and None for ``auc``."""
     numbers: dict[str, dict[str, Any]] = {}
     for value, indices in subgroups.items():
         part = [samples[i] for i in indices], [judgements[i] for i in indices]
@@ -165,7 +165,7 @@ def subgroup_indices(samples: Sequence[Sample], attribute: str) -> dict[str, lis
     if attribute == "size":
         areas = np.array([sample.lesion().mean() for sample in samples])
         if not areas.any():
-            raise DataError("no lesion has a mask, which would tell its size")
+            raise DataError("no lesion has a mask, so none has a known size")
         low, high = np.quantile(areas[areas > 0], [1 / 3, 2 / 3])
         sizes = {
             "large": areas > high,
@@ -176,7 +176,7 @@ def subgroup_indices(samples: Sequence[Sample], attribute: str) -> dict[str, lis
         return {size: np.flatnonzero(lesions | normal).tolist() for size, lesions in sizes.items() if lesions.any()}
     if not any(attribute in sample.attributes for sample in samples):
         known = ", ".join(["size", *sorted({name for sample in samples for name in sample.attributes})])
-        raise DataError(f"no picture tells its {attribute}. Expected one of {known}.")
+        raise DataError(f"no picture has the attribute {attribute}. Expected one of {known}.")
     values = [sample.attributes.get(attribute, "unknown") for sample in samples]
     return {value: [i for i, v in enumerate(values) if v == value] for value in sorted(set(values))}
 

@@ -73,7 +73,7 @@ def roc(answers: Sequence[Answers], path: Path, title: str) -> None:
 
 def reliability(answers: Sequence[Answers], path: Path) -> None:
     """Reliability diagram: in each bin, the share that is malignant over the mean probability. On the diagonal they are
-    the same; a dot's area shows how many answers are in the bin."""
+    equal; a dot's area shows how many answers are in the bin."""
     figure, axes = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.6, linestyle=":")
     for one in answers:

@@ -113,7 +113,7 @@ def fit_together(
     common = next(iter(recipes.values()))
     for recipe in recipes.values():
         if differ := [key for key, value in recipe if key not in OWN and value != getattr(common, key)]:
-            raise RecipeError(f"networks that learn side by side share their recipe, but for {', '.join(differ)}")
+            raise RecipeError(f"networks trained together need one recipe: these differ in {', '.join(differ)}")
     names = sorted({name for recipe in recipes.values() for name in recipe.external})
     external = {name: select(datasets.load(data_root / name), "binary") for name in names}  # now, as it may be missing
     all_external = [sample for samples in external.values() for sample in samples]
@@ -145,7 +145,7 @@ def _require_same(
     folder: Path, recipe: Recipe, run: TrainingRun, start: Start, teachers: Sequence[Path], precision: Precision
 ) -> None:
     """Raises RecipeError if the folder holds a run of another recipe, data, start, teachers or precision. What a folder
-    does not tell, as one from before 2026-11-27, is not compared."""
+    does not record (before 2026-11-27) is not compared."""
     before, config = recipe_of(folder), config_of(folder)
     differ = differing(recipe.model_dump(), before.model_dump())
     if run.data_sha256 != config.get("data_sha256", run.data_sha256):  # it may have trained on what is held out now

@@ -64,7 +64,7 @@ class Predictions:
         if missing := asked - {(s.dataset, s.name) for s in found}:
             dataset, name = min(missing)
             run = self.runs[(self.datasets == dataset) & (self.names == name)][0]
-            raise DataError(f"{data_root} has no {dataset}/{name} any more, which {run} answered")
+            raise DataError(f"{data_root} no longer has {dataset}/{name}, which {run} answered")
         return found
 
     def is_label(self, name: str) -> NDArray[np.bool_]:
@@ -155,7 +155,7 @@ def read(paths: Sequence[Path]) -> Predictions:
             logits += [[float(row[name]) for name in class_names] for row in found]
             truth += [class_names.index(row["label"]) for row in found]
         except (TypeError, ValueError) as error:
-            raise DataError(f"{path}: no table of answers as `train fit` writes it: {error}") from error
+            raise DataError(f"{path}: not a table of answers as `train fit` writes it: {error}") from error
         rows += found
         runs += [path.parent.name] * len(found)
     if not rows:

@@ -23,7 +23,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class Result:
     """The answers of some runs of a recipe to one question about one data set: all folds of a seed, or one split.
 
-    ``part`` names these runs for people, and ``runs`` are their folders. ``start`` is as of
+    ``part`` is their displayed name, and ``runs`` are their folders. ``start`` is as of
     ``run_folder.start_and_teachers``, ``leaked`` as of ``plan.TrainingRun``, ``numbers`` as of
     ``evaluate.binary_metrics``.
     """

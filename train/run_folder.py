@@ -1,4 +1,4 @@
-"""What does a run folder say of its training? Its JSON files, read back. ``train.loop`` says what each file is."""
+"""What does a run folder say about its training? Its JSON files, read back. ``train.loop`` says what each file is."""
 
 import json
 from collections.abc import Mapping

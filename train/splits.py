@@ -1,4 +1,4 @@
-"""Who trains and who tests? Near copies and patients stay on one side; the external set is never trained on."""
+"""Which pictures train and which test? Near copies and patients stay on one side; the external set never trains."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -51,7 +51,7 @@ def folds(samples: Sequence[Sample], groups: Groups, seed: int = 0) -> Iterator[
 
 def random_split(samples: Sequence[Sample], seed: int) -> Split:
     """The paper's split (train, test): by picture, stratified by label. It ignores near copies, so it leaks; ``leaked``
-    tells how much."""
+    says how much."""
     labels = [sample.label for sample in samples]
     with _too_few_as_data_error(samples):
         train, test = train_test_split(
@@ -89,7 +89,7 @@ def _too_few_as_data_error(samples: Sequence[Sample]) -> Iterator[None]:
 
 
 def leaked(train: Sequence[Sample], test: Sequence[Sample], groups: Groups) -> list[Sample]:
-    """The test samples of which a near copy, or another picture of the patient, is trained on."""
+    """The test samples that have a near copy, or another picture of their patient, in training."""
     seen = {groups[sample] for sample in train}
     return [sample for sample in test if groups[sample] in seen]
 

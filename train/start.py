@@ -32,7 +32,7 @@ N = TypeVar("N", bound=Network)
 def network(recipe: Recipe, start: Start = "scratch") -> Network:
     """The network of a recipe, with its initial weights. Its spec also names the data that these were trained on.
 
-    Of a checkpoint for other classes, all layers but the last are used. Raises RecipeError if the recipe cannot have
+    From a checkpoint for other classes, all layers but the last are used. Raises RecipeError if the recipe cannot have
     this backbone or this start, and CheckpointError if the file is neither a checkpoint of ours nor a folded backbone,
     or does not fit.
     """
@@ -53,7 +53,7 @@ def _require_possible(recipe: Recipe, start: Start) -> None:
     """Raises RecipeError if timm does not know the backbone or has no weights of it, if random filters would be frozen,
     or if a peer is to start from a file."""
     if not timm.is_model(recipe.backbone):
-        raise RecipeError(f"{recipe.name}: timm has no {recipe.backbone!r}. timm.list_models() names what it has.")
+        raise RecipeError(f"{recipe.name}: timm has no {recipe.backbone!r}. timm.list_models() lists what it has.")
     if start == "hub" and not timm.is_model_pretrained(recipe.backbone):
         raise RecipeError(f"{recipe.name}: timm's hub has no weights of {recipe.backbone}. Start --from-scratch.")
     if start == "scratch" and (recipe.frozen_stages or recipe.frozen_large_filters):
@@ -107,7 +107,7 @@ def _from_hub(make: Callable[..., N], instead: str) -> N:
         return make(pretrained=True)
     except OSError as error:
         raise RecipeError(
-            f"timm's hub is not reached, or its ImageNet weights cannot be kept ({type(error).__name__}). Start with "
+            f"timm's hub cannot be reached, or its ImageNet weights not be kept ({type(error).__name__}). Start with "
             f"{instead}--from-scratch."
         ) from error
 
@@ -115,8 +115,8 @@ def _from_hub(make: Callable[..., N], instead: str) -> N:
 def require_unseen(tested: Sequence[Sample], weights: Start, run: str) -> None:
     """Raises LeakError if the ``weights`` of a start or a teacher were trained on pictures that ``run`` tests on.
 
-    They are taken to have seen all pictures of the data sets that their spec names. If they still lie in the folder of
-    the run that trained them, the pictures that it held out are excepted.
+    They are assumed to have seen all pictures of the data sets that their spec names. If they still lie in the folder
+    of the run that trained them, the pictures that it held out are exempt.
     """
     spec = _spec(weights)
     if not tested or not isinstance(weights, Path) or spec is None:

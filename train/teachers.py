@@ -1,7 +1,7 @@
 """Knowledge distillation: a network learns from the mean answer of trained networks as well as from the labels.
 
 This is Hinton et al. 2015 (arXiv:1503.02531, section 2) at temperature 1, since label smoothing and mixup have already
-softened the teachers' answers. Teachers see the same view as their pupil (Beyer et al. 2022, arXiv:2106.05237).
+softened the teachers' answers. Teachers see the same view as their student (Beyer et al. 2022, arXiv:2106.05237).
 """
 
 from collections.abc import Sequence

@@ -40,7 +40,7 @@ STATE = "state.pt"
 
 
 class Training:
-    """One network in training: ``begin`` each epoch, ``step`` through its batches, ``end`` it; at last ``finish``.
+    """One network in training: ``begin`` each epoch, ``step`` through its batches, ``end`` it; finally ``finish``.
 
     ``rows`` holds a row of metrics.csv for each epoch that is done. It is not empty at the start if the folder holds
     the state of an interrupted run. Raises LeakError, RecipeError and CheckpointError as ``train.start`` does.

@@ -1,8 +1,8 @@
-"""Make a normal picture of a lesion's: cover the lesion with the tissue beside it, mirrored.
+"""Make a normal picture from one of a lesion: cover the lesion with the tissue beside it, mirrored.
 
 The public sets hold few normal pictures, all from one hospital, and a network can learn to recognise that hospital
-instead of normal tissue. With these, there are normal pictures from every machine that made lesion pictures. All below
-the lesion is covered too, because shadow or enhancement there would give it away. Tissue moves sideways only, so it
+instead of normal tissue. With these, there are normal pictures from every machine that made lesion pictures. Everything
+below the lesion is covered too, because shadow or enhancement there would reveal it. Tissue moves sideways only, so it
 keeps its depth.
 """
 
@@ -27,7 +27,7 @@ LEAST_SPAN_PX = 12
 
 
 def without_lesion(grey: Grey, lesion: Box, rng: np.random.Generator) -> Grey | None:
-    """The picture with its lesion, and all below it, covered by tissue; None if too little tissue is beside it."""
+    """The picture with its lesion and everything below it covered by tissue; None if too little is beside it."""
     width = grey.shape[1]
     left, right, top = _to_cover(lesion, width)
     if left + width - right < LEAST_TISSUE * (right - left):
