@@ -293,5 +293,5 @@ def test_a_training_that_diverges_ends_there_and_leaves_no_network(data, start, 
 
 def test_networks_of_different_recipes_are_not_trained_side_by_side(data, tmp_path):
     together = {tmp_path / "ours": OURS, tmp_path / "peer": PEER.model_copy(update={"batch": 4})}
-    with pytest.raises(RecipeError, match="share their recipe, but for batch"):
+    with pytest.raises(RecipeError, match="need one recipe: these differ in batch"):
         loop.fit_together(together, data, start="scratch")

@@ -1,4 +1,4 @@
-"""python -m train audit, fit, average, calibrate, evaluate, ablate, contrast, compare, figures."""
+"""Where the weights come from, and how good they are: check data, train, calibrate, test and compare."""
 
 import json
 import logging
@@ -76,9 +76,7 @@ Pretrained = Annotated[
 ]
 FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Start from random weights.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Train for this many epochs instead of the recipe's.")]
-Only = Annotated[
-    list[str] | None, typer.Option(help="Train only runs whose name contains this; may be given several times.")
-]
+Only = Annotated[list[str] | None, typer.Option(help="Train only runs whose name contains this; may be repeated.")]
 Precision = Annotated[recipes.Precision, typer.Option(help="The precision, as Lightning Fabric calls it.")]
 Workers = Annotated[
     int | None,
@@ -97,7 +95,7 @@ def fit(
     from_scratch: FromScratch = False,
     teacher: Annotated[
         list[Path] | None,
-        typer.Option(exists=True, dir_okay=False, help="A checkpoint to distil, beside the labels; may be repeated."),
+        typer.Option(exists=True, dir_okay=False, help="Also learn from this checkpoint's answers; may be repeated."),
     ] = None,
     epochs: Epochs = None,
     changed: Annotated[
@@ -139,8 +137,8 @@ def fit(
 def compare(
     data: Data,
     out_dir: Annotated[Path, typer.Option("--out", help="Run folders go here; finished runs are kept.")],
-    recipe: Annotated[list[str], typer.Option(help="May be given several times.")] = ["paper", "grouped"],  # noqa: B006
-    network: Annotated[list[str] | None, typer.Option(help="Train only these; may be given several times.")] = None,
+    recipe: Annotated[list[str], typer.Option(help="As for fit; may be repeated.")] = ["paper", "grouped"],  # noqa: B006
+    network: Annotated[list[str] | None, typer.Option(help="Train only these; may be repeated.")] = None,
     from_scratch: FromScratch = False,
     epochs: Epochs = None,
     size_px: Annotated[int | None, typer.Option(min=32, help="The input size instead of the recipe's.")] = None,
@@ -148,7 +146,7 @@ def compare(
     precision: Precision = "32-true",
     workers: Workers = None,
 ) -> None:
-    """RcdNet beside ResNet50, MobileNetV2, RegNet, ViT and ResNeXt: same data, recipe, epochs and kind of start.
+    """Train RcdNet beside ResNet50, MobileNetV2, RegNet, ViT, ResNeXt: same data, recipe, epochs and kind of start.
 
     All are tested on DATA/udiat as well, which must exist."""
     from train import compare as comparison
@@ -266,7 +264,7 @@ def evaluate(
 
 @app.command()
 def figures(
-    runs: Annotated[Path, typer.Argument(help="The folder that holds those of each recipe, and compare.")],
+    runs: Annotated[Path, typer.Argument(help="The folder of the recipes' run folders, and compare.")],
     data: Data,
     weights: Annotated[Path, typer.Option(help="The shipped checkpoint, .safetensors.")],
     out_dir: Annotated[Path, typer.Option("--out", help="tables.md and the figures go here.")],
