@@ -16,7 +16,7 @@ LONGEST = 400
 
 
 class EngineError(Exception):
-    """No engine; the message gives the reason and the remedy."""
+    """No engine; the message says why and how to fix it."""
 
     exit_code = 4
 

@@ -5,7 +5,7 @@
 
 
 class StreamError(Exception):
-    """What happened, what was expected and how to mend it, in one line."""
+    """What happened, what was expected and how to fix it, in one line."""
 
     exit_code = 1
 

@@ -287,7 +287,7 @@ def write_json(path: Path | None, content: dict[str, Any]) -> None:
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Turn an error that a user can mend into one line and an exit code: 2 for wrong use or the disk, 3 for the data,
+    """Turn an error that a user can fix into one line and an exit code: 2 for wrong use or the disk, 3 for the data,
     4 for the weights."""
     escape_what_stdout_lacks()
     try:

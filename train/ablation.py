@@ -39,7 +39,7 @@ def glance_and_looks(greys: Sequence[Grey], spec: ModelSpec, run: RunNetwork) ->
 
 
 def variants(parts: dict[str, Floats]) -> dict[str, Floats]:
-    """What is compared, by name: mixtures of glance and look, of which the first is what ships, then each alone."""
+    """What is compared, by name: mixtures of glance and look (the first is what ships), then each alone."""
     glance, look = parts["glance"], parts[f"look {MARGINS[0]}"]
     mixtures = {f"glance + look {LOOK_WEIGHT:.2f} x {MARGINS[0]}": (1 - LOOK_WEIGHT) * glance + LOOK_WEIGHT * look}
     mixtures |= {f"equal weights, margin {margin}": (glance + parts[f"look {margin}"]) / 2 for margin in MARGINS}

@@ -142,7 +142,7 @@ def selective_risk(share: Floats, malignant: NDArray[np.bool_], threshold: float
     """The risk-coverage curve (Geifman and El-Yaniv 2017, arXiv:1705.08500): what if only the surest calls were made?
 
     ``share`` [N], the malignant share 0..1, is called malignant from ``threshold`` on. The farther its share is from
-    the threshold in log-odds, the surer is a call. Returns two arrays [N], of which entry i is about the i + 1 surest
+    the threshold in log-odds, the surer the call. Returns two arrays [N], of which entry i is about the i + 1 surest
     calls: the distance of the least sure of them, and the risk, the share of them that is wrong, 0..1.
     """
     distance = np.abs(log_odds(share) - log_odds(np.array(threshold)))

@@ -23,8 +23,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class Result:
     """The answers of some runs of a recipe to one question about one data set: all folds of a seed, or one split.
 
-    ``part`` is their displayed name, and ``runs`` are their folders. ``start`` is as of
-    ``run_folder.start_and_teachers``, ``leaked`` as of ``plan.TrainingRun``, ``numbers`` as of
+    ``part`` is their displayed name, and ``runs`` are their folders. ``start`` is as in
+    ``run_folder.start_and_teachers``, ``leaked`` as in ``plan.TrainingRun``, ``numbers`` as in
     ``evaluate.binary_metrics``.
     """
 

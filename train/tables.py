@@ -47,7 +47,7 @@ def print_findings(findings: Mapping[str, Any]) -> None:
     smallest, largest = ("x".join(map(str, findings["sizes"][key])) for key in ("smallest", "largest"))
     table = Table("finding", "count", "first of them")
     table.add_row("pictures", str(findings["n"]), ", ".join(f"{n} {label}" for label, n in findings["labels"].items()))
-    table.add_row("patients", str(findings["patients"] or "not told"), "")
+    table.add_row("patients", str(findings["patients"] or "not recorded"), "")
     table.add_row("sizes", str(findings["sizes"]["different"]), f"from {smallest} to {largest} (each side by itself)")
     for key, title in FINDINGS.items():
         first = [" = ".join(entry) if isinstance(entry, list) else entry for entry in findings[key][:3]]

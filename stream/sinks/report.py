@@ -140,8 +140,8 @@ class ReportSink:
 
 
 class Tally:
-    """How many frames had each state, finding and scan area; where each class was surest; and what was said of each
-    still."""
+    """How many frames had each state, finding and scan area; where each class was surest; and what was said about
+    each still."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
