@@ -134,7 +134,7 @@ def test_name_and_options_reach_ffmpeg(
         return opens("testsrc2=size=640x480", format="lavfi")
 
     opens = av.open
-    monkeypatch.setattr("stream.sources.device.known", lambda kind: True)
+    monkeypatch.setattr("stream.sources.device.ffmpeg_has", lambda kind: True)
     monkeypatch.setattr(av, "open", instead)
     scheme, target, query = split(uri)
     with {"dshow": DshowSource, "avfoundation": AvfoundationSource}[scheme].open(target, query, None, False) as source:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from stream.errors import SourceError
 from stream.sources import supervised
 from stream.sources.base import Source
-from stream.sources.supervised import JITTER, SupervisedSource, wait_s
+from stream.sources.supervised import JITTER, SupervisedSource, backoff_s
 from stream.types import Frame, ScanArea
 
 ROOT = Path(__file__).parents[1]
@@ -99,7 +99,7 @@ def test_it_says_what_is_wrong_until_it_is_mended() -> None:
         return Connection(1)
 
     source = SupervisedSource(opening(Connection(1, "unplugged")))
-    source._again = again
+    source._connect = again
     with source:
         list(islice(source.frames(), 2))
         assert told == ["unplugged", "refused 1", "refused 2"]
@@ -153,7 +153,7 @@ def test_a_silent_connection_is_closed_and_opened_again(monkeypatch: pytest.Monk
         told.append(source.trouble)
         return Connection(1)
 
-    source._again = again
+    source._connect = again
     with source:
         assert len(list(islice(source.frames(), 3))) == 3
     assert silent.closed.is_set()
@@ -238,22 +238,22 @@ def test_a_connection_that_opens_while_it_is_closed_is_closed_too() -> None:
         return late
 
     source = SupervisedSource(opening(Connection(1, "unplugged")))
-    source._again = again
+    source._connect = again
     assert len(list(source.frames())) == 1
     assert late.closed.is_set()
 
 
 @given(st.integers(1, 10**9), st.floats(0, 1))
 def test_a_wait_grows_from_the_first_to_the_longest(failures: int, chance: float) -> None:
-    wait = wait_s(failures, chance)
+    wait = backoff_s(failures, chance)
     assert supervised.FIRST_WAIT_S <= wait <= supervised.LONGEST_WAIT_S
-    assert wait_s(failures + 1, chance) >= wait
-    assert wait >= wait_s(failures, 0.0) * (1 - JITTER)
+    assert backoff_s(failures + 1, chance) >= wait
+    assert wait >= backoff_s(failures, 0.0) * (1 - JITTER)
 
 
 def test_a_connection_that_dies_again_and_again_is_left_alone_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervised, "STORM_WAIT_S", 3600.0)
-    monkeypatch.setattr(supervised, "wait_s", lambda failures, chance: 0.0)
+    monkeypatch.setattr(supervised, "backoff_s", lambda failures, chance: 0.0)
     monkeypatch.setattr(supervised, "STORM", 5)
     seen: list[int] = []
     stormy = threading.Event()
@@ -284,7 +284,7 @@ def test_close_does_not_wait_for_an_opening_and_what_opens_too_late_is_closed() 
         return late
 
     source = SupervisedSource(opening(Connection(1, "unplugged")))
-    source._again = again
+    source._connect = again
     reader = threading.Thread(target=list, args=(source.frames(),))
     reader.start()
     assert asked.wait(10)

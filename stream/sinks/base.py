@@ -34,7 +34,7 @@ def refused(path: Path, error: OSError) -> UsageError:
     return UsageError(f"cannot write {path}: {error.strerror or error}. Give a writable folder with free space.")
 
 
-def require_named(file: IO[bytes], path: Path) -> None:
+def require_not_deleted(file: IO[bytes], path: Path) -> None:
     """Raises UsageError if the open file was deleted: what is written then fills the disk, and nobody can read it."""
     if os.fstat(file.fileno()).st_nlink == 0 and not path.exists():  # some network drives count no links at all
         raise UsageError(f"{path} was deleted while being written. Start again, and delete only finished recordings.")

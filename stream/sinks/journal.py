@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.decision import describe_call
 from stream.session import Session
-from stream.sinks.base import refused, require_named
+from stream.sinks.base import refused, require_not_deleted
 from stream.status import Status
 from stream.types import Assessment, View
 
@@ -36,7 +36,7 @@ class JournalSink:
 
     def write(self, view: View) -> None:
         """Append one line, or nothing of it."""
-        require_named(self._file, self._path)
+        require_not_deleted(self._file, self._path)
         text = json.dumps(line(view, self._session), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         left, start = text.encode() + b"\n", self._file.tell()
         try:

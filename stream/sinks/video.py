@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.session import Session
-from stream.sinks.base import made_with, refused, require_named
+from stream.sinks.base import made_with, refused, require_not_deleted
 from stream.sinks.clock import RecordingClock
 from stream.status import Status
 from stream.types import View
@@ -61,7 +61,7 @@ class VideoSink:
 
     def write(self, view: View) -> None:
         """Encode one picture."""
-        require_named(self._file, self._path)
+        require_not_deleted(self._file, self._path)
         if self._stream is None:
             height, width = (side + side % 2 for side in view.picture.shape[:2])  # 4:2:0 halves both sides
             self._stream = self._container.add_stream("libx264", options=OPTIONS)

@@ -58,7 +58,7 @@ class Tally:
             self.end_s = max(self.end_s, float(begins * packet.time_base) + lasts_s)
 
 
-class Loss:
+class Damage:
     """Which pictures are spoilt? All from a loss on the way to the next key frame that arrived whole, and all from a
     picture that could not be decoded whole to the next key frame: each is made from the one before.
 
@@ -131,7 +131,7 @@ def decode_pictures(
     codec.options = codec.options | LIMITS  # those of ``av.open`` end with it
     if codec.name == "mjpeg":  # it fills up what was cut off, and tells nobody unless it is to give up there
         codec.options = codec.options | {"err_detect": "explode"}
-    loss = Loss()
+    damage = Damage()
     for packet in _packets(container, stream, closed):
         arrived_ns = time.perf_counter_ns()
         if tally is not None and packet.size:
@@ -139,20 +139,20 @@ def decode_pictures(
         if packet.is_corrupt and stream.codec.intra_only:  # such decoders fill up what was cut off without a word
             yield Arrival(arrived_ns)
             continue
-        loss.add(packet)
+        damage.add(packet)
         try:
             found = packet.decode()
         except REFUSED:
             with suppress(*REFUSED):
                 if codec.name == "mjpeg":  # or what comes next goes in the place of the second field that was cut
                     packet.decode()
-            loss.refused()
+            damage.refused()
             yield Arrival(arrived_ns)
             continue
         for picture in found:
             if told_by_codec and (picture.width, picture.height) == (codec.width, codec.height):  # else it is older
                 aspect = float(codec.sample_aspect_ratio or 1)
-            rgb = None if loss.spoils(picture) else _to_rgb(picture, aspect, name)
+            rgb = None if damage.spoils(picture) else _to_rgb(picture, aspect, name)
             time_s = _decoded_s(picture) if in_order else picture.time
             yield Arrival(arrived_ns) if rgb is None else Arrival(arrived_ns, time_s, rgb)
 

@@ -166,7 +166,7 @@ class NamedDevice(DeviceSource):
             raise UsageError(f"{kind}: names no device. Expected {kind}:{cls.PREFIX}NAME. {LIST}")
         if ":" in name:
             raise UsageError(f"{kind}: FFmpeg takes what follows a colon for a sound device. {LIST}")
-        if not known(kind):
+        if not ffmpeg_has(kind):
             raise UsageError(f"{kind}: PyAV's FFmpeg has no such input on this system. {LIST}")
         return super().open(name, asked, live, loop)
 
@@ -229,14 +229,14 @@ def devices(sysfs: Path = SYSFS, by_id: Path = BY_ID) -> dict[str, str]:
 
     The URI is what stays when a card is plugged in again, where there is such a thing: its number changes.
     """
-    dshow = {f"dshow:video={name}": title for name, title in named("dshow")}
-    cards = named("avfoundation")
+    dshow = {f"dshow:video={name}": title for name, title in named_devices("dshow")}
+    cards = named_devices("avfoundation")
     titles = [title for _, title in cards]
     macos = {f"avfoundation:{title if names_one_device(title, titles) else number}": title for number, title in cards}
     return _v4l2_devices(sysfs, by_id) | dshow | macos
 
 
-def known(kind: str) -> bool:
+def ffmpeg_has(kind: str) -> bool:
     """Whether PyAV's FFmpeg has this input on this system."""
     try:
         return bool(av.ContainerFormat(kind, "r"))
@@ -244,9 +244,9 @@ def known(kind: str) -> bool:
         return False
 
 
-def named(kind: str) -> list[tuple[str, str]]:
+def named_devices(kind: str) -> list[tuple[str, str]]:
     """Name for FFmpeg and name for people of each device with a picture."""
-    if not known(kind):
+    if not ffmpeg_has(kind):
         return []
     try:
         found = av.enumerate_input_devices(kind)

@@ -75,14 +75,14 @@ def still_frames(header: Header) -> Iterator[NDArray[np.uint8]]:
     """Each frame as uint8 [H, W, 3], where each is stored by itself."""
     if header.decoder:
         for values in iter_pixels(header.path, decoding_plugin=header.decoder):
-            yield coloured(values, header)
+            yield to_rgb(values, header)
     else:  # one by one, for pydicom 3.0.2 stumbles over the second frame of uncompressed YBR_FULL_422
         for index in range(len(header.starts_s)):
             for values in iter_pixels(header.path, indices=[index]):
-                yield coloured(values, header)
+                yield to_rgb(values, header)
 
 
-def coloured(values: NDArray[Any], header: Header) -> NDArray[np.uint8]:
+def to_rgb(values: NDArray[Any], header: Header) -> NDArray[np.uint8]:
     """Decoded values [H, W] or [H, W, 3] as uint8 [H, W, 3]. Raises ValueError for another shape."""
     if values.shape != header.size_px[::-1] + (() if header.table is not None else (3,)):
         raise ValueError("the picture has another size than its header says")

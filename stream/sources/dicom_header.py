@@ -21,7 +21,7 @@ from pydicom.uid import MPEGTransferSyntaxes
 from rcdnet.extras import install
 from stream.errors import SourceError
 from stream.scan_detection import TWIN_SHARE
-from stream.sources.geometry import check_count, check_size, square_px
+from stream.sources.geometry import check_count, check_size, square_px, valid_spacing
 from stream.sources.uri import FPS_LIMIT, STILLS_FPS, printable
 from stream.types import ScanArea
 
@@ -145,25 +145,18 @@ def parse_header(path: Path, tags: Any, decoder: str | None, fps: float | None) 
         raise SourceError(f"{name} has {samples} samples of {bits} bits as {printable(kind)}. Expected grey or colour.")
     least_bytes = count if decoder else width_px * height_px * samples * bits // 16
     check_count(count, width_px, height_px, least_bytes, path)
-    starts_s, step_s = times_s(tags, count, 1 / (fps or (CINE_FPS if count > 1 else STILLS_FPS)))
-    area, mm_per_px = geometry(tags, width_px, height_px)
-    shown_px = square_px(width_px, height_px, aspect(tags, mm_per_px))
-    check_size(*shown_px, name)
-    wider, higher = shown_px[0] / width_px, shown_px[1] / height_px
-    if area is not None:
-        area = scaled(area, wider, higher)
-    if mm_per_px is not None:
-        mm_per_px = mm_per_px[0] / higher, mm_per_px[1] / wider
+    starts_s, step_s = frame_times_s(tags, count, 1 / (fps or (CINE_FPS if count > 1 else STILLS_FPS)))
+    size_px = width_px, height_px
+    shown_px, area, mm_per_px = with_square_pixels(tags, size_px, name)
     stored_bits = int(tags.get("BitsStored") or bits)
     if not 1 <= stored_bits <= bits:
         raise SourceError(f"{name} stores {stored_bits} of {bits} bits, which is impossible. Copy it again.")
-    table = colours(tags, kind, stored_bits) if kind in TABLES else None
+    table = lookup_table(tags, kind, stored_bits) if kind in TABLES else None
     instance = int(tags.get("InstanceNumber") or 0)
-    size_px = width_px, height_px
     return Header(path, instance, size_px, shown_px, stored_bits, decoder, starts_s, step_s, area, mm_per_px, table)
 
 
-def times_s(tags: Any, count: int, fallback_step_s: float) -> tuple[NDArray[np.float64], float]:
+def frame_times_s(tags: Any, count: int, fallback_step_s: float) -> tuple[NDArray[np.float64], float]:
     """When each of ``count`` frames begins, float64 [count] from 0, and how long the last one is shown; seconds.
 
     By Frame Time Vector, Frame Time, Cine Rate, Recommended Display Frame Rate (PS3.3 C.7.6.5): the first that is told
@@ -172,28 +165,46 @@ def times_s(tags: Any, count: int, fallback_step_s: float) -> tuple[NDArray[np.f
     vector = tags.get("FrameTimeVector")
     if vector is not None and count > 1:
         steps_s = np.asarray(vector, np.float64).reshape(-1)[1:] / 1e3
-        if len(steps_s) == count - 1 and all(possible(step) for step in steps_s):
+        if len(steps_s) == count - 1 and all(possible_step(step) for step in steps_s):
             return np.concatenate((np.zeros(1), np.cumsum(steps_s))), float(np.mean(steps_s))
     told_s = [float(tags.get("FrameTime") or 0) / 1e3]
     told_s += [1 / rate for tag in ("CineRate", "RecommendedDisplayFrameRate") if (rate := float(tags.get(tag) or 0))]
-    step_s = next((step for step in told_s if possible(step)), fallback_step_s)
+    step_s = next((step for step in told_s if possible_step(step)), fallback_step_s)
     return np.arange(count, dtype=np.float64) * step_s, step_s
 
 
-def possible(step_s: float) -> bool:
+def possible_step(step_s: float) -> bool:
     """Whether a frame can last this long."""
     return math.isfinite(step_s) and 1 / FPS_LIMIT <= step_s <= 100
 
 
-def geometry(tags: Any, width_px: int, height_px: int) -> tuple[ScanArea | None, tuple[float, float] | None]:
+def with_square_pixels(
+    tags: Any, size_px: tuple[int, int], name: str
+) -> tuple[tuple[int, int], ScanArea | None, tuple[float, float] | None]:
+    """Width and height once pixels are square, and scan area and mm per pixel (row, column) at that size.
+
+    Raises SourceError if that is larger than any scanner's.
+    """
+    area, mm_per_px = region_calibration(tags, *size_px)
+    shown_px = square_px(*size_px, aspect(tags, mm_per_px))
+    check_size(*shown_px, name)
+    wider, higher = shown_px[0] / size_px[0], shown_px[1] / size_px[1]
+    if area is not None:
+        area = scaled(area, wider, higher)
+    if mm_per_px is not None:
+        mm_per_px = mm_per_px[0] / higher, mm_per_px[1] / wider
+    return shown_px, area, mm_per_px
+
+
+def region_calibration(tags: Any, width_px: int, height_px: int) -> tuple[ScanArea | None, tuple[float, float] | None]:
     """Scan area and mm per pixel (row, column) of the largest two-dimensional tissue region, or without any None and
     the Pixel Spacing (PS3.3 C.8.5.5, 10.7.1.3). The area is also None if another picture stands ``beside`` it.
     """
     told = tags.get("PixelSpacing")
-    spacing = None if told is None else positive(float(told[0]), float(told[1]))
+    pixel_spacing = None if told is None else valid_spacing(float(told[0]), float(told[1]))
     regions = list(tissue_regions(tags, width_px, height_px))
     if not regions:
-        return None, spacing
+        return None, pixel_spacing
     best, mm_per_px = max(regions, key=lambda region: region[0].width_px * region[0].height_px)
     if any(beside(best, other) for other, _ in regions):
         return None, mm_per_px  # nobody knows which is meant: the scan is looked for, and refused if it shows both
@@ -226,7 +237,7 @@ def tissue_regions(tags: Any, width_px: int, height_px: int) -> Iterator[tuple[S
             * float(region.get(f"PhysicalDelta{axis}") or 0)
             for axis in "YX"
         )
-        yield ScanArea(x_px, y_px, *size, "header"), positive(row, column)
+        yield ScanArea(x_px, y_px, *size, "header"), valid_spacing(row, column)
 
 
 def beside(one: ScanArea, other: ScanArea) -> bool:
@@ -240,7 +251,7 @@ def beside(one: ScanArea, other: ScanArea) -> bool:
 def aspect(tags: Any, mm_per_px: tuple[float, float] | None) -> float:
     """How many times as wide as high a pixel is: by its spacing, else by Pixel Aspect Ratio (PS3.3 C.7.6.3.1.7)."""
     told = tags.get("PixelAspectRatio") if mm_per_px is None else mm_per_px
-    sides = None if told is None else positive(float(told[0]), float(told[1]))
+    sides = None if told is None else valid_spacing(float(told[0]), float(told[1]))
     return 1.0 if sides is None else sides[1] / sides[0]
 
 
@@ -251,13 +262,7 @@ def scaled(area: ScanArea, wider: float, higher: float) -> ScanArea:
     return ScanArea(left, top, right - left, bottom - top, area.origin)
 
 
-def positive(row: float, column: float) -> tuple[float, float] | None:
-    """A spacing without its signs, which tell a direction; None if it is no length."""
-    spacing = abs(row), abs(column)
-    return spacing if all(math.isfinite(side) and side > 0 for side in spacing) else None
-
-
-def colours(tags: Any, kind: str, bits: int) -> NDArray[np.uint8]:
+def lookup_table(tags: Any, kind: str, bits: int) -> NDArray[np.uint8]:
     """The colour of each stored value, uint8 [2**bits, 3], by palette (PS3.3 C.7.9), or rescale and window (C.11.2).
 
     Without a window the whole range of stored values is shown, so that no frame decides about the brightness of others.

@@ -1,5 +1,6 @@
 """Pictures as they are to be shown: upright, with square pixels, and of a size that can be."""
 
+import math
 from pathlib import Path
 
 import cv2
@@ -32,6 +33,12 @@ def check_count(count: int, width_px: int, height_px: int, least_bytes: float, p
             f"{printable(path.name)} says that it holds {count} frames of {width_px}x{height_px}, which is impossible. "
             "Copy it again."
         )
+
+
+def valid_spacing(row: float, column: float) -> tuple[float, float] | None:
+    """mm per pixel (row, column) without signs, which tell a direction; None if it is no length."""
+    sides = abs(row), abs(column)
+    return sides if all(math.isfinite(side) and side > 0 for side in sides) else None
 
 
 def square_px(width_px: int, height_px: int, aspect: float) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from pyigtl.messages import ImageMessage, MessageBase
 from stream.errors import SourceError, UsageError
 from stream.sources.base import Source
 from stream.sources.clocks import ArrivalClock
-from stream.sources.geometry import check_size, squared
+from stream.sources.geometry import check_size, squared, valid_spacing
 from stream.sources.uri import SIZE_LIMIT_PX, without_secrets
 from stream.types import Frame
 
@@ -235,5 +235,4 @@ def to_rgb(image: NDArray[Any], name: str) -> NDArray[np.uint8]:
 def mm_per_px(message: Any) -> tuple[float, float] | None:
     """Spacing (row, column) by the lengths of the matrix's axes; None for exactly 1 mm, which says "not calibrated"."""
     column, row = (float(np.linalg.norm(message.ijk_to_world_matrix[:3, axis])) for axis in (0, 1))
-    known = np.isfinite([row, column]).all() and min(row, column) > 0 and (row, column) != (1.0, 1.0)
-    return (row, column) if known and message.image.shape[0] == 1 else None
+    return None if (row, column) == (1.0, 1.0) or message.image.shape[0] != 1 else valid_spacing(row, column)

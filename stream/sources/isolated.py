@@ -135,11 +135,11 @@ class IsolatedSource(Source):
         for."""
         super().close()
         self._child.kill()
-        burial = Thread(target=self._bury, name="decoder's end", daemon=True)
-        burial.start()
-        burial.join(LET_GO_S)
+        reaper = Thread(target=self._reap, name="decoder's end", daemon=True)
+        reaper.start()
+        reaper.join(LET_GO_S)
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         """Leave nothing of the child once it has ended."""
         self._child.wait()
         self._listener.join()
@@ -180,7 +180,7 @@ class IsolatedSource(Source):
             return facts, None
         check_size(facts["width_px"], facts["height_px"], self.name)
         pixels = np.empty((facts["height_px"], facts["width_px"], 3), np.uint8)
-        if _fill(pipe, memoryview(pixels.data).cast("B")):
+        if _read_into(pipe, memoryview(pixels.data).cast("B")):
             return facts, pixels
         return self._broken_off()
 
@@ -231,7 +231,7 @@ def files_in(path: Path) -> int:
         return 0
 
 
-def _fill(pipe: Any, buffer: memoryview) -> bool:
+def _read_into(pipe: Any, buffer: memoryview) -> bool:
     """Read until ``buffer`` is full; False if the pipe ends first."""
     filled = 0
     while filled < len(buffer):
@@ -246,7 +246,7 @@ def main(uri: str, loop: bool, out: BinaryIO) -> None:
     """The child: says that it has started, what it opened, each frame, and how it ended."""
     limit_memory()
     _limit("RLIMIT_FSIZE", 0)  # a decoder has nothing to write
-    _widen(out)
+    _enlarge(out)
     with suppress(ImportError):  # told when it is opened; to import takes a second, which is not the file's
         import_module(SOURCES[kind(uri)].partition(":")[0])
     _send(out, {})
@@ -270,7 +270,7 @@ def main(uri: str, loop: bool, out: BinaryIO) -> None:
     _send(out, ending | {"damaged": damaged})
 
 
-def _widen(pipe: BinaryIO) -> None:
+def _enlarge(pipe: BinaryIO) -> None:
     with suppress(ImportError, AttributeError, OSError):  # Linux alone can, and may refuse
         import fcntl
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stream.errors import SourceError
 from stream.sources.base import RecordedPicture, RecordedSource
-from stream.sources.geometry import check_count, check_size, squared
+from stream.sources.geometry import check_count, check_size, squared, valid_spacing
 from stream.sources.uri import FPS_LIMIT, printable
 
 FALLBACK_FPS = 30.0
@@ -189,12 +189,12 @@ def slots(entries: Mapping[str, str], count: int, fps: float, at_s: NDArray[np.f
     keys = [f"Seq_Frame{number:04d}_" for number in range(count)]
     valid = [entries.get(key + "ImageStatus") != INVALID for key in keys]
     stamps = np.array([float_or_nan(entries.get(key + "Timestamp", "")) for key in keys])
-    found = (each for each in (stamps, at_s) if each is not None and possible(each, count))
+    found = (each for each in (stamps, at_s) if each is not None and possible_times(each, count))
     begins = next(found, np.arange(count) / fps)
     return [Slot(float(begin), whole) for begin, whole in zip(begins - begins[0], valid, strict=True)]
 
 
-def possible(at_s: NDArray[np.float64], count: int) -> bool:
+def possible_times(at_s: NDArray[np.float64], count: int) -> bool:
     """Whether ``count`` frames can begin then."""
     if len(at_s) != count or not (np.abs(at_s) < LATEST_S).all():
         return False
@@ -216,10 +216,10 @@ def turn(orientation: str, name: str) -> tuple[slice, slice]:
     return rows, columns
 
 
-def spacing(row: float, column: float) -> tuple[float, float] | None:
+def calibrated(row: float, column: float) -> tuple[float, float] | None:
     """mm per pixel (row, column), or None: PLUS writes 1 where nobody calibrated."""
-    possible = all(math.isfinite(side) and 0 < side < 1 for side in (row, column))
-    return (row, column) if possible else None
+    sides = valid_spacing(row, column)
+    return None if sides is None or max(sides) >= 1 else sides
 
 
 def float_or_nan(text: str) -> float:

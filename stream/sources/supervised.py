@@ -44,23 +44,23 @@ LAST_S = 2.0
 log = logging.getLogger(__name__)
 
 
-def wait_s(failures: int, chance: float) -> float:
+def backoff_s(failures: int, chance: float) -> float:
     """Seconds before the next attempt, after ``failures`` (1 or more) in a row; ``chance`` 0..1 of JITTER comes off."""
     longest = min(FIRST_WAIT_S * 2.0 ** min(failures - 1, 10), LONGEST_WAIT_S)
     return max(FIRST_WAIT_S, longest * (1 - JITTER * chance))
 
 
 class SupervisedSource(Source):
-    """``again()`` opens the source, now and after each break; ``index`` and ``pts_s`` grow over all connections.
+    """``connect()`` opens the source, now and after each break; ``index`` and ``pts_s`` grow over all connections.
 
-    The first opening is strict: it raises as ``again`` does, or SourceError once ``given_up`` is set. Later ones are
+    The first opening is strict: it raises as ``connect`` does, or SourceError once ``given_up`` is set. Later ones are
     tried until one succeeds, and ``trouble`` says meanwhile why nothing comes. ``frames`` ends when this source is
     closed, never by itself.
     """
 
-    def __init__(self, again: Callable[[], Source], given_up: Event | None = None) -> None:
+    def __init__(self, connect: Callable[[], Source], given_up: Event | None = None) -> None:
         super().__init__()
-        self._again = again
+        self._connect = connect
         first = self._opened(given_up or self._closed)
         if first is None:
             raise SourceError("given up before it was open")
@@ -135,7 +135,7 @@ class SupervisedSource(Source):
     def _open_again(self, least_s: float) -> None:
         """Try until it opens or this source is closed; the first attempt comes after ``least_s`` or more."""
         for failures in count(1):
-            pause_s = max(wait_s(failures, random.random()), least_s if failures == 1 else 0.0)
+            pause_s = max(backoff_s(failures, random.random()), least_s if failures == 1 else 0.0)
             log.warning("%s; trying again in %.0f s", self.trouble, pause_s)
             if self._closed.wait(pause_s):
                 return
@@ -157,13 +157,13 @@ class SupervisedSource(Source):
         self._inner, self.fps, self.scan_area = inner, inner.fps, inner.scan_area
 
     def _opened(self, given_up: Event) -> Source | None:
-        """What ``again`` opens, or None if ``given_up`` is set meanwhile. Raises as ``again`` does.
+        """What ``connect`` opens, or None if ``given_up`` is set meanwhile. Raises as ``connect`` does.
 
         It can take FFmpeg ten seconds to see that nobody answers, and nothing can interrupt it. So it has a thread of
         its own, for which neither ``given_up`` nor Ctrl-C wait; what it opens too late is closed.
         """
         opening: Future[Source] = Future()
-        opener = Thread(target=_open_into, args=(opening, self._again), name="source opening", daemon=True)
+        opener = Thread(target=_open_into, args=(opening, self._connect), name="source opening", daemon=True)
         atexit.register(opener.join, LAST_S)  # Python that ends while a daemon thread is in OpenCV aborts
         opening.add_done_callback(lambda _: atexit.unregister(opener.join))
         opener.start()
@@ -187,9 +187,9 @@ class SupervisedSource(Source):
                 self._inner.close()
 
 
-def _open_into(opening: Future[Source], again: Callable[[], Source]) -> None:
+def _open_into(opening: Future[Source], connect: Callable[[], Source]) -> None:
     try:
-        opening.set_result(again())
+        opening.set_result(connect())
     except BaseException as error:  # noqa: BLE001  raised where it is waited for
         opening.set_exception(error)
 
