@@ -200,6 +200,15 @@ def test_no_picture_is_shown_that_is_made_from_a_damaged_one(tmp_path: Path, pla
     assert all((rgb == sent[number]).all() for number, rgb in shown.items())
 
 
+def test_pictures_come_back_after_damage_where_only_the_first_picture_is_whole_in_itself(tmp_path: Path) -> None:
+    clip = write_scenes(tmp_path / "clip.mp4", b_frames=0, refresh=True)
+    spoil_a_scene(clip, 0.5)
+    with open_here(str(clip)) as source:
+        shown = {round(25 * frame.pts_s) for frame in source.frames()}
+        assert source.damaged == 40 - len(shown)
+    assert {*range(10), *range(20, 40)} <= shown != {*range(40)}
+
+
 def test_no_picture_is_shown_that_inherits_a_loss(tmp_path: Path) -> None:
     stream_bytes = write_scenes(tmp_path / "whole.ts", b_frames=2).read_bytes()
     packets = [stream_bytes[start : start + 188] for start in range(0, len(stream_bytes), 188)]

@@ -69,11 +69,14 @@ class Damage:
 
     def __init__(self) -> None:
         self._broken = False  # the last picture
+        self._keys: set[int] = set()  # times of the key frames that did not come out yet
         self._marked = False  # the last packet
         self._spans: list[tuple[float, float]] = []  # of pictures, by the stream's own clock, half-open
 
     def add(self, packet: "av.Packet[av.VideoStream]") -> None:
         """Take in the next packet."""
+        if packet.is_keyframe and packet.pts is not None:
+            self._keys.add(packet.pts)
         if packet.is_corrupt:  # what is decoded from here on is shown no earlier than this is decoded
             self._spans.append((-math.inf if packet.dts is None else packet.dts, math.inf))
         elif packet.is_keyframe and not self._marked:
@@ -87,8 +90,11 @@ class Damage:
 
     def spoils(self, picture: av.VideoFrame) -> bool:
         """Whether this picture lacks something. Pictures come later than packets, in the order of their times."""
-        self._broken = picture.is_corrupt or (self._broken and not picture.key_frame)
-        at = -math.inf if picture.pts is None else picture.pts
+        pts = picture.pts
+        key = picture.key_frame or pts in self._keys  # the first does not know the beginning of a refresh, bit by bit
+        self._keys = {time for time in self._keys if pts is not None and time > pts}
+        self._broken = picture.is_corrupt or (self._broken and not key)
+        at = -math.inf if pts is None else pts
         self._spans = [span for span in self._spans if at < span[1]]
         return self._broken or any(begin <= at for begin, _ in self._spans)
 
