@@ -17,7 +17,7 @@ GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 @dataclass(frozen=True)
-class Moment:
+class ProcessorTimes:
     """Processor times at one moment, by a monotonic clock: ``busy_s`` is how long all cores together have worked since
     boot, ``own_s`` how much of that was for this process and its children that have ended."""
 
@@ -35,7 +35,7 @@ class Moment:
         return cls(time.monotonic(), sum(cpu) - idle_s - guests_s, own_s)
 
 
-def foreign_cores(start: Moment, end: Moment) -> float | None:
+def foreign_cores(start: ProcessorTimes, end: ProcessorTimes) -> float | None:
     """How many cores other processes kept busy, on average, between two moments; None if no time has passed.
 
     Time that the host took away (steal) counts, and so do grandchildren for which nobody waited, and virtual machines
@@ -49,9 +49,9 @@ def foreign_cores(start: Moment, end: Moment) -> float | None:
 
 def idle_check(seconds: float = 0.5) -> float | None:
     """How many cores other processes keep busy before a measurement: ``foreign_cores`` while this one waits."""
-    start = Moment.now()
+    start = ProcessorTimes.now()
     time.sleep(seconds)
-    return foreign_cores(start, Moment.now())
+    return foreign_cores(start, ProcessorTimes.now())
 
 
 def clocks() -> dict[str, Any]:
@@ -74,9 +74,9 @@ def clocks() -> dict[str, Any]:
 def watched() -> Iterator[dict[str, Any]]:
     """The conditions of a measurement, as a report holds them: "before", and "during" once the context is left."""
     found = {"before": load(idle_check()) | clocks()}
-    start = Moment.now()
+    start = ProcessorTimes.now()
     yield found
-    found["during"] = load(foreign_cores(start, Moment.now()))
+    found["during"] = load(foreign_cores(start, ProcessorTimes.now()))
 
 
 def load(foreign_cores: float | None) -> dict[str, Any]:

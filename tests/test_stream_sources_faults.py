@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream.errors import SourceError, UsageError
 from stream.sources import faults, open_source
-from stream.sources.faults import KINDS, Event, FaultySource, Script, parse
+from stream.sources.faults import KINDS, Fault, FaultySource, Script, parse
 from stream.types import Frame
 
 PHANTOM = "phantom:?size=160x160&fps=100"
@@ -83,13 +83,13 @@ def test_a_source_that_died_comes_back() -> None:
 @given(
     st.lists(
         st.builds(
-            Event, st.sampled_from(sorted(KINDS)), st.integers(0, 9999).map(float), st.integers(0, 99).map(float)
+            Fault, st.sampled_from(sorted(KINDS)), st.integers(0, 9999).map(float), st.integers(0, 99).map(float)
         ),
         min_size=1,
         max_size=5,
     )
 )
-def test_a_script_is_read_as_it_is_written(events: list[Event]) -> None:
+def test_a_script_is_read_as_it_is_written(events: list[Fault]) -> None:
     text = ",".join(f"{event.kind}@{event.start_s:g}+{event.length_s:g}" for event in events)
     assert parse(text) == tuple(events)
 

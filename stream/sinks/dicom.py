@@ -53,7 +53,7 @@ class DicomSink:
         self._path = path
         self._pictures: IO[bytes] | None = None
         self._at_ms: list[float] = []
-        self._size_px = (0, 0)
+        self._rows_and_columns = (0, 0)
         self._spacings: set[tuple[float, float] | None] = set()
 
     def open(self, session: Session) -> None:
@@ -69,8 +69,8 @@ class DicomSink:
         """Encode one picture."""
         assert self._pictures is not None
         if not self._at_ms:
-            self._size_px = view.picture.shape[:2]
-        picture = fit(view.picture, *self._size_px)
+            self._rows_and_columns = view.picture.shape[:2]
+        picture = fit(view.picture, *self._rows_and_columns)
         jpeg = as_jpeg(picture, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422)
         try:
             self._pictures.write(itemize_fragment(jpeg + b"\0" * (len(jpeg) % 2)))  # even, by PS3.5 A.4
@@ -132,10 +132,10 @@ class DicomSink:
         cine.DerivationDescription = f"heat map drawn in, panel with the network's answer added. {made_with(session)}"
         cine.SamplesPerPixel, cine.PhotometricInterpretation, cine.PlanarConfiguration = 3, "YBR_FULL_422", 0
         cine.BitsAllocated, cine.BitsStored, cine.HighBit, cine.PixelRepresentation = 8, 8, 7, 0
-        cine.Rows, cine.Columns = self._size_px
+        cine.Rows, cine.Columns = self._rows_and_columns
         size = pictures.seek(0, 2)
         cine.LossyImageCompression, cine.LossyImageCompressionMethod = "01", "ISO_10918_1"
-        cine.LossyImageCompressionRatio = f"{3 * len(self._at_ms) * np.prod(self._size_px) / size:.2f}"
+        cine.LossyImageCompressionRatio = f"{3 * len(self._at_ms) * np.prod(self._rows_and_columns) / size:.2f}"
         if len(self._spacings) == 1 and (spacing := self._spacings.pop()) is not None:
             cine.PixelSpacing = [f"{mm:.8g}" for mm in spacing]
         self._write_frame_times(cine)

@@ -52,7 +52,7 @@ class ReportSink:
         # where the report will be written first; random, as some disks need no space for zeros
         write_whole(part_of(self._report_path), os.urandom(ROOM_BYTES))
         self._session = session
-        self._timeline, self._episodes, self._tally = Timeline(session), EpisodeList(session), Tally(session)
+        self._timeline, self._episodes, self._tally = Timeline(session), EpisodeList(session), FrameTally(session)
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._opened = True
 
@@ -139,7 +139,7 @@ class ReportSink:
         return None if text is None else text.replace(f"{self._summary_path.parent}{os.sep}", "")
 
 
-class Tally:
+class FrameTally:
     """How many frames had each state, finding and scan area; where each class was surest; and what was said about
     each still."""
 

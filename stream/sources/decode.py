@@ -36,7 +36,7 @@ IDLE_S = 0.002
 
 
 @dataclass
-class Tally:
+class PacketTally:
     """What was read of a stream, to be held against what its header promised.
 
     ``packets`` counts those that arrived whole, ``shown`` those that must each give a picture. ``end_s`` is when the
@@ -121,7 +121,7 @@ def video_stream(container: InputContainer, name: str) -> av.VideoStream:
 
 
 def decode_pictures(
-    container: InputContainer, stream: av.VideoStream, name: str, closed: Event, tally: Tally | None = None
+    container: InputContainer, stream: av.VideoStream, name: str, closed: Event, tally: PacketTally | None = None
 ) -> Iterator[Arrival]:
     """What comes, also what is damaged; until ``closed``. Raises SourceError if a picture is larger than any scanner's.
 

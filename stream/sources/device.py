@@ -121,8 +121,8 @@ class DeviceSource(Receiver):
                 index += 1
         except OPEN_ERRORS as error:
             if not self._closed.is_set():
-                mend = f"Was it unplugged? {LIST}" if index else MENDS.get(getattr(error, "errno", 0) or 0, LIST)
-                raise SourceError(f"{self.name} broke off after {index} frames ({reason(error)}). {mend}") from error
+                how = f"Was it unplugged? {LIST}" if index else mend(error)
+                raise SourceError(f"{self.name} broke off after {index} frames ({reason(error)}). {how}") from error
 
     def _label(self, target: str) -> str:
         return printable(target)
@@ -133,8 +133,7 @@ class DeviceSource(Receiver):
         try:
             return av.open(target, format=self.FORMAT, options=NONBLOCK | LIMITS | asked, timeout=OPEN_TIMEOUT_S)
         except OPEN_ERRORS as error:
-            mend = MENDS.get(getattr(error, "errno", 0) or 0, LIST)
-            raise SourceError(f"{printable(target)} cannot be opened ({reason(error)}). {mend}") from error
+            raise SourceError(f"{printable(target)} cannot be opened ({reason(error)}). {mend(error)}") from error
 
     def _attached(self, target: str) -> bool:
         """False if it is known not to be there."""
@@ -234,6 +233,11 @@ def devices(sysfs: Path = SYSFS, by_id: Path = BY_ID) -> dict[str, str]:
     titles = [title for _, title in cards]
     macos = {f"avfoundation:{title if names_one_device(title, titles) else number}": title for number, title in cards}
     return _v4l2_devices(sysfs, by_id) | dshow | macos
+
+
+def mend(error: BaseException) -> str:
+    """What to do about a device that FFmpeg cannot open or read."""
+    return MENDS.get(getattr(error, "errno", None) or 0, LIST)
 
 
 def ffmpeg_has(kind: str) -> bool:

@@ -40,8 +40,8 @@ EVENT = re.compile(r"(?P<kind>[a-z]+)@(?P<start_s>\d{1,6}(\.\d{1,3})?)\+(?P<leng
 
 
 @dataclass(frozen=True)
-class Event:
-    """``kind`` of KINDS, from ``start_s`` for ``length_s`` seconds (half-open)."""
+class Fault:
+    """An event of the script: ``kind`` of KINDS, from ``start_s`` for ``length_s`` seconds (half-open)."""
 
     kind: str
     start_s: float
@@ -55,7 +55,7 @@ class Event:
 class Script:
     """Events over all connections; their time starts with the first frame, however long the source takes to open."""
 
-    def __init__(self, events: tuple[Event, ...]) -> None:
+    def __init__(self, events: tuple[Fault, ...]) -> None:
         self._events = events
         self._start_ns: int | None = None
 
@@ -71,14 +71,14 @@ class Script:
         return any(event.kind == kind and event.covers(time_s) for event in self._events)
 
 
-def parse(text: str) -> tuple[Event, ...]:
+def parse(text: str) -> tuple[Fault, ...]:
     """``"die@5+3,freeze@12+2"``. Raises UsageError."""
     events = []
     for part in text.split(","):
         found = EVENT.fullmatch(part)
         if found is None or found["kind"] not in KINDS:
             raise UsageError(f"faults: event {part[:40]!r} makes no sense. Expected {EXPECTED}")
-        events.append(Event(found["kind"], float(found["start_s"]), float(found["length_s"])))
+        events.append(Fault(found["kind"], float(found["start_s"]), float(found["length_s"])))
     return tuple(events)
 
 

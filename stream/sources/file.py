@@ -15,7 +15,7 @@ from av.container import InputContainer
 from stream.errors import SourceError
 from stream.sources.base import RecordedPicture, RecordedSource
 from stream.sources.clocks import ClipClock
-from stream.sources.decode import LIMITS, OPEN_ERRORS, Tally, decode_pictures, reason, video_stream
+from stream.sources.decode import LIMITS, OPEN_ERRORS, PacketTally, decode_pictures, reason, video_stream
 from stream.sources.uri import options, printable
 
 FALLBACK_FPS = 25.0
@@ -71,7 +71,7 @@ class FileSource(RecordedSource):
 
     def _once(self) -> Iterator[RecordedPicture]:
         """Raises SourceError at the end if the clip is shorter than its header says."""
-        read, whole, tally = 0, 0, Tally(self._step_s)
+        read, whole, tally = 0, 0, PacketTally(self._step_s)
         av.logging.set_level(None)  # torchvision before 0.26 turns it on: a thread that logs as a clip is closed hangs
         try:
             with self._open() as container:

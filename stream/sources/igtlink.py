@@ -52,7 +52,7 @@ class Connection:
     def __init__(self, address: tuple[str, int], name: str) -> None:
         try:
             self._socket = socket.create_connection(address, OPEN_TIMEOUT_S)
-        except (OSError, UnicodeError, OverflowError) as error:
+        except (OSError, UnicodeError) as error:
             raise SourceError(
                 f"{name} does not answer ({getattr(error, 'strerror', None) or 'timeout'}). {MEND}"
             ) from error

@@ -94,6 +94,8 @@ class IsolatedSource(Source):
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # the same on Windows, which knows no sessions
             env=os.environ | SINGLE_THREADED | KEPT_MEMORY | {"PYTHONIOENCODING": "utf-8"},  # as its warnings are read
         )
+        assert self._child.stdout is not None
+        self._pipe = self._child.stdout
         Thread(target=self._watch, name="decoder watchdog", daemon=True).start()
         self._listener = Thread(target=self._log_warnings, name="decoder's warnings", daemon=True)
         self._listener.start()
@@ -144,8 +146,7 @@ class IsolatedSource(Source):
         self._child.wait()
         self._listener.join()
         with self._reading:
-            assert self._child.stdout is not None
-            self._child.stdout.close()
+            self._pipe.close()
 
     def _receive(self) -> Message:
         """The next message and its picture; an empty one without a picture at the end. Raises SourceError."""
@@ -169,10 +170,9 @@ class IsolatedSource(Source):
             raise SourceError(f"{self.name}: its decoder wrote nonsense. The file may be made to do this.") from error
 
     def _read(self) -> Message:
-        pipe = self._child.stdout
-        if pipe is None or pipe.closed:
+        if self._pipe.closed:
             return {}, None
-        line = pipe.readline(LONGEST_LINE)
+        line = self._pipe.readline(LONGEST_LINE)
         if not line.endswith(b"\n"):
             return self._broken_off()
         facts: dict[str, Any] = json.loads(line)
@@ -180,7 +180,7 @@ class IsolatedSource(Source):
             return facts, None
         check_size(facts["width_px"], facts["height_px"], self.name)
         pixels = np.empty((facts["height_px"], facts["width_px"], 3), np.uint8)
-        if _read_into(pipe, memoryview(pixels.data).cast("B")):
+        if _read_into(self._pipe, memoryview(pixels.data).cast("B")):
             return facts, pixels
         return self._broken_off()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stream.errors import SourceError
-from stream.sources.sequence import Layout, SequenceSource, calibrated, float_or_nan, header_lines
+from stream.sources.sequence import Layout, SequenceSource, float_or_nan, header_lines, plus_spacing
 from stream.sources.uri import printable
 
 BYTES = frozenset({"MET_UCHAR", "MET_UCHAR_ARRAY"})
@@ -22,7 +22,7 @@ class MetaImageSource(SequenceSource):
     def __init__(self, path: Path, *, fps: float | None = None, loop: bool = False) -> None:
         entries, offset = read_header(path)
         column, row, *_ = (*map(float_or_nan, entries.get("ElementSpacing", "").split()), 1.0, 1.0)
-        super().__init__(path, layout(entries, offset, path), entries, calibrated(row, column), fps=fps, loop=loop)
+        super().__init__(path, layout(entries, offset, path), entries, plus_spacing(row, column), fps=fps, loop=loop)
 
 
 def read_header(path: Path) -> tuple[dict[str, str], int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from stream.errors import SourceError
-from stream.sources.sequence import Layout, SequenceSource, calibrated, float_or_nan, header_lines
+from stream.sources.sequence import Layout, SequenceSource, float_or_nan, header_lines, plus_spacing
 from stream.sources.uri import printable
 
 FRAMES = frozenset({"list", "time"})
@@ -47,7 +47,7 @@ class NrrdSource(SequenceSource):
         if of_axis(fields, "labels", found.frame) == "time" and unit_s is not None:
             told = pairs.get(f"axis {found.frame} index values", "").split()
             at_s = unit_s * np.array([float_or_nan(each) for each in told])
-        mm_per_px = calibrated(step(fields, found.row), step(fields, found.column))
+        mm_per_px = plus_spacing(step(fields, found.row), step(fields, found.column))
         super().__init__(path, found, pairs, mm_per_px, fps=fps, loop=loop, at_s=at_s)
 
 

@@ -35,7 +35,7 @@ LEAST_PACKED = 1 / 1100
 """A packed picture takes at least this share of its size: zlib does no better than 1:1032."""
 
 PACKED_AS = 32 + zlib.MAX_WBITS
-"""zlib or gzip, whichever it is: both are met."""
+"""zlib or gzip, whichever it is: MetaImage has the one, NRRD the other."""
 
 PIECE = 2**16
 """Packed bytes that are read at a time."""
@@ -216,7 +216,7 @@ def turn(orientation: str, name: str) -> tuple[slice, slice]:
     return rows, columns
 
 
-def calibrated(row: float, column: float) -> tuple[float, float] | None:
+def plus_spacing(row: float, column: float) -> tuple[float, float] | None:
     """mm per pixel (row, column), or None: PLUS writes 1 where nobody calibrated."""
     sides = valid_spacing(row, column)
     return None if sides is None or max(sides) >= 1 else sides
