@@ -278,3 +278,8 @@ def test_an_error_is_shown_as_it_is_though_it_names_a_file_that_is_called_like_a
         control(browser, "#start").click()
         told = control(browser, '[data-testid="toast-text"]').get_attribute("textContent")
         assert told == f"{clip.name} does not exist, or is not a file. Expected a video."
+
+
+def test_the_opacity_has_no_button_that_would_move_its_slider_alone(browser: webdriver.Chrome) -> None:
+    control(browser, "#opacity input[type=range]")
+    assert not [one for one in browser.find_elements(By.CSS_SELECTOR, "#opacity button") if one.is_displayed()]
