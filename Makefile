@@ -40,7 +40,7 @@ bench: .venv/dev ## Latency of every engine that runs here
 
 .venv/python:
 	@test -x $(PY) || $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and \
-	this is " + sys.version.split()[0] + ". Name another, make run PYTHON=python3.12, or fetch one: pip install uv; uv venv -p 3.12")'
+	this is " + sys.version.split()[0] + ". Name another, make run PYTHON=python3.12, or fetch one: pip install uv; uv venv --seed -p 3.12")'
 	@test -x $(PY) || $(PYTHON) -m venv .venv
 	@test -x "$(UV)" || $(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null
 	@test -x "$(UV)" || $(PY) -m pip install --quiet uv

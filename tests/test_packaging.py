@@ -98,4 +98,5 @@ def test_a_python_too_old_is_told_and_leaves_nothing_behind(tmp_path: Path) -> N
     needed = metadata("rcdnet-live")["Requires-Python"].removeprefix(">=")
     assert done.returncode == 2
     assert f"Python {needed} or newer is needed, and this is 3.10.13." in done.stderr
+    assert "uv venv --seed" in done.stderr  # or pip is missing, with which the README installs the extras
     assert not (tmp_path / ".venv").exists()
