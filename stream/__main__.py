@@ -5,7 +5,9 @@ and errors to stderr.
 """
 
 import logging
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -253,10 +255,22 @@ def end_as_by_ctrl_c() -> None:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))  # the terminal was closed
 
 
+def give_up_a_full_log() -> None:
+    """Lose what the log did not take: Python would try to write it once more, and then end with 120."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 if __name__ == "__main__":
     end_as_by_ctrl_c()
     line = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.WARNING, format=line, datefmt="%Y-%m-%dT%H:%M:%S%z")
     logging.getLogger("engines").setLevel(logging.INFO)  # which engine is taken, and why not the others
     logging.getLogger("stream").setLevel(logging.INFO)  # that the source is back, what was pressed on the page
-    app()
+    try:
+        app()
+    finally:
+        give_up_a_full_log()

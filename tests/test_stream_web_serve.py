@@ -189,7 +189,9 @@ def test_it_serves_where_its_log_cannot_be_written(log: str) -> None:
         port = free.getsockname()[1]
     arguments = ["run", "--source", "phantom:?size=320x240", "--engine", "fake", "--port", str(port)]
     without_log = ("sh", "-c", f'exec "$@" {log}', "sh")
-    with subprocess.Popen([*without_log, sys.executable, "-m", "stream", *arguments], cwd=ROOT) as process:
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    command = [*without_log, sys.executable, "-m", "stream", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, env=buffered) as process:
         answer = None
         while answer is None and process.poll() is None:
             with suppress(httpx2.ConnectError):
