@@ -27,7 +27,6 @@ ROOT = Path(__file__).parents[1]
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 PATIENCE_S = 60
 """For Gradio on a machine that is busy with other things; a condition that holds is noticed at once."""
-
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -60,8 +59,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def running(engine: str, settings: Path, source: str = "phantom:", *options: str) -> Iterator[str]:
-    """The address of a run, on a port of its own; ends it with Ctrl-C, which must go well."""
+def running(engine: str, settings: Path, source: str = "phantom:?fps=4", *options: str) -> Iterator[str]:
+    """The address of a run, on a port of its own; ends it with Ctrl-C, which must go well. Few pictures take little."""
     arguments = ["run", "--source", source, "--engine", engine, "--port", "0", *options]
     with subprocess.Popen(
         [sys.executable, "-m", "stream", *arguments],
@@ -301,7 +300,7 @@ def test_a_choice_that_does_not_run_yet_is_told_by_the_button_that_runs_it(brows
 
 
 def test_a_recording_ends_and_another_begins_while_the_page_runs(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    with running("fake", tmp_path, "phantom:?size=320x240", "--record", str(tmp_path / "recordings")) as recorded:
+    with running("fake", tmp_path, "phantom:?size=320x240&fps=4", "--record", str(tmp_path / "recordings")) as recorded:
         browser.get(recorded)
         record, chip = control(browser, "#record input"), control(browser, ".rcd-recording")
         until(browser, lambda: record.is_selected() and chip.is_displayed())

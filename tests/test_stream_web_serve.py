@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -28,12 +29,14 @@ from stream.web.control import PHANTOM, Control
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_S = 60
+POLL_S = 0.05
+"""Between two questions: asked without a pause, a server that starts takes twice as long."""
 
 
 @contextmanager
 def served(*under: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The running process, started by ``under`` if given, and its HOST:PORT; ended by Ctrl-C if the test did not."""
-    arguments = ["run", "--source", "phantom:?size=320x240", "--engine", "fake", "--port", "0"]
+    arguments = ["run", "--source", "phantom:?size=320x240&fps=10", "--engine", "fake", "--port", "0"]
     arguments += ["--config", str(ROOT / "tests" / "patient.toml")]
     with subprocess.Popen(
         [*under, sys.executable, "-m", "stream", *arguments],
@@ -196,6 +199,7 @@ def test_it_serves_where_its_log_cannot_be_written(log: str) -> None:
         while answer is None and process.poll() is None:
             with suppress(httpx2.ConnectError):
                 answer = httpx2.get(f"http://127.0.0.1:{port}/status.json", timeout=PATIENCE_S)
+            time.sleep(POLL_S)
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_S) == 0
     assert answer is not None
@@ -212,7 +216,7 @@ def opened(address: str) -> str:
     """Whether the control room is there or failed, once that is known."""
     asked = f"http://{address}/status.json"  # which is answered late while Gradio is imported
     while (state := str(httpx2.get(asked, timeout=PATIENCE_S).json()["control_room"])) == "opening":
-        pass
+        time.sleep(POLL_S)
     return state
 
 
