@@ -26,9 +26,9 @@ from rcdnet.weights import GOLDEN, ONNX
 SHORT_S = 0.2
 
 
-@pytest.fixture
-def clip(tmp_path: Path) -> peers.Clip:
-    return peers.clip_of(write_clip(tmp_path / "clip.mp4", size_px=(320, 240)), None)
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> peers.Clip:
+    return peers.clip_of(write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", size_px=(320, 240)), None)
 
 
 class Keeping(Meter):

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,15 @@ from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from benchmarks import ratios
-from benchmarks.ratios import LEAST_ROUNDS, Ratio, eager_half_over_cuda_graph, interleave, logits_alone
+from benchmarks.ratios import (
+    LEAST_ROUNDS,
+    Ratio,
+    class_maps_cost,
+    eager_gradcam_over_engine,
+    eager_half_over_cuda_graph,
+    interleave,
+    logits_alone,
+)
 from engines import half, nvidia
 from engines.errors import EngineError
 from engines.torch_reference import TorchReference
@@ -78,6 +87,18 @@ def test_both_sides_of_the_ratio_on_a_gpu_answer_the_same_picture(
     output = answers["cuda_graph"]
     for eager, captured in zip(answers["eager_half"], (output.logits, output.class_maps), strict=True):
         np.testing.assert_allclose(eager, captured, atol=1e-4)
+
+
+@pytest.mark.parametrize(("measure", "of"), [(eager_gradcam_over_engine, "openvino_cpu"), (class_maps_cost, "f32")])
+def test_a_ratio_of_a_network_of_ones_own_is_measured(
+    untrained: Path, monkeypatch: pytest.MonkeyPatch, measure: Callable[[str, float, Path], Ratio], of: str
+) -> None:
+    monkeypatch.setattr(ratios, "BUILDS", 1)
+    ratio = measure(of, 0.0, untrained)
+    assert (ratio.reason, ratio.engine, ratio.precision) == ("", "openvino_cpu", "f32")
+    assert ratio.value is not None
+    assert ratio.calls_ms is not None
+    assert len(ratio.calls_ms) == 2
 
 
 def headed(last: str = "ReduceMean") -> onnx.ModelProto:
