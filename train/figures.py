@@ -79,15 +79,15 @@ def reliability(answers: Sequence[Answers], path: Path) -> None:
     for one in answers:
         bin_of = np.minimum((one.share * BINS).astype(int), BINS - 1)
         bins = [bin_of == number for number in np.unique(bin_of)]
-        said = [float(one.share[inside].mean()) for inside in bins]
+        mean = [float(one.share[inside].mean()) for inside in bins]
         true = [float(one.malignant[inside].mean()) for inside in bins]
         sizes = [600 * float(inside.mean()) for inside in bins]
         error = metrics.expected_calibration_error(one.share, one.malignant)
         by_chance = metrics.by_chance(metrics.expected_calibration_error, one.share).mean
         label = f"{one.name}: ECE {error:.3f} (by chance {by_chance:.3f}), n {len(one.share)}"
-        (line,) = axes.plot(said, true, linewidth=1, label=label)
-        axes.scatter(said, true, sizes, color=line.get_color(), alpha=0.5)
-    axes.set(xlabel="probability of malignant, as said", ylabel="share that is malignant", aspect="equal")
+        (line,) = axes.plot(mean, true, linewidth=1, label=label)
+        axes.scatter(mean, true, sizes, color=line.get_color(), alpha=0.5)
+    axes.set(xlabel="mean probability of malignancy", ylabel="share that is malignant", aspect="equal")
     axes.legend(fontsize=7, loc="upper left")
     _save(figure, path)
 

@@ -23,15 +23,15 @@ from train.run_folder import config_of, recipe_of, seed_and_split, start_and_tea
 RECIPES = ("joint", "twin", "grouped", "patient", "transfer", "paper", "shipped")
 
 COLUMNS = """\
-A row is about pictures that its networks were not trained on: all folds of a seed together, or one split.
+Each row is of pictures that its networks were not trained on: all folds of a seed together, or one split.
 
-- **n (leaked)**: pictures, and how many of them have a near copy among those that were trained on.
-- **AUC (95 %)**: with a bootstrap interval over patients or, where none is named, over near copies.
-- **AUC, each patient once**: each patient, or picture with its near copies, weighs the same.
-- **accuracy**, sensitivity and specificity: with yes from 0.5 on.
-- **ECE (by chance)**: expected calibration error; what a perfectly calibrated network would show on as many pictures.
+- **n (leaked)**: pictures, and how many of them have a near copy in the training set.
+- **AUC (95 %)**: bootstrap interval over patients or, where patients are unknown, over groups of near copies.
+- **AUC, each patient once**: each patient, or picture with its near copies, has the same weight.
+- **accuracy**, sensitivity and specificity: at a threshold of 0.5.
+- **ECE (by chance)**: expected calibration error (that of a perfectly calibrated network on as many pictures).
 
-Before any number here, each fold's answers are calibrated by those of the other folds; a single run's are not."""
+Each fold's answers are first calibrated on those of the other folds; a single run's are not calibrated."""
 """The text above the tables."""
 
 
