@@ -56,13 +56,15 @@ def test_the_summary_says_what_it_was_made_with(tmp_path: Path) -> None:
 
 
 def test_the_report_shows_the_timeline_and_the_notice_and_needs_no_network(tmp_path: Path) -> None:
-    _, page = written(tmp_path)
+    summary, page = written(tmp_path)
     svg = page[page.index("<svg") : page.index("</svg>") + 6]
     shapes = ElementTree.fromstring(svg)
     assert len(shapes.findall("polyline")) == 3
     assert [band.findtext("title") for band in shapes.findall("rect")] == [
         "warming up", "a finding, or no lesion flagged", "not analysed"
     ]  # fmt: skip
+    quarters = [f"{float(seconds):.1f} s" for seconds in np.linspace(0, summary["duration_s"], 5)]
+    assert [text.text for text in shapes.findall("text")][-5:] == quarters
     assert "nothing was called (amber), the model was warming up (grey) or pictures came but were not recorded" in page
     assert RESEARCH_NOTICE in page
     assert "http" not in page
