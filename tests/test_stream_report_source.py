@@ -86,3 +86,4 @@ def test_scan_areas_that_are_not_listed_are_counted(tmp_path: Path) -> None:
     assert summary["scan_areas_unlisted"] == {"areas": 3, "frames": 3}
     assert len(summary["scan_areas"]) == MOST_AREAS
     assert "3 others: 3 frames" in page
+    assert "20x48 at 0,0, detected: 1 frame<" in page
