@@ -41,7 +41,8 @@ class KeptAreas:
                 kept = {key: old for key, old in self._read().items() if key != _key(uri)}
                 self._write(kept if text is None else kept | {_key(uri): text})
             except OSError as error:
-                raise UsageError(f"the scan area cannot be kept: {error.strerror}.") from error
+                why = f"{error.strerror}. {self._path} must be writable"
+                raise UsageError(f"the scan area cannot be kept: {why}.") from error
             except ValueError as error:
                 why = f"{self._path} is damaged. Repair or delete it"
                 raise UsageError(f"the scan area cannot be kept: {why}.") from error
