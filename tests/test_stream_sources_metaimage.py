@@ -112,6 +112,7 @@ def test_what_could_be_read_comes_before_the_error(tmp_path: Path) -> None:
     [
         ({"DimSize": "60000 60000 30000"}, "at most"),
         ({"DimSize": "60 40 90000"}, "is impossible"),
+        ({"DimSize": f"60 40 {10**400}"}, "is impossible"),
         ({"DimSize": "-60 40 6"}, "is impossible"),
         ({"DimSize": "60 0 6"}, "is impossible"),
         ({"NDims": "4", "DimSize": "60 40 3 2", "ElementSpacing": "1 1 1 1"}, "holds 4 dimensions"),

@@ -88,6 +88,7 @@ def test_what_could_be_read_comes_before_the_error(tmp_path: Path, kinds: str, p
     [
         ({"sizes": "60000 60000 1 30000"}, "at most"),
         ({"sizes": "60 40 1 90000"}, "is impossible"),
+        ({"sizes": f"60 40 1 {10**400}"}, "is impossible"),
         ({"sizes": "60 40 2 3"}, r"2 \(domain\) x 3 \(list\)"),
         ({"sizes": "60 -40 1 6"}, "does not say how large"),
         ({"sizes": "60 x"}, "does not say how large"),

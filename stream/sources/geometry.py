@@ -26,7 +26,7 @@ def check_size(width: int, height: int, name: str) -> None:
         )
 
 
-def check_count(count: int, width_px: int, height_px: int, least_bytes: float, path: Path) -> None:
+def check_count(count: int, width_px: int, height_px: int, least_bytes: int, path: Path) -> None:
     """Raises SourceError if so many frames, which take ``least_bytes`` or more, cannot be in this file."""
     if min(count, width_px, height_px) < 1 or count > FRAMES_LIMIT or least_bytes > path.stat().st_size:
         raise SourceError(

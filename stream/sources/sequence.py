@@ -31,8 +31,8 @@ LONGEST_HEADER = 2**26
 LARGEST_MIXED = 400 * 2**20
 """Bytes of pixels that are read at once, where those of one frame do not lie together."""
 
-LEAST_PACKED = 1 / 1100
-"""A packed picture takes at least this share of its size: zlib does no better than 1:1032."""
+MOST_PACKED = 1100
+"""How many times smaller a packed picture can be: zlib does no better than 1:1032."""
 
 PACKED_AS = 32 + zlib.MAX_WBITS
 """zlib or gzip, whichever it is: MetaImage has the one, NRRD the other."""
@@ -73,7 +73,7 @@ class Layout:
         name, size = printable(path.name), math.prod(self.sizes)
         width_px, height_px = self.sizes[self.column], self.sizes[self.row]
         check_size(width_px, height_px, name)
-        check_count(self.count, width_px, height_px, size * LEAST_PACKED, path)
+        check_count(self.count, width_px, height_px, size // MOST_PACKED, path)
         if self.mixed and size > LARGEST_MIXED:
             raise SourceError(
                 f"{name} holds its frames pixel by pixel, and is too large to be read at once. Save it as MP4, "
