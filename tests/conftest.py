@@ -12,7 +12,7 @@ settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--mutants", type=int, default=2000, help="broken files of each format; make fuzz takes 10000")
+    parser.addoption("--mutants", type=int, default=1000, help="broken files of each format; make fuzz takes 10000")
     parser.addoption("--cycles", type=int, default=5, help="restarts of each kind of sender; make restarts takes 200")
 
 

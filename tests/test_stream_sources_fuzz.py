@@ -35,6 +35,9 @@ MOST_RSS = 10**9
 
 OF_A_READER = ("read ", "refused", "memory")
 
+FRAMES = 4
+"""Of a sample: the smaller it is, the more mutants hit what a reader takes at its word, and the sooner it is read."""
+
 FORMATS = ("mp4", "ts", "avi", "png", "jpg", "dcm", "mha", "nrrd")
 
 
@@ -42,17 +45,17 @@ FORMATS = ("mp4", "ts", "avi", "png", "jpg", "dcm", "mha", "nrrd")
 def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / f"sample.{request.param}"
     if request.param in ("png", "jpg"):
-        cv2.imwrite(str(path), picture(1, 120, 160))
+        cv2.imwrite(str(path), picture(1))
         return path
     if request.param == "dcm":
-        jpegs = [cv2.imencode(".jpg", picture(number))[1].tobytes() for number in range(12)]
-        return write_dicom(path, np.zeros((12, 48, 64, 3), np.uint8), "YBR_FULL_422", jpegs=jpegs, FrameTime=40)
+        jpegs = [cv2.imencode(".jpg", picture(number))[1].tobytes() for number in range(FRAMES)]
+        return write_dicom(path, np.zeros((FRAMES, 48, 64, 3), np.uint8), "YBR_FULL_422", jpegs=jpegs, FrameTime=40)
     if request.param == "mha":
-        return write_metaimage(path, np.stack([picture(number) for number in range(12)]), packed=True)
+        return write_metaimage(path, np.stack([picture(number) for number in range(FRAMES)]), packed=True)
     if request.param == "nrrd":
-        return write_nrrd(path, np.stack([picture(number)[..., 0] for number in range(12)]), packed=True)
+        return write_nrrd(path, np.stack([picture(number)[..., 0] for number in range(FRAMES)]), packed=True)
     codec = {"mp4": "libx264", "ts": "mpeg2video", "avi": "mjpeg"}[request.param]
-    return write_clip(path, 12, codec=codec)
+    return write_clip(path, FRAMES, codec=codec)
 
 
 class Reader:
