@@ -9,5 +9,5 @@ GOLDEN = SHIPPED / "golden.npz"
 
 
 def how_made(folder: Path) -> str:
-    """The mend for a folder of weights whose ONNX file or golden set is missing or of another network."""
+    """How to repair a folder of weights whose ONNX file or golden set is missing or of another network."""
     return f"make it with: python -m rcdnet.export {folder / CHECKPOINT.name}"

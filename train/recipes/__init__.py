@@ -20,14 +20,14 @@ Precision = Literal["32-true", "bf16-mixed"]
 def _names_data_set(folder: str) -> str:
     if Path(folder).name in ("", "..") or " + " in folder:
         raise ValueError(
-            f"{folder!r} does not name a data set: its folder's name is how checkpoints tell what they saw"
+            f"{folder!r} does not name a data set, and checkpoints record by folder name what they were trained on"
         )
     return folder
 
 
 def _has_lesion_classes(names: tuple[str, ...]) -> tuple[str, ...]:
     if missing := {"benign", "malignant"} - set(names):
-        raise ValueError(f"{', '.join(sorted(missing))} is missing: benign or malignant is what is asked of a lesion")
+        raise ValueError(f"{', '.join(sorted(missing))} is missing: every lesion is judged as benign or malignant")
     return names
 
 
