@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rcdnet.glance import Judgement
 from rcdnet.preprocess import place
 from rcdnet.spec import ModelSpec, OperatingPoint
 from tests.test_outputs import documented, written
-from train import datasets, evaluate
+from train import datasets, evaluate, tables
 from train.__main__ import app
 from train.datasets import DataError, Sample
 
@@ -122,11 +123,13 @@ def test_the_usual_place_of_a_lesion_is_where_the_others_lie():
     np.testing.assert_allclose(of_none, 0.5, atol=1e-6)
 
 
-def test_without_masks_there_is_no_heat_map_figure(tmp_path):
+def test_without_masks_there_is_no_heat_map_figure(tmp_path, capsys):
     samples = [replace(s, masks=()) for s in evaluate.select(data_set(tmp_path), "binary")]
     result = evaluate.evaluate(samples, [judged(ANSWERS[s.label]) for s in samples], SPEC, "binary")
     assert result["pointing_game"] is None
     assert result["n_masks"] == 0
+    tables.print_result(result | {"data": "ours"}, "binary")
+    assert re.search("pointing_game .* not measured", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(("task", "labels"), [("binary", {"benign"}), ("three-class", {"benign", "malignant"})])

@@ -97,4 +97,4 @@ def print_result(result: Mapping[str, Any], task: str) -> None:
 
 def text(value: Any) -> str:
     """A value as a table shows it."""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else "not measured" if value is None else str(value)
