@@ -13,6 +13,7 @@ import pytest
 
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.errors import UsageError
+from stream.handover import OVERWRITTEN
 from stream.session import Session
 from stream.sinks import RESULTS, report, report_episodes
 from stream.sinks.report import ReportSink
@@ -263,8 +264,10 @@ def test_an_error_is_on_the_page_and_names_are_escaped(tmp_path: Path) -> None:
     assert "<script>" not in page
 
 
-def test_what_was_lost_on_the_way_to_the_disk_is_in_the_report(tmp_path: Path) -> None:
-    _, page = reported(tmp_path, [], status=replace(ending(), not_drawn=3, not_recorded=7))
+def test_what_was_lost_on_the_way_is_in_the_report_and_why(tmp_path: Path) -> None:
+    counts = Counts(5, dropped={OVERWRITTEN: 5})
+    _, page = reported(tmp_path, [], status=replace(ending(None, counts), not_drawn=3, not_recorded=7))
+    assert 'dropped: overwritten, as a newer one was ready</th><td class="n">5<' in page
     assert 'not drawn: a newer one was ready, or the run ended</th><td class="n">3<' in page
     assert 'not recorded: the disk was too slow</th><td class="n">7<' in page
 
