@@ -34,7 +34,7 @@ def written(folder: Path, session: Session, *, first: int = 0, reopened: int = 0
 def test_the_report_says_how_the_pictures_came(tmp_path: Path, session: Session, how: str) -> None:
     summary, page = written(tmp_path, session)
     assert f"clip.mp4, {how}, begun {summary['times']['started_at']}" in page
-    assert ("counted in each round" in page) == session.looped == summary["source"]["looped"]
+    assert ("The clip begins again at its end" in page) == session.looped == summary["source"]["looped"]
 
 
 def test_a_clip_that_is_played_live_starts_again_and_says_so(tmp_path: Path) -> None:
