@@ -127,8 +127,10 @@ def test_the_program_that_judges_a_picture_says_what_a_replay_says(tmp_path: Pat
     cv2.imwrite(str(picture), cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR))
     replay = [sys.executable, "-m", "stream", "replay", str(picture), "--out", str(tmp_path), "--scan-area", "full"]
     subprocess.run(replay, cwd=ROOT, capture_output=True, check=True)
-    (told,) = said(PICTURE, str(picture))
-    assert json.loads(told.replace("'", '"')) == pytest.approx(lines(tmp_path)[0]["raw"], abs=1e-4)
+    probabilities, call = said(PICTURE, str(picture))
+    (line,) = lines(tmp_path)
+    assert json.loads(probabilities.replace("'", '"')) == pytest.approx(line["raw"], abs=1e-4)
+    assert call == f"{line['state']} {line['finding']} {line['reason']}"
 
 
 def test_the_program_that_watches_gets_pictures_until_the_run_ends() -> None:
