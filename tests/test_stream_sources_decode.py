@@ -200,6 +200,23 @@ def test_no_picture_is_shown_that_is_made_from_a_damaged_one(tmp_path: Path, pla
     assert all((rgb == sent[number]).all() for number, rgb in shown.items())
 
 
+def test_no_b_frame_is_shown_whose_later_picture_is_damaged(tmp_path: Path) -> None:
+    clip = write_scenes(tmp_path / "clip.mp4", b_frames=2)
+    with open_here(str(clip)) as source:
+        sent = [frame.rgb for frame in source.frames()]
+    whole = clip.read_bytes()
+    with av.open(str(clip)) as container:
+        packets = [(packet.pos, packet.size, packet.pts) for packet in container.demux(video=0) if packet.size]
+    first = next(at for at, packet in enumerate(packets) if packets[at + 1][2] < packet[2])  # made before its B-frames
+    at, size, _ = packets[first]
+    clip.write_bytes(whole[: at + 12] + bytes(size - 12) + whole[at + size :])
+    with open_here(str(clip)) as source:
+        shown = {round(25 * frame.pts_s): frame.rgb for frame in source.frames()}
+        assert source.damaged == 40 - len(shown)
+    assert {*range(10, 40)} <= {*shown} != {*range(40)}
+    assert all((rgb == sent[number]).all() for number, rgb in shown.items())
+
+
 def test_pictures_come_back_after_damage_where_only_the_first_picture_is_whole_in_itself(tmp_path: Path) -> None:
     clip = write_scenes(tmp_path / "clip.mp4", b_frames=0, refresh=True)
     spoil_a_scene(clip, 0.5)

@@ -264,9 +264,10 @@ def test_damaged_frames_are_counted_and_not_handed_on(tmp_path: Path, name: str)
     clip.write_bytes(data)
     with FileSource(clip) as source:
         frames = list(source.frames())
-    assert 0 < source.damaged < 30
+    assert 0 < source.damaged < 60
     assert len(frames) + source.damaged == 60
-    assert frames[-1].index == 59
+    if name.endswith("avi"):  # of which each picture stands alone
+        assert (source.damaged, frames[-1].index) == (1, 59)
 
 
 def test_pictures_in_colours_that_do_not_exist_are_damaged(tmp_path: Path) -> None:

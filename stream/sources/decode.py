@@ -14,6 +14,7 @@ import numpy as np
 from av.buffer import Buffer
 from av.container import InputContainer
 from av.sidedata.sidedata import SideDataContainer
+from av.video.frame import PictureType
 from numpy.typing import NDArray
 
 from stream.errors import SourceError
@@ -30,6 +31,9 @@ LIMITS = {"max_pixels": str(SIZE_LIMIT_PX**2)}
 
 REFUSED = (av.InvalidDataError, av.ArgumentError)
 """What a decoder says of a damaged picture, and of one beyond LIMITS."""
+
+MOST_WAITING = 4
+"""Pictures that ``settled`` holds back: as many B-frames as encoders usually put in a row, and 100 MB of 4K."""
 
 IDLE_S = 0.002
 """Pause before a device without a new picture is asked again: it adds half of this to the latency."""
@@ -64,19 +68,26 @@ class Damage:
 
     FFmpeg marks the packet that lost something, or the one before it where it looks for the end of a picture. Two kinds
     are missed: an encoder may refresh its pictures bit by bit, and FFmpeg calls the beginning of that a key frame, so
-    that pictures pass which are still incomplete; and B-frames made from a damaged picture may be shown before it.
+    that pictures pass which are still incomplete; and B-frames are shown before the picture that they are made from
+    (``settled``).
     """
 
     def __init__(self) -> None:
+        self._sent = 0  # packets
+        self._refused_at = 0  # of them
+        self._last_key = 0
+        self._keys: dict[int, int] = {}  # time of a key frame that did not come out yet -> which packet it was
         self._broken = False  # the last picture
-        self._keys: set[int] = set()  # times of the key frames that did not come out yet
         self._marked = False  # the last packet
         self._spans: list[tuple[float, float]] = []  # of pictures, by the stream's own clock, half-open
 
     def add(self, packet: "av.Packet[av.VideoStream]") -> None:
         """Take in the next packet."""
-        if packet.is_keyframe and packet.pts is not None:
-            self._keys.add(packet.pts)
+        self._sent += 1
+        if packet.is_keyframe:
+            self._last_key = self._sent
+            if packet.pts is not None:
+                self._keys[packet.pts] = self._sent
         if packet.is_corrupt:  # what is decoded from here on is shown no earlier than this is decoded
             self._spans.append((-math.inf if packet.dts is None else packet.dts, math.inf))
         elif packet.is_keyframe and not self._marked:
@@ -85,15 +96,18 @@ class Damage:
         self._marked = packet.is_corrupt
 
     def refused(self) -> None:
-        """FFmpeg gave no picture for a packet."""
-        self._broken = True
+        """FFmpeg gave no picture for a packet, this one or, with threads, one before. Key frames that were sent by now
+        and come out later may be older, so they do not help."""
+        self._broken, self._refused_at = True, self._sent
 
     def spoils(self, picture: av.VideoFrame) -> bool:
         """Whether this picture lacks something. Pictures come later than packets, in the order of their times."""
         pts = picture.pts
-        key = picture.key_frame or pts in self._keys  # the first does not know the beginning of a refresh, bit by bit
-        self._keys = {time for time in self._keys if pts is not None and time > pts}
-        self._broken = picture.is_corrupt or (self._broken and not key)
+        key = self._last_key if picture.key_frame else 0  # as where packets have no times
+        if pts is not None:  # where a refresh begins, only the packet is called a key frame
+            key = self._keys.get(pts, key)
+        self._keys = {time: packet for time, packet in self._keys.items() if pts is not None and time > pts}
+        self._broken = picture.is_corrupt or (self._broken and key <= self._refused_at)
         at = -math.inf if pts is None else pts
         self._spans = [span for span in self._spans if at < span[1]]
         return self._broken or any(begin <= at for begin, _ in self._spans)
@@ -102,11 +116,12 @@ class Damage:
 @dataclass(frozen=True)
 class Arrival:
     """A picture, uint8 [H, W, 3], with its own time if it has one, and when its packet arrived, monotonic. ``rgb`` is
-    None if it is damaged."""
+    None if it is damaged. ``between``: a B-frame, made from pictures on both sides of it."""
 
     arrived_ns: int
     time_s: float | None = None
     rgb: NDArray[np.uint8] | None = None
+    between: bool = False
 
 
 def video_stream(container: InputContainer, name: str) -> av.VideoStream:
@@ -152,7 +167,8 @@ def decode_pictures(
             with suppress(*REFUSED):
                 if codec.name == "mjpeg":  # or what comes next goes in the place of the second field that was cut
                     packet.decode()
-            damage.refused()
+            if not stream.codec.intra_only:  # else each picture stands alone
+                damage.refused()
             yield Arrival(arrived_ns)
             continue
         for picture in found:
@@ -160,7 +176,26 @@ def decode_pictures(
                 aspect = float(codec.sample_aspect_ratio or 1)
             rgb = None if damage.spoils(picture) else _to_rgb(picture, aspect, name)
             time_s = _decoded_s(picture) if in_order else picture.time
-            yield Arrival(arrived_ns) if rgb is None else Arrival(arrived_ns, time_s, rgb)
+            between = picture.pict_type == PictureType.B
+            yield Arrival(arrived_ns) if rgb is None else Arrival(arrived_ns, time_s, rgb, between)
+
+
+def settled(arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
+    """The same, but B-frames wait for the next other picture, and are damaged if that is: they are made from it. Not
+    for what is live, which would come later by as much."""
+    waiting: list[Arrival] = []
+    try:
+        for arrival in arrivals:
+            if arrival.between and len(waiting) < MOST_WAITING:
+                waiting.append(arrival)
+                continue
+            yield from (Arrival(each.arrived_ns) if arrival.rgb is None else each for each in waiting)
+            waiting.clear()
+            yield arrival
+    except Exception:
+        yield from waiting
+        raise
+    yield from waiting
 
 
 def _decoded_s(picture: av.VideoFrame) -> float | None:

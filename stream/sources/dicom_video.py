@@ -11,7 +11,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.encaps import generate_fragments, parse_basic_offsets
 
-from stream.sources.decode import LIMITS, decode_pictures
+from stream.sources.decode import LIMITS, decode_pictures, settled
 from stream.sources.file import FORMATS, recorded_stream
 
 PIXELS_BEGIN = 12
@@ -28,7 +28,7 @@ def video_frames(path: Path, name: str, size_px: tuple[int, int]) -> Iterator[ND
         stream = recorded_stream(container, name)
         if (stream.codec_context.width, stream.codec_context.height) != size_px:
             raise ValueError("the video has another size than its header says")
-        for arrival in decode_pictures(container, stream, name, Event()):
+        for arrival in settled(decode_pictures(container, stream, name, Event())):
             yield arrival.rgb
 
 

@@ -15,7 +15,7 @@ from av.container import InputContainer
 from stream.errors import SourceError
 from stream.sources.base import RecordedPicture, RecordedSource
 from stream.sources.clocks import ClipClock
-from stream.sources.decode import LIMITS, OPEN_ERRORS, PacketTally, decode_pictures, reason, video_stream
+from stream.sources.decode import LIMITS, OPEN_ERRORS, PacketTally, decode_pictures, reason, settled, video_stream
 from stream.sources.uri import options, printable
 
 FALLBACK_FPS = 25.0
@@ -77,7 +77,7 @@ class FileSource(RecordedSource):
             with self._open() as container:
                 stream = recorded_stream(container, self.name)
                 clock = ClipClock(self._step_s, AHEAD_S.get(container.format.name, math.inf), begin_s(stream))
-                for arrival in decode_pictures(container, stream, self.name, self._closed, tally):
+                for arrival in settled(decode_pictures(container, stream, self.name, self._closed, tally)):
                     read += 1
                     whole += arrival.rgb is not None
                     yield RecordedPicture(clock.since_first(arrival.time_s), self._step_s, arrival.rgb)
