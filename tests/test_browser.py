@@ -349,14 +349,9 @@ def test_nothing_is_fetched_from_elsewhere(browser: webdriver.Chrome) -> None:
     assert hosts == {"127.0.0.1"}
 
 
-def test_a_second_run_shows_its_picture_in_the_same_tab(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    with running("fake", tmp_path) as second:
-        browser.get(second)
-        until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#start"))
-        until(browser, lambda: frame(browser) is not None)
-
-
-def test_a_slow_source_is_not_veiled_between_its_pictures(browser: webdriver.Chrome, tmp_path: Path) -> None:
+def test_a_second_run_in_the_same_tab_is_not_veiled_between_the_pictures_of_a_slow_source(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
     veiled_after_a_second = """
         const [canvas, veil, words] = ["#rcd-canvas", ".rcd-veil", "[data-show=veil-reason]"].map(
             (each) => document.querySelector(each));

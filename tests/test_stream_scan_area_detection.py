@@ -29,7 +29,7 @@ WORDS = {
 }
 """What a person reads on these screens."""
 
-PHANTOM = "phantom:?size=1280x720&fps=10&seed=1&frames=67"
+PHANTOM = "phantom:?size=1280x720&fps=5&seed=1&frames=34"
 
 
 def overlap(found: ScanArea | None, box: tuple[int, int, int, int]) -> float:
@@ -143,7 +143,7 @@ def test_seven_seconds_with_a_made_up_name_show_nothing_of_it(tmp_path: Path) ->
     before, after = replayed(clip, tmp_path / "out")
     _, truth = first(PHANTOM)
     assert truth is not None
-    assert len(after) == 67
+    assert len(after) == 34
     outside = np.ones(before[0].shape[:2], bool)
     bottom, right = truth.y_px + truth.height_px + RINGING_PX, truth.x_px + truth.width_px + RINGING_PX
     outside[truth.y_px - RINGING_PX : bottom, truth.x_px - RINGING_PX : right] = False
