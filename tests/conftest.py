@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from hypothesis import settings
+from typer.testing import CliRunner
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait by spinning, and pytest's workers take all cores
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
@@ -27,7 +28,8 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like the shipped one with a small untrained network: checkpoint, ONNX, golden set.
+    """A folder like the shipped one with a small untrained network, made by ``python -m rcdnet.export``: checkpoint,
+    ONNX, golden set. Beside it the checkpoint that it was made of, .safetensors, and what the command printed, .txt.
 
     Its last layer is set so that the golden pictures get different decisions; its input is not square. To make it takes
     PyTorch some 15 s, so one of pytest's workers does it for all of them.
@@ -44,9 +46,10 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make_untrained(folder: Path) -> None:
     import torch
+    import typer
 
     from rcdnet import checkpoint, export
-    from rcdnet.golden import pictures
+    from rcdnet.golden import Golden, pictures
     from rcdnet.model import RcdNet
     from rcdnet.spec import ModelSpec
 
@@ -59,10 +62,13 @@ def make_untrained(folder: Path) -> None:
         gain = 0.5 / scores.std(dim=0)  # what float16 rounds off grows with it, and a GPU engine must hold
         model.classifier.weight.mul_(gain[:, None])
         model.classifier.bias.copy_(-gain * scores.mean(dim=0))
-    checkpoint.save(model, folder / "rcdnet.safetensors")
-    export.export(folder / "rcdnet.safetensors", folder / "rcdnet.onnx")
-    golden = export.write_golden(folder / "rcdnet.safetensors", folder / "golden.npz")
-    assert len(np.unique(golden.logits.argmax(1))) > 1
+    checkpoint.save(model, folder.with_suffix(".safetensors"))
+    app = typer.Typer()
+    app.command()(export.main)
+    done = CliRunner().invoke(app, [str(folder.with_suffix(".safetensors")), "--out", str(folder)])
+    assert done.exit_code == 0, done.output
+    folder.with_suffix(".txt").write_text(done.stdout)
+    assert len(np.unique(Golden.load(folder / "golden.npz").logits.argmax(1))) > 1
 
 
 @pytest.fixture(scope="session")

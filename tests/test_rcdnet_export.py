@@ -142,17 +142,12 @@ def command(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_a_checkpoint_of_any_name_becomes_a_folder_of_weights(untrained: Path, tmp_path: Path) -> None:
-    model = shutil.copy(untrained / "rcdnet.safetensors", tmp_path / "model.safetensors")
-    result = command(model, "--out", tmp_path / "mine")
-    assert result.exit_code == 0, result.output
-    assert [Path(line).name for line in result.stdout.splitlines()] == [
-        "rcdnet.safetensors",
-        "rcdnet.onnx",
-        "golden.npz",
-    ]
-    for name in ("rcdnet.safetensors", "rcdnet.onnx", "golden.npz"):
-        assert (tmp_path / "mine" / name).read_bytes() == (untrained / name).read_bytes()
+def test_a_checkpoint_of_any_name_becomes_a_folder_of_weights_and_each_file_is_named(untrained: Path) -> None:
+    names = ("rcdnet.safetensors", "rcdnet.onnx", "golden.npz")
+    assert untrained.with_suffix(".txt").read_text() == "".join(f"{untrained / name}\n" for name in names)
+    assert sorted(file.name for file in untrained.iterdir()) == sorted(names)
+    given = untrained.with_suffix(".safetensors")
+    assert (untrained / "rcdnet.safetensors").read_bytes() == given.read_bytes()
 
 
 def test_a_folder_that_cannot_be_written_is_one_line_and_exit_code_2(untrained: Path, tmp_path: Path) -> None:
