@@ -35,6 +35,9 @@ REFUSED = (av.InvalidDataError, av.ArgumentError)
 MOST_WAITING = 4
 """Pictures that ``settled`` holds back: as many B-frames as encoders usually put in a row, and 100 MB of 4K."""
 
+MOST_KEYS = 64
+"""Key frames that are remembered until they come out: more than any decoder holds back."""
+
 IDLE_S = 0.002
 """Pause before a device without a new picture is asked again: it adds half of this to the latency."""
 
@@ -88,6 +91,8 @@ class Damage:
             self._last_key = self._sent
             if packet.pts is not None:
                 self._keys[packet.pts] = self._sent
+            if len(self._keys) > MOST_KEYS:  # as where none can be decoded, for days
+                del self._keys[next(iter(self._keys))]
         if packet.is_corrupt:  # what is decoded from here on is shown no earlier than this is decoded
             self._spans.append((-math.inf if packet.dts is None else packet.dts, math.inf))
         elif packet.is_keyframe and not self._marked:
