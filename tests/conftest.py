@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -94,3 +95,14 @@ def finished(data: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) 
     from train import loop
 
     return loop.fit(recipe(), data, tmp_path_factory.mktemp("finished"), start=start)
+
+
+@pytest.fixture(scope="module")
+def few_rounds() -> Iterator[None]:
+    """Intervals of 50 rounds, for tests that read tables. ``test_train_metrics`` tests whether intervals are right."""
+    from train import metrics
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "BOOTSTRAP_ROUNDS", 50)
+        patch.setattr(metrics, "CHANCE_ROUNDS", 50)
+        yield

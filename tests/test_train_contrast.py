@@ -7,6 +7,8 @@ from test_train_results import CLASSES, logits_of, run
 from train.contrast import contrast
 from train.datasets import DataError
 
+pytestmark = pytest.mark.usefixtures("few_rounds")
+
 
 @pytest.fixture
 def recipe(tmp_path):

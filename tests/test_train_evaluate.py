@@ -18,6 +18,8 @@ from train import datasets, evaluate, tables
 from train.__main__ import app
 from train.datasets import DataError, Sample
 
+pytestmark = pytest.mark.usefixtures("few_rounds")
+
 SPEC = ModelSpec(
     ("normal", "benign", "malignant"),
     96,

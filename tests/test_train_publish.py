@@ -16,6 +16,8 @@ from train.datasets import DataError
 from train.recipes import FOLDER, load
 from train.tables import print_rows
 
+pytestmark = pytest.mark.usefixtures("few_rounds")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
