@@ -1,5 +1,6 @@
 """Scanner screens for the tests: what they show first, what a reader finds in them, what a replay leaves of them."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def read(picture: Picture) -> str:
     """What tesseract reads in it, enlarged as its manual asks."""
     png = cv2.imencode(".png", cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))[1].tobytes()
     command = ["tesseract", "-", "-", "--psm", "11"]
-    return subprocess.run(command, input=png, capture_output=True, check=True).stdout.decode()
+    one = os.environ | {"OMP_THREAD_LIMIT": "1"}  # its four threads wait by spinning, and take three times as much
+    return subprocess.run(command, input=png, capture_output=True, check=True, env=one).stdout.decode()
 
 
 def pictures(path: Path) -> list[Picture]:
