@@ -33,13 +33,17 @@ from stream.kept_areas import KeptAreas
 from stream.pipeline import Pipeline
 from stream.scan_area import finder
 from stream.sinks import CINE, RESULTS, exporting, recording, sending
-from stream.sinks.base import refused
+from stream.sinks.base import Sink, refused
 from stream.sources import ON_DISK, kind, open_source
 from stream.sources.uri import is_path, split
 from stream.status import Recording, Status
 
 INTERRUPTED = 130
 """What shells say of a command that Ctrl-C ended."""
+
+OPEN_TO_NETWORK = "Everyone on the network can see the picture and use the controls."
+
+log = logging.getLogger("stream")
 
 app = typer.Typer(
     add_completion=False,
@@ -89,7 +93,7 @@ def run(
 ) -> None:
     """Annotate a live source, or a clip in a loop, on a web page until Ctrl-C."""
     with exit_codes():
-        from stream.web.app import listen, page_address, serve  # the web part is not needed to replay
+        from stream.web.app import listen, page_address, seen_by_network, serve  # the web part is not needed to replay
         from stream.web.control import Control
 
         settings = settings_of(config, scan_area)
@@ -97,11 +101,12 @@ def run(
         receivers = partial(sending, send)
         receivers()  # a wrong address is told before anything runs
         kind(source)  # and so is what is no source
-        recordings = None if record is None else lambda: recording(dated(record))
+        recordings = None if record is None else partial(announced_recording, record)
 
         def ready() -> None:
+            warning = f" {OPEN_TO_NETWORK}" if seen_by_network(listener) else ""
             with suppress(OSError):  # a log that cannot be written is no reason not to run
-                typer.echo(f"{page_address(host, listener)}  {RESEARCH_NOTICE} Ctrl-C ends it.", err=True)
+                typer.echo(f"{page_address(host, listener)}  {RESEARCH_NOTICE} Ctrl-C ends it.{warning}", err=True)
 
         kept_areas = KeptAreas(Path(typer.get_app_dir("rcdnet-live")) / "scan_areas.json")
         with listener, Control(settings, source, engine, receivers, recordings, kept_areas, weights) as control:
@@ -179,6 +184,13 @@ def refuse_overwriting(clip: str, out: Path) -> None:
         among = path.name == CINE and kind(clip) == "dicom" and path.parent.samefile(target)  # a folder of them
         if among or path.samefile(target):
             raise UsageError(f"the replay would write {path} over the clip itself. Give another folder with --out.")
+
+
+def announced_recording(folder: Path) -> tuple[Sink, ...]:
+    """The sinks of a recording in a new subfolder, which the log tells. Raises UsageError."""
+    subfolder = dated(folder)
+    log.info("recording into %s", subfolder)
+    return recording(subfolder)
 
 
 def dated(folder: Path) -> Path:

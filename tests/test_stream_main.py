@@ -171,13 +171,14 @@ def test_run_serves_records_and_ends_cleanly_on_ctrl_c(clip: Path, tmp_path: Pat
         [*start, sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        said = process.stderr.readline()
-        assert "http://127.0.0.1:" in said, said
+        said = [process.stderr.readline(), process.stderr.readline()]
+        assert said[1].startswith("http://127.0.0.1:"), said
         os.kill(process.pid, signal.SIGINT)
         rest = process.stderr.read()
     assert process.returncode == 0, rest
     assert "Traceback" not in rest
     (recorded,) = (tmp_path / "rec").iterdir()
+    assert said[0].endswith(f"recording into {recorded}\n")
     assert (recorded / "summary.json").exists()
 
 

@@ -23,7 +23,7 @@ from stream.errors import StreamError, UsageError
 from stream.scan_area import parse_scan_area
 from stream.sinks.journal import JournalSink
 from stream.sources import open_source
-from stream.web.app import create_app, listen, page_address
+from stream.web.app import create_app, listen, page_address, seen_by_network
 from stream.web.control import Control, label
 from stream.web.guard import is_own_name
 from stream.web.routes import mjpeg_parts
@@ -351,11 +351,13 @@ def test_the_plain_page_comes_before_gradio_and_says_what_this_is_not(client: Te
 def test_the_printed_address_is_that_of_the_host(host: str, address: str) -> None:
     with listen("127.0.0.1", 0) as listener:  # not every machine has IPv6
         assert page_address(host, listener) == f"{address}{listener.getsockname()[1]}"
+        assert not seen_by_network(listener)
 
 
 def test_a_page_on_all_networks_is_printed_with_an_address_that_can_be_opened() -> None:
     with listen("0.0.0.0", 0) as listener:
         found = urlsplit(page_address("0.0.0.0", listener))
+        assert seen_by_network(listener)
         assert found.hostname != "0.0.0.0"
         assert is_own_name(str(found.hostname))
         with socket.create_connection((found.hostname, found.port)):

@@ -271,8 +271,9 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
         ask(f"http://{address}", "halt")
         ask(f"http://{address}", "restart", "phantom (synthetic)", "fake", "balanced")
         ask(f"http://{address}", "keep_area", None, None, None, None)
+        ask(f"http://{address}", "find_area")
         assert process.stderr is not None
-        said = [process.stderr.readline() for _ in range(4)]
+        said = [process.stderr.readline() for _ in range(5)]
     return said, folder
 
 
@@ -286,6 +287,7 @@ def test_the_log_tells_what_was_started_stopped_and_refused_on_the_page(ended: t
         "stopped on the page\n",
         "started on the page: phantom (synthetic), engine fake, operating point balanced\n",
         "refused on the page: Draw the scan area on the picture, or give all four numbers.\n",
+        "started on the page, to find the scan area again\n",
     ]
 
 

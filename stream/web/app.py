@@ -133,6 +133,11 @@ def page_address(host: str, listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def seen_by_network(listener: socket.socket) -> bool:
+    """Whether other machines can reach the page."""
+    return not ip_address(listener.getsockname()[0]).is_loopback
+
+
 def _seen_by_others(family: int) -> str:
     """This machine's address towards the Internet, to which nothing is sent; its name if no route leads there."""
     with socket.socket(family, socket.SOCK_DGRAM) as road:

@@ -119,7 +119,9 @@ def build(control: Control) -> gr.Blocks:
                     with gr.Row():
                         keep = gr.Button("Keep", min_width=60, elem_id="keep-area")
                         find = gr.Button("Find", min_width=60, elem_id="find-area")
-                opacity = gr.Slider(0, 1, step=0.05, label="Heat map opacity", interactive=True, elem_id="opacity")
+                opacity = gr.Slider(
+                    0, 1, step=0.05, label="Heat map opacity", interactive=True, elem_id="opacity", buttons=[]
+                )
                 gr.HTML(
                     fragment("readout.html"), apply_default_css=False, js_on_load=loads("readout.js", "showReadout")
                 )
@@ -167,11 +169,13 @@ def build(control: Control) -> gr.Blocks:
                 if None in sides:
                     raise UsageError("Draw the scan area on the picture, or give all four numbers.")
                 control.keep_scan_area(parse_scan_area(",".join(f"{side:.0f}" for side in sides)))
+            log.info("started on the page with another scan area")
 
         def find_area() -> list[None]:
             """Found again, it is not what stands in the fields."""
             with as_message():
                 control.keep_scan_area(None)
+            log.info("started on the page, to find the scan area again")
             return [None] * 4
 
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
