@@ -1,4 +1,4 @@
-"""Where things stand on the page, on screens of any size, and what it makes of an error."""
+"""Where things stand on the page, on screens of any size and in two tabs, and what it makes of an error."""
 
 import re
 import subprocess
@@ -121,6 +121,29 @@ def test_the_bright_button_is_the_one_that_would_change_something(browser: webdr
     control(browser, "#start").click()
     ActionChains(browser).move_to_element(control(browser, ".rcd-notice")).perform()
     until(browser, lambda: not start_is_bright())
+
+
+def test_the_controls_show_what_was_started_on_another_page(browser: webdriver.Chrome, address: str) -> None:
+    def engine() -> str:
+        return str(control(browser, "#engine input").get_property("value"))
+
+    page, before = browser.current_window_handle, engine()
+    browser.switch_to.new_window("tab")
+    try:
+        browser.get(address)
+        control(browser, "#start")
+        choose(browser, "onnx_cpu")
+        until(browser, lambda: control(browser, "#start").text == "Switch")
+        control(browser, "#start").click()
+        until(browser, lambda: shown(browser, "engine") == "onnx_cpu")
+    finally:
+        browser.close()
+        browser.switch_to.window(page)
+    until(browser, lambda: engine() == "onnx_cpu")
+    choose(browser, before)
+    until(browser, lambda: control(browser, "#start").text == "Switch")
+    control(browser, "#start").click()
+    until(browser, lambda: control(browser, "#start").text == "Start")
 
 
 def test_a_server_that_does_not_answer_leaves_no_count_standing_and_moves_nothing(browser: webdriver.Chrome) -> None:

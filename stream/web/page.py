@@ -122,12 +122,13 @@ def build(control: Control) -> gr.Blocks:
                 opacity = gr.Slider(
                     0, 1, step=0.05, label="Heat map opacity", interactive=True, elem_id="opacity", buttons=[]
                 )
+                refresh = gr.Button(visible="hidden", elem_id="refresh")  # pressed by stage.js
                 gr.HTML(
                     fragment("readout.html"), apply_default_css=False, js_on_load=loads("readout.js", "showReadout")
                 )
 
         def shown() -> tuple[gr.Dropdown, str, gr.Dropdown, float, bool]:
-            """What runs now, for a page that is opened or loaded again."""
+            """What runs now, for a page that is opened, or was overtaken by another one."""
             now, sources = control.now(), control.sources()
             running = next((label for label, uri in sources.items() if uri == now.source_uri), None)
             points = gr.Dropdown(choices=control.operating_points(), value=now.operating_point)
@@ -179,10 +180,12 @@ def build(control: Control) -> gr.Blocks:
             return [None] * 4
 
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        page.load(shown, outputs=[source, engine, point, opacity, record], **quiet)
+        everything = [source, engine, point, opacity, record]
+        page.load(shown, outputs=everything, **quiet)
         at_once = {"trigger_mode": "multiple", "concurrency_limit": None}  # not after what is under way
         chosen = [source, engine, point]
         gr.on([one.input for one in chosen], named, chosen, start, **quiet)
+        refresh.click(shown, outputs=everything, **quiet).then(named, chosen, start, **quiet)
         started = start.click(restart, chosen, **at_once, **quiet).then(named, chosen, start, **quiet)
         started.then(lambda: gr.Dropdown(choices=control.operating_points()), outputs=point, **quiet)  # of its weights
         stop.click(halt, **at_once, **quiet).then(named, chosen, start, **quiet)

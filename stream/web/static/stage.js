@@ -26,6 +26,7 @@ export function showStage(root) {
     showStrip(root, status);
     drawTimeline(timeline, status);
     showFlagged(root.querySelector(".rcd-flagged"), status.flagged);
+    refreshControls(status);
   });
   setInterval(() => showVeil(root, veil(status, picture.paintedAt)), 200);
 }
@@ -50,6 +51,16 @@ function showStrip(root, status) {
       return entry;
     }));
   }
+}
+
+let running = null; // what did at the last answer
+
+// The controls show what runs, also if it was started on another page.
+function refreshControls({ phase, source, engine, operating_point, recording }) {
+  if (phase !== "running") return;
+  const now = [source, engine.name, operating_point, recording].join();
+  if (running !== null && running !== now) document.querySelector("#refresh")?.click();
+  running = now;
 }
 
 // What covers the picture: [headline, reason], or null while it is live. Screen readers say the headline whenever it
