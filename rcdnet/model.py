@@ -7,7 +7,6 @@ another order and makes the class maps an output (see ``forward_head``).
 
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -52,6 +51,8 @@ class RcdNet(Network):
     """
 
     def __init__(self, spec: ModelSpec, *, pretrained: bool = False, fold: bool = True) -> None:
+        import timm  # takes seconds, and many commands make no network
+
         super().__init__()
         self.spec = spec
         # one input channel: timm sums the three input weights of a pretrained stem, exact for a grey picture

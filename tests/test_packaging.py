@@ -39,8 +39,9 @@ def test_the_generic_names_are_ours(package: str) -> None:
     [
         (LIVE, {"torch", "timm", "torchvision", "safetensors"}),
         (["stream.sources.isolated", "stream.sources.file"], {"pydantic"}),  # each clip waits for them
+        (["rcdnet.checkpoint"], {"timm"}),  # as commands of train that make no network
     ],
-    ids=["live", "decoder"],
+    ids=["live", "decoder", "checkpoint"],
 )
 def test_what_is_slow_to_load_is_loaded_by_no_part_that_has_no_use_for_it(modules: list[str], barred: set[str]) -> None:
     program = f"import sys, {', '.join(modules)}; print(sorted({barred} & set(sys.modules)))"
