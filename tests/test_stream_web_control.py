@@ -1,6 +1,6 @@
 """What a start on the page begins with: the source's own scan area, and the engine that was chosen."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -14,6 +14,7 @@ from stream.errors import SourceError, UsageError
 from stream.kept_areas import KeptAreas
 from stream.scan_area import parse_scan_area
 from stream.sinks import recording
+from stream.status import Status
 from stream.types import ScanArea
 from stream.web import control as control_module
 from stream.web.control import Control
@@ -232,6 +233,50 @@ def test_what_is_stopped_stays_so_when_recording_is_chosen(tmp_path: Path) -> No
         assert recorded(tmp_path) == []
         control.start()
     assert recorded(tmp_path) == [True]
+
+
+class Ending(Receiver):
+    """A recording that takes long to finish."""
+
+    def __init__(self) -> None:
+        super().__init__(on_disk=True)
+        self.begun, self.end = Event(), Event()
+
+    def close(self, status: Status) -> None:
+        self.begun.set()
+        assert self.end.wait(PATIENCE_S)
+
+
+class Asked(Control):
+    """Counts how often it was asked to start or stop."""
+
+    asked = 0
+
+    def _supersede(self) -> Event:
+        self.asked += 1
+        return super()._supersede()
+
+
+@pytest.mark.parametrize("source", [None, OTHER])
+def test_what_is_asked_for_while_a_recording_is_finished_holds_although_recording_is_chosen(source: str | None) -> None:
+    finishing = Ending()
+    with Asked(StreamConfig(), GIVEN, "fake", make_recording=lambda: [finishing]) as control:
+        control.start()
+        with ThreadPoolExecutor(3) as pool:
+            pressed = [pool.submit(control.stop)]
+            assert finishing.begun.wait(PATIENCE_S)
+            if source is not None:
+                pressed.append(pool.submit(control.start, source))
+            while source is not None and control.asked < 3:
+                wait(pressed, 0.02)
+            pressed.append(pool.submit(control.record, False))
+            while control.asked < (3 if source is None else 4) and not pressed[-1].done():
+                wait(pressed[-1:], 0.02)
+            finishing.end.set()
+            for each in pressed:
+                each.result(PATIENCE_S)
+        now = control.now()
+        assert (now.stopped, now.source_uri) == (source is None, source or GIVEN)
 
 
 def test_without_a_folder_for_it_nothing_is_recorded() -> None:

@@ -80,7 +80,7 @@ class Control:
         self._kept_areas = kept_areas or KeptAreas()
         self._changing = Lock()
         self._asking = Lock()
-        self._given_up = Event()  # of the last start: set by whatever is asked for after it
+        self._given_up = Event()  # of the last start: set by whatever is asked for after it, as a stop
         self._engine: Engine | None = None
         self._style = config.overlay
         self.jpeg_quality = config.jpeg_quality
@@ -88,6 +88,7 @@ class Control:
         self.unrecorded: str | None = None
         """Why the first recording that failed did."""
         self._now = Now(source_uri, engine_name, config.operating_point, stopped=True)
+        self._asked = self._now  # by the last start, which may still wait for what ends before it
         self.broadcast = Broadcast(config.jpeg_quality)
         self.flagged = LastFlagged()
 
@@ -99,16 +100,17 @@ class Control:
         Raises StreamError or EngineError; then nothing runs, and ``now`` says why. Whoever starts or stops meanwhile
         need not wait for a sender that does not answer.
         """
-        given_up = self._supersede()
+        with self._asking:
+            given_up, last = self._supersede(), self._asked
+            self._asked = now = Now(
+                source_uri or last.source_uri,
+                engine_name or last.engine_name,
+                operating_point or last.operating_point,
+            )
         with self._changing:
             if given_up.is_set():
                 return
             self._stop_pipeline()
-            now = Now(
-                source_uri or self._now.source_uri,
-                engine_name or self._now.engine_name,
-                operating_point or self._now.operating_point,
-            )
             another = now.engine_name != self._now.engine_name
             self._now = now
             try:
@@ -124,16 +126,17 @@ class Control:
 
     def stop(self) -> None:
         """End what runs; what was recorded is on disk on return."""
-        self._supersede()
+        with self._asking:
+            self._supersede().set()
+            self._asked = self._now
         with self._changing:
             self._stop_pipeline()
 
     def _supersede(self) -> Event:
-        """End the wait of the start before; the event that will end this one's."""
-        with self._asking:
-            self._given_up.set()
-            self._given_up = Event()
-            return self._given_up
+        """End the wait of the start before; the event that will end this one's. Call it while ``_asking``."""
+        self._given_up.set()
+        self._given_up = Event()
+        return self._given_up
 
     def now(self) -> Now:
         """What runs, from any thread, without waiting for a start that is under way."""
@@ -184,7 +187,7 @@ class Control:
         if on == self.records:  # another tab was first
             return
         self.records = on
-        if not self._now.stopped:
+        if not (self._now.stopped or self._given_up.is_set()):  # nor is it about to be stopped
             self.start()
 
     def scan_area(self) -> ScanArea | None:
