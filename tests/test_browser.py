@@ -309,7 +309,12 @@ def test_a_recording_ends_and_another_begins_while_the_page_runs(browser: webdri
         assert len(list(tmp_path.glob("recordings/*/summary.json"))) == 1
         record.click()
         until(browser, lambda: chip.is_displayed() and phase(browser) == "running")
-    assert len(list(tmp_path.glob("recordings/*/summary.json"))) == 2
+        record.click()
+        until(browser, lambda: not chip.is_displayed() and phase(browser) == "running")
+        (tmp_path / "recordings").rename(tmp_path / "full").with_name("recordings").touch()
+        record.click()
+        until(browser, lambda: not record.is_selected() and phase(browser) == "running")
+    assert len(list(tmp_path.glob("full/*/summary.json"))) == 2
 
 
 def test_the_operating_point_is_chosen_like_the_engine(browser: webdriver.Chrome) -> None:

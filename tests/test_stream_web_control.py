@@ -279,6 +279,18 @@ def test_what_is_asked_for_while_a_recording_is_finished_holds_although_recordin
         assert (now.stopped, now.source_uri) == (source is None, source or GIVEN)
 
 
+def test_a_recording_whose_folder_cannot_be_made_leaves_the_picture_as_it_was(tmp_path: Path) -> None:
+    runs, place = Runs(), tmp_path / "disk"
+    with Control(StreamConfig(), GIVEN, "fake", runs, lambda: recording(place / "1")) as control:
+        control.record(False)
+        control.start()
+        place.touch()  # no folder any more
+        with pytest.raises(UsageError, match="disk"):
+            control.record(True)
+        assert (control.now().stopped, control.now().error, control.records) == (False, None, False)
+        runs.area()
+
+
 def test_without_a_folder_for_it_nothing_is_recorded() -> None:
     with Control(StreamConfig(), GIVEN, "fake") as control, pytest.raises(UsageError, match="--record"):
         control.record(True)

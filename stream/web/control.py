@@ -180,15 +180,22 @@ class Control:
     def record(self, on: bool) -> None:
         """Begin or end a recording: what runs starts anew with it or without, and so does every later start.
 
-        Raises UsageError if there is no place for it, and as ``start`` does.
+        Raises UsageError if there is no place for it, and as ``start`` does. If its folder cannot be made, what runs
+        goes on without.
         """
         if not self.can_record:
             raise UsageError("there is no folder for recordings. Start RcdNet Live with --record FOLDER.")
         if on == self.records:  # another tab was first
             return
         self.records = on
-        if not (self._now.stopped or self._given_up.is_set()):  # nor is it about to be stopped
+        if self._now.stopped or self._given_up.is_set():  # or is about to be
+            return
+        try:
             self.start()
+        except UsageError:
+            self.records = False
+            self.start()
+            raise
 
     def scan_area(self) -> ScanArea | None:
         """As ``Pipeline.scan_area``, of what runs or ran last."""

@@ -189,7 +189,8 @@ def build(control: Control) -> gr.Blocks:
         started = start.click(restart, chosen, **at_once, **quiet).then(named, chosen, start, **quiet)
         started.then(lambda: gr.Dropdown(choices=control.operating_points()), outputs=point, **quiet)  # of its weights
         stop.click(halt, **at_once, **quiet).then(named, chosen, start, **quiet)
-        record.input(set_recording, record, **at_once, **quiet)
+        changed = record.input(set_recording, record, **at_once, **quiet)
+        changed.failure(lambda: control.records, outputs=record, **quiet)  # not where its folder cannot be made
         panel.expand(read_area, outputs=box, **quiet)
         keep.click(keep_area, box, **quiet)
         find.click(find_area, outputs=box, **quiet)
