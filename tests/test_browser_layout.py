@@ -127,22 +127,29 @@ def test_the_controls_show_what_was_started_on_another_page(browser: webdriver.C
     def engine() -> str:
         return str(control(browser, "#engine input").get_property("value"))
 
+    def start(name: str) -> None:
+        choose(browser, name)
+        until(browser, lambda: engine() == name)
+        control(browser, "#start").click()
+
     page, before = browser.current_window_handle, engine()
+    control(browser, "#stop").click()
     browser.switch_to.new_window("tab")
     try:
         browser.get(address)
         control(browser, "#start")
-        choose(browser, "onnx_cpu")
-        until(browser, lambda: control(browser, "#start").text == "Switch")
-        control(browser, "#start").click()
-        until(browser, lambda: shown(browser, "engine") == "onnx_cpu")
+        until(browser, lambda: phase(browser) == "stopped")
+        other = browser.current_window_handle
+        browser.switch_to.window(page)
+        start("onnx_cpu")
+        browser.switch_to.window(other)
+        until(browser, lambda: engine() == "onnx_cpu")
+        start(before)
+        until(browser, lambda: phase(browser) == "running" and shown(browser, "engine") != "onnx_cpu")
     finally:
         browser.close()
         browser.switch_to.window(page)
-    until(browser, lambda: engine() == "onnx_cpu")
-    choose(browser, before)
-    until(browser, lambda: control(browser, "#start").text == "Switch")
-    control(browser, "#start").click()
+    until(browser, lambda: engine() == before)
     until(browser, lambda: control(browser, "#start").text == "Start")
 
 

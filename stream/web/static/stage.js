@@ -53,13 +53,16 @@ function showStrip(root, status) {
   }
 }
 
-let running = null; // what did at the last answer
+let running; // what did at the last answer that something does
 
 // The controls show what runs, also if it was started on another page.
 function refreshControls({ phase, source, engine, operating_point, recording }) {
-  if (phase !== "running") return;
+  if (phase !== "running") {
+    running ??= ""; // the page was opened before anything ran
+    return;
+  }
   const now = [source, engine.name, operating_point, recording].join();
-  if (running !== null && running !== now) document.querySelector("#refresh")?.click();
+  if (running !== undefined && running !== now) document.querySelector("#refresh")?.click();
   running = now;
 }
 
