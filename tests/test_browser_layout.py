@@ -297,7 +297,7 @@ def test_a_report_keeps_no_lesion_flagged_grey_and_prints_three_pictures_a_page_
         assert browser.execute_script(printed) == ["avoid", True]
 
 
-def test_an_error_is_shown_as_it_is_though_it_names_a_file_that_is_called_like_a_page(
+def test_an_error_is_shown_as_it_is_though_it_names_a_file_that_is_called_like_a_page_and_then_nothing_runs(
     browser: webdriver.Chrome, tmp_path: Path
 ) -> None:
     clip = write_clip(tmp_path / "<a href='about:blank'>Start<a>.mp4")
@@ -305,9 +305,12 @@ def test_an_error_is_shown_as_it_is_though_it_names_a_file_that_is_called_like_a
         browser.get(address)
         until(browser, lambda: control(browser, "#source input").get_attribute("value") == clip.name)
         clip.unlink()
+        choose(browser, "onnx_cpu")
+        until(browser, lambda: control(browser, "#start").text == "Switch")
         control(browser, "#start").click()
         told = control(browser, '[data-testid="toast-text"]').get_attribute("textContent")
         assert told == f"{clip.name} does not exist, or is not a file. Expected a video."
+        until(browser, lambda: control(browser, "#start").text == "Start")  # as nothing runs any more
 
 
 def test_the_opacity_has_no_button_that_would_move_its_slider_alone(browser: webdriver.Chrome) -> None:

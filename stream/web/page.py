@@ -186,7 +186,9 @@ def build(control: Control) -> gr.Blocks:
         chosen = [source, engine, point]
         gr.on([one.input for one in chosen], named, chosen, start, **quiet)
         refresh.click(shown, outputs=everything, **quiet).then(named, chosen, start, **quiet)
-        started = start.click(restart, chosen, **at_once, **quiet).then(named, chosen, start, **quiet)
+        pressed = start.click(restart, chosen, **at_once, **quiet)
+        pressed.failure(named, chosen, start, **quiet)  # after which Gradio calls no ``then``
+        started = pressed.then(named, chosen, start, **quiet)
         started.then(lambda: gr.Dropdown(choices=control.operating_points()), outputs=point, **quiet)  # of its weights
         stop.click(halt, **at_once, **quiet).then(named, chosen, start, **quiet)
         changed = record.input(set_recording, record, **at_once, **quiet)
