@@ -52,7 +52,7 @@ def browser() -> str | None:
 def measure_paint(
     engine_name: str, source: str, scan_area: str | None, seconds: float, weights: Path = SHIPPED
 ) -> Summary:
-    """The time from capture to the arrival of the browser's report that the picture is painted, so if anything too long.
+    """The time from capture to the arrival of the browser's report that the picture is painted; if anything too long.
 
     Call it in a process of its own, on its main thread, because a signal ends the server, as a user does. Raises
     NotPainted, and what engine and source raise.
