@@ -185,7 +185,9 @@ def build(control: Control) -> gr.Blocks:
         at_once = {"trigger_mode": "multiple", "concurrency_limit": None}  # not after what is under way
         chosen = [source, engine, point]
         gr.on([one.input for one in chosen], named, chosen, start, **quiet)
-        refresh.click(shown, outputs=everything, **quiet).then(named, chosen, start, **quiet)
+        refresh.click(shown, outputs=everything, trigger_mode="always_last", **quiet).then(
+            named, chosen, start, **quiet
+        )
         pressed = start.click(restart, chosen, **at_once, **quiet)
         pressed.failure(named, chosen, start, **quiet)  # after which Gradio calls no ``then``
         started = pressed.then(named, chosen, start, **quiet)
