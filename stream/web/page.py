@@ -127,13 +127,13 @@ def build(control: Control) -> gr.Blocks:
                     fragment("readout.html"), apply_default_css=False, js_on_load=loads("readout.js", "showReadout")
                 )
 
-        def shown() -> tuple[gr.Dropdown, str, gr.Dropdown, float, bool]:
+        def shown() -> tuple[gr.Dropdown, str, gr.Dropdown]:
             """What runs now, for a page that is opened, or was overtaken by another one."""
             now, sources = control.now(), control.sources()
             running = next((label for label, uri in sources.items() if uri == now.source_uri), None)
             points = gr.Dropdown(choices=control.operating_points(), value=now.operating_point)
             offered = gr.Dropdown(choices=list(sources), value=running)
-            return offered, now.engine_name, points, control.opacity, control.records
+            return offered, now.engine_name, points
 
         def named(label: str | None, engine_name: str, operating_point: str) -> gr.Button:
             """What the first button does: what is chosen runs only once it is pressed."""
@@ -160,6 +160,10 @@ def build(control: Control) -> gr.Blocks:
                 control.record(on)
             log.info("recording is switched %s on the page", "on" if on else "off")
 
+        def records(ticked: bool) -> Any:
+            """Nothing for a box that is right: it may just be ticked, which an answer would undo, unseen."""
+            return gr.skip() if ticked == control.records else control.records
+
         def read_area() -> list[int | None]:
             """What is analysed now, to be kept or changed."""
             area = control.scan_area()
@@ -180,14 +184,13 @@ def build(control: Control) -> gr.Blocks:
             return [None] * 4
 
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        everything = [source, engine, point, opacity, record]
-        page.load(shown, outputs=everything, **quiet)
-        at_once = {"trigger_mode": "multiple", "concurrency_limit": None}  # not after what is under way
         chosen = [source, engine, point]
+        page.load(shown, outputs=chosen, **quiet)
+        page.load(lambda: (control.opacity, control.records), outputs=[opacity, record], **quiet)
+        at_once = {"trigger_mode": "multiple", "concurrency_limit": None}  # not after what is under way
         gr.on([one.input for one in chosen], named, chosen, start, **quiet)
-        refresh.click(shown, outputs=everything, trigger_mode="always_last", **quiet).then(
-            named, chosen, start, **quiet
-        )
+        refreshed = refresh.click(shown, outputs=chosen, trigger_mode="always_last", **quiet)
+        refreshed.then(named, chosen, start, **quiet).then(records, record, record, **quiet)
         pressed = start.click(restart, chosen, **at_once, **quiet)
         pressed.failure(named, chosen, start, **quiet)  # after which Gradio calls no ``then``
         started = pressed.then(named, chosen, start, **quiet)

@@ -56,12 +56,12 @@ function showStrip(root, status) {
 let running; // what did at the last answer that something does
 
 // The controls show what runs, also if it was started on another page.
-function refreshControls({ phase, source, engine, operating_point, recording }) {
+function refreshControls({ phase, source, engine, operating_point }) {
   if (phase !== "running") {
     running ??= ""; // the page was opened before anything ran
     return;
   }
-  const now = [source, engine.name, operating_point, recording].join();
+  const now = [source, engine.name, operating_point].join();
   if (running !== undefined && running !== now) document.querySelector("#refresh")?.click();
   running = now;
 }
