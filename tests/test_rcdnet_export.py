@@ -150,6 +150,13 @@ def test_a_checkpoint_of_any_name_becomes_a_folder_of_weights_and_each_file_is_n
     assert (untrained / "rcdnet.safetensors").read_bytes() == given.read_bytes()
 
 
+def test_a_second_export_gives_the_same_bytes(untrained: Path, tmp_path: Path) -> None:
+    result = command(untrained.with_suffix(".safetensors"), "--out", tmp_path / "mine")
+    assert result.exit_code == 0, result.output
+    for name in ("rcdnet.safetensors", "rcdnet.onnx", "golden.npz"):
+        assert (tmp_path / "mine" / name).read_bytes() == (untrained / name).read_bytes()
+
+
 def test_a_folder_that_cannot_be_written_is_one_line_and_exit_code_2(untrained: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     result = command(untrained / "rcdnet.safetensors", "--out", tmp_path / "file")

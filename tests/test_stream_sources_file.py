@@ -256,6 +256,7 @@ def test_lost_packets_of_a_transport_stream_are_counted(tmp_path: Path, transpor
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.avi"])
 def test_damaged_frames_are_counted_and_not_handed_on(tmp_path: Path, name: str) -> None:
     clip = write_clip(tmp_path / name, 60, codec=CODECS[name])
+    sent = [frame.rgb for frame in FileSource(clip).frames()]
     data = bytearray(clip.read_bytes())
     middle = len(data) // 2
     if name.endswith("avi"):
@@ -266,6 +267,7 @@ def test_damaged_frames_are_counted_and_not_handed_on(tmp_path: Path, name: str)
         frames = list(source.frames())
     assert 0 < source.damaged < 60
     assert len(frames) + source.damaged == 60
+    assert all((frame.rgb == sent[frame.index]).all() for frame in frames)
     if name.endswith("avi"):  # of which each picture stands alone
         assert (source.damaged, frames[-1].index) == (1, 59)
 

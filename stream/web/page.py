@@ -190,12 +190,11 @@ def build(control: Control) -> gr.Blocks:
         at_once = {"trigger_mode": "multiple", "concurrency_limit": None}  # not after what is under way
         gr.on([one.input for one in chosen], named, chosen, start, **quiet)
         refreshed = refresh.click(shown, outputs=chosen, trigger_mode="always_last", **quiet)
-        refreshed.then(named, chosen, start, **quiet).then(records, record, record, **quiet)
-        pressed = start.click(restart, chosen, **at_once, **quiet)
-        pressed.failure(named, chosen, start, **quiet)  # after which Gradio calls no ``then``
-        started = pressed.then(named, chosen, start, **quiet)
-        started.then(lambda: gr.Dropdown(choices=control.operating_points()), outputs=point, **quiet)  # of its weights
-        stop.click(halt, **at_once, **quiet).then(named, chosen, start, **quiet)
+        refreshed.then(records, record, record, **quiet)
+        started = start.click(restart, chosen, **at_once, **quiet)
+        stopped = stop.click(halt, **at_once, **quiet)
+        for done in (refreshed.then, started.then, started.failure, stopped.then):  # no ``then`` after a failure
+            done(named, chosen, start, **quiet)
         changed = record.input(set_recording, record, **at_once, **quiet)
         changed.failure(lambda: control.records, outputs=record, **quiet)  # not where its folder cannot be made
         panel.expand(read_area, outputs=box, **quiet)
