@@ -56,12 +56,12 @@ def write_clip(
     return path
 
 
-def write_scenes(path: Path, b_frames: int, *, refresh: bool = False) -> Path:
-    """40 pictures, another scene from each tenth on, which is a key frame; with ``refresh`` it is only the first of
-    some pictures that are refreshed column by column."""
+def write_scenes(path: Path, b_frames: int, *, refresh: bool = False, slices: int = 1) -> Path:
+    """40 pictures of ``slices`` each, another scene from each tenth on, which is a key frame; with ``refresh`` it is
+    only the first of some pictures that are refreshed column by column."""
     with av.open(str(path), "w") as container:
-        options = {"bf": str(b_frames), "sc_threshold": "0", "intra-refresh": str(int(refresh))}
-        stream = container.add_stream("libx264", rate=25, options=options)
+        options = {"bf": b_frames, "sc_threshold": 0, "intra-refresh": int(refresh), "slices": slices}
+        stream = container.add_stream("libx264", rate=25, options={key: str(value) for key, value in options.items()})
         stream.width, stream.height, stream.pix_fmt, stream.codec_context.gop_size = 320, 240, "yuv420p", 10
         for number in range(40):
             image = av.VideoFrame.from_ndarray(picture(number // 10, 240, 320), format="rgb24")

@@ -17,8 +17,9 @@ from stream.errors import SourceError, StreamError, UsageError
 from stream.sources import network, open_here, open_source
 from stream.sources.decode import Arrival
 from stream.sources.uri import without_secrets
+from stream.types import Frame
 from stream.web.control import label
-from tests.clips import picture
+from tests.clips import picture, write_scenes
 from tests.senders import PASSWORD, Sender
 
 
@@ -57,6 +58,35 @@ def test_a_jpeg_that_was_cut_short_is_no_picture(folder: Path) -> None:
     whole = [picture(number) for number in range(0, 400, 2)]
     for frame in frames:
         assert min(np.abs(frame.rgb.astype(int) - each).mean() for each in whole) < 20
+
+
+@pytest.mark.parametrize("slices", [1, 4])
+def test_no_picture_of_h264_that_is_made_from_a_damaged_one_is_shown(tmp_path: Path, slices: int) -> None:
+    whole = write_scenes(tmp_path / "whole.ts", b_frames=0, slices=slices).read_bytes()
+    starts = [at for at in range(0, len(whole), 188) if whole[at + 1 : at + 3] == b"\x41\x00"]  # of each picture
+    damaged = bytearray(whole)
+    for at in range(starts[10] + 3 * 188 + 50, starts[10] + 3 * 188 + 100):
+        damaged[at] ^= 0x55
+    frames, lost = received_once(bytes(damaged))
+    assert lost
+    assert not [frame.index for frame in frames if 10 <= frame.index < 20]
+    assert {*range(10), *range(20, 39)} <= {frame.index for frame in frames}
+    for frame in frames:
+        assert np.abs(frame.rgb.astype(int) - picture(frame.index // 10, 240, 320)).mean() < 6
+
+
+def received_once(stream_bytes: bytes) -> tuple[list[Frame], int]:
+    """The frames of a sender that sends this and hangs up, and how many more were damaged."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def send() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(stream_bytes)
+
+        Thread(target=send, daemon=True).start()
+        with open_here(f"tcp://127.0.0.1:{server.getsockname()[1]}") as source:
+            return list(source.frames()), source.damaged
 
 
 @pytest.mark.parametrize("kind", ["tcp", "http", "rtsp"])

@@ -232,7 +232,8 @@ class Receiver(Source):
             self._reading = True
         with self, self._container as container:
             stream = container.streams.video[0]
-            stream.thread_type = "SLICE"  # whole-frame threads would add a frame of delay each
+            # threads that share out frames add a frame of delay each; those that share out slices hide damage in H.264
+            stream.codec_context.thread_count = 1
             yield from self._received(decode_pictures(container, stream, self.name, self._closed))
 
     def close(self) -> None:

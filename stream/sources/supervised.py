@@ -108,14 +108,16 @@ class SupervisedSource(Source):
         first_index, shift_s, patience_s = self._next_index, None, FIRST_S
         frames = self._inner.frames()
         while True:
-            self._due_s = due_s = time.monotonic() + patience_s
+            asked_s = time.monotonic()
+            self._due_s = asked_s + patience_s
             try:
                 frame = next(frames, None)
             finally:
                 self._due_s = math.inf
             if frame is None:
-                if time.monotonic() >= due_s:
-                    raise SourceError(f"{self.name} sent no whole picture for {patience_s:.0f} s")
+                waited_s = time.monotonic() - asked_s
+                if waited_s >= patience_s:
+                    raise SourceError(f"{self.name} sent no whole picture for {waited_s:.0f} s")
                 return
             patience_s = SILENCE_S
             if shift_s is None:
