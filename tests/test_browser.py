@@ -299,24 +299,6 @@ def test_a_choice_that_does_not_run_yet_is_told_by_the_button_that_runs_it(brows
     until(browser, lambda: shown(browser, "engine") == "onnx_cpu")
 
 
-def test_a_recording_ends_and_another_begins_while_the_page_runs(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    with running("fake", tmp_path, "phantom:?size=320x240&fps=4", "--record", str(tmp_path / "recordings")) as recorded:
-        browser.get(recorded)
-        record, chip = control(browser, "#record input"), control(browser, ".rcd-recording")
-        until(browser, lambda: record.is_selected() and chip.is_displayed())
-        record.click()
-        until(browser, lambda: not chip.is_displayed() and phase(browser) == "running")
-        assert len(list(tmp_path.glob("recordings/*/summary.json"))) == 1
-        record.click()
-        until(browser, lambda: chip.is_displayed() and phase(browser) == "running")
-        record.click()
-        until(browser, lambda: not chip.is_displayed() and phase(browser) == "running")
-        (tmp_path / "recordings").rename(tmp_path / "full").with_name("recordings").touch()
-        record.click()
-        until(browser, lambda: not record.is_selected() and phase(browser) == "running")
-    assert len(list(tmp_path.glob("full/*/summary.json"))) == 2
-
-
 def test_the_operating_point_is_chosen_like_the_engine(browser: webdriver.Chrome) -> None:
     if shown(browser, "engine") == "fake":
         pytest.skip("the fake has one operating point")

@@ -37,14 +37,16 @@ def screen(
 
 
 @contextmanager
-def report(browser: webdriver.Chrome, folder: Path) -> Iterator[None]:
-    """The report in this folder, in a tab of its own."""
+def another_page(browser: webdriver.Chrome, address: str) -> Iterator[str]:
+    """A page in a tab of its own, in front at first; yields the tab before."""
     page = browser.current_window_handle
     browser.switch_to.new_window("tab")
+    other = browser.current_window_handle
     try:
-        browser.get((folder / "report.html").as_uri())
-        yield
+        browser.get(address)
+        yield page
     finally:
+        browser.switch_to.window(other)
         browser.close()
         browser.switch_to.window(page)
 
@@ -132,11 +134,9 @@ def test_the_controls_show_what_was_started_on_another_page(browser: webdriver.C
         until(browser, lambda: engine() == name)
         control(browser, "#start").click()
 
-    page, before = browser.current_window_handle, engine()
+    before = engine()
     control(browser, "#stop").click()
-    browser.switch_to.new_window("tab")
-    try:
-        browser.get(address)
+    with another_page(browser, address) as page:
         control(browser, "#start")
         until(browser, lambda: phase(browser) == "stopped")
         other = browser.current_window_handle
@@ -146,11 +146,35 @@ def test_the_controls_show_what_was_started_on_another_page(browser: webdriver.C
         until(browser, lambda: engine() == "onnx_cpu")
         start(before)
         until(browser, lambda: phase(browser) == "running" and shown(browser, "engine") != "onnx_cpu")
-    finally:
-        browser.close()
-        browser.switch_to.window(page)
     until(browser, lambda: engine() == before)
     until(browser, lambda: control(browser, "#start").text == "Start")
+
+
+def test_a_recording_ends_and_another_begins_while_the_page_runs(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    with running("fake", tmp_path, "phantom:?size=320x240&fps=4", "--record", str(tmp_path / "recordings")) as recorded:
+        browser.get(recorded)
+        record, chip = control(browser, "#record input"), control(browser, ".rcd-recording")
+        until(browser, lambda: record.is_selected() and chip.is_displayed())
+        record.click()
+        until(browser, lambda: not chip.is_displayed() and phase(browser) == "running")
+        assert len(list(tmp_path.glob("recordings/*/summary.json"))) == 1
+        record.click()
+        until(browser, lambda: chip.is_displayed() and phase(browser) == "running")
+        record.click()
+        until(browser, lambda: not chip.is_displayed() and phase(browser) == "running")
+        with another_page(browser, recorded):
+            other = control(browser, "#record input")
+            until(browser, lambda: phase(browser) == "running")
+            assert not other.is_selected()
+            other.click()
+            until(browser, lambda: control(browser, ".rcd-recording").is_displayed() and phase(browser) == "running")
+        until(browser, record.is_selected)
+        record.click()
+        until(browser, lambda: not chip.is_displayed() and phase(browser) == "running")
+        (tmp_path / "recordings").rename(tmp_path / "full").with_name("recordings").touch()
+        record.click()
+        until(browser, lambda: not record.is_selected() and phase(browser) == "running")
+    assert len(list(tmp_path.glob("full/*/summary.json"))) == 3
 
 
 def test_a_server_that_does_not_answer_leaves_no_count_standing_and_moves_nothing(browser: webdriver.Chrome) -> None:
@@ -273,7 +297,7 @@ def test_a_report_breaks_no_number_on_a_narrow_screen(browser: webdriver.Chrome,
     text.selectNodeContents(cell);
     return text.getClientRects().length;
     """
-    with report(browser, tmp_path), screen(browser, 390, 844, phone=True):
+    with another_page(browser, (tmp_path / "report.html").as_uri()), screen(browser, 390, 844, phone=True):
         assert browser.execute_script(lines) == 1
 
 
@@ -290,7 +314,7 @@ def test_a_report_keeps_no_lesion_flagged_grey_and_prints_three_pictures_a_page_
         picture.style.aspectRatio = "1"; // as high as the page is wide, if it may
         return [getComputedStyle(heading).breakAfter, picture.getBoundingClientRect().height <= 7 / 2.54 * 96];
     """
-    with report(browser, tmp_path):
+    with another_page(browser, (tmp_path / "report.html").as_uri()):
         called, grey = browser.execute_script(colours)
         assert called == grey
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})

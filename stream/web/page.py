@@ -122,7 +122,9 @@ def build(control: Control) -> gr.Blocks:
                 opacity = gr.Slider(
                     0, 1, step=0.05, label="Heat map opacity", interactive=True, elem_id="opacity", buttons=[]
                 )
-                refresh = gr.Button(visible="hidden", elem_id="refresh")  # pressed by stage.js
+                refresh, refresh_record = (  # pressed by stage.js
+                    gr.Button(visible="hidden", elem_id=name) for name in ("refresh", "refresh-record")
+                )
                 gr.HTML(
                     fragment("readout.html"), apply_default_css=False, js_on_load=loads("readout.js", "showReadout")
                 )
@@ -160,10 +162,6 @@ def build(control: Control) -> gr.Blocks:
                 control.record(on)
             log.info("recording is switched %s on the page", "on" if on else "off")
 
-        def records(ticked: bool) -> Any:
-            """Nothing for a box that is right: it may just be ticked, which an answer would undo, unseen."""
-            return gr.skip() if ticked == control.records else control.records
-
         def read_area() -> list[int | None]:
             """What is analysed now, to be kept or changed."""
             area = control.scan_area()
@@ -186,11 +184,12 @@ def build(control: Control) -> gr.Blocks:
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         chosen = [source, engine, point]
         page.load(shown, outputs=chosen, **quiet)
-        page.load(lambda: (control.opacity, control.records), outputs=[opacity, record], **quiet)
+        page.load(lambda: control.opacity, outputs=opacity, **quiet)
+        for event in (page.load, refresh_record.click):
+            event(lambda: control.records, outputs=record, **quiet)
         at_once = {"trigger_mode": "multiple", "concurrency_limit": None}  # not after what is under way
         gr.on([one.input for one in chosen], named, chosen, start, **quiet)
         refreshed = refresh.click(shown, outputs=chosen, trigger_mode="always_last", **quiet)
-        refreshed.then(records, record, record, **quiet)
         started = start.click(restart, chosen, **at_once, **quiet)
         stopped = stop.click(halt, **at_once, **quiet)
         for done in (refreshed.then, started.then, started.failure, stopped.then):  # no ``then`` after a failure

@@ -52,7 +52,7 @@ def routes(control: Control, control_room: Callable[[], ControlRoomState]) -> AP
     def status() -> dict[str, Any]:
         flagged = control.flagged.newest(time.perf_counter_ns())
         told = readout(control.now(), control.broadcast.audience(), control.timeline_s, flagged)
-        return told | {"opacity": control.opacity, "control_room": control_room()}
+        return told | {"opacity": control.opacity, "records": control.records, "control_room": control_room()}
 
     @router.get("/sketch.png")
     def sketch() -> Response:

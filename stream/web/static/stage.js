@@ -27,6 +27,7 @@ export function showStage(root) {
     drawTimeline(timeline, status);
     showFlagged(root.querySelector(".rcd-flagged"), status.flagged);
     refreshControls(status);
+    refreshRecord(status);
   });
   setInterval(() => showVeil(root, veil(status, picture.paintedAt)), 200);
 }
@@ -64,6 +65,17 @@ function refreshControls({ phase, source, engine, operating_point }) {
   const now = [source, engine.name, operating_point].join();
   if (running !== undefined && running !== now) document.querySelector("#refresh")?.click();
   running = now;
+}
+
+const RECORD_ANSWERS = 4; // two seconds: a tick just made is not undone before the server knows of it
+let differed = 0; // in so many answers, one after the other, Record was not as it is shown
+
+function refreshRecord({ records = null }) {
+  const box = document.querySelector("#record input");
+  differed = box && records !== null && box.checked !== records ? differed + 1 : 0;
+  if (differed < RECORD_ANSWERS) return;
+  document.querySelector("#refresh-record").click();
+  differed = 0;
 }
 
 // What covers the picture: [headline, reason], or null while it is live. Screen readers say the headline whenever it
