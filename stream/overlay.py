@@ -52,7 +52,7 @@ class Labels:
     be shown without its report.
 
     Unless it is ``live``, frames wait for their result, so none is stale, and the time in the recording is shown in
-    place of the frame's number and age. A ``still`` has no time, so it shows neither.
+    place of the frame's number and age. A ``still`` has neither time nor age, and is never stale.
     """
 
     class_names: tuple[str, ...]
@@ -94,16 +94,16 @@ def draw(frame: Frame, assessment: Assessment, style: OverlayStyle, labels: Labe
     picture[:height, :width] = frame.rgb
     picture[height:, :width] = 0
     picture[:, width:] = panel
-    stale = labels.live and is_stale(assessment, style)
+    stale = labels.live and not labels.still and is_stale(assessment, style)
     heat = assessment.attention is not None and style.opacity > 0 and not stale
     if heat:
         _blend_heat(picture, assessment, style.opacity)
     _write_panel(picture[:, width:], unit, assessment, labels)
     _write_heat_caption(picture[:, width:], unit, _below(labels), assessment.attention_class if heat else None, stale)
-    if labels.live:
-        when = f"frame {frame.index}, age {assessment.age_ms:.0f} ms"
+    if labels.still:
+        when = f"frame {frame.index}" if labels.live else ""
     else:
-        when = "" if labels.still else f"at {frame.pts_s:.2f} s"
+        when = f"frame {frame.index}, age {assessment.age_ms:.0f} ms" if labels.live else f"at {frame.pts_s:.2f} s"
     _text(picture[:, width:], when, unit, MARGIN, _below(labels) + 44, 15, AMBER if stale else GREY)
     return picture
 
@@ -176,7 +176,8 @@ def _panel(height_px: int, unit: float, labels: Labels) -> Picture:
     _text(panel, labels.made_by, unit, PANEL_WIDTH - MARGIN, 30, 13, GREY, right=True)
     for row, name in enumerate(labels.class_names):
         _text(panel, class_label(name), unit, MARGIN, _bar_top(row) - 9, 16, WHITE)
-    _text(panel, "white tick: this frame alone", unit, MARGIN, _below(labels) + 66, 14, GREY)
+    if not labels.still:
+        _text(panel, "white tick: this frame alone", unit, MARGIN, _below(labels) + 66, 14, GREY)
     bottom = height_px / unit
     for line, words in enumerate(textwrap.wrap(RESEARCH_NOTICE, 20)):
         _text(panel, words, unit, MARGIN, bottom - 36 + 20 * line, 14, WHITE)
@@ -210,7 +211,8 @@ def _write_panel(panel: Picture, unit: float, assessment: Assessment, labels: La
         if judged:
             value, raw = float(assessment.smoothed[row]), float(assessment.raw[row])
             _box(panel, unit, (MARGIN, _bar_top(row), width * value, 10), CLASS_COLOURS.get(name, WHITE))
-            _box(panel, unit, (MARGIN + (width - 2) * raw, _bar_top(row) - 2, 2, 14), WHITE)
+            if not labels.still:  # where both are the same
+                _box(panel, unit, (MARGIN + (width - 2) * raw, _bar_top(row) - 2, 2, 14), WHITE)
 
 
 def _write_heat_caption(panel: Picture, unit: float, below: float, class_name: str | None, stale: bool) -> None:

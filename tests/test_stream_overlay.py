@@ -142,11 +142,16 @@ def test_in_replay_nothing_is_stale_and_two_runs_look_the_same() -> None:
     assert (soon[:256, :256] != source.rgb).any()
 
 
-def test_a_still_shows_no_time() -> None:
-    labels = Labels(LABELS.class_names, live=False, still=True)
+@pytest.mark.parametrize("live", [True, False])
+def test_a_still_shows_no_time_and_no_age(live: bool) -> None:
+    labels = Labels(LABELS.class_names, live=live, still=True)
     first, last = (replace(frame(256, 256), pts_s=pts_s) for pts_s in (0.5, 99.0))
-    at_first, at_last = (draw(each, assessment(each), OverlayStyle(), labels) for each in (first, last))
+    at_first, at_last = (
+        draw(each, assessment(each, age_ms=age_ms), OverlayStyle(), labels)
+        for each, age_ms in ((first, 5.0), (last, 5000.0))
+    )
     np.testing.assert_array_equal(at_first, at_last)
+    assert (at_first[:256, :256] != first.rgb).any()
 
 
 def test_an_assessment_of_another_frame_is_not_drawn() -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
-from clips import write_clip
+from clips import picture, write_clip
 from starlette.testclient import TestClient
 from stream_views import SESSION, view
 
@@ -132,6 +132,14 @@ def test_a_clip_in_a_loop_is_not_said_to_be_live(tmp_path: Path, client: TestCli
     assert client.get("/status.json").json()["looped"]
     control.start(PHANTOM)
     assert not client.get("/status.json").json()["looped"]
+
+
+def test_pictures_are_told_from_a_clip(tmp_path: Path, client: TestClient, control: Control) -> None:
+    cv2.imwrite(str(tmp_path / "scan.png"), picture(1))
+    control.start(str(tmp_path))
+    assert client.get("/status.json").json()["still"]
+    control.start(PHANTOM)
+    assert not client.get("/status.json").json()["still"]
 
 
 @pytest.mark.parametrize(("text", "why"), [("300,200,64,64", "leaves the 320x240"), ("0,0,2,2", "too small")])

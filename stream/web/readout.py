@@ -46,6 +46,7 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         "source": session.source,
         "live": session.live,
         "looped": session.looped,
+        "still": session.still,
         "trouble": status.trouble,
         "stall_after_s": session.config.stall_after_s,
         "size_px": status.size_px,

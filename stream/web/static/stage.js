@@ -33,8 +33,9 @@ export function showStage(root) {
 }
 
 function showStrip(root, status) {
+  const kind = status.still ? "pictures" : status.looped ? "looped clip" : "live";
   show(root, {
-    phase: status.phase === "running" ? (status.looped ? "looped clip" : "live") : status.phase,
+    phase: status.phase === "running" ? kind : status.phase,
     recording: status.recording === "failed" ? `RECORDING FAILED: ${status.recording_error}` : "RECORDING",
     source: status.source,
   });

@@ -5,7 +5,7 @@ const BAND = { indeterminate: "--amber", not_analysed: "--dark-amber", frozen: "
 const LEFT = 46, RIGHT = 12, TOP = 8, BOTTOM = 30, BAND_HEIGHT = 5;
 const STEPS_S = [10, 20, 30, 60, 120, 300, 600], LABEL_PX = 60; // room for a label of the axis
 
-export function drawTimeline(canvas, { timeline, timeline_s, class_colours }) {
+export function drawTimeline(canvas, { timeline, timeline_s, class_colours, still }) {
   const scale = window.devicePixelRatio || 1;
   const width = canvas.clientWidth, height = canvas.clientHeight;
   if (!width) return;
@@ -20,7 +20,7 @@ export function drawTimeline(canvas, { timeline, timeline_s, class_colours }) {
   const y = (p) => TOP + (1 - p) * (height - TOP - BOTTOM);
   drawGrid(context, palette, x, y, last, timeline_s, width, height);
   drawBand(context, palette, x, timeline, height - BOTTOM + 4);
-  class_colours.forEach((colour, row) => drawLine(context, x, y, timeline, row, colour));
+  class_colours.forEach((colour, row) => drawLine(context, x, y, timeline, row, colour, still));
 }
 
 function drawGrid(context, palette, x, y, last, span_s, width, height) {
@@ -50,18 +50,19 @@ function drawBand(context, palette, x, timeline, top) {
   });
 }
 
-function drawLine(context, x, y, timeline, row, colour) {
+// Of pictures that have nothing to do with one another, each stands until the next.
+function drawLine(context, x, y, timeline, row, colour, still) {
   context.strokeStyle = colour;
   context.lineWidth = 1.6;
   let run = [];
-  for (const { t_s, smoothed } of timeline) {
-    if (smoothed.length) {
-      run.push([x(t_s), y(smoothed[row])]);
-    } else {
+  timeline.forEach(({ t_s, smoothed }, at) => {
+    if (smoothed.length) run.push([x(t_s), y(smoothed[row])]);
+    if (still && run.length) run.push([x(timeline[at + 1]?.t_s ?? t_s), run[0][1]]);
+    if (still || !smoothed.length) {
       line(context, run); // a gap where nothing was analysed, never a line across it
       run = [];
     }
-  }
+  });
   line(context, run);
   context.lineWidth = 1;
 }
