@@ -113,7 +113,8 @@ class SignalGate:
 def refusal_of_picture(rgb: NDArray[np.uint8]) -> NotAnalysed | None:
     """Why one picture, uint8 [H, W, 3], cannot be a B-mode scan, or None if it can."""
     red, green, blue = cv2.split(rgb)
-    if is_page(cv2.calcHist([green], [0], None, [256], [0, 256]).ravel(), LIT):
+    levels = cv2.calcHist([green], [0], None, [256], [0, 256]).ravel()
+    if is_page(levels, LIT, shades=2):  # a list may shade every other row
         return NO_TEXTURE
     if cv2.meanStdDev(green)[1].item() < FLAT:
         return NO_PICTURE

@@ -160,9 +160,13 @@ def test_what_is_painted_into_a_scan(scans: list[Picture], paint: gates.Paint, e
     assert verdicts([paint(scans[3], np.random.default_rng(1))]) == [expected]
 
 
-@pytest.mark.parametrize(("paper", "lines"), [(225, 11), (90, 1)])
-def test_a_page_of_words_is_refused_at_once_however_few(paper: int, lines: int) -> None:
+@pytest.mark.parametrize(
+    ("paper", "shaded", "lines"), [(225, 225, 11), (90, 90, 1), (236, 226, 11)], ids=["page", "line", "list"]
+)
+def test_a_page_of_words_is_refused_at_once_however_few(paper: int, shaded: int, lines: int) -> None:
     page = np.full((480, 640, 3), paper, np.uint8)
+    for row in range(0, 480, 80):
+        page[row : row + 40] = shaded
     for line in range(40, 40 * lines + 1, 40):
         cv2.putText(
             page, "Name: DOE JANE, born 1954-03-12, left", (10, line), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (9,) * 3, 2
