@@ -76,6 +76,21 @@ def test_the_picture_stays_where_it_is_whatever_is_said(
         assert len(set(browser.execute_script(tops, synthetic))) == 1
 
 
+@pytest.mark.parametrize("width", [901, 1366])
+def test_the_word_recording_is_broken_by_no_long_reason(browser: webdriver.Chrome, width: int) -> None:
+    lines = """
+        const words = {headline: "not analysed", recording: "RECORDING", reason:
+            "judging a frame takes longer than 0.5 s: the engine is too slow, or the machine too busy"};
+        for (const each in words) document.querySelector(`[data-show=${each}]`).textContent = words[each];
+        const chip = document.querySelector(".rcd-recording"), range = document.createRange();
+        chip.hidden = false;
+        range.selectNodeContents(chip);
+        return range.getClientRects().length;
+    """
+    with screen(browser, width, 800):
+        assert browser.execute_script(lines) == 1
+
+
 @pytest.mark.parametrize(("width", "least_px"), [(1366, 27), (1920, 38)])
 def test_what_is_said_can_be_read_from_two_metres_away(browser: webdriver.Chrome, width: int, least_px: int) -> None:
     size = "return parseFloat(getComputedStyle(document.querySelector('.rcd-state')).fontSize)"
