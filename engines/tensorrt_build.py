@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from engines import cache
-from engines.errors import EngineError, faults_of
+from engines.errors import FAULTS, EngineError, faults_of, one_line
 from engines.half import HalfNet
 from engines.torch_reference import read_checkpoint
 
@@ -46,6 +46,9 @@ DEBUGGER_OPTIONS: dict[str, Any] = {"log_level": "internal_errors", "engine_buil
 """Keywords of ``torch_tensorrt.dynamo.Debugger``: only under it is an engine built with the layer types that
 ``precision_of`` reads. At "error" it prints the traceback of what is raised as well."""
 
+TENSORRT_LOGGER = "torch_tensorrt [TensorRT Conversion Context]"
+"""Where Torch-TensorRT logs what TensorRT says."""
+
 
 def build(weights: Path) -> Path:
     """Export, build for this GPU, read the precision back and keep it: minutes. Returns the folder.
@@ -66,6 +69,7 @@ def build(weights: Path) -> Path:
             program = exported(network, batch)
             with (
                 faults_of(f"TensorRT cannot build {NAME}"),
+                reasons_told(),
                 root_logging_kept(),
                 torch_tensorrt.dynamo.Debugger(**DEBUGGER_OPTIONS, logging_dir=folder),
             ):
@@ -76,6 +80,24 @@ def build(weights: Path) -> Path:
     if kinds != {"f16"}:
         raise EngineError(f"TensorRT built {NAME} in {' and '.join(sorted(kinds))}, not in f16: it is not kept")
     return cache.write(key, cache.Artefact(files, "f16"))
+
+
+@contextmanager
+def reasons_told() -> Iterator[None]:
+    """Raise RuntimeError with the last errors of TensorRT: if that builds nothing, Torch-TensorRT does not say why."""
+    told: list[str] = []
+    logger, handler = logging.getLogger(TENSORRT_LOGGER), logging.Handler(logging.ERROR)
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    logger.addHandler(handler)
+    try:
+        yield
+    except FAULTS as error:
+        raise RuntimeError("; ".join(told[-2:]) or one_line(error)) from error
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 @contextmanager

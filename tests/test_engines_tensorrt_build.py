@@ -29,8 +29,10 @@ from engines.tensorrt_build import (
     DEBUGGER_OPTIONS,
     IMAGE,
     OUTPUTS,
+    TENSORRT_LOGGER,
     exported,
     precision_of,
+    reasons_told,
     root_logging_kept,
 )
 from rcdnet import checkpoint
@@ -193,6 +195,27 @@ def test_the_debugger_leaves_our_logging_as_it_was(tmp_path: Path) -> None:
     finally:
         root.removeHandler(ours)
     assert told.getvalue() == "after it\n"
+
+
+def test_why_tensorrt_builds_nothing_is_told() -> None:
+    """Torch-TensorRT then fails an assertion without a word, and its Debugger silences TensorRT's logger."""
+    assert f'logging.getLogger("{TENSORRT_LOGGER}")' in (DYNAMO.parent / "logging.py").read_text(encoding="utf-8")
+    logger = logging.getLogger(TENSORRT_LOGGER)
+
+    @reasons_told()
+    @root_logging_kept()
+    def build(*errors: str, raised: str) -> None:
+        logging.getLogger().setLevel(logging.CRITICAL)
+        logger.warning("Try a larger workspace")
+        for error in errors:
+            logger.error(error)
+        raise RuntimeError(raised)
+
+    with pytest.raises(RuntimeError, match=r"^Error Code 2: OutOfMemory; Error Code 10: no implementation$"):
+        build("Skipping tactic", "Error Code 2: OutOfMemory", "Error Code 10: no implementation", raised="an error: ")
+    with pytest.raises(RuntimeError, match=r"^no converter$"):
+        build(raised="no converter")
+    assert (logger.handlers, logger.level) == ([], logging.NOTSET)
 
 
 def test_both_names_can_be_reached() -> None:
