@@ -2,6 +2,9 @@
 
 import json
 import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -71,12 +74,23 @@ def build(name: Annotated[str, typer.Argument(help="tensorrt_fp16")], weights: W
     Exit code 4 if it cannot be built or fails, 2 for an engine that needs no building.
     """
     try:
-        folder = catalog.build_artefact(name, weights)
+        with ctrl_c_ends_the_process():
+            folder = catalog.build_artefact(name, weights)
         with catalog.open_engine(name, weights, batched=True) as engine:
             out.print(f"{folder}: {engine.info.precision} on {engine.info.device}. {engine.info.parity}")
     except EngineError as error:
         err.print(str(error))
         raise typer.Exit(error.exit_code) from error
+
+
+@contextmanager
+def ctrl_c_ends_the_process() -> Iterator[None]:
+    """TensorRT calls Python to log, and there drops the KeyboardInterrupt: the build would go on for minutes."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 @app.command()

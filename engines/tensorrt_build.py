@@ -49,6 +49,8 @@ DEBUGGER_OPTIONS: dict[str, Any] = {"log_level": "internal_errors", "engine_buil
 TENSORRT_LOGGER = "torch_tensorrt [TensorRT Conversion Context]"
 """Where Torch-TensorRT logs what TensorRT says."""
 
+log = logging.getLogger(__name__)
+
 
 def build(weights: Path) -> Path:
     """Export, build for this GPU, read the precision back and keep it: minutes. Returns the folder.
@@ -61,6 +63,7 @@ def build(weights: Path) -> Path:
 
     model = read_checkpoint(weights)
     key = cache.key_here(NAME, model.spec)
+    log.info("building %s for %s: this takes minutes, and Ctrl-C ends it", NAME, key.gpu)
     network = HalfNet(model).cuda().eval()
     files: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,6 @@
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -182,3 +183,32 @@ def test_what_was_built_is_held_against_the_golden_set_in_batches_too(
     result = command("build", "made", "--weights", untrained)
     assert result.exit_code == 4
     assert "flips" in result.stderr
+
+
+def test_ctrl_c_ends_a_build_that_drops_it() -> None:
+    program = (
+        "import sys, time\n"
+        "from engines import __main__, catalog\n"
+        "def build(name, weights):\n"
+        "    print('building', flush=True)\n"
+        "    while True:\n"
+        "        try: time.sleep(60)\n"
+        "        except KeyboardInterrupt: print('dropped', flush=True)\n"
+        "catalog.build_artefact = build\n"
+        "__main__.app(['build', 'tensorrt_fp16'])\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "building\n"
+        process.send_signal(signal.SIGINT)
+        said = process.stdout.readline()
+        process.kill()
+    assert said == ""
+    assert process.returncode == -signal.SIGINT
+
+
+def test_after_a_build_ctrl_c_is_python_s_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(nvidia, "absent", lambda: "no GPU here")
+    assert command("build", "tensorrt_fp16").exit_code == 4
+    assert signal.getsignal(signal.SIGINT) is before
