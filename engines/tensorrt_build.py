@@ -57,6 +57,7 @@ def build(weights: Path) -> Path:
 
     Raises WeightsError, EngineUnavailable or EngineError.
     """
+    logging.getLogger("torch_tensorrt").setLevel(logging.ERROR)  # it would ask for packages that are of no use here
     import torch_tensorrt
 
     from engines.tensorrt_fp16 import deserialized, information  # it needs TensorRT, which not all of this module does

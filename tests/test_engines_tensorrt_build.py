@@ -30,6 +30,7 @@ from engines.tensorrt_build import (
     IMAGE,
     OUTPUTS,
     TENSORRT_LOGGER,
+    build,
     exported,
     precision_of,
     reasons_told,
@@ -216,6 +217,20 @@ def test_why_tensorrt_builds_nothing_is_told() -> None:
     with pytest.raises(RuntimeError, match=r"^no converter$"):
         build(raised="no converter")
     assert (logger.handlers, logger.level) == ([], logging.NOTSET)
+
+
+def test_nobody_is_asked_to_install_what_a_build_does_not_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "torch_tensorrt.py").write_text(
+        "import logging\n"
+        "logging.getLogger('torch_tensorrt.dynamo.conversion').warning('Please install modelopt')\n"
+        "raise ImportError('a stand-in')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match="a stand-in"):
+        build(tmp_path)
+    assert caplog.records == []
 
 
 def test_both_names_can_be_reached() -> None:
