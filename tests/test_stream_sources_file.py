@@ -174,6 +174,19 @@ def test_a_clip_cut_short_gives_what_is_left_and_says_so(tmp_path: Path, name: s
     assert "of 60 frames" in message or "frames of 2.4 s" in message
 
 
+def test_a_clip_that_grows_while_it_is_read_is_not_taken_for_a_whole_one(
+    transport_stream: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "recorder.ts"
+    path.write_bytes(transport_stream[: len(transport_stream) // 2])
+    with FileSource(path) as source:
+        frames = source.frames()
+        next(frames)
+        path.write_bytes(transport_stream)
+        with pytest.raises(SourceError, match="still being written"):
+            list(frames)
+
+
 def test_a_picture_that_is_cut_in_two_is_not_filled_up(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.avi", 60, codec="mjpeg")
     data = clip.read_bytes()

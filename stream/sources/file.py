@@ -70,8 +70,9 @@ class FileSource(RecordedSource):
         return cls(Path(target), loop=loop)
 
     def _once(self) -> Iterator[RecordedPicture]:
-        """Raises SourceError at the end if the clip is shorter than its header says."""
+        """Raises SourceError at the end if the clip is shorter than its header says, or was still being written."""
         read, whole, tally = 0, 0, PacketTally(self._step_s)
+        size = size_bytes(self._path)
         av.logging.set_level(None)  # torchvision before 0.26 turns it on: a thread that logs as a clip is closed hangs
         try:
             with self._open() as container:
@@ -92,6 +93,8 @@ class FileSource(RecordedSource):
             raise SourceError(
                 f"{self.name} is cut short or damaged: {whole} {share} could be read. Copy it again from its origin."
             )
+        if not self._loop and size_bytes(self._path) > size:
+            raise SourceError(f"{self.name} is still being written: {whole} frames so far. Read it again later.")
         if not whole:
             raise SourceError(f"{self.name} contains no picture: none of {read} could be decoded whole.")
 
@@ -115,6 +118,14 @@ class FileSource(RecordedSource):
             raise SourceError(
                 f"{self.name} cannot be read as a video ({reason(error)}). Expected a whole clip like MP4, AVI or MKV."
             ) from error
+
+
+def size_bytes(path: Path) -> int:
+    """Of a file; 0 if it is not there, or no more."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def recorded_stream(container: InputContainer, name: str) -> av.VideoStream:
