@@ -267,6 +267,7 @@ def test_an_error_is_on_the_page_and_names_are_escaped(tmp_path: Path) -> None:
 def test_what_was_lost_on_the_way_is_in_the_report_and_why(tmp_path: Path) -> None:
     counts = Counts(5, dropped={OVERWRITTEN: 5})
     _, page = reported(tmp_path, [], status=replace(ending(None, counts), not_drawn=3, not_recorded=7))
+    assert "<h2>Frames that were not analysed or not recorded, and why</h2>" in page
     assert 'dropped: overwritten, as a newer one was ready</th><td class="n">5<' in page
     assert 'not drawn: a newer one was ready, or the run ended</th><td class="n">3<' in page
     assert 'not recorded: the disk was too slow</th><td class="n">7<' in page
