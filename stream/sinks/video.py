@@ -1,4 +1,4 @@
-"""The annotated pictures as H.264 in fragmented MP4: playable up to the last half second if the process is killed."""
+"""The annotated pictures as H.264 in fragmented MP4: playable but for the last few if the process is killed."""
 
 from contextlib import ExitStack
 from fractions import Fraction
@@ -21,7 +21,8 @@ TIME_BASE = Fraction(1, 90_000)
 """MPEG's own clock: exact for 24, 25, 30, 50 and 60 frames per second."""
 
 KEYFRAME_EVERY = 15
-"""A fragment ends at each key frame, so this is what a killed process can lose: half a second at 30 frames a second."""
+"""Pictures. A fragment ends at each key frame, so this is what a killed process can lose: half a second at 30 a second,
+more where fewer are drawn."""
 
 OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "crf": "20"}
 """A third of the work of "veryfast" for one and a half times the bytes: the engine needs the processor more. No frames
