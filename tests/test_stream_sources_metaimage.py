@@ -60,8 +60,9 @@ def test_colour_stays_colour(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.stack([frame.rgb for frame in frames]), colour)
 
 
-def test_a_picture_alone_is_still(tmp_path: Path) -> None:
-    one = write_metaimage(tmp_path / "a.mha", VALUES[:1], NDims="2", DimSize="60 40", ElementSpacing="1 1")
+@pytest.mark.parametrize("spacing", ["1 1", ""])
+def test_a_picture_alone_is_still(tmp_path: Path, spacing: str) -> None:
+    one = write_metaimage(tmp_path / "a.mha", VALUES[:1], NDims="2", DimSize="60 40", ElementSpacing=spacing)
     with open_here(str(one)) as source:
         (frame,) = source.frames()
         assert source.still
@@ -118,6 +119,7 @@ def test_what_could_be_read_comes_before_the_error(tmp_path: Path) -> None:
         ({"NDims": "4", "DimSize": "60 40 3 2", "ElementSpacing": "1 1 1 1"}, "holds 4 dimensions"),
         ({"ElementNumberOfChannels": "4"}, "4 samples"),
         ({"ElementType": "MET_FLOAT"}, "8 bits a sample"),
+        ({"BinaryData": "False"}, "or text"),
         ({"NDims": "nonsense"}, "cannot be read"),
         ({"DimSize": "60 40"}, "cannot be read"),
         ({"DimSize": ""}, "cannot be read"),

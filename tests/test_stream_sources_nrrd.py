@@ -49,7 +49,8 @@ def test_plus_times_come_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "label"), [("", "time"), ("0 1 2 3 4 5", "frame"), ("0 1 2", "time"), ("0 1 1 2 3 4", "time")]
+    ("index", "label"),
+    [("", "time"), ("0 1 2 3 4 5", "frame"), ("0 1 2 3 4 5", '"'), ("0 1 2", "time"), ("0 1 1 2 3 4", "time")],
 )
 def test_what_is_no_time_is_not_taken_for_one(tmp_path: Path, index: str, label: str) -> None:
     path = write_nrrd(tmp_path / "a.nrrd", GREY, index=index, label=label)
@@ -57,9 +58,15 @@ def test_what_is_no_time_is_not_taken_for_one(tmp_path: Path, index: str, label:
         assert [frame.pts_s for frame in source.frames()] == pytest.approx(np.arange(6) / 20)
 
 
-def test_oblong_pixels_become_square(tmp_path: Path) -> None:
-    path = write_nrrd(tmp_path / "a.nrrd", GREY, space_directions="(0.1,0,0) (0,0,-0.2) (0,1,0) none")
-    with open_here(str(path)) as source:
+@pytest.mark.parametrize(
+    "spacing",
+    [
+        {"space_directions": "(0.1,0,0) (0,0,-0.2) (0,1,0) none"},
+        {"space_directions": "", "spacings": "0.1 0.2 1 nan"},
+    ],
+)
+def test_oblong_pixels_become_square(tmp_path: Path, spacing: dict[str, str]) -> None:
+    with open_here(str(write_nrrd(tmp_path / "a.nrrd", GREY, **spacing))) as source:
         frame = next(source.frames())
     assert frame.rgb.shape == (80, 60, 3)
     assert frame.mm_per_px == pytest.approx((0.1, 0.1))
@@ -70,6 +77,22 @@ def test_a_picture_alone_is_still(tmp_path: Path) -> None:
         (frame,) = source.frames()
         assert source.still
     assert np.array_equal(frame.rgb[..., 0], GREY[0])
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"kinds": "domain domain domain"},
+        {"kinds": ""},
+        {"kinds": "vector domain domain list", "sizes": "1 60 40 6"},
+        {"space_directions": "", "spacings": "0.2"},
+        {"encoding": "gz"},
+    ],
+)
+def test_other_ways_to_say_it_are_understood(tmp_path: Path, header: dict[str, str]) -> None:
+    path = write_nrrd(tmp_path / "a.nrrd", GREY, "domain domain list", packed="encoding" in header, **header)
+    with open_here(str(path)) as source:
+        assert np.array_equal([frame.rgb[..., 0] for frame in source.frames()], GREY)
 
 
 @pytest.mark.parametrize("kinds", ["domain domain domain list", "list domain domain domain"])
@@ -91,10 +114,15 @@ def test_what_could_be_read_comes_before_the_error(tmp_path: Path, kinds: str, p
         ({"sizes": f"60 40 1 {10**400}"}, "is impossible"),
         ({"sizes": "60 40 2 3"}, r"2 \(domain\) x 3 \(list\)"),
         ({"sizes": "60 -40 1 6"}, "does not say how large"),
+        ({"sizes": "60 40 0 6"}, "does not say how large"),
         ({"sizes": "60 x"}, "does not say how large"),
-        ({"sizes": ""}, "does not say how large"),
+        ({"sizes": "", "kinds": ""}, "does not say how large"),
         ({"kinds": "domain domain"}, "does not say how large"),
         ({"kinds": "vector domain domain list"}, "60 .vector."),
+        ({"kinds": "vector domain domain list", "sizes": "2 60 40 6"}, "2 .vector."),
+        ({"kinds": "vector vector domain domain", "sizes": "3 3 60 40"}, "Expected pictures over time"),
+        ({"kinds": "list list domain domain", "sizes": "3 2 60 40"}, "Expected pictures over time"),
+        ({"type": "", "encoding": ""}, "holds nothing, encoded as nothing"),
         ({"type": "short"}, "holds short"),
         ({"encoding": "bzip2"}, "encoded as bzip2"),
         ({"data_file": "secret.raw"}, "elsewhere"),

@@ -55,8 +55,8 @@ def layout(entries: Mapping[str, str], offset: int, path: Path) -> Layout:
         raise SourceError(f"{name} cannot be read as a MetaImage sequence. Expected a .mha file of PLUS or 3D Slicer.")
     if dimensions not in (2, 3) or samples not in (1, 3) or kind not in BYTES:
         raise SourceError(
-            f"{name} holds {dimensions} dimensions with {samples} samples as {printable(kind[:20])}. "
+            f"{name} holds {dimensions} dimensions with {samples} samples as {printable(kind)}. "
             "Expected pictures, grey or colour, 8 bits a sample."
         )
     packed = entries.get("CompressedData", "").lower() == "true"
-    return Layout(offset, packed, (samples, *sizes, 1)[:4], column=1, row=2, frame=3, colour=0)
+    return Layout(offset, packed, (samples, *sizes, 1), column=1, row=2, frame=3, colour=0)
