@@ -32,6 +32,7 @@ def test_the_letterbox_is_cut_off(width_px: int, height_px: int) -> None:
     maps = class_maps(9.0, (4, 4))  # the cell right and below of the middle of the model input
     heat = attention(maps, "malignant", ScanArea(5, 7, width_px, height_px, "user"), SPEC)
     row, column = np.unravel_index(heat.argmax(), heat.shape)
+    assert max(heat.shape) == 64  # as the model input, however large the picture is
     assert heat.shape[0] / heat.shape[1] == pytest.approx(height_px / width_px, rel=0.05)
     middle_px = np.array([(row + 0.5) / heat.shape[0] * height_px, (column + 0.5) / heat.shape[1] * width_px])
     cell_px = max(width_px, height_px) / 8

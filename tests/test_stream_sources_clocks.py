@@ -69,8 +69,8 @@ def clocked(*told_and_arrived_s: tuple[float, float]) -> list[float]:
 
 
 def test_a_pause_counts_although_the_card_s_clock_was_set_back() -> None:
-    found = clocked((50.0, 7.0), (50.1, 7.1), (0.0, 8.6), (0.1, 8.7))
-    assert found == pytest.approx([0.0, 0.1, 1.6, 1.7])
+    found = clocked((50.0, 7.0), (50.1, 7.1), (0.0, 8.6), (0.1, 8.7), (-9.0, 8.7))
+    assert found == pytest.approx([0.0, 0.1, 1.6, 1.7, 1.8])  # the last as if it had lasted
 
 
 def test_a_pause_that_the_arrivals_bear_out_is_no_jump() -> None:

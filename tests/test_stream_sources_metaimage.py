@@ -8,7 +8,7 @@ import pytest
 import SimpleITK
 
 from stream.errors import SourceError
-from stream.sources import kind, open_here, open_source
+from stream.sources import kind, open_here, open_source, sequence
 from stream.types import Frame
 from tests.metaimages import write_metaimage
 
@@ -130,6 +130,15 @@ def test_an_absurd_header_is_refused_with_words(tmp_path: Path, header: dict[str
     path = write_metaimage(tmp_path / "a.mha", VALUES, **header)
     with pytest.raises(SourceError, match=words):
         open_source(str(path))
+
+
+def test_a_header_without_an_end_is_not_read_to_the_end_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_metaimage(tmp_path / "a.mha", VALUES)
+    monkeypatch.setattr(sequence, "LONGEST_HEADER", 100)
+    with pytest.raises(SourceError, match="cut short"):
+        open_here(str(path))
 
 
 def test_sixteen_bits_are_refused_with_words(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Sequences as 3D Slicer records them; what contradicts itself is refused before memory is taken for it."""
 
+import os
 from itertools import islice
 from pathlib import Path
 
@@ -38,8 +39,9 @@ def test_a_sequence_plays_with_its_own_times_in_whatever_order_its_pixels_lie(
 @pytest.mark.parametrize(("unit", "step_s"), [("s", 40), ("ms", 0.04), ("beats", 1 / 30)])
 def test_times_are_in_the_unit_that_is_told(tmp_path: Path, unit: str, step_s: float) -> None:
     units = f'"mm" "mm" "mm" "{unit}"'
-    with open_here(str(write_nrrd(tmp_path / "a.nrrd", GREY, index="0 40 80 120 160 200", units=units))) as source:
-        assert [frame.pts_s for frame in source.frames()] == pytest.approx(np.arange(6) * step_s)
+    with open_here(str(write_nrrd(tmp_path / "a.nrrd", GREY[:2], index="0 40", units=units))) as source:
+        assert [frame.pts_s for frame in source.frames()] == pytest.approx([0, step_s])
+        assert source.fps == pytest.approx(1 / step_s)
 
 
 def test_plus_times_come_first(tmp_path: Path) -> None:
@@ -76,6 +78,7 @@ def test_a_picture_alone_is_still(tmp_path: Path) -> None:
     with open_here(str(write_nrrd(tmp_path / "a.nrrd", GREY[:1], "domain domain", labels=""))) as source:
         (frame,) = source.frames()
         assert source.still
+        assert source.fps == pytest.approx(30)  # which no header told
     assert np.array_equal(frame.rgb[..., 0], GREY[0])
 
 
@@ -93,6 +96,22 @@ def test_other_ways_to_say_it_are_understood(tmp_path: Path, header: dict[str, s
     path = write_nrrd(tmp_path / "a.nrrd", GREY, "domain domain list", packed="encoding" in header, **header)
     with open_here(str(path)) as source:
         assert np.array_equal([frame.rgb[..., 0] for frame in source.frames()], GREY)
+
+
+def test_packed_pixels_are_read_however_many_there_are(tmp_path: Path) -> None:
+    values = np.random.default_rng(3).integers(0, 256, (3, 200, 300), np.uint8)  # three times what is read at once
+    with open_here(str(write_nrrd(tmp_path / "a.nrrd", values, packed=True))) as source:
+        assert np.array_equal([frame.rgb[..., 0] for frame in source.frames()], values)
+
+
+def test_only_frames_that_lie_one_after_the_other_may_be_more_than_fit_in_memory(tmp_path: Path) -> None:
+    header = {"sizes": "1000 1000 500 1", "labels": ""}
+    for kinds in ("domain domain list domain", "list domain domain domain"):
+        path = write_nrrd(tmp_path / f"{kinds[0]}.nrrd", GREY, kinds=kinds, **header)
+        os.truncate(path, 2**20)
+    open_here(str(tmp_path / "d.nrrd")).close()
+    with pytest.raises(SourceError, match="pixel by pixel"):
+        open_here(str(tmp_path / "l.nrrd"))
 
 
 @pytest.mark.parametrize("kinds", ["domain domain domain list", "list domain domain domain"])

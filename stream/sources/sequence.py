@@ -173,7 +173,7 @@ class Pixels:
             part = unpack.decompress(piece, size)
             size -= len(part)
             yield part
-            if not piece and not part:
+            if not piece:
                 return
 
 
