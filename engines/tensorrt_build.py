@@ -1,7 +1,7 @@
 """How is the TensorRT engine built, and in which precision did it come out?
 
-``engines.half`` is exported and handed to Torch-TensorRT as it is: TensorRT 11 knows strongly typed networks alone, so
-the precision of every layer is the graph's. What is kept are serialized TensorRT engines, without pickle.
+``engines.half`` is exported and handed to Torch-TensorRT: TensorRT 11 knows strongly typed networks alone, so the
+precision of every layer is the graph's. What is kept are serialized TensorRT engines, without pickle.
 """
 
 import json
@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from engines import cache
+from engines import cache, half
 from engines.errors import FAULTS, EngineError, faults_of, one_line
-from engines.half import HalfNet
 from engines.torch_reference import read_checkpoint
+from rcdnet.model import RcdNet
 
 NAME = "tensorrt_fp16"
 
@@ -65,7 +66,7 @@ def build(weights: Path) -> Path:
     model = read_checkpoint(weights)
     key = cache.key_here(NAME, model.spec)
     log.info("building %s for %s: this takes minutes, and Ctrl-C ends it", NAME, key.gpu)
-    network = HalfNet(model).cuda().eval()
+    network = TensorrtNet(model).cuda().eval()
     files: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
         options = {**BUILD_OPTIONS, "timing_cache_path": str(Path(folder) / "timing.bin")}
@@ -116,7 +117,31 @@ def root_logging_kept() -> Iterator[None]:
         root.setLevel(level)
 
 
-def exported(network: HalfNet, batch: int) -> torch.export.ExportedProgram:
+class TensorrtNet(half.HalfNet):
+    """``HalfNet`` without scalars in float16: Torch-TensorRT expands each to the size of the maps, in two more layers."""
+
+    def __init__(self, model: RcdNet) -> None:
+        super().__init__(model)
+        half.replace(self, lambda child: Bounded() if isinstance(child, half.Relu6) else None)
+
+
+class Bounded(nn.Module):
+    """ReLU6 between bounds of four dimensions, as the maps have."""
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, bound in {"low": 0.0, "high": 6.0}.items():
+            self.register_buffer(name, torch.full((1, 1, 1, 1), bound, dtype=torch.float16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float16 [N, C, h, w] -> the same."""
+        return torch.clamp(x, self.low, self.high)
+
+
+def exported(network: TensorrtNet, batch: int) -> torch.export.ExportedProgram:
     """``network`` as a graph for ``batch`` pictures, on the device that it is on."""
     device = next(network.parameters()).device
     images = torch.zeros(batch, network.spec.height_px, network.spec.width_px, dtype=torch.uint8, device=device)

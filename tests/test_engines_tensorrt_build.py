@@ -30,6 +30,7 @@ from engines.tensorrt_build import (
     IMAGE,
     OUTPUTS,
     TENSORRT_LOGGER,
+    TensorrtNet,
     build,
     exported,
     precision_of,
@@ -69,7 +70,7 @@ def parameters(path: str, function: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def program(untrained: Path) -> torch.export.ExportedProgram:
-    return exported(HalfNet(checkpoint.load(untrained / "rcdnet.safetensors")), 1)
+    return exported(TensorrtNet(checkpoint.load(untrained / "rcdnet.safetensors")), 1)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,14 @@ def test_it_stays_out_of_the_way_of_imports() -> None:
 def test_every_operator_has_a_converter(operators: set[str], converters: set[str]) -> None:
     assert "aten.convolution.default" in operators
     assert sorted(operators - converters) == []
+
+
+def test_no_scalar_is_expanded_to_the_size_of_the_maps(operators: set[str]) -> None:
+    """Torch-TensorRT leaves tensors of as many dimensions as they are; a scalar has none."""
+    assert "aten.clamp.Tensor" in operators
+    assert "aten.clamp.default" not in operators
+    source = (DYNAMO / "conversion" / "impl" / "elementwise" / "base.py").read_text(encoding="utf-8")
+    assert "if len(lhs_val.shape) == len(rhs_val.shape) and all(" in source
 
 
 def test_a_gap_would_be_found(converters: set[str]) -> None:
