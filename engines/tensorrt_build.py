@@ -118,7 +118,7 @@ def root_logging_kept() -> Iterator[None]:
 
 
 class TensorrtNet(half.HalfNet):
-    """``HalfNet`` without scalars in float16: Torch-TensorRT expands each to the size of the maps, in two more layers."""
+    """``HalfNet`` without scalars in float16: Torch-TensorRT expands each to the size of its maps, in two layers."""
 
     def __init__(self, model: RcdNet) -> None:
         super().__init__(model)
