@@ -52,24 +52,31 @@ class TensorrtFp16(GpuEngine):
 
 
 class _Execution:
-    """A TensorRT engine as a function of tensors; its outputs are allocated once."""
+    """A TensorRT engine as a function of tensors. Each input has an execution context and outputs of its own: NVIDIA
+    advises one context for each captured graph, as a graph keeps the addresses that its context had."""
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
-        self._context = engine.create_execution_context()
-        if self._context is None:
-            raise RuntimeError("TensorRT gives no execution context: most likely the GPU has too little free memory")
-        self._outputs = [
-            torch.empty(tuple(engine.get_tensor_shape(name)), dtype=torch.float32, device="cuda") for name in OUTPUTS
-        ]
+        self._bound: dict[int, tuple[Any, list[Tensor]]] = {}
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        for name, tensor in zip((IMAGE, *OUTPUTS), (images, *self._outputs), strict=True):
-            if not self._context.set_tensor_address(name, tensor.data_ptr()):
-                raise RuntimeError(f"TensorRT refused the memory for {name}")
-        if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
+        if images.data_ptr() not in self._bound:
+            self._bound[images.data_ptr()] = self._bind(images)
+        context, outputs = self._bound[images.data_ptr()]
+        if not context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
             raise RuntimeError("TensorRT refused to execute the engine")
-        return self._outputs[0], self._outputs[1]
+        return outputs[0], outputs[1]
+
+    def _bind(self, images: Tensor) -> tuple[Any, list[Tensor]]:
+        context = self._engine.create_execution_context()
+        if context is None:
+            raise RuntimeError("TensorRT gives no execution context: most likely the GPU has too little free memory")
+        shapes = [tuple(self._engine.get_tensor_shape(name)) for name in OUTPUTS]
+        outputs = [torch.empty(shape, dtype=torch.float32, device="cuda") for shape in shapes]
+        for name, tensor in zip((IMAGE, *OUTPUTS), (images, *outputs), strict=True):
+            if not context.set_tensor_address(name, tensor.data_ptr()):
+                raise RuntimeError(f"TensorRT refused the memory for {name}")
+        return context, outputs
 
 
 def deserialized(data: bytes) -> Any:

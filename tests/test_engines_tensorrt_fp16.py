@@ -26,9 +26,12 @@ class Context:
 
     refuses = ""
 
+    made = 0
+
     def __init__(self, gpu: Gpu) -> None:
         self._gpu = gpu
         self._at: dict[str, int] = {}
+        Context.made += 1
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self._at[name] = address
@@ -92,6 +95,15 @@ def test_every_picture_is_answered_in_order_whatever_their_number(module: Module
             np.testing.assert_allclose(found.logits, logits[:count].numpy(), rtol=1e-5)
             np.testing.assert_array_equal(found.class_maps, maps[:count].numpy())
         assert (engine.info.precision, engine.info.batch) == ("f16", 8)
+
+
+def test_each_graph_has_a_context_and_memory_of_its_own(
+    module: ModuleType, gpu: Gpu, untrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Context, "made", 0)
+    with module.TensorrtFp16(untrained) as engine:
+        assert Context.made == sum(len(each._slots) for each in engine.replays) == 4
+        assert len(gpu.memory) == 3 * 4
 
 
 @pytest.mark.parametrize("name", ["image", "logits", "class_maps"])
