@@ -93,6 +93,10 @@ def _library(load: Load, name: str) -> Any:
     try:
         return load(name)
     except OSError as error:
+        if name == MANAGEMENT:
+            raise EngineUnavailable(
+                f"the NVIDIA driver's {name} is not found. A container needs NVIDIA_DRIVER_CAPABILITIES=compute,utility"
+            ) from error
         raise EngineUnavailable(f"no NVIDIA GPU here: its driver's {name} is not found") from error
 
 

@@ -90,6 +90,15 @@ def test_no_driver_is_one_line() -> None:
     assert nvidia.absent(none) == "no NVIDIA GPU here: its driver's libcuda.so.1 is not found"
 
 
+def test_a_container_with_half_a_driver_is_told_which_half_is_missing() -> None:
+    def compute_alone(name: str) -> Any:
+        return Driver() if name == nvidia.DRIVER else ctypes.CDLL(f"no_such_folder/{name}")
+
+    assert nvidia.absent(compute_alone) is None
+    with pytest.raises(EngineUnavailable, match=r"^the NVIDIA driver's libnvidia-ml\.so\.1 .*=compute,utility$"):
+        nvidia.gpu(compute_alone)
+
+
 def test_on_windows_nobody_is_told_that_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "win32")
     assert nvidia.absent(lambda _: Driver()) == "an NVIDIA GPU is used only on Linux"
