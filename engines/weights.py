@@ -6,11 +6,12 @@ from engines.errors import WeightsError
 from rcdnet import onnx_file
 from rcdnet.golden import Golden, GoldenError
 from rcdnet.spec import ModelSpec
-from rcdnet.weights import GOLDEN, ONNX
+from rcdnet.weights import CHECKPOINT, GOLDEN, ONNX
 
 
 def read_onnx(weights: Path) -> tuple[bytes, ModelSpec]:
     """The network as ONNX, and what its weights mean. Raises WeightsError."""
+    _require_folder_of_weights(weights)
     try:
         return onnx_file.read(weights / ONNX.name)
     except onnx_file.OnnxFileError as error:
@@ -19,7 +20,17 @@ def read_onnx(weights: Path) -> tuple[bytes, ModelSpec]:
 
 def read_golden(weights: Path) -> Golden:
     """The golden set of these weights. Raises WeightsError."""
+    _require_folder_of_weights(weights)
     try:
         return Golden.load(weights / GOLDEN.name)
     except GoldenError as error:
         raise WeightsError(str(error)) from error
+
+
+def _require_folder_of_weights(path: Path) -> None:
+    """Raises WeightsError if it is none: a checkpoint, a run folder, or a name that does not exist."""
+    if not any((path / file.name).is_file() for file in (CHECKPOINT, ONNX, GOLDEN)):
+        made_of = path if path.is_file() else "CHECKPOINT"
+        raise WeightsError(
+            f"{path} is not a folder of weights. Make one with: python -m rcdnet.export {made_of} --out FOLDER"
+        )

@@ -17,6 +17,7 @@ from engines.__main__ import app
 from engines.base import EngineOutput
 from engines.onnx_cpu import OnnxCpu
 from rcdnet.golden import Golden
+from rcdnet.weights import CHECKPOINT
 
 ROOT = Path(__file__).parents[1]
 
@@ -115,10 +116,22 @@ def test_missing_weights_are_exit_code_4_with_the_mend(tmp_path: Path) -> None:
     assert "python -m rcdnet.export" in " ".join(result.stderr.split())
 
 
+@pytest.mark.parametrize(("named", "made_of"), [("model.safetensors", "model.safetensors"), ("", "CHECKPOINT")])
+def test_a_checkpoint_or_a_run_folder_instead_of_weights_gets_a_command_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, made_of: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    shutil.copy(CHECKPOINT, tmp_path / "run" / "model.safetensors")
+    monkeypatch.chdir(tmp_path / "run")
+    result = command("verify", "openvino_cpu", "--weights", named)
+    assert result.exit_code == 4
+    assert f"rcdnet.export {made_of} --out FOLDER" in " ".join(result.stderr.split())
+
+
 def test_what_is_in_brackets_is_printed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = command("verify", "openvino_cpu", "--weights", tmp_path / "a[/x]")
     assert result.exit_code == 4
-    assert "a[/x]/golden.npz" in result.stderr
+    assert "a[/x] is not a folder of weights" in result.stderr
     absent = catalog.Candidate("engines.absent:Absent", ("no_such_runtime",), "onnx")
     monkeypatch.setattr(catalog, "ENGINES", {"absent": absent})
     assert '-e ".[onnx]"' in command("list").stdout
