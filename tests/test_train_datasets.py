@@ -112,6 +112,14 @@ def test_a_table_of_one_s_own_needs_no_masks_and_may_tell_files_and_patients(tmp
     assert not second.external  # UDIAT's names no patients
 
 
+@pytest.mark.parametrize("header", ["Image,Pathology,Patient", "image, pathology, patient "])
+def test_a_table_as_a_spreadsheet_on_windows_writes_it_is_understood(tmp_path, header):
+    write(tmp_path / "original" / "a.png", np.full((60, 80), 90, np.uint8))
+    (tmp_path / "labels.csv").write_text(f"{header}\noriginal\\a.png ,benign,7\n,,\n")
+    (sample,) = datasets.load(tmp_path)
+    assert (sample.name, sample.label, sample.patient, sample.external) == ("a", "benign", "7", False)
+
+
 def test_a_blank_beside_a_patient_s_name_makes_no_other_patient(tmp_path):
     for name in ("a", "b", "c"):
         write(tmp_path / "original" / f"{name}.png", np.full((60, 80), 90, np.uint8))
@@ -235,7 +243,7 @@ def test_a_table_that_says_something_else_is_refused_in_words(tmp_path, table, m
 def test_a_row_that_ends_too_soon_is_told(tmp_path):
     bus_bra(tmp_path)
     (tmp_path / "bus_data.csv").write_text("ID,Case,Histology,Pathology,BIRADS,Device\nbus_0001-l,7\n")
-    with pytest.raises(datasets.DataError, match=r"bus_data.csv ends before Pathology, .* in row 1"):
+    with pytest.raises(datasets.DataError, match=r"bus_data.csv ends before pathology, .* in row 1"):
         datasets.load(tmp_path)
 
 

@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import cv2
 import numpy as np
@@ -193,11 +193,13 @@ def _natural_key(stem: str) -> list[tuple[int, str]]:
 
 
 def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
-    """The rows of a CSV file. Raises DataError if it lacks one of these columns, or cannot be read."""
+    """The rows of a CSV file that are not empty, by the names of its columns in small letters. Raises DataError if it
+    lacks one of these columns, or cannot be read."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            if missing := set(columns) - set(reader.fieldnames or ()):
+            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+            if missing := set(columns) - set(reader.fieldnames):
                 raise DataError(f"{path} has no column {', '.join(sorted(missing))}. Expected a comma-separated table.")
             rows = list(reader)
     except UnicodeDecodeError as error:
@@ -205,7 +207,7 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
     for number, row in enumerate(rows, 1):
         if absent := [column for column in columns if row[column] is None]:
             raise DataError(f"{path} ends before {', '.join(absent)} in row {number}.")
-    return rows
+    return [row for row in rows if any(row.values())]
 
 
 def _class_folders(root: Path) -> list[Sample]:
@@ -233,24 +235,24 @@ def _bus_bra(root: Path) -> list[Sample]:
     folds = {}
     if (root / "5-fold-cv.csv").is_file():
         try:
-            folds = {row["ID"]: int(row["kFold"]) for row in read_table(root / "5-fold-cv.csv", "ID", "kFold")}
+            folds = {row["id"]: int(row["kfold"]) for row in read_table(root / "5-fold-cv.csv", "id", "kfold")}
         except ValueError as error:
             raise DataError(f"{root / '5-fold-cv.csv'} has a kFold that is not a whole number: {error}") from error
     samples = []
-    for row in read_table(root / "bus_data.csv", "ID", "Case", "Pathology", "BIRADS", "Device", "Histology"):
-        name = row["ID"]
+    for row in read_table(root / "bus_data.csv", "id", "case", "pathology", "birads", "device", "histology"):
+        name = row["id"]
         mask = masks.get(name.replace("bus_", "mask_"))
         if name not in images or mask is None:
             raise DataError(f"{root / 'bus_data.csv'} lists {name}, but its image or mask is missing")
-        attributes = {"birads": row["BIRADS"], "device": row["Device"], "histology": row["Histology"]}
+        attributes = {key: row[key] for key in ("birads", "device", "histology")}
         samples.append(
             Sample(
                 root.name,
                 name,
                 images[name],
                 (mask,),
-                row["Pathology"].strip().lower(),
-                patient=row["Case"].strip() or None,
+                row["pathology"].strip().lower(),
+                patient=row["case"].strip() or None,
                 fold=folds.get(name),
                 attributes=attributes,
             )
@@ -264,8 +266,8 @@ def _udiat(root: Path) -> list[Sample]:
     masks = _images(root / "GT") if (root / "GT").is_dir() and any(map(_is_picture, (root / "GT").iterdir())) else None
     samples = []
     for row in read_table(root / "labels.csv", "image", "pathology"):
-        file, label = Path(row["image"]), row["pathology"].strip().lower()
-        name = file.stem if file.suffix.lower() in IMAGE_SUFFIXES else row["image"]
+        file, label = PureWindowsPath(row["image"].strip()), row["pathology"].strip().lower()  # splits at / and at \
+        name = file.stem if file.suffix.lower() in IMAGE_SUFFIXES else file.name
         if name not in images or (masks is not None and name not in masks and label != "normal"):
             raise DataError(f"{root / 'labels.csv'} lists {name}, but its image or mask is missing")
         attributes = {"histology": row["diagnosis"]} if "diagnosis" in row else {}
