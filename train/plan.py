@@ -11,6 +11,12 @@ from train.datasets import Sample
 from train.duplicates import groups_of
 from train.recipes import Recipe
 
+WITHOUT_NORMAL = (
+    "Add some, or lesion masks, beside which normal tissue is cropped; or train a network that calls every picture a "
+    'lesion and cannot be calibrated: --set \'class_names=["benign", "malignant"]\''
+)
+"""What to do if a data set teaches no normal tissue."""
+
 
 @dataclass(frozen=True)
 class TrainingRun:
@@ -58,7 +64,10 @@ def plan(recipe: Recipe, data_root: Path, external: Sequence[Sample] = ()) -> li
             if makes_normal and not with_mask.isdisjoint(train):
                 learned.add("normal")
             if missing := set(recipe.class_names) - learned:
-                raise datasets.DataError(f"{recipe.name}, {name}: no picture to learn {' or '.join(missing)} from")
+                raise datasets.DataError(
+                    f"{recipe.name}, {name}: no picture to learn {' or '.join(sorted(missing))} from"
+                    + (f". {WITHOUT_NORMAL}" if missing == {"normal"} else "")
+                )
             leaked = len(splits.leaked(train, test, groups))
             runs.append(TrainingRun(f"seed{seed}-{name}", seed, train, test, leaked))
     return runs
