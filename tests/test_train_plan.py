@@ -38,7 +38,7 @@ def test_without_masks_there_are_no_crops_to_learn_normal_from(data):
     assert plan(RECIPE, data)
     for mask in data.glob("tiny/*/*_mask.png"):
         mask.unlink()
-    with pytest.raises(DataError, match="no picture to learn normal from.*--set '(.*)'") as told:
+    with pytest.raises(DataError, match=r"no picture to learn normal from.*--set '(.*)'") as told:
         plan(RECIPE, data)
     change = str(told.value).split("'")[1]
     assert plan(RECIPE.model_copy(update={"class_names": tuple(tomllib.loads(change)["class_names"])}), data)

@@ -86,7 +86,7 @@ def test_a_pair_planted_across_a_split_is_found(original, fold):
 @pytest.mark.parametrize("label", ["benign", "malignant"])
 def test_an_external_sample_is_never_trained_on(label):
     external = sample(1, label, external=True)
-    with pytest.raises(LeakError, match="external, as its labels.csv has no column patient"):
+    with pytest.raises(LeakError, match=r"external, as its labels\.csv has no column patient"):
         splits.require_no_leak([external, sample(2)], [], {external: "a", sample(2): "b"})
 
 
@@ -172,7 +172,7 @@ def test_no_recipe_plans_a_run_that_sees_the_external_set(small_root, path):
 @pytest.mark.parametrize("name", ["shipped", "grouped", "paper"])
 def test_a_recipe_that_would_train_on_the_external_set_is_refused(small_root, name):
     recipe = recipes.load(name).model_copy(update={"data": ("busi", "udiat")})
-    with pytest.raises(LeakError, match="external, as its labels.csv has no column patient"):
+    with pytest.raises(LeakError, match=r"external, as its labels\.csv has no column patient"):
         plan(recipe, small_root)
 
 

@@ -102,8 +102,8 @@ def require_no_leak(train: Sequence[Sample], test: Sequence[Sample], groups: Gro
     for sample in train:
         if sample.external:
             raise LeakError(
-                f"{sample.dataset}/{sample.name} is external, as its labels.csv has no column patient: it must never be "
-                "trained, tuned or selected on"
+                f"{sample.dataset}/{sample.name} is external, as its labels.csv has no column patient: "
+                "it must never be trained, tuned or selected on"
             )
     crossing = leaked(train, test, groups)
     if crossing:
