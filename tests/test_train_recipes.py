@@ -38,8 +38,10 @@ def test_what_is_set_replaces_what_the_recipe_says():
     assert recipes.load("grouped", ["mixup_alpha = 0.0", "seeds = [3]"]).seeds == (3,)
     with pytest.raises(recipes.RecipeError, match=r"with mixup = 0 does not hold: mixup: .*not permitted$"):
         recipes.load("grouped", ["mixup = 0"])
-    with pytest.raises(recipes.RecipeError, match="with mixup_alpha is not TOML"):
+    with pytest.raises(recipes.RecipeError, match=r"^mixup_alpha is not TOML"):
         recipes.load("grouped", ["mixup_alpha"])
+    with pytest.raises(recipes.RecipeError, match=r"^data=\[busi\] is not TOML.*: --set 'data=\[\"busi\"\]'$"):
+        recipes.load("grouped", ["data=[busi]"])  # what a shell leaves of data=["busi"]
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,9 @@ def fit(
     epochs: Epochs = None,
     changed: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A value that replaces the recipe's; may be repeated."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A value that replaces the recipe's, as TOML; may be repeated."
+        ),
     ] = None,
     only: Only = None,
     precision: Precision = "32-true",

@@ -134,13 +134,20 @@ def load(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
         raise RecipeError(f"no recipe {name_or_path!r}: name a TOML file or one of {known}")
     try:
-        values, changed = tomllib.loads(path.read_text(encoding="utf-8-sig")), tomllib.loads("\n".join(changes))
+        changed = tomllib.loads("\n".join(changes))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(
+            f"{' and '.join(changes)} is not TOML: {error}. Text needs double quotes, and these single ones around "
+            "all: --set 'data=[\"busi\"]'"
+        ) from error
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         for key in values.keys() & changed.keys():
             if isinstance(values[key], dict) and isinstance(changed[key], dict):  # a table keeps what is not changed
                 changed[key] = values[key] | changed[key]
         return Recipe.model_validate(values | changed)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{' with '.join([str(path), *changes])} is not TOML: {error}") from error
+        raise RecipeError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         keys = ".".join(str(part) for part in first["loc"])
