@@ -207,10 +207,12 @@ def test_a_mask_is_turned_as_its_header_says_like_its_picture(tmp_path, mode):
     (tmp_path / "benign").mkdir()
     turned = Image.Exif()
     turned[0x0112] = 6  # a quarter to the right
-    for name in ("a.png", "a_mask.png"):
-        Image.fromarray(square((60, 80), 20)).convert(mode).save(tmp_path / "benign" / name, exif=turned)
+    for name, corner in (("a.png", 9), ("a_mask.png", 0)):
+        shown = square((60, 80), 20)
+        shown[0, 0] = corner  # a picture has more than two grey values
+        Image.fromarray(shown).convert(mode).save(tmp_path / "benign" / name, exif=turned)
     sample = datasets.load(tmp_path)[0]
-    assert np.array_equal(sample.lesion(), sample.grey() > 0)
+    assert np.array_equal(sample.lesion(), sample.grey() > 9)
     assert np.array_equal(sample.lesion(), np.rot90(square((60, 80), 20) > 0, -1))
 
 
@@ -267,6 +269,13 @@ def test_colour_and_alpha_are_read_as_grey(tmp_path, picture):
     grey = datasets.read_grey(tmp_path / "a.png")
     assert grey.dtype == np.uint8
     assert grey.shape == (9, 9)
+
+
+def test_a_mask_whose_name_does_not_say_so_is_no_further_picture(tmp_path):
+    write(tmp_path / "benign" / "a.png", np.full((60, 80), 90, np.uint8))
+    write(tmp_path / "benign" / "a-mask.png", square((60, 80), 20))
+    with pytest.raises(datasets.DataError, match=r"a-mask\.png has only two grey values: it is a mask\. Name it"):
+        [sample.grey() for sample in datasets.load(tmp_path)]
 
 
 def test_hidden_files_are_no_pictures_and_webp_is_one(tmp_path):

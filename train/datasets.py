@@ -79,8 +79,14 @@ class Sample:
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
-    """An image file as uint8 [H, W]; transparency is ignored. Raises DataError if it cannot be decoded."""
-    return _decoded(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    """An image file as uint8 [H, W]; transparency is ignored. Raises DataError if it cannot be decoded, or has but two
+    grey values: it is then a mask that its name does not say to be one."""
+    grey = _decoded(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    if np.count_nonzero(np.bincount(grey.ravel(), minlength=256)) == 2:
+        raise DataError(
+            f"{path} has only two grey values: it is a mask. Name it like its picture, with _mask at the end."
+        )
+    return grey
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
