@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from clips import write_clip
@@ -190,6 +191,20 @@ def test_a_recording_ends_and_another_begins_while_the_page_runs(browser: webdri
         record.click()
         until(browser, lambda: not record.is_selected() and phase(browser) == "running")
     assert len(list(tmp_path.glob("full/*/summary.json"))) == 3
+
+
+def test_a_page_whose_program_was_started_again_comes_anew_with_it(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Its controls were those of the program before: whatever was pressed, it was told that its source is not known."""
+
+    def source() -> str:
+        return str(browser.execute_script("return document.querySelector('#source input')?.value"))
+
+    first, second = "phantom:?fps=4&seed=3", "phantom:?fps=4&seed=4"
+    with running("fake", tmp_path, first) as address:
+        browser.get(address)
+        until(browser, lambda: source() == first)
+    with running("fake", tmp_path, second, "--port", str(urlsplit(address).port)):
+        until(browser, lambda: source() == second)
 
 
 def test_a_server_that_does_not_answer_leaves_no_count_standing_and_moves_nothing(browser: webdriver.Chrome) -> None:

@@ -6,6 +6,7 @@ import json
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,7 @@ MEDIA_TYPES = {file.name: TYPES[suffix] for file in STATIC.iterdir() if (suffix 
 def routes(control: Control, control_room: Callable[[], ControlRoomState]) -> APIRouter:
     """The routes that do not wait for Gradio. ``control_room`` tells the plain page when to make way for it."""
     router = APIRouter()
+    served_since = datetime.now(UTC).isoformat(timespec="milliseconds")
 
     @router.websocket("/ws")
     async def picture_socket(socket: WebSocket) -> None:
@@ -52,7 +54,8 @@ def routes(control: Control, control_room: Callable[[], ControlRoomState]) -> AP
     def status() -> dict[str, Any]:
         flagged = control.flagged.newest(time.perf_counter_ns())
         told = readout(control.now(), control.broadcast.audience(), control.timeline_s, flagged)
-        return told | {"opacity": control.opacity, "records": control.records, "control_room": control_room()}
+        facts = {"opacity": control.opacity, "records": control.records, "control_room": control_room()}
+        return told | facts | {"served_since": served_since}
 
     @router.get("/sketch.png")
     def sketch() -> Response:

@@ -3,6 +3,7 @@
 const EVERY_MS = 500;
 const listeners = [];
 let missed = 0; // answers in a row
+let served; // by the program of this start
 
 export function onStatus(listener) {
   listeners.push(listener);
@@ -18,6 +19,11 @@ async function ask() {
     // no server, or not in time
   }
   missed = status ? 0 : missed + 1;
+  served ??= status?.served_since;
+  if (status && status.served_since !== served && !document.fullscreenElement) {
+    location.reload(); // the controls are those of a program that has ended
+    return;
+  }
   if (missed > 1) status = { phase: "unreachable" }; // one alone may be late on a busy machine
   if (status) for (const listener of listeners) listener(status);
   setTimeout(ask, EVERY_MS);
