@@ -100,7 +100,8 @@ def run(
         listener = listen(host, port)
         receivers = partial(sending, send)
         receivers()  # a wrong address is told before anything runs
-        kind(source)  # and so is what is no source
+        if kind(source) in ON_DISK and not is_path(split(source)[1]):  # and so is what is no source
+            open_source(source)  # which says that it is not there
         recordings = None if record is None else partial(announced_recording, record)
 
         def ready() -> None:

@@ -143,6 +143,12 @@ def test_a_missing_clip_is_one_line_and_leaves_no_folder(tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_whose_clip_is_missing_says_so_before_it_loads_an_engine(tmp_path: Path) -> None:
+    result = command("run", "--source", tmp_path / "none.mp4", "--engine", "none_such", "--port", "0")
+    assert result.exit_code == 3
+    assert "none.mp4 does not exist" in result.stderr
+
+
 def test_a_truncated_clip_keeps_the_frames_that_could_be_read(clip: Path, tmp_path: Path) -> None:
     with av.open(str(clip)) as whole, av.open(str(tmp_path / "scan.ts"), "w") as container:
         stream = container.add_stream_from_template(whole.streams.video[0])
