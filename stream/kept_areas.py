@@ -67,11 +67,11 @@ class KeptAreas:
         part = self._path.with_suffix(f".{os.getpid()}.new")
         try:
             part.touch(0o600)  # a weak password can be guessed from its hash
-            part.write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
+            part.write_text(json.dumps(kept, indent=1), encoding="utf-8")
             part.replace(self._path)
         except OSError:
             with suppress(OSError):
-                part.unlink(missing_ok=True)
+                part.unlink()
             raise
 
 

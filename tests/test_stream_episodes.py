@@ -63,8 +63,8 @@ def test_another_recording_ends_an_episode() -> None:
 
 
 def test_a_finding_that_stays_away_too_long_is_another_one() -> None:
-    assert len(joined([flagged(0), *(undecided(i) for i in range(1, 25)), flagged(25)])) == 1
-    assert len(joined([flagged(0), *(undecided(i) for i in range(1, 26)), flagged(26)])) == 2
+    assert len(joined([flagged(100), *(undecided(i) for i in range(101, 125)), flagged(125)])) == 1
+    assert len(joined([flagged(100), *(undecided(i) for i in range(101, 126)), flagged(126)])) == 2
 
 
 def test_a_time_that_runs_backwards_ends_an_episode() -> None:
@@ -87,7 +87,7 @@ def test_a_key_frame_is_a_picture_of_bounded_size(size_px: tuple[int, int]) -> N
     assert max(episodes.key_picture(episodes.current).shape) <= KEY_PICTURE_PX
 
 
-@pytest.mark.parametrize("opacity", [OverlayStyle().opacity, 0.0])
+@pytest.mark.parametrize("opacity", [0.2, 0.0])
 def test_a_key_frame_shows_where_and_when_however_late_it_came(opacity: float) -> None:
     late = view(size_px=(240, 320))
     late = replace(late, assessment=replace(late.assessment, age_ms=10_000.0))
@@ -96,8 +96,9 @@ def test_a_key_frame_shows_where_and_when_however_late_it_came(opacity: float) -
     episodes.add(late)
     assert episodes.current is not None
     shown = episodes.key_picture(episodes.current)
+    style = OverlayStyle(opacity=opacity or OverlayStyle().opacity)
     as_in_replay = replace(Labels.of(SESSION), live=False)
-    assert (shown == draw(late.frame, late.assessment, OverlayStyle(), as_in_replay)).all()
+    assert (shown == draw(late.frame, late.assessment, style, as_in_replay)).all()
 
 
 SAID = st.sampled_from(["malignant", "benign", "normal", "undecided", "refused"])

@@ -16,7 +16,7 @@ AREA = "120,80,640,480@1280x720"
 
 
 def test_what_was_kept_is_there_the_next_time(tmp_path: Path) -> None:
-    path = tmp_path / "not there yet" / "scan_areas.json"
+    path = tmp_path / "not there" / "yet" / "scan_areas.json"
     KeptAreas(path).keep("v4l2:/dev/video0", AREA)
     assert KeptAreas(path).get("v4l2:/dev/video0") == AREA
     assert KeptAreas(path).get("v4l2:/dev/video1") is None
@@ -80,6 +80,17 @@ def test_what_the_disk_refuses_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot be kept: Not a directory\. .*scan_areas\.json must be writable"):
         areas.keep("a", AREA)
     assert areas.get("a") is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk here")
+def test_a_full_disk_is_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "scan_areas.json"
+    KeptAreas(path).keep("a", AREA)
+    path.with_suffix(f".{os.getpid()}.new").symlink_to("/dev/full")  # where it is written first
+    with pytest.raises(UsageError, match="No space left"):
+        KeptAreas(path).keep("a", None)
+    assert KeptAreas(path).get("a") == AREA
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_broken_file_is_not_written_over(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 from dataclasses import replace
 
 import pytest
-from stream_views import SESSION, view
 
 from stream.types import State
 from stream.web.flagged import KEPT, KEPT_S, LastFlagged
+from tests.stream_views import SESSION, view
 
 NOW_NS = 10**12
 """Of the first frame; each is a nanosecond later."""
