@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stream_views import SPEC, view
 from typer.testing import CliRunner
 
 from benchmarks.stability import SMOOTHING_S, CollectingSink, app, calls_of, judged_again, lesion_stretches, steadiness
@@ -19,6 +18,7 @@ from stream.pipeline import Pipeline
 from stream.sinks import recording
 from stream.sources import open_source
 from stream.types import Assessment, Frame, State
+from tests.stream_views import SPEC, view
 
 FPS = 25
 

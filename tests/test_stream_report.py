@@ -275,14 +275,14 @@ def test_what_was_lost_on_the_way_is_in_the_report_and_why(tmp_path: Path) -> No
 
 def test_nothing_seen_is_still_a_report(tmp_path: Path) -> None:
     summary, page = reported(tmp_path, [], status=ending("no frame came"))
-    assert summary["frames"]["written"] == 0
+    assert (summary["frames"]["written"], summary["first_pts_s"], summary["duration_s"]) == (0, 0, 0)
     assert "no frame came" in page
 
 
 def test_the_rate_is_that_of_the_whole_run(tmp_path: Path) -> None:
-    times_ms = [*range(0, 200, 40), 2500]  # with a pause before the last: the rate of the last seconds is 0
+    times_ms = [*range(0, 200, 40), 900]  # with a pause before the last: the rate of the last seconds is 0
     views = [view(index, captured_ns=10**12 + at_ms * 10**6) for index, at_ms in enumerate(times_ms)]
-    assert reported(tmp_path, views)[0]["times"]["fps"] == 2
+    assert reported(tmp_path, views)[0]["times"]["fps"] == 5.56
 
 
 def test_the_duration_is_from_the_first_frame_to_the_last(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def bands(folder: Path, views: list[View]) -> list[str | None]:
         (1, 0, "no signal"),
         (1, 20, "no signal"),
         (6, 5, "no signal"),
-        (1, 100, "not recorded"),
+        (1, 60, "not recorded"),
         (6, 100, "not recorded"),
     ],
     ids=["an outage", "begun with damaged frames", "a slow engine", "a slow disk", "both slow"],

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from clips import picture, write_clip
 from starlette.testclient import TestClient
-from stream_views import SESSION, view
 
 from engines.errors import EngineError
 from rcdnet.notice import RESEARCH_NOTICE
@@ -27,6 +26,7 @@ from stream.web.app import create_app, listen, page_address, seen_by_network
 from stream.web.control import Control, label
 from stream.web.guard import is_own_name
 from stream.web.routes import mjpeg_parts
+from tests.stream_views import SESSION, view
 
 ADDRESS = "http://127.0.0.1:7860"
 SOCKET = "ws://127.0.0.1:7860/ws"

@@ -3,19 +3,20 @@ import time
 from dataclasses import replace
 
 import pytest
-from stream_views import ENGINE, ending, view
 
 from engines.parity import ParityReport
 from stream.config import StreamConfig
 from stream.episodes import Episode
 from stream.errors import SourceError
+from stream.overlay import CLASS_COLOURS
 from stream.pipeline import Pipeline
 from stream.timing import Counts, Summary
 from stream.types import State
 from stream.web.control import Now
-from stream.web.readout import episode, milliseconds, readout, run, verdict
+from stream.web.readout import css, episode, milliseconds, readout, run, verdict
 from stream.web.viewer import Audience
 from tests.stream_runs import PATIENCE_S, Clip, Scripted
+from tests.stream_views import ENGINE, ending, view
 
 NOBODY = Audience(viewers=0, skipped=0, painted_ms=None)
 
@@ -73,13 +74,21 @@ def test_a_run_that_broke_off_and_was_then_stopped_is_still_said_to_have_failed(
     assert (told["phase"], told["error"]) == ("failed", "the cable is out")
 
 
-def test_how_long_ago_it_was_flagged_is_told_in_seconds() -> None:
+def test_what_was_flagged_is_told_with_how_long_it_lasted_and_how_long_ago() -> None:
     before_ns = time.perf_counter_ns()
     seen = view(3, finding="benign")
-    flagged = Episode("benign", 0.0, 2.0, before_ns - 90_000_000_000, 3, 0.7, seen.frame, seen.assessment)
-    told = episode(1, flagged)
-    assert told["surely"] == "70%"
-    assert 90 <= told["age_s"] <= 90.1 + (time.perf_counter_ns() - before_ns) / 1e9
+    flagged = Episode("benign", 1.0, 3.456, before_ns - 90_000_000_000, 3, 0.70049, seen.frame, seen.assessment)
+    told = episode(8, flagged)
+    assert 90 <= told.pop("age_s") <= 90.1 + (time.perf_counter_ns() - before_ns) / 1e9
+    assert told == {
+        "number": 8,
+        "finding": "benign",
+        "colour": css(CLASS_COLOURS["benign"]),
+        "probability": 0.7,
+        "surely": "70%",
+        "frame": 3,
+        "lasted_s": 2.46,
+    }
 
 
 def test_percentiles_are_told_in_milliseconds() -> None:

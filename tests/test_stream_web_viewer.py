@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from fastapi import WebSocket
 from numpy.typing import NDArray
-from stream_views import view
 
 from stream.jpeg import as_jpeg
 from stream.web import viewer
 from stream.web.routes import message, send_pictures
 from stream.web.viewer import Broadcast, encode
+from tests.stream_views import view
 
 
 @pytest.fixture
