@@ -35,7 +35,7 @@ def test_a_line_tells_what_was_said_and_where() -> None:
     assert entry["finding"] == "malignant"
     assert entry["smoothed"] == pytest.approx({"benign": 0.2, "malignant": 0.7, "normal": 0.1})
     assert entry["attention"] == {"class": "malignant", "peak": 0.75, "x_px": 17, "y_px": 13}
-    assert entry["scan_area"] == [0, 0, 64, 48]
+    assert (entry["scan_area"], entry["scan_corners"]) == ([0, 0, 64, 48], None)
     assert entry["times"] == {"age_ms": 12.5, "analysis_ns": 9_000_000}
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from stream.errors import SourceError
-from stream.sources import open_here, open_source
+from stream.sources import open_here
 from stream.sources.device import LavfiSource
 from stream.sources.file import MOST_THREADS, FileSource
 from tests.clips import picture, spoil_a_scene, write_clip, write_scenes
@@ -71,25 +71,21 @@ def jpeg(rgb: NDArray[np.uint8]) -> bytes:
     return cv2.imencode(".jpg", rgb)[1].tobytes()
 
 
-@pytest.mark.parametrize("opened", [open_here, open_source])
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])
 @pytest.mark.parametrize(("aspect", "size_px"), [(Fraction(2), (128, 48)), (Fraction(1, 2), (64, 96))])
-def test_oblong_pixels_become_square(
-    tmp_path: Path, opened: type, name: str, aspect: Fraction, size_px: tuple[int, int]
-) -> None:
+def test_oblong_pixels_become_square(tmp_path: Path, name: str, aspect: Fraction, size_px: tuple[int, int]) -> None:
     clip = write_clip(tmp_path / name, 3, codec="mjpeg" if name.endswith("avi") else "libx264", aspect=aspect)
-    with opened(str(clip)) as source:
+    with open_here(str(clip)) as source:
         frames = list(source.frames())
     assert len(frames) == 3
     for frame in frames:
         assert difference(frame.rgb, cv2.resize(picture(frame.index), size_px)) < 8
 
 
-@pytest.mark.parametrize("opened", [open_here, open_source])
 @pytest.mark.parametrize("orientation", MATRICES)
-def test_turned_and_mirrored_clips_come_upright(tmp_path: Path, opened: type, orientation: int) -> None:
+def test_turned_and_mirrored_clips_come_upright(tmp_path: Path, orientation: int) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 3, matrix=display_matrix(orientation))
-    with opened(str(clip)) as source:
+    with open_here(str(clip)) as source:
         frames = list(source.frames())
     assert len(frames) == 3
     for frame in frames:

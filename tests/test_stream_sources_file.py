@@ -70,18 +70,15 @@ def test_odd_sizes_grey_alpha_and_deep_pixels_come_as_rgb(tmp_path: Path, pixels
         assert np.abs(frame.rgb.astype(int) - picture(frame.index, 49, 65)).mean() < 4
 
 
-def test_frames_keep_the_times_of_a_variable_frame_rate(tmp_path: Path) -> None:
-    pts = [0, 1, 2, 10, 11, 30]
-    clip = write_clip(tmp_path / "clip.mkv", len(pts), pts=pts)
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("clip.mkv", "libx264"), ("clip.avi", "libx264"), ("clip.avi", "mpeg4"), ("clip.avi", "mjpeg")],
+)
+def test_frames_keep_their_times_also_in_avi_which_has_only_slots(tmp_path: Path, name: str, codec: str) -> None:
+    pts = [*range(30), *range(40, 46)]
+    clip = write_clip(tmp_path / name, len(pts), codec=codec, pts=pts)
     told = [frame.pts_s for frame in FileSource(clip).frames()]
     assert told == pytest.approx([ticks / 25 for ticks in pts], abs=1e-3)
-
-
-@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg"])
-def test_pictures_of_avi_which_keeps_no_times_are_evenly_spaced(tmp_path: Path, codec: str) -> None:
-    clip = write_clip(tmp_path / "clip.avi", 30, codec=codec)
-    told = [frame.pts_s for frame in FileSource(clip).frames()]
-    assert told == pytest.approx([index / 25 for index in range(30)])
 
 
 @pytest.mark.parametrize("second", [0, 30_000], ids=["back to the start", "far ahead"])
@@ -298,7 +295,9 @@ def test_pictures_in_colours_that_do_not_exist_are_damaged(tmp_path: Path) -> No
 def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
-    with pytest.raises(SourceError, match=r"clip\.mp4 cannot be read as a video") as caught:
+    with pytest.raises(
+        SourceError, match=r"clip\.mp4 cannot be read as a video \((Invalid data|End of file)"
+    ) as caught:
         open_source(str(path))
     assert "\n" not in str(caught.value)
 
