@@ -71,11 +71,14 @@ def test_odd_sizes_grey_alpha_and_deep_pixels_come_as_rgb(tmp_path: Path, pixels
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"),
-    [("clip.mkv", "libx264"), ("clip.avi", "libx264"), ("clip.avi", "mpeg4"), ("clip.avi", "mjpeg")],
+    ("name", "codec", "pause"),
+    [
+        *(("clip.mkv", "libx264", 10), ("clip.h264", "libx264", 0)),  # which has no times at all
+        *(("clip.avi", codec, 10) for codec in ("libx264", "mpeg4", "mjpeg")),  # which has only slots
+    ],
 )
-def test_frames_keep_their_times_also_in_avi_which_has_only_slots(tmp_path: Path, name: str, codec: str) -> None:
-    pts = [*range(30), *range(40, 46)]
+def test_frames_keep_their_times(tmp_path: Path, name: str, codec: str, pause: int) -> None:
+    pts = [*range(30), *range(30 + pause, 36 + pause)]
     clip = write_clip(tmp_path / name, len(pts), codec=codec, pts=pts)
     told = [frame.pts_s for frame in FileSource(clip).frames()]
     assert told == pytest.approx([ticks / 25 for ticks in pts], abs=1e-3)
