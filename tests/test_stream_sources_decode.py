@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 
 from stream.errors import SourceError
 from stream.sources import open_here
+from stream.sources.decode import MOST_KEYS, Damage
 from stream.sources.device import LavfiSource
 from stream.sources.file import MOST_THREADS, FileSource
 from tests.clips import picture, spoil_a_scene, write_clip, write_scenes
@@ -175,6 +176,15 @@ def test_pictures_are_let_go_of_at_once(tmp_path: Path) -> None:
 
 def pictures_held() -> int:
     return sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+
+
+def test_key_frames_of_which_nothing_comes_out_for_days_take_no_memory() -> None:
+    damage = Damage()
+    for number in range(2 * MOST_KEYS):
+        packet = av.Packet(b"nothing that can be decoded")
+        packet.pts, packet.is_keyframe = number, True
+        damage.add(packet)
+    assert len(damage._keys) == MOST_KEYS
 
 
 def test_an_absurd_shape_of_pixels_is_refused(tmp_path: Path) -> None:
