@@ -122,6 +122,11 @@ def test_sixteen_bits_keep_their_scale(tmp_path: Path) -> None:
     assert np.array_equal(read_rgb(write(tmp_path / "a.tiff", dark)), np.dstack([GREY] * 3))
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.ppm"])
+def test_colours_of_sixteen_bits_are_those_of_eight(tmp_path: Path, name: str) -> None:
+    assert np.array_equal(read_rgb(write(tmp_path / name, COLOUR[..., ::-1].astype(np.uint16) * 257)), COLOUR)
+
+
 def test_a_palette_becomes_colour(tmp_path: Path) -> None:
     image = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8), mode="P")
     image.putpalette([10, 20, 30, 200, 100, 50])

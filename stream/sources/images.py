@@ -21,8 +21,9 @@ STACKS = frozenset({".tif", ".tiff"})
 ANIMATED = frozenset({".png", ".webp"})
 """May hold moving pictures, of which OpenCV gives the first alone."""
 
-UPRIGHT = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
-"""Turned as EXIF says, which ``IMREAD_UNCHANGED`` does not; without alpha; 8 or 16 bits as they are."""
+UPRIGHT = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+"""Turned as EXIF says, which ``IMREAD_UNCHANGED`` does not; without alpha; 8 or 16 bits as they are. Blue first: of a
+TIFF with colours of 16 bits, ``IMREAD_COLOR_RGB`` of OpenCV 5.0 gives whatever was in memory."""
 
 MASK = re.compile(r"_mask(_\d+)?$")
 """Lesion masks, as BUSI names them beside their pictures: no pictures to judge."""
@@ -108,7 +109,7 @@ def read_rgb(path: Path, page: int = 0) -> NDArray[np.uint8]:
         raise SourceError(f"{name} has {image.dtype} pixels. Expected 8 or 16 bits.")
     if image.ndim != 3 or image.shape[2] != 3:
         raise SourceError(f"{name} has {image.size // math.prod(image.shape[:2])} channels. Expected grey or colour.")
-    return np.asarray(image, np.uint8)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def require_depth(path: Path, page: int) -> None:
