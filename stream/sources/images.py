@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rcdnet.preprocess import too_dark
 from stream.errors import SourceError
 from stream.sources.base import RecordedPicture, RecordedSource, warn_left_out
-from stream.sources.uri import SIZE_LIMIT_PX, STILLS_FPS, is_clip, is_picture, printable
+from stream.sources.uri import SIZE_LIMIT_PX, STILLS_FPS, is_clip, is_other_picture, is_picture, printable
 
 STACKS = frozenset({".tif", ".tiff"})
 """May hold several pictures each."""
@@ -47,6 +47,7 @@ class ImageSource(RecordedSource):
             )
         if path.is_dir():
             warn_left_out(self.name, filter(is_clip, path.iterdir()), "a clip is given by its own path")
+            warn_left_out(self.name, filter(is_other_picture, path.iterdir()), "such pictures are not read")
 
     def _once(self) -> Iterator[RecordedPicture]:
         require_depth(*self._pictures[0])

@@ -147,6 +147,12 @@ def is_picture(path: Path) -> bool:
     return not path.name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES
 
 
+def is_other_picture(path: Path) -> bool:
+    """By its name, a picture of a kind that is not read, as GIF or HEIC."""
+    named = (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
+    return named and not path.name.startswith(".") and path.suffix.lower() not in IMAGE_SUFFIXES
+
+
 def is_dicom(path: Path) -> bool:
     """Whether a regular file has DICOM's mark behind its preamble (PS3.10 7.1)."""
     try:
