@@ -196,6 +196,21 @@ def test_numbers_of_what_was_learnt_from_are_said_to_flatter(tmp_path, untrained
         assert ("its numbers flatter" in done.stderr) is flatter
 
 
+@pytest.mark.parametrize(("patients", "told"), [("", "4 of 4 pictures"), (",1", ""), (", ", "4 of 4 pictures")])
+def test_an_interval_that_knows_no_patients_is_said_to_be_too_narrow(tmp_path, untrained, patients, told):
+    samples = [sample for sample in data_set(tmp_path / "busi", 2) if sample.label != "normal"]
+    (tmp_path / "ours" / "original").mkdir(parents=True)
+    for sample in samples:
+        sample.image.rename(tmp_path / "ours" / "original" / sample.image.name)
+    rows = [f"{sample.name},{sample.label}{patients}" for sample in samples]
+    header = "image,pathology,patient" if patients else "image,pathology"
+    (tmp_path / "ours" / "labels.csv").write_text("\n".join([header, *rows]))
+    arguments = ["evaluate", "--weights", str(untrained / "rcdnet.safetensors"), "--data", str(tmp_path / "ours")]
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert done.stderr.strip().startswith(f"warning: {told}" if told else "")
+    assert ("too narrow" in done.stderr) is bool(told)
+
+
 def test_the_command_prints_and_writes_every_number(tmp_path, untrained):
     data_set(tmp_path / "busi", 3)
     arguments = ["evaluate", "--weights", str(untrained / "rcdnet.safetensors"), "--data", str(tmp_path / "busi")]

@@ -245,6 +245,9 @@ def evaluate(
         samples = evaluation.select(datasets.load(data), task)
         if samples and samples[0].dataset in spec.data_sets:
             err.print(f"warning: these weights were trained on a set named {samples[0].dataset}: its numbers flatter")
+        if unnamed := sum(sample.patient is None for sample in samples):
+            no_patient = f"warning: {unnamed} of {len(samples)} pictures name no patient"
+            err.print(f"{no_patient}. If some share one, the interval is too narrow", soft_wrap=True)
         subgroups = evaluation.subgroup_indices(samples, by) if by else {}
         judgements = predict(model, [sample.grey() for sample in samples])
         result = evaluation.evaluate(samples, judgements, spec, task, operating_point=operating_point)
