@@ -63,8 +63,9 @@ def test_one_name_for_two_pictures_is_refused(tmp_path):
 
 def test_class_folders_may_be_written_in_capitals(tmp_path):
     write(tmp_path / "Benign" / "001.png", np.full((60, 80), 90, np.uint8))
-    write(tmp_path / "MALIGNANT" / "002.png", np.full((60, 80), 90, np.uint8))
-    assert [sample.label for sample in datasets.load(tmp_path)] == ["benign", "malignant"]
+    write(tmp_path / "MALIGNANT " / "002.png", np.full((60, 80), 90, np.uint8))
+    write(tmp_path / "benign" / "003.png", np.full((60, 80), 90, np.uint8))
+    assert [sample.label for sample in datasets.load(tmp_path)] == ["benign", "benign", "malignant"]
 
 
 def bus_bra(root: Path) -> None:

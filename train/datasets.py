@@ -219,18 +219,18 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
 def _class_folders(root: Path) -> list[Sample]:
     """The samples of a set laid out like BUSI. Where two classes have a picture of one name, each is CLASS/NAME."""
     samples = []
-    folders = {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir()}
-    labels = [label for label in CLASS_NAMES if label in folders]
-    if labels:
-        others = [path.name for name, path in folders.items() if name not in CLASS_NAMES and name[:1] != "."]
+    labels = {path: path.name.strip().lower() for path in sorted(root.iterdir()) if path.is_dir()}
+    folders = [(label, path) for label in CLASS_NAMES for path in labels if labels[path] == label]
+    if folders:
+        others = [path.name for path in labels if labels[path] not in CLASS_NAMES and path.name[:1] != "."]
         _warn_left_out(root, others, f"Classes are {', '.join(CLASS_NAMES)}")
-    for label in labels:
-        images, masks = _images(folders[label]), dict[str, list[Path]]()
+    for label, folder in folders:
+        images, masks = _images(folder), dict[str, list[Path]]()
         for stem in list(images):
             if _MASK.search(stem):
                 masks.setdefault(_MASK.sub("", stem), []).append(images.pop(stem))
         alone = [path.name for name in masks.keys() - images for path in masks[name]]
-        _warn_left_out(folders[label], alone, "Masks without a picture of that name")
+        _warn_left_out(folder, alone, "Masks without a picture of that name")
         samples += [Sample(root.name, stem, path, tuple(masks.get(stem, ())), label) for stem, path in images.items()]
     times = Counter(sample.name for sample in samples)
     return [replace(s, name=f"{s.label}/{s.name}") if times[s.name] > 1 else s for s in samples]
