@@ -97,7 +97,7 @@ class Damage:
             self._spans.append((-math.inf if packet.dts is None else packet.dts, math.inf))
         elif packet.is_keyframe and not self._marked:
             at = -math.inf if packet.pts is None else packet.pts
-            self._spans = [(begin, min(end, at)) for begin, end in self._spans if begin < at]  # or the clock went back
+            self._spans = [(begin, min(end, at)) for begin, end in self._spans]
         self._marked = packet.is_corrupt
 
     def refused(self) -> None:
