@@ -67,21 +67,24 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_counts_and_times_go_on_over_a_break() -> None:
     first, second = Connection(3, "unplugged"), Connection(5, start_ns=2_000_000_000)
+    second.fps, second.scan_area = 50.0, ScanArea(0, 0, 8, 8, "header")  # another card
     with SupervisedSource(opening(first, second)) as source:
         frames = list(islice(source.frames(), 8))
     assert [frame.index for frame in frames] == list(range(8))
     assert [frame.pts_s for frame in frames[:3]] == pytest.approx([0, 0.04, 0.08])
     assert [frame.pts_s for frame in frames[3:5]] == pytest.approx([2.0, 2.04])
     assert all(b.pts_s > a.pts_s for a, b in pairwise(frames))
-    assert source.reopened == 1
+    assert (source.reopened, source.fps, source.scan_area) == (1, second.fps, second.scan_area)
     assert first.closed.is_set()
     assert second.closed.is_set()
 
 
-def test_an_end_is_a_break_too() -> None:
+def test_an_end_is_a_break_too_and_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     with SupervisedSource(opening(Connection(2), Connection(2), Connection(2))) as source:
         assert len(list(islice(source.frames(), 6))) == 6
     assert source.reopened == 2
+    assert caplog.messages == ["card ended; trying again in 0 s", "card is back after 0 s"] * 2
 
 
 def test_the_lost_frames_of_all_connections_are_counted() -> None:
@@ -251,6 +254,8 @@ def test_a_wait_grows_from_the_first_to_the_longest(failures: int, chance: float
     assert supervised.FIRST_WAIT_S <= wait <= supervised.LONGEST_WAIT_S
     assert backoff_s(failures + 1, chance) >= wait
     assert wait >= backoff_s(failures, 0.0) * (1 - JITTER)
+    assert (backoff_s(1, chance), backoff_s(20, 0.0)) == (supervised.FIRST_WAIT_S, supervised.LONGEST_WAIT_S)
+    assert backoff_s(20, 1.0) == pytest.approx(supervised.LONGEST_WAIT_S * (1 - JITTER))
 
 
 def test_a_connection_that_dies_again_and_again_is_left_alone_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
