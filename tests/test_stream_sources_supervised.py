@@ -26,9 +26,10 @@ PICTURE = np.zeros((8, 8, 3), np.uint8)
 
 
 class Connection(Source):
-    """``count`` frames and a damaged one; then ``error``, or silence until it is closed, or the end."""
+    """``count`` frames, one lost between each two, and a damaged one; then ``error``, or silence until it is closed, or
+    the end."""
 
-    live, synthetic, fps = True, False, 25.0
+    live, synthetic, looped, fps = True, True, True, 25.0
     scan_area: ScanArea | None = None
 
     def __init__(self, count: int, error: str | None = None, *, silent: bool = False, start_ns: int = 0) -> None:
@@ -38,7 +39,7 @@ class Connection(Source):
 
     def frames(self) -> Iterator[Frame]:
         for index in range(self._count):
-            yield Frame(index, self._start_ns + index * 40_000_000, index / 25, PICTURE, self.name)
+            yield Frame(2 * index, self._start_ns + index * 40_000_000, index / 25, PICTURE, self.name)
         self.damaged += 1
         if self._silent:
             self._closed.wait()
@@ -70,11 +71,12 @@ def test_counts_and_times_go_on_over_a_break() -> None:
     second.fps, second.scan_area = 50.0, ScanArea(0, 0, 8, 8, "header")  # another card
     with SupervisedSource(opening(first, second)) as source:
         frames = list(islice(source.frames(), 8))
-    assert [frame.index for frame in frames] == list(range(8))
+    assert [frame.index for frame in frames] == [0, 2, 4, 5, 7, 9, 11, 13]
     assert [frame.pts_s for frame in frames[:3]] == pytest.approx([0, 0.04, 0.08])
     assert [frame.pts_s for frame in frames[3:5]] == pytest.approx([2.0, 2.04])
     assert all(b.pts_s > a.pts_s for a, b in pairwise(frames))
     assert (source.reopened, source.fps, source.scan_area) == (1, second.fps, second.scan_area)
+    assert (source.name, source.live, source.synthetic, source.looped) == ("card", True, True, True)
     assert first.closed.is_set()
     assert second.closed.is_set()
 
@@ -82,7 +84,8 @@ def test_counts_and_times_go_on_over_a_break() -> None:
 def test_an_end_is_a_break_too_and_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     with SupervisedSource(opening(Connection(2), Connection(2), Connection(2))) as source:
-        assert len(list(islice(source.frames(), 6))) == 6
+        times_s = [frame.pts_s for frame in islice(source.frames(), 6)]
+    assert times_s == pytest.approx([0, 0.04, 0.04, 0.08, 0.08, 0.12])  # on, although no time had passed
     assert source.reopened == 2
     assert caplog.messages == ["card ended; trying again in 0 s", "card is back after 0 s"] * 2
 
@@ -280,6 +283,14 @@ def test_a_connection_that_dies_again_and_again_is_left_alone_for_long(monkeypat
     reader.join(10)
     assert not reader.is_alive()
     assert len(seen) == 6
+
+
+def test_breaks_that_are_far_apart_are_no_storm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervised, "STORM_WAIT_S", 3600.0)
+    monkeypatch.setattr(supervised, "STORM", 2)
+    monkeypatch.setattr(supervised, "STORM_S", 0.0)
+    with SupervisedSource(lambda: Connection(1, "flaps")) as source:
+        assert len(list(islice(source.frames(), 6))) == 6
 
 
 def test_close_does_not_wait_for_an_opening_and_what_opens_too_late_is_closed() -> None:
