@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stream.errors import SourceError, UsageError
 from stream.sources import open_source
-from stream.sources.file import FileSource
+from stream.sources.file import ASF_FACTS, FileSource, asf_end_s
 from stream.types import Frame
 from tests.clips import picture, write_clip
 
@@ -303,6 +303,12 @@ def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
     ) as caught:
         open_source(str(path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", bytes(200), ASF_FACTS, bytes(150) + ASF_FACTS])
+def test_a_wmv_whose_header_is_not_all_there_has_no_length(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "clip.wmv").write_bytes(content + b"\xff" * 50)
+    assert asf_end_s(tmp_path / "clip.wmv") == 0
 
 
 def test_a_clip_without_a_single_frame_is_refused(tmp_path: Path) -> None:
