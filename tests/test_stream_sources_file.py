@@ -311,6 +311,14 @@ def test_a_wmv_whose_header_is_not_all_there_has_no_length(tmp_path: Path, conte
     assert asf_end_s(tmp_path / "clip.wmv") == 0
 
 
+def test_a_clip_that_is_closed_before_its_end_is_not_said_to_be_cut_short(tmp_path: Path) -> None:
+    with FileSource(write_clip(tmp_path / "clip.mp4")) as source:
+        frames = source.frames()
+        next(frames)
+        source.close()
+        assert list(frames) == []
+
+
 def test_a_clip_without_a_single_frame_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="contains no video"):
         FileSource(write_clip(tmp_path / "clip.mp4", 0))
