@@ -15,8 +15,10 @@ import pytest
 from clips import picture, write_clip
 from starlette.testclient import TestClient
 
+from engines.catalog import missing
 from engines.errors import EngineError
 from rcdnet.notice import RESEARCH_NOTICE
+from rcdnet.weights import SHIPPED
 from stream.config import StreamConfig
 from stream.errors import StreamError, UsageError
 from stream.scan_area import parse_scan_area
@@ -154,10 +156,11 @@ def test_an_area_that_does_not_fit_the_picture_is_not_kept(
     assert control.now().stopped is False
 
 
-def test_the_page_offers_no_engine_that_knows_nothing() -> None:
+def test_the_page_offers_no_engine_that_knows_nothing_or_cannot_run_here() -> None:
     with Control(StreamConfig(), PHANTOM, "auto") as control:
         assert control.engines()[0] == "auto"
         assert not {"fake", "failing"} & set(control.engines())
+        assert [missing(name, SHIPPED) for name in control.engines()[1:]] == [None] * len(control.engines()[1:])
 
 
 def test_the_engine_given_at_the_start_is_offered(control: Control) -> None:
@@ -290,7 +293,7 @@ def test_the_opacity_holds_for_this_run_and_the_next(control: Control) -> None:
     control.set_opacity(0.8)
     running = control.now().pipeline
     assert running is not None
-    assert running.style.opacity == 0.8
+    assert running.style.opacity == control.opacity == 0.8
     control.start()
     restarted = control.now().pipeline
     assert restarted is not None
