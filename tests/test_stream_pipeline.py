@@ -357,8 +357,3 @@ def test_the_status_tells_stages_rate_and_timeline() -> None:
     assert [moment.t_s for moment in status.timeline] == pytest.approx(np.arange(1, 11) * 0.2 - 0.04, abs=0.05)
     assert status.timeline[-1].t_s == 49 / 25
     assert status.session.spec.class_names == Scripted.spec.class_names
-
-
-def test_the_timeline_forgets_what_is_too_old() -> None:
-    status, _ = ran(Clip(50), config=StreamConfig(timeline_s=1))
-    assert status.timeline[-1].t_s - status.timeline[0].t_s <= 1

@@ -33,7 +33,7 @@ def test_a_gap_breaks_the_line() -> None:
         Moment(2, (1.0, 0.0), State.CLEAR_FINDING),
     ]
     assert polylines(points, ("benign", "malignant"))["benign"] == ["0.0,100.0", "1000.0,0.0"]
-    assert [band[2] for band in state_bands(points)] == ["clear_finding", "not_analysed", "clear_finding"]
+    assert state_bands(points) == [(0, 500, "clear_finding"), (500, 500, "not_analysed"), (1000, 0, "clear_finding")]
 
 
 def test_an_outage_breaks_the_line(tmp_path: Path) -> None:

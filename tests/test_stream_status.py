@@ -15,18 +15,24 @@ def drawn(session: Session, *captured_ns: int) -> Board:
     """The board of a run that drew frames which were captured then, 40 ms apart by the source."""
     board = Board(session)
     for index, at_ns in enumerate(captured_ns):
-        one = view(index, captured_ns=at_ns, size_px=(2, 2))
+        one = view(index, captured_ns=at_ns, size_px=(2, 3))
         board.drawn(one.frame, one.assessment)
     return board
 
 
-@pytest.mark.parametrize(("live", "times_s"), [(True, [0, 3]), (False, [1 / 25])])
+@pytest.mark.parametrize(("live", "times_s"), [(True, [0, 3]), (False, [2 / 25])])
 def test_the_timeline_goes_by_the_room_s_clock_in_live_use_and_by_the_clip_s_in_replay(
     live: bool, times_s: list[float]
 ) -> None:
-    board = drawn(replace(SESSION, live=live), 0, 3_000_000_000)
-    moments = board.snapshot(ENGINE, 0, None).timeline
-    assert [moment.t_s for moment in moments] == pytest.approx(times_s)
+    board = drawn(replace(SESSION, live=live), 10**9, 4 * 10**9, 4 * 10**9)
+    status = board.snapshot(ENGINE, 0, None)
+    assert [moment.t_s for moment in status.timeline] == pytest.approx(times_s)
+    assert status.size_px == (3, 2)
+
+
+def test_the_timeline_does_not_grow_with_the_run() -> None:
+    minutes = drawn(replace(SESSION, live=True), *(30 * 10**9 * number for number in range(9)))
+    assert [moment.t_s for moment in minutes.snapshot(ENGINE, 0, None).timeline] == pytest.approx([180, 210, 240])
 
 
 def test_the_last_finding_is_withdrawn_once_nothing_comes_any_more() -> None:
