@@ -7,7 +7,7 @@ its surface. The thresholds of stream/signal.py were set on BUSI and BUS-BRA, wi
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -28,6 +28,8 @@ from stream.types import Frame, NotAnalysed, ScanArea
 from train.datasets import DataError, load
 
 Picture = NDArray[np.uint8]
+
+Paint = Callable[[Picture, np.random.Generator], Picture]
 
 SETS = ("busi", "busbra", "udiat")
 SCREEN_ROWS = 1080
