@@ -97,11 +97,11 @@ def run(
         from stream.web.control import Control
 
         settings = settings_of(config, scan_area)
+        if kind(source) in ON_DISK and not is_path(split(source)[1]):
+            open_source(source)  # which says that it is not there, before anything runs
         listener = listen(host, port)
         receivers = partial(sending, send)
         receivers()  # a wrong address is told before anything runs
-        if kind(source) in ON_DISK and not is_path(split(source)[1]):  # and so is what is no source
-            open_source(source)  # which says that it is not there
         recordings = None if record is None else partial(announced_recording, record)
 
         def ready() -> None:
