@@ -32,7 +32,7 @@ from stream.errors import StreamError, UsageError
 from stream.kept_areas import KeptAreas
 from stream.pipeline import Pipeline
 from stream.scan_area import finder
-from stream.sinks import CINE, RESULTS, exporting, recording, sending
+from stream.sinks import CINE, RESULTS, alone_in, exporting, recording, sending
 from stream.sinks.base import Sink, refused
 from stream.sources import ON_DISK, kind, open_source
 from stream.sources.uri import is_path, split
@@ -147,6 +147,7 @@ def replay(
         with (
             open_source(clip, live=False) as source,
             open_with_failover(engine, weights, wait=True) as opened,
+            alone_in(out),
             Pipeline(source, opened, settings, (*recording(out), *further)) as pipeline,
         ):
             follow(pipeline)

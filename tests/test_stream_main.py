@@ -21,7 +21,7 @@ from rcdnet.golden import Golden
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.__main__ import app, dated
 from stream.errors import UsageError
-from stream.sinks import CINE, RESULTS
+from stream.sinks import CINE, RESULTS, alone_in
 from tests.clips import write_clip
 
 ROOT = Path(__file__).parents[1]
@@ -112,6 +112,16 @@ def test_the_command_line_s_scan_area_wins_over_the_file_s(clip: Path, tmp_path:
     line = json.loads((tmp_path / "out" / "frames.jsonl").read_text().splitlines()[0])
     assert line["scan_area"] == [10, 0, 64, 64]
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["config"]["smoothing_s"] == 0.9
+
+
+def test_two_replays_at_once_do_not_mix_in_one_folder(clip: Path, tmp_path: Path) -> None:
+    arguments = ("replay", clip, "--out", tmp_path / "out", "--engine", "fake")
+    with alone_in(tmp_path / "out"):  # as the other one is
+        result = command(*arguments)
+    assert result.exit_code == 2
+    assert f"another replay writes into {tmp_path / 'out'}" in result.stderr
+    assert not list((tmp_path / "out").iterdir())
+    assert command(*arguments).exit_code == 0
 
 
 @pytest.mark.parametrize(
