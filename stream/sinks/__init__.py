@@ -3,7 +3,7 @@ asked for), and what sends."""
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rcdnet.extras import install
@@ -12,13 +12,6 @@ from stream.sinks.base import Sink, refused
 from stream.sinks.journal import JournalSink
 from stream.sinks.report import REPORT, SUMMARY, ReportSink
 from stream.sinks.video import VideoSink
-
-try:
-    import fcntl
-except ImportError:  # Windows has none
-    LOCKS = False
-else:
-    LOCKS = True
 
 JOURNAL, VIDEO = "frames.jsonl", "annotated.mp4"
 
@@ -39,34 +32,28 @@ def recording(folder: Path) -> tuple[Sink, ...]:
     return JournalSink(folder / JOURNAL), VideoSink(folder / VIDEO), ReportSink(folder)
 
 
-def lock(opened: int) -> None:
-    """Raises BlockingIOError if somebody else has locked it; some network drives know no locks."""
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:
-        pass
-
-
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Refuse ``folder``, which is created, to any other replay meanwhile: two would mix their lines and pictures. Not
     on Windows, nor on drives that have no locks. Raises UsageError.
     """
     with ExitStack() as held:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if LOCKS:
+        with suppress(ImportError):  # Windows has none
+            import fcntl
+
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
                 opened = os.open(folder, os.O_RDONLY)
-                held.callback(os.close, opened)
-                lock(opened)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"another replay writes into {folder}. Give each a folder of its own with --out."
-            ) from error
-        except OSError as error:
-            raise refused(folder, error) from error
+            except OSError as error:
+                raise refused(folder, error) from error
+            held.callback(os.close, opened)
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                message = f"another replay writes into {folder}. Give each a folder of its own with --out."
+                raise UsageError(message) from error
+            except OSError:  # this drive has none
+                pass
         yield
 
 
