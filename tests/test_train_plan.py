@@ -55,3 +55,12 @@ def test_masks_of_which_no_lesion_free_picture_is_made_teach_no_normal(data):
     with pytest.raises(DataError, match="no picture to learn normal from"):
         plan(RECIPE.model_copy(update={"augmentation": Augmentation(lesion_free=0.0)}), data)
     assert plan(RECIPE.model_copy(update={"augmentation": Augmentation(lesion_free=0.0, covered=0.3)}), data)
+
+
+def test_pictures_that_are_left_out_for_a_near_copy_of_another_label_are_told_once(data, caplog):
+    shutil.copy(data / "tiny" / "benign" / "a.png", data / "tiny" / "malignant" / "c.png")
+    runs = plan(RECIPE.model_copy(update={"seeds": (0, 1)}), data)
+    assert [len(run.train) for run in runs] == [3, 3]
+    assert [record.message for record in caplog.records] == [
+        "left out: 2 pictures that have a near copy with another label. `train audit` names them"
+    ]

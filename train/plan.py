@@ -1,6 +1,7 @@
 """Which networks does a recipe train, and on which pictures is each of them tested?"""
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,8 @@ from train import datasets, splits
 from train.datasets import Sample
 from train.duplicates import groups_of
 from train.recipes import Recipe
+
+log = logging.getLogger(__name__)
 
 WITHOUT_NORMAL = (
     "Add some, or lesion masks, beside which normal tissue is cropped; or train a network that calls every picture a "
@@ -86,7 +89,12 @@ def _splits(
     if recipe.protocol == "random":  # the paper's split: it leaks, and ``TrainingRun.leaked`` says how much
         train, test = splits.random_split(samples, seed)
         yield "random", train, test
-    samples = splits.without_conflicts(samples, groups)
+    every, samples = samples, splits.without_conflicts(samples, groups)
+    if len(samples) < len(every) and seed == recipe.seeds[0]:
+        log.warning(
+            "left out: %d pictures that have a near copy with another label. `train audit` names them",
+            len(every) - len(samples),
+        )
     if recipe.protocol == "folds":
         clean = [(f"fold{i}", *fold) for i, fold in enumerate(splits.folds(samples, groups, seed), 1)]
     elif recipe.protocol == "random":
