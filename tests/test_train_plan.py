@@ -62,5 +62,5 @@ def test_pictures_that_are_left_out_for_a_near_copy_of_another_label_are_told_on
     runs = plan(RECIPE.model_copy(update={"seeds": (0, 1)}), data)
     assert [len(run.train) for run in runs] == [3, 3]
     assert [record.message for record in caplog.records] == [
-        "left out: 2 pictures that have a near copy with another label. `train audit` names them"
+        "left out: 2 pictures, near copies with two labels and their patients' others. `train audit` names the copies"
     ]

@@ -91,10 +91,8 @@ def _splits(
         yield "random", train, test
     every, samples = samples, splits.without_conflicts(samples, groups)
     if len(samples) < len(every) and seed == recipe.seeds[0]:
-        log.warning(
-            "left out: %d pictures that have a near copy with another label. `train audit` names them",
-            len(every) - len(samples),
-        )
+        copies = "near copies with two labels and their patients' others. `train audit` names the copies"
+        log.warning("left out: %d pictures, %s", len(every) - len(samples), copies)
     if recipe.protocol == "folds":
         clean = [(f"fold{i}", *fold) for i, fold in enumerate(splits.folds(samples, groups, seed), 1)]
     elif recipe.protocol == "random":
