@@ -75,6 +75,12 @@ def test_only_the_box_is_seen() -> None:
     np.testing.assert_array_equal(prepare(grey, SPEC, box)[0], prepare(elsewhere, SPEC, box)[0])
 
 
+@pytest.mark.parametrize(("width_px", "height_px"), [(0, 5), (5, 0), (-1, 5)])
+def test_a_box_holds_at_least_one_pixel(width_px: int, height_px: int) -> None:
+    with pytest.raises(ValueError, match="at least one pixel"):
+        Box(0, 0, width_px, height_px)
+
+
 @pytest.mark.parametrize("box", [Box(-1, 0, 5, 5), Box(0, 0, 301, 5), Box(0, 196, 5, 5)])
 def test_a_box_that_leaves_the_picture_is_refused(box: Box) -> None:
     with pytest.raises(ValueError, match="leaves the 300x200 picture"):
