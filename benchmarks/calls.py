@@ -100,8 +100,7 @@ def main(
             sets, held_out = load_labelled(labelled, by)
             for samples, subgroups in sets:
                 called = called_pictures(samples, opened, settings)
-                learned = samples[0].dataset in spec.data_sets
-                title = samples[0].dataset + (", which the weights learned from" if learned else "")
+                title = title_of(samples, spec)
                 rows += count_calls(title, called)
                 for value, indices in subgroups.items():
                     rows += count_calls(f"{title}, {by} {value}", [called[index] for index in indices])
@@ -128,6 +127,12 @@ def load_labelled(
         return [(samples, subgroup_indices(samples, by) if by else {}) for samples in sets], held_out
     except (DataError, LeakError) as error:
         raise UsageError(str(error)) from error
+
+
+def title_of(samples: Sequence[Sample], spec: ModelSpec) -> str:
+    """What a table calls these pictures."""
+    name = samples[0].dataset
+    return f"{name}, which the weights learned from" if name in spec.data_sets else name
 
 
 def called_pictures(samples: Sequence[Sample], engine: Engine, config: StreamConfig) -> list[Called]:

@@ -176,7 +176,7 @@ def test_more_connections_than_it_may_have_files_are_hung_up_on(files: int) -> N
 def test_a_port_in_use_is_told_in_one_line_before_anything_opens() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        arguments = ["run", "--source", "none.mp4", "--engine", "none_such", "--port", str(port)]
+        arguments = ["run", "--source", "tcp://127.0.0.1:1", "--engine", "none_such", "--port", str(port)]
         result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     said = (
