@@ -64,6 +64,14 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_a_jpeg_may_be_called_what_browsers_on_windows_call_it(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), GREY)
+    (tmp_path / "a.jpg").rename(tmp_path / "a.jfif")
+    with open_here(str(tmp_path / "a.jfif")) as source:
+        assert source.still
+        assert len(list(source.frames())) == 1
+
+
 @pytest.mark.usefixtures("windows")
 def test_every_page_of_a_stack_is_a_picture_whatever_its_name(tmp_path: Path) -> None:
     stack = [np.full((5, 7), 20 * number, np.uint8) for number in range(4)]

@@ -27,7 +27,7 @@ from rcdnet.preprocess import too_dark
 log = logging.getLogger(__name__)
 
 CLASS_NAMES = ("normal", "benign", "malignant")
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".png", ".jfif", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MOST_NUMBERED = 15
 """If no value in a mask is larger than this, the values are not brightness but number the lesions; so do the colours of
 a palette if it has at most this many besides black."""

@@ -20,7 +20,9 @@ FRAMES_LIMIT = 100_000
 STILLS_FPS = 2.0
 """The rate of pictures that have no times: slow enough to look at each."""
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
 """Of files that are pictures."""
 
 ADDRESSES = frozenset({"http", "https", "igtl", "rtsp", "rtsps", "srt", "tcp", "udp"})
