@@ -1,5 +1,6 @@
 """The files in a folder of weights, as engines read them: a missing or altered one raises WeightsError."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from engines.errors import WeightsError
@@ -29,8 +30,9 @@ def read_golden(weights: Path) -> Golden:
 
 def _require_folder_of_weights(path: Path) -> None:
     """Raises WeightsError if it is none: a checkpoint, a run folder, or a name that does not exist."""
-    if not any((path / file.name).is_file() for file in (CHECKPOINT, ONNX, GOLDEN)):
-        made_of = path if path.is_file() else "CHECKPOINT"
-        raise WeightsError(
-            f"{path} is not a folder of weights. Make one with: python -m rcdnet.export {made_of} --out FOLDER"
-        )
+    with suppress(OSError):  # it may not be looked into, which is told when it is read
+        if not any((path / file.name).is_file() for file in (CHECKPOINT, ONNX, GOLDEN)):
+            made_of = path if path.is_file() else "CHECKPOINT"
+            raise WeightsError(
+                f"{path} is not a folder of weights. Make one with: python -m rcdnet.export {made_of} --out FOLDER"
+            )

@@ -128,6 +128,13 @@ def test_a_checkpoint_or_a_run_folder_instead_of_weights_gets_a_command_that_wor
     assert f"rcdnet.export {made_of} --out FOLDER" in " ".join(result.stderr.split())
 
 
+def test_weights_that_may_not_be_looked_into_are_no_fault_of_the_runtime(tmp_path: Path) -> None:
+    result = command("verify", "openvino_cpu", "--weights", tmp_path / ("x" * 300))
+    assert result.exit_code == 4
+    assert "File name too long" in " ".join(result.stderr.split())
+    assert "runtime" not in result.stderr
+
+
 def test_what_is_in_brackets_is_printed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = command("verify", "openvino_cpu", "--weights", tmp_path / "a[/x]")
     assert result.exit_code == 4
