@@ -56,6 +56,13 @@ def test_real_stills_that_are_dim_or_smooth_are_no_test_patterns(
     assert signal.NO_TEXTURE not in verdicts([change(still) for still in stills], still=True)
 
 
+@pytest.mark.parametrize("name", ["bus_0510-r", "bus_0759-s"])
+def test_a_dim_still_of_few_grey_levels_is_no_list_in_two_shades(shared_data: Path, name: str) -> None:
+    still = cv2.imread(str(shared_data / "busbra" / "Images" / f"{name}.jpg"))
+    assert still is not None
+    assert verdicts([gates.dimmed(np.asarray(still, np.uint8))], still=True) == [None]
+
+
 @pytest.mark.parametrize("number", range(len(gates.patterns())))
 def test_a_test_pattern_is_refused_at_once(number: int) -> None:
     assert verdicts([gates.patterns()[number]]) != [None]
