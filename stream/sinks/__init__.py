@@ -38,22 +38,17 @@ def alone_in(folder: Path) -> Iterator[None]:
     on Windows, nor on drives that have no locks. Raises UsageError.
     """
     with ExitStack() as held:
-        with suppress(ImportError):  # Windows has none
+        with suppress(ImportError, OSError):  # a folder that is refused is told when it is written to
             import fcntl
 
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                opened = os.open(folder, os.O_RDONLY)
-            except OSError as error:
-                raise refused(folder, error) from error
+            folder.mkdir(parents=True, exist_ok=True)
+            opened = os.open(folder, os.O_RDONLY)
             held.callback(os.close, opened)
             try:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 message = f"another replay writes into {folder}. Give each a folder of its own with --out."
                 raise UsageError(message) from error
-            except OSError:  # this drive has none
-                pass
         yield
 
 
