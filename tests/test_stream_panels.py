@@ -86,6 +86,42 @@ def test_a_name_beside_the_scan_on_such_a_panel_is_not_taken_for_it(scan: Pictur
     assert SCAN[0] - 30 <= found.x_px <= SCAN[0] + 2
 
 
+BESIDE = {"right": (1392, 400), "below": (430, 900)}
+
+
+@pytest.mark.parametrize(("side", "fading", "noise"), [("right", "down", 0.0), ("right", "", 2.0), ("below", "", 2.0)])
+def test_nor_is_one_to_the_right_of_the_scan_or_below_it(scan: Picture, side: str, fading: str, noise: float) -> None:
+    rgb = screen(scan, "pillar", fading, noise)
+    x, y = BESIDE[side]
+    for line, words in enumerate(("DOE, JA", "1961-04", "ID 4711")):
+        written(rgb, words, x, y + 40 * line)
+    found = propose(rgb)
+    assert found is not None
+    right, bottom = found.x_px + found.width_px, found.y_px + found.height_px
+    reach = right - SCAN[0] - SCAN[2] if side == "right" else bottom - SCAN[1] - SCAN[3]
+    assert -5 <= reach <= 30
+
+
+def test_a_name_high_above_the_scan_is_not_taken_for_it(scan: Picture) -> None:
+    rgb = np.roll(screen(scan, "pillar", "", 2.0), 200 - SCAN[1], axis=0)
+    written(rgb, NAME, 430, 45)
+    found = propose(rgb)
+    assert found is not None
+    assert 170 <= found.y_px <= 202
+
+
+@pytest.mark.parametrize(("share", "words"), [(0.2, ""), (0.4, NAME)], ids=["no letters", "too deep for a panel"])
+def test_an_even_stretch_of_a_scan_is_kept(scan: Picture, share: float, words: str) -> None:
+    """Such as a water bath above the skin."""
+    rgb = np.ascontiguousarray(scan)
+    rgb[: round(share * len(rgb))] = 30
+    rgb = noisy(rgb.astype(np.float64), 1.5)
+    written(rgb, words, 40, 60)
+    found = propose(rgb)
+    assert found is not None
+    assert (found.y_px, found.height_px) == (0, len(rgb))
+
+
 @pytest.mark.parametrize("still", ["bus_1018-l", "bus_1048-l", "bus_1064-l"])
 def test_a_caption_below_the_echoes_takes_nothing_from_a_scan(shared_data: Path, still: str) -> None:
     rgb = np.asarray(cv2.imread(str(shared_data / "busbra" / "Images" / f"{still}.jpg")), np.uint8)
