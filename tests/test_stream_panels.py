@@ -23,7 +23,7 @@ NAME, SETTINGS = "DOE, JANE  1961-04-12   ID 00471183", "12-5 MHz  Breast  MI 1.
 
 SCREENS = [
     *(("pillar", "down", 0.0), ("pillar", "across", 0.0), ("header", "down", 0.0), ("window", "across", 0.0)),
-    *(("pillar", "", 1.0), ("pillar", "", 4.0), ("header", "", 2.0), ("window", "down", 2.0), ("pillar", "light", 1.5)),
+    *(("pillar", "", 1.0), ("pillar", "", 6.0), ("header", "", 2.0), ("window", "down", 2.0), ("pillar", "light", 1.5)),
 ]
 
 
