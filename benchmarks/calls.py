@@ -39,7 +39,7 @@ from stream.pipeline import Pipeline
 from stream.sources.base import Source
 from stream.sources.images import read_rgb, require_depth
 from stream.sources.uri import STILLS_FPS
-from stream.types import Frame, State
+from stream.types import Assessment, Frame, State
 from train import datasets, predictions
 from train.datasets import DataError, Sample
 from train.evaluate import subgroup_indices
@@ -137,12 +137,17 @@ def title_of(samples: Sequence[Sample], spec: ModelSpec) -> str:
 
 def called_pictures(samples: Sequence[Sample], engine: Engine, config: StreamConfig) -> list[Called]:
     """What is called when the pictures are replayed through the live path. Raises StreamError, EngineError."""
+    calls = [call_of(each.state, each.finding) for each in judged(LabelledPictures(samples), engine, config)]
+    return [Called(sample.dataset, sample.label, call) for sample, call in zip(samples, calls, strict=True)]
+
+
+def judged(source: Source, engine: Engine, config: StreamConfig) -> list[Assessment]:
+    """What is said about each picture of a source. Raises StreamError, EngineError."""
     sink = CollectingSink()
-    with Pipeline(LabelledPictures(samples), engine, config, [sink]) as pipeline:
+    with Pipeline(source, engine, config, [sink]) as pipeline:
         pipeline.wait()
     raise_failures(pipeline, pipeline.status(), None)
-    calls = [call_of(assessment.state, assessment.finding) for _, assessment in sink.seen]
-    return [Called(sample.dataset, sample.label, call) for sample, call in zip(samples, calls, strict=True)]
+    return [assessment for _, assessment in sink.seen]
 
 
 def called_answers(answers: Predictions, spec: ModelSpec, config: StreamConfig) -> list[Called]:

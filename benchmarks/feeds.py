@@ -18,16 +18,13 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from benchmarks.calls import LabelledPictures, call_of, load_labelled, title_of
+from benchmarks.calls import LabelledPictures, call_of, judged, load_labelled, title_of
 from benchmarks.report import JsonFile, console, require_folder, write_json
-from benchmarks.stability import CollectingSink
-from engines.base import Engine
 from engines.failover import open_with_failover
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.weights import SHIPPED
-from stream.__main__ import ConfigFile, EngineName, WeightsFolder, exit_codes, raise_failures, settings_of
-from stream.config import StreamConfig
-from stream.pipeline import Pipeline
+from stream.__main__ import ConfigFile, EngineName, WeightsFolder, exit_codes, settings_of
+from stream.errors import UsageError
 from stream.types import Assessment, Frame
 from train.datasets import Sample
 
@@ -132,14 +129,17 @@ def main(
     with exit_codes():
         require_folder(json_file)
         settings = settings_of(config, None)
+        sets, answers = load_labelled(labelled, None)
+        if answers is not None:
+            raise UsageError("a table of answers has no pictures to go through a feed. Expected folders of pictures.")
         rows = []
         with open_with_failover(engine, weights, wait=True) as opened:
             malignant = opened.spec.index("malignant")
-            for samples, _ in load_labelled(labelled, None)[0]:
+            for samples, _ in sets:
                 title = title_of(samples, opened.spec)
-                before = judged(samples, opened, settings, lambda picture: picture)
+                before = judged(FedPictures(samples, lambda picture: picture), opened, settings)
                 for name, feed in FEEDS.items():
-                    after = judged(samples, opened, settings, feed)
+                    after = judged(FedPictures(samples, feed), opened, settings)
                     rows.append(compared(title, name, before, after, malignant))
         if json_file is not None:
             report = {"weights_sha256": opened.spec.weights_sha256, "calibration": opened.spec.calibration}
@@ -150,15 +150,6 @@ def main(
 def on_screen(picture: Picture) -> Picture:
     """The picture as large as on a screen of SCREEN_ROWS."""
     return np.asarray(cv2.resize(picture, None, fx=(scale := SCREEN_ROWS / len(picture)), fy=scale), np.uint8)
-
-
-def judged(samples: list[Sample], engine: Engine, config: StreamConfig, feed: Feed) -> list[Assessment]:
-    """What is said about each picture. Raises StreamError, EngineError."""
-    sink = CollectingSink()
-    with Pipeline(FedPictures(samples, feed), engine, config, [sink]) as pipeline:
-        pipeline.wait()
-    raise_failures(pipeline, pipeline.status(), None)
-    return [assessment for _, assessment in sink.seen]
 
 
 def compared(pictures: str, feed: str, before: list[Assessment], after: list[Assessment], column: int) -> Row:

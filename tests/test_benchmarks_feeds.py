@@ -45,3 +45,10 @@ def test_what_a_feed_changes_is_counted(tmp_path: Path, monkeypatch: pytest.Monk
     assert shapes == [(SCREEN_ROWS, SCREEN_ROWS * 4 // 3, 3)] * 3
     assert list(same.values()) == ["ours", "as it is", 3, 0, 0, 0, 0.0, 0.0]
     assert list(none.values())[:6] == ["ours", "no signal", 3, 3, 0, 3]
+
+
+def test_answers_alone_are_refused() -> None:
+    answers = Path(__file__).parents[1] / "docs/results/protocols/twin/seed0-fold1/predictions.csv"
+    result = CliRunner().invoke(app, [str(answers), "--engine", "fake"])
+    assert result.exit_code == 2
+    assert "no pictures" in result.stderr
