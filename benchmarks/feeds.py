@@ -5,7 +5,7 @@ a feed may bring them, compressed, blurred or with other levels. No motion, so n
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -15,23 +15,21 @@ import av
 import cv2
 import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.table import Table
 
 from benchmarks.calls import LabelledPictures, call_of, judged, load_labelled, title_of
+from benchmarks.gates import Picture, enlarged
 from benchmarks.report import JsonFile, console, require_folder, write_json
 from engines.failover import open_with_failover
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.weights import SHIPPED
 from stream.__main__ import ConfigFile, EngineName, WeightsFolder, exit_codes, settings_of
 from stream.errors import UsageError
+from stream.jpeg import as_jpeg
 from stream.types import Assessment, Frame
 from train.datasets import Sample
 
-Picture = NDArray[np.uint8]
 Feed = Callable[[Picture], Picture]
-
-SCREEN_ROWS = 720
 
 out = console()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -54,13 +52,13 @@ def h264(picture: Picture, crf: int) -> Picture:
 
 def jpeg(picture: Picture, quality: int) -> Picture:
     """What is left of it as a JPEG of this quality, 0..100."""
-    encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
+    encoded = np.frombuffer(as_jpeg(picture, quality), np.uint8)
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 def levels(picture: Picture, gain: float, offset: float = 0.0) -> Picture:
     """Each level times ``gain``, plus ``offset``, cut off at 0 and 255."""
-    return np.asarray(cv2.convertScaleAbs(np.clip(picture * gain + offset, 0, 255)), np.uint8)
+    return np.asarray(np.clip(np.rint(picture * gain + offset), 0, 255), np.uint8)
 
 
 def one_field(picture: Picture) -> Picture:
@@ -113,8 +111,7 @@ class FedPictures(LabelledPictures):
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``."""
         for frame in super().frames():
-            rgb = self._feed(on_screen(frame.rgb))
-            yield Frame(frame.index, frame.captured_ns, frame.pts_s, rgb, frame.source)
+            yield replace(frame, rgb=self._feed(enlarged(frame.rgb)))
 
 
 @app.command()
@@ -145,11 +142,6 @@ def main(
             report = {"weights_sha256": opened.spec.weights_sha256, "calibration": opened.spec.calibration}
             write_json(json_file, report | {"config": settings.model_dump(), "rows": [asdict(row) for row in rows]})
         show(rows)
-
-
-def on_screen(picture: Picture) -> Picture:
-    """The picture as large as on a screen of SCREEN_ROWS."""
-    return np.asarray(cv2.resize(picture, None, fx=(scale := SCREEN_ROWS / len(picture)), fy=scale), np.uint8)
 
 
 def compared(pictures: str, feed: str, before: list[Assessment], after: list[Assessment], column: int) -> Row:

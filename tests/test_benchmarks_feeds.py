@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.feeds import FEEDS, SCREEN_ROWS, app
+from benchmarks.feeds import FEEDS, app
+from benchmarks.gates import SCREEN_ROWS
 from tests.clips import picture
 
 

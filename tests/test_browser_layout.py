@@ -207,6 +207,26 @@ def test_a_page_whose_program_was_started_again_comes_anew_with_it(browser: webd
         until(browser, lambda: source() == second)
 
 
+@pytest.mark.parametrize("still", [True, False])
+def test_the_timeline_joins_no_pictures_that_have_nothing_to_do_with_one_another(
+    browser: webdriver.Chrome, still: bool
+) -> None:
+    joined = """
+        const [still, done] = arguments, canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+        document.body.append(canvas);
+        let last = null, sloping = 0;
+        context.moveTo = (x, y) => { last = y; };
+        context.lineTo = (x, y) => { sloping += y !== last; last = y; };
+        const timeline = [0.1, 0.9, 0.4].map((p, at) => ({t_s: at / 2, smoothed: [p], state: "clear_finding"}));
+        import("/viewer/timeline.js").then(({drawTimeline}) => {
+            drawTimeline(canvas, {timeline, timeline_s: 60, class_colours: ["red"], still});
+            canvas.remove();
+            done(sloping);
+        });
+    """
+    assert browser.execute_async_script(joined, still) == (0 if still else 2)
+
+
 def test_a_server_that_does_not_answer_leaves_no_count_standing_and_moves_nothing(browser: webdriver.Chrome) -> None:
     look = """
         const cells = [...document.querySelectorAll("[data-show=counts] td")].map((cell) => cell.textContent);
