@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from train import recipes
@@ -8,6 +11,16 @@ def test_every_shipped_recipe_holds_and_is_called_like_its_file(path):
     recipe = recipes.load(str(path))
     assert recipe.name == path.stem
     assert recipe.spec().class_names == recipe.class_names
+
+
+def test_the_recipe_that_the_manual_gives_for_own_pictures_holds(tmp_path):
+    manual = Path(__file__).parents[1] / "docs" / "training.md"
+    (tmp_path / "mine.toml").write_text(
+        re.findall(r"```toml\n(.*?)```", manual.read_text(encoding="utf-8"), re.DOTALL)[0]
+    )
+    recipe = recipes.load(tmp_path / "mine.toml")
+    assert (recipe.data, recipe.protocol) == (("mine",), "folds")
+    assert recipes.load(tmp_path / "mine.toml", ['protocol="all"']).protocol == "all"
 
 
 def test_unknown_recipe_names_the_known_ones():
