@@ -40,8 +40,9 @@ def test_the_generic_names_are_ours(package: str) -> None:
         (LIVE, {"torch", "timm", "torchvision", "safetensors"}),
         (["stream.sources.isolated", "stream.sources.file"], {"pydantic"}),  # each clip waits for them
         (["rcdnet.checkpoint"], {"timm"}),  # as commands of train that make no network
+        (["train.__main__"], {"torch", "timm", "scipy", "sklearn"}),  # its --help
     ],
-    ids=["live", "decoder", "checkpoint"],
+    ids=["live", "decoder", "checkpoint", "help of train"],
 )
 def test_what_is_slow_to_load_is_loaded_by_no_part_that_has_no_use_for_it(modules: list[str], barred: set[str]) -> None:
     program = f"import sys, {', '.join(modules)}; print(sorted({barred} & set(sys.modules)))"
@@ -86,6 +87,13 @@ def test_a_network_runs_in_an_environment_without_torch(untrained: Path) -> None
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "openvino_cpu (16, 3)\n"
+
+
+def test_train_without_its_extra_says_how_to_get_it() -> None:
+    program = "import sys; sys.modules['torch'] = None; from train.__main__ import app; app(['audit', 'nowhere'])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == 'error: torch is not installed: it comes with python -m pip install -e ".[train]"\n'
 
 
 def test_a_python_too_old_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:

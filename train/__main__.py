@@ -5,7 +5,6 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,25 +13,11 @@ import typer
 from rich.console import Console
 
 from rcdnet.extras import install
-
-if find_spec("torch") is None:
-    sys.exit(f"error: training needs PyTorch, which the base install leaves out. Install it with: {install('train')}")
-
-from rcdnet import checkpoint
-from rcdnet.checkpoint import CheckpointError
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.printing import escape_what_stdout_lacks
-from train import calibrate as calibration
-from train import datasets, recipes, results
-from train import evaluate as evaluation
-from train import predictions as held_out
-from train.audit import audit as audit_samples
-from train.audit import contact_sheet
-from train.datasets import DataError
-from train.faithfulness import faithfulness_of
-from train.markers import inpaint_markers
+from train import datasets, recipes  # the rest is imported where it is used, so that --help need not wait for PyTorch
+from train.datasets import DataError, Task
 from train.recipes import RecipeError
-from train.splits import LeakError
 from train.tables import out, print_findings, print_result, print_rows
 
 if TYPE_CHECKING:
@@ -53,6 +38,9 @@ def audit(
 ) -> None:
     """Check data sets for copies, conflicting labels, burnt-in markers and sizes."""
     with exit_codes():
+        from train.audit import audit as audit_samples
+        from train.audit import contact_sheet
+
         if sheet is not None and sheet.suffix and not cv2.haveImageWriter(str(sheet)):
             raise failed(f"--sheet {sheet}: OpenCV writes no {sheet.suffix}. Try .png.", 2)
         samples = datasets.load_all(data)
@@ -109,9 +97,9 @@ def fit(
     workers: Workers = None,
 ) -> None:
     """Train every run of a recipe, resumably: weights, curves, held-out predictions, provenance; then print results."""
-    from train import loop
-
     with exit_codes():
+        from train import loop, results
+
         chosen = recipes.load(recipe, changed or ())
         if epochs is not None:
             chosen = chosen.model_copy(update={"epochs": epochs})
@@ -151,9 +139,9 @@ def compare(
     """Train RcdNet beside ResNet50, MobileNetV2, RegNet, ViT, ResNeXt: same data, recipe, epochs and kind of start.
 
     All are tested on DATA/udiat as well, which must exist."""
-    from train import compare as comparison
-
     with exit_codes():
+        from train import compare as comparison
+
         changes = [f"{key} = {value}" for key, value in (("epochs", epochs), ("size_px", size_px)) if value is not None]
         chosen = [recipes.load(name, changes) for name in recipe]
         start: Start = "scratch" if from_scratch else "hub"
@@ -172,9 +160,9 @@ def ablate(
     data: Data,
 ) -> None:
     """Measure what the second look is worth on held-out pictures, at several margins."""
-    from train import ablation
-
     with exit_codes():
+        from train import ablation
+
         print_rows(ablation.ablate(runs, data))
 
 
@@ -184,9 +172,9 @@ def contrast(
     others: Annotated[list[Path], typer.Argument(help="Those of its variants, as `train fit --set` makes them.")],
 ) -> None:
     """Measure what training choices are worth: variants beside a recipe, on the same held-out pictures."""
-    from train.contrast import contrast as contrasted
-
     with exit_codes():
+        from train.contrast import contrast as contrasted
+
         print_rows(contrasted(first, others))
 
 
@@ -196,9 +184,10 @@ def average(
     to: Annotated[Path, typer.Option("--out", help="The checkpoint to write.")],
 ) -> None:
     """Average the weights of several networks into one (a model soup)."""
-    from train.average import average as mean_of
-
     with exit_codes():
+        from rcdnet import checkpoint
+        from train.average import average as mean_of
+
         checkpoint.save(mean_of(weights), to)
 
 
@@ -209,13 +198,17 @@ def calibrate(
 ) -> None:
     """Fit calibration, operating points and indeterminate band to held-out predictions, into a checkpoint's spec."""
     with exit_codes():
+        from rcdnet import checkpoint
+        from train import predictions as held_out
+        from train.calibrate import calibrated_spec, doubts
+
         model = checkpoint.load(weights)
         held_out.require_held_out(predictions)
         answers = held_out.read(predictions)
-        model.spec = calibration.calibrated_spec(model.spec, answers)
+        model.spec = calibrated_spec(model.spec, answers)
         spec = checkpoint.save(model, weights)
         out.print_json(spec.to_json())
-        for doubt in calibration.doubts(spec, answers):
+        for doubt in doubts(spec, answers):
             err.print(f"warning: {doubt}", soft_wrap=True)
         err.print(
             f"next: python -m rcdnet.export {weights} --out FOLDER, then python -m stream run --weights FOLDER",
@@ -227,7 +220,7 @@ def calibrate(
 def evaluate(
     weights: Annotated[Path, typer.Option(help="A checkpoint, .safetensors.")],
     data: Annotated[Path, typer.Option(help="One data set.")],
-    task: Annotated[evaluation.Task, typer.Option(help="binary: benign against malignant, lesions only.")] = "binary",
+    task: Annotated[Task, typer.Option(help="binary: benign against malignant, lesions only.")] = "binary",
     json_file: JsonFile = None,
     operating_point: Annotated[str, typer.Option(help="The thresholds to use, by name.")] = "balanced",
     by: Annotated[str | None, typer.Option(help="Also test subgroups by size, birads, device or histology.")] = None,
@@ -235,9 +228,13 @@ def evaluate(
     faithfulness: Annotated[bool, typer.Option(help="Also test the glance's heat map by a deletion curve.")] = False,
 ) -> None:
     """Test a finished model on a data set: numbers with n and interval, and the heat map beside the masks."""
-    from train.predict import predict, runner
-
     with exit_codes():
+        from rcdnet import checkpoint
+        from train import evaluate as evaluation
+        from train.faithfulness import faithfulness_of
+        from train.markers import inpaint_markers
+        from train.predict import predict, runner
+
         model = checkpoint.load(weights)
         spec = model.spec
         if operating_point not in spec.operating_points:
@@ -276,9 +273,9 @@ def figures(
     pictures: Annotated[bool, typer.Option(help="Draw the scans under the heat maps; not for publishing.")] = False,
 ) -> None:
     """Make tables and figures of finished runs: training, ROC, calibration, selective prediction, heat maps."""
-    from train.publish import publish
-
     with exit_codes():
+        from train.publish import publish
+
         for path in publish(runs, data, weights, out_dir, pictures=pictures):
             out.print(path, soft_wrap=True)
 
@@ -292,11 +289,16 @@ def write_json(path: Path | None, content: dict[str, Any]) -> None:
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Turn an error that a user can fix into one line and an exit code: 2 for wrong use or the disk, 3 for the data,
-    4 for the weights."""
+    """Turn an error that a user can fix into one line and an exit code: 2 for wrong use, a package that is missing or
+    the disk, 3 for the data, 4 for the weights."""
     escape_what_stdout_lacks()
     try:
+        from rcdnet.checkpoint import CheckpointError
+        from train.splits import LeakError
+
         yield
+    except ModuleNotFoundError as error:
+        raise failed(f"{error.name} is not installed: it comes with {install('train')}", 2) from error
     except (RecipeError, OSError) as error:
         raise failed(error, 2) from error
     except (DataError, LeakError) as error:

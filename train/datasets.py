@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PureWindowsPath
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -27,6 +28,8 @@ from rcdnet.preprocess import too_dark
 log = logging.getLogger(__name__)
 
 CLASS_NAMES = ("normal", "benign", "malignant")
+Task = Literal["binary", "three-class"]
+"""Which pictures a test is about: lesions alone, benign against malignant, or all three classes."""
 IMAGE_SUFFIXES = frozenset({".png", ".jfif", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MOST_NUMBERED = 15
 """If no value in a mask is larger than this, the values are not brightness but number the lesions; so do the colours of

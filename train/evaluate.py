@@ -1,7 +1,7 @@
 """A finished model on a data set: numbers with n and interval, the heat map against the masks, subgroups, markers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,10 +11,9 @@ from rcdnet.glance import Judgement, lesion_and_malignant_share, lesion_class, s
 from rcdnet.preprocess import Grey, to_pixels
 from rcdnet.spec import ModelSpec
 from train import metrics
-from train.datasets import DataError, Sample
+from train.datasets import DataError, Sample, Task
 from train.duplicates import bootstrap_groups
 
-Task = Literal["binary", "three-class"]
 Judge = Callable[[Sequence[Grey]], list[Judgement]]
 
 HEAT_MAP_KEYS = ("pointing_game", "energy_ratio", "pointing_game_blind", "energy_ratio_blind")
