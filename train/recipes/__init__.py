@@ -150,6 +150,10 @@ def load(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        keys = ".".join(str(part) for part in first["loc"])
-        what = ": ".join(filter(None, ["does not hold", keys, first["msg"]]))
+        where, what = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+        if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            *table, _ = first["loc"]
+            known = vars(Recipe.model_fields[str(table[0])].default) if table else Recipe.model_fields
+            what = f"there is no such key. Expected one of {', '.join(known)}."
+        what = ": ".join(filter(None, ["does not hold", where, what]))
         raise RecipeError(f"{' with '.join([str(path), *changes])} {what}") from error
