@@ -153,7 +153,7 @@ def load(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
         where, what = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
         if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             *table, _ = first["loc"]
-            known = vars(Recipe.model_fields[str(table[0])].default) if table else Recipe.model_fields
-            what = f"there is no such key. Expected one of {', '.join(known)}."
+            keys = vars(Recipe.model_fields[str(table[0])].default) if table else Recipe.model_fields
+            what = f"there is no such key. Expected one of {', '.join(keys)}."
         what = ": ".join(filter(None, ["does not hold", where, what]))
         raise RecipeError(f"{' with '.join([str(path), *changes])} {what}") from error
