@@ -231,6 +231,7 @@ def test_what_is_transparent_in_a_mask_is_no_lesion_whatever_its_colour(tmp_path
     ("table", "message"),
     [
         ("image;pathology\n1;benign\n", "no column image, pathology"),
+        ("image,pathology,Patient,patient ,,\n1,benign,7,8,,\n", "two columns patient \\(capitals do not count\\)"),
         ("image,pathology\n1,malignant?\n", r"labelled 'malignant\?'"),
         ("image,pathology\n1,b\xe9nigne\n", "not UTF-8"),
     ],

@@ -203,13 +203,15 @@ def _natural_key(stem: str) -> list[tuple[int, str]]:
 
 def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
     """The rows of a CSV file that are not empty, by the names of its columns in small letters. Raises DataError if it
-    lacks one of these columns, or cannot be read."""
+    lacks one of these columns, has two of one name, or cannot be read."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
-            if missing := set(columns) - set(reader.fieldnames):
+            reader.fieldnames = names = [name.strip().lower() for name in reader.fieldnames or ()]
+            if missing := set(columns) - set(names):
                 raise DataError(f"{path} has no column {', '.join(sorted(missing))}. Expected a comma-separated table.")
+            if twice := {name for name in names if name and names.count(name) > 1}:
+                raise DataError(f"{path} has two columns {', '.join(sorted(twice))} (capitals do not count).")
             rows = list(reader)
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8. Save it as UTF-8.") from error
