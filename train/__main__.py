@@ -272,7 +272,9 @@ def figures(
     out_dir: Annotated[Path, typer.Option("--out", help="tables.md and the figures go here.")],
     pictures: Annotated[bool, typer.Option(help="Draw the scans under the heat maps; not for publishing.")] = False,
 ) -> None:
-    """Make tables and figures of finished runs: training, ROC, calibration, selective prediction, heat maps."""
+    """Make tables and figures of finished runs: training, ROC, calibration, selective prediction, heat maps.
+
+    DATA must hold udiat, on which the shipped checkpoint is tested, and the sets of `joint`, if that is finished."""
     with exit_codes():
         from train.publish import publish
 
