@@ -115,8 +115,9 @@ def _from_hub(make: Callable[..., N], instead: str) -> N:
 def require_unseen(tested: Sequence[Sample], weights: Start, run: str) -> None:
     """Raises LeakError if the ``weights`` of a start or a teacher were trained on pictures that ``run`` tests on.
 
-    They are assumed to have seen all pictures of the data sets that their spec names. If they still lie in the folder
-    of the run that trained them, the pictures that it held out are exempt.
+    They are assumed to have seen all pictures of the data sets that their spec names, by the names of their folders:
+    a renamed set is another one. If they still lie in the folder of the run that trained them, the pictures that it
+    held out are exempt.
     """
     spec = _spec(weights)
     if not tested or not isinstance(weights, Path) or spec is None:
@@ -129,7 +130,7 @@ def require_unseen(tested: Sequence[Sample], weights: Start, run: str) -> None:
     if leaked:
         raise LeakError(
             f"{weights} was trained on {len(leaked)} pictures that {run} tests on, such as "
-            f"{leaked[0].dataset}/{leaked[0].name}"
+            f"{leaked[0].dataset}/{leaked[0].name}. Data sets are told apart by their folders' names alone"
         )
 
 
