@@ -86,10 +86,8 @@ def training_view(
 
 def bounding_box(lesion: Mask) -> Box | None:
     """The smallest box around all lesion pixels, or None where there are none."""
-    rows, columns = np.flatnonzero(lesion.any(axis=1)), np.flatnonzero(lesion.any(axis=0))
-    if not rows.size:
-        return None
-    return Box(int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
+    x, y, width, height = cv2.boundingRect(lesion.astype(np.uint8))
+    return Box(x, y, width, height) if width else None
 
 
 def _cover_tissue(
