@@ -52,13 +52,11 @@ def patched(grey: Grey, lesion: Box | None, rng: np.random.Generator) -> Grey:
 def covered(grey: Grey, left: int, right: int, top: int, rng: np.random.Generator) -> Grey:
     """The picture with its columns left..right, from row ``top`` down, covered by mirror images of what is beside them.
 
-    The mirror images of both sides fade into each other where they meet, and the upper edge fades in. Raises ValueError
-    if the columns are the whole picture.
+    The mirror images of both sides fade into each other where they meet, and the upper edge fades in. Something must be
+    beside the columns.
     """
     height, width = grey.shape
     length = right - left
-    if not left and right == width:
-        raise ValueError(f"columns {left} to {right} are all of a picture {width} wide: nothing is beside them")
     left_tissue, right_tissue = grey[:, :left], grey[:, right:][:, ::-1]  # both with the edge to be covered last
     if not left:
         cover = _mirrored_on(right_tissue, length)[:, ::-1]
