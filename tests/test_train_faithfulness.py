@@ -77,8 +77,3 @@ def test_only_the_chosen_share_of_cells_changes():
     assert np.array_equal(pictures[0], image)
     assert np.array_equal(pictures[-1][28:], image[28:])
     assert not np.array_equal(pictures[-1][:28], image[:28])
-
-
-def test_no_picture_is_refused():
-    with pytest.raises(ValueError, match="at least one"):
-        deletion_curve([], [], SPEC, looker(1))

@@ -22,11 +22,10 @@ SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 
 @dataclass(frozen=True)
 class DeletionCurve:
-    """Mean probability of the likeliest lesion class [len(shares)] once each share of the cells is blurred: the hottest
+    """Mean probability of the likeliest lesion class [len(SHARES)] once each share of the cells is blurred: the hottest
     of the network's map, random ones, or the hottest of a ``blind`` map that never saw the picture.
     """
 
-    shares: tuple[float, ...]
     hottest: NDArray[np.float32]
     random: NDArray[np.float32]
     blind: NDArray[np.float32]
@@ -36,25 +35,24 @@ class DeletionCurve:
         """The mean difference between the random and the hottest cells' curve. Above 0 the map marks what the network
         needs; but a map that marks the middle of each picture, where lesions lie, has some of it too.
         """
-        return float(np.trapezoid(self.random - self.hottest, self.shares) / self.shares[-1])
+        return float(np.trapezoid(self.random - self.hottest, SHARES) / SHARES[-1])
 
     @property
     def advantage_over_blind(self) -> float:
         """The same over the blind map: above 0 the map marks what the network needs in this very picture."""
-        return float(np.trapezoid(self.blind - self.hottest, self.shares) / self.shares[-1])
+        return float(np.trapezoid(self.blind - self.hottest, SHARES) / SHARES[-1])
 
 
 def faithfulness_of(samples: Sequence[Sample], spec: ModelSpec, run: RunNetwork) -> dict[str, Any]:
-    """The deletion curve over the pictures of lesions, keyed as in the JSON of ``train evaluate``.
-
-    With fewer than two masks there is no blind map, and its values are None. Raises ValueError if there is no lesion.
+    """The deletion curve over the pictures of lesions, of which there must be one, keyed as in the JSON of ``train
+    evaluate``. With fewer than two masks there is no blind map, and its values are None.
     """
     lesions = [sample for sample in samples if sample.label != "normal"]
     masks = [sample.lesion() for sample in lesions]
     curve = deletion_curve([sample.grey() for sample in lesions], location_prior(masks), spec, run)
     known = sum(mask.any() for mask in masks) > 1
     return {
-        "shares": curve.shares,
+        "shares": SHARES,
         "hottest": curve.hottest.tolist(),
         "random": curve.random.tolist(),
         "blind": curve.blind.tolist() if known else None,
@@ -67,11 +65,8 @@ def deletion_curve(
     greys: Sequence[NDArray[np.uint8]], blind: Iterable[NDArray[np.float32]], spec: ModelSpec, run: RunNetwork
 ) -> DeletionCurve:
     """The curve of the glance (the first look, at the whole picture), as the mean over pictures uint8 [H, W] of any
-    sizes. ``blind`` gives for each a map of its size that never saw it, such as ``evaluate.location_prior``. Raises
-    ValueError without a picture.
+    sizes. ``blind`` gives for each a map of its size that never saw it, such as ``evaluate.location_prior``.
     """
-    if not greys:
-        raise ValueError("a deletion curve needs at least one picture")
     rng = np.random.default_rng(0)
     curves = []
     for grey, blind_map in zip(greys, blind, strict=True):
@@ -86,7 +81,7 @@ def deletion_curve(
         batch = np.concatenate([with_cells_blurred(image, order, class_map.shape) for order in orders])
         scores = probabilities(run(batch)[0], spec)[:, called]
         curves.append(scores.reshape(len(orders), len(SHARES)))
-    return DeletionCurve(SHARES, *np.mean(curves, axis=0))
+    return DeletionCurve(*np.mean(curves, axis=0))
 
 
 def to_cells(pixels: NDArray[np.float32], at: Placement, cells: tuple[int, ...]) -> NDArray[np.float32]:
