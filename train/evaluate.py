@@ -58,11 +58,12 @@ def evaluate(
         raise DataError(f"{task} needs {sides}; this data set has only: {', '.join(sorted(set(labels)))}")
     point = spec.operating_points[operating_point]
     patients = bootstrap_groups(samples)
+    lesion, share = lesion_and_malignant_share(probabilities, spec)
     if task == "binary":
-        numbers = binary_metrics(malignant_share(judgements, spec), positive, patients, point.malignant)
+        numbers = binary_metrics(share, positive, patients, point.malignant)
         numbers["classes"] = ["benign", "malignant"]
     else:
-        numbers = binary_metrics(1 - probabilities[:, spec.index("normal")], positive, patients, point.lesion)
+        numbers = binary_metrics(lesion, positive, patients, point.lesion)
         truth = np.array([spec.index(label) for label in labels])
         numbers |= metrics.classification(truth, probabilities.argmax(axis=1), len(spec.class_names))
         numbers["classes"] = list(spec.class_names)
