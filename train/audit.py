@@ -10,7 +10,7 @@ import numpy as np
 from rich.progress import track
 
 from train.datasets import Sample
-from train.duplicates import Pair, conflicts, connected_components, find_pairs
+from train.duplicates import Pair, conflicts, connected_components, find_pairs, members
 from train.markers import marker_mask
 
 MOST_PAIRS = 24
@@ -31,15 +31,12 @@ def audit(samples: Sequence[Sample]) -> tuple[dict[str, Any], list[Pair]]:
     pairs = find_pairs(greys)
     numbers = connected_components(len(samples), [(pair.first, pair.second) for pair in pairs])
     groups = {sample: str(number) for sample, number in zip(samples, numbers, strict=True)}
-    members: dict[str, list[str]] = {}
-    for sample in samples:
-        members.setdefault(groups[sample], []).append(_name(sample))
     sides = np.array([grey.shape for grey in greys])
     findings: dict[str, object] = {
         "n": len(samples),
         "labels": dict(Counter(sample.label for sample in samples)),
         "patients": len({sample.person for sample in samples} - {None}) or None,
-        "groups": [names for names in members.values() if len(names) > 1],
+        "groups": [[_name(sample) for sample in group] for group in members(samples, groups) if len(group) > 1],
         "exact": [[_name(samples[p.first]), _name(samples[p.second])] for p in pairs if p.exact],
         "mirrored": [[_name(samples[p.first]), _name(samples[p.second])] for p in pairs if p.mirrored],
         "conflicts": [[_name(sample) for sample in conflict] for conflict in conflicts(samples, groups)],

@@ -62,9 +62,7 @@ def find_pairs(greys: Sequence[NDArray[np.uint8]]) -> list[Pair]:
         same_view = (bits <= SAME_VIEW_BITS) & (correlation > LEAST_SAME_VIEW_CORRELATION)
         for i, j in zip(*np.nonzero(np.triu(alike | same_view, k=1)), strict=True):
             pairs.append(Pair(int(i), int(j), float(correlation[i, j]), is_mirrored, digests[i] == digests[j]))
-    best: dict[tuple[int, int], Pair] = {}
-    for pair in sorted(pairs, key=lambda pair: pair.correlation):
-        best[pair.first, pair.second] = pair
+    best = {(pair.first, pair.second): pair for pair in sorted(pairs, key=lambda pair: pair.correlation)}
     return sorted(best.values(), key=lambda pair: -pair.correlation)
 
 
@@ -104,8 +102,10 @@ def groups_of(samples: Sequence[Sample]) -> dict[Sample, str]:
 
 
 def bootstrap_groups(samples: Sequence[Sample]) -> list[str]:
-    """What ``metrics.bootstrap`` must draw as one, for each sample: its patient. Where the data set names none, it is
-    the patient of a near copy, and else the name of the first near copy (or its own, if it has none).
+    """A name for each sample; ``metrics.bootstrap`` draws the samples of one name together.
+
+    It is the sample's patient. Where the data set names none, it is the patient of a near copy, or if none has one, the
+    name of the first picture of the group.
     """
     groups, names = groups_of(samples), dict[str, str]()
     for sample in sorted(samples, key=lambda sample: sample.patient is None):
@@ -113,15 +113,20 @@ def bootstrap_groups(samples: Sequence[Sample]) -> list[str]:
     return [sample.patient or names[groups[sample]] for sample in samples]
 
 
+def members(samples: Sequence[Sample], groups: Mapping[Sample, str]) -> list[list[Sample]]:
+    """The samples of each group, in the order of ``samples``."""
+    found: dict[str, list[Sample]] = {}
+    for sample in samples:
+        found.setdefault(groups[sample], []).append(sample)
+    return list(found.values())
+
+
 def conflicts(samples: Sequence[Sample], groups: Mapping[Sample, str]) -> list[list[Sample]]:
     """The groups in which near copies have different labels. A patient's own pictures may: they can show two
     lesions."""
-    members: dict[str, list[Sample]] = {}
-    for sample in samples:
-        members.setdefault(groups[sample], []).append(sample)
     return [
         group
-        for group in members.values()
+        for group in members(samples, groups)
         if any(a.label != b.label and (a.person is None or a.person != b.person) for a, b in combinations(group, 2))
     ]
 
