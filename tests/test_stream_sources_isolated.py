@@ -222,7 +222,7 @@ def test_a_decoder_that_crashes_is_an_error_of_the_source(clip: str) -> None:
             list(frames)
 
 
-OPENED = '{"name": "x", "fps": 25, "synthetic": false, "still": false, "scan_area": null}'
+OPENED = '{"fps": 25, "still": false, "scan_area": null}'
 
 
 @pytest.mark.parametrize("live", [False, True])
@@ -234,7 +234,7 @@ OPENED = '{"name": "x", "fps": 25, "synthetic": false, "still": false, "scan_are
         ("{}", OPENED, '{"damaged": "few"}'),
         ("{}", "{}"),
         ("{}", '{"error": "x"}'),
-        ("{}", '{"name": 1}'),
+        ("{}", '{"fps": 25}'),
         ("{}", OPENED, '{"height_px": 1, "width_px": 1}'),
         ("{}", OPENED, '{"height_px": "1", "width_px": 1}'),
     ],

@@ -106,9 +106,8 @@ class IsolatedSource(Source):
             facts, _ = self._receive()
             self._limit_s = PATIENCE_S
             with self._distrusted():
-                self.name = printable(facts["name"])
                 self.fps = None if facts["fps"] is None else float(facts["fps"])
-                self.synthetic, self.still = bool(facts["synthetic"]), bool(facts["still"])
+                self.still = bool(facts["still"])
                 area = facts["scan_area"]
                 self.scan_area = None if area is None else ScanArea(**area | {"corners": ()})  # which no header tells
         except BaseException:
@@ -254,8 +253,7 @@ def main(uri: str, loop: bool, out: BinaryIO) -> None:
     try:
         with open_here(uri, live=False, loop=loop) as source:
             area = None if source.scan_area is None else asdict(source.scan_area)
-            told = {key: getattr(source, key) for key in ("name", "fps", "synthetic", "still")}
-            _send(out, told | {"scan_area": area})
+            _send(out, {"fps": source.fps, "still": source.still, "scan_area": area})
             try:
                 for frame in source.frames():
                     keys = ("index", "captured_ns", "pts_s", "source", "mm_per_px", "still")
