@@ -33,6 +33,9 @@ NONBLOCK = {"fflags": "+4"}
 FALLBACK_FPS = 25.0
 """Where a device tells neither times nor a rate."""
 
+AHEAD_S = 1.0
+"""By which a device's times may run ahead of the arrivals; beyond, its clock has jumped."""
+
 VIDIOC_QUERYCAP, VIDEO_CAPTURE = 0x80685600, 0x1 | 0x1000
 """<linux/videodev2.h>: the question, and the answers V4L2_CAP_VIDEO_CAPTURE and V4L2_CAP_VIDEO_CAPTURE_MPLANE."""
 
@@ -60,8 +63,8 @@ class DeviceSource(Receiver):
     FORMAT: ClassVar[str] = "v4l2"
     PIXEL_FORMAT: ClassVar[str] = "input_format"
     """What FFmpeg calls the option ``format`` of this kind."""
-    AHEAD_S: ClassVar[float] = 1.0
-    """By which its times may run ahead of the arrivals; beyond, its clock has jumped."""
+    AT_ONCE: ClassVar[bool] = False
+    """Whether it delivers as fast as it is read, before its times; live, it is held to them."""
 
     def __init__(
         self,
@@ -105,7 +108,8 @@ class DeviceSource(Receiver):
 
     def _received(self, arrivals: Iterator[Arrival]) -> Iterator[Frame]:
         step_s = 1 / (self.fps or FALLBACK_FPS)
-        index, pace, clock = 0, Pace(self._closed), DeviceClock(step_s, self.AHEAD_S)
+        index, clock = 0, DeviceClock(step_s, math.inf if self.AT_ONCE else AHEAD_S)
+        pace = Pace(self._closed) if self.AT_ONCE and self.live else None
         try:
             for arrival in arrivals:
                 if arrival.rgb is None:
@@ -114,10 +118,10 @@ class DeviceSource(Receiver):
                     continue
                 told_s = arrival.time_s if arrival.time_s is not None else index * step_s
                 pts_s = clock.since_first(told_s, arrival.arrived_ns)
-                due_ns = self._due(arrival.arrived_ns, pts_s, pace)
-                if due_ns is None:
+                if pace is not None and not pace.wait(pts_s):
                     return
-                yield Frame(index, due_ns, pts_s, arrival.rgb, self.name)
+                captured_ns = arrival.arrived_ns if pace is None else time.perf_counter_ns()
+                yield Frame(index, captured_ns, pts_s, arrival.rgb, self.name)
                 index += 1
         except OPEN_ERRORS as error:
             if not self._closed.is_set():
@@ -138,10 +142,6 @@ class DeviceSource(Receiver):
     def _attached(self, target: str) -> bool:
         """False if it is known not to be there."""
         return Path(target).exists()
-
-    def _due(self, arrived_ns: int, pts_s: float, pace: Pace) -> int | None:
-        """When the frame was captured, monotonic ns; None if the source was closed. A device sets the pace itself."""
-        return arrived_ns
 
 
 class NamedDevice(DeviceSource):
@@ -193,7 +193,7 @@ class LavfiSource(DeviceSource):
     """
 
     FORMAT: ClassVar[str] = "lavfi"
-    AHEAD_S: ClassVar[float] = math.inf  # it delivers before its times
+    AT_ONCE: ClassVar[bool] = True
     synthetic = True
 
     @classmethod
@@ -215,12 +215,6 @@ class LavfiSource(DeviceSource):
                 f"lavfi: FFmpeg cannot run the filter graph {target[:80]!r} ({reason(error)}). "
                 "Expected one like testsrc2=size=640x480:rate=30"
             ) from error
-
-    def _due(self, arrived_ns: int, pts_s: float, pace: Pace) -> int | None:
-        """lavfi delivers as fast as it is read, so it is held to its own times."""
-        if not self.live:
-            return arrived_ns
-        return time.perf_counter_ns() if pace.wait(pts_s) else None
 
 
 def devices(sysfs: Path = SYSFS, by_id: Path = BY_ID) -> dict[str, str]:
