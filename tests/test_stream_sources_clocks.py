@@ -50,7 +50,7 @@ def test_a_pace_that_begins_late_waits_no_longer_than_one_that_begins_at_the_sta
 
 def test_what_arrives_together_gets_times_that_grow() -> None:
     clock = ArrivalClock()
-    times_s = [clock.pts_s(arrived_ns) for arrived_ns in (5, 5, 5, 40_000_005)]
+    times_s = [clock.since_first(arrived_ns) for arrived_ns in (5, 5, 5, 40_000_005)]
     assert times_s[0] == 0
     assert all(earlier < later for earlier, later in pairwise(times_s))
     assert times_s[-1] == pytest.approx(0.04)

@@ -15,14 +15,14 @@ LONGEST_LAG_S = 0.25
 
 
 class ArrivalClock:
-    """Presentation times where only arrivals are known: seconds since the first one, always growing."""
+    """Turns arrivals, where nothing else is known, into seconds since the first picture, which only grow."""
 
     def __init__(self) -> None:
         self._first_ns: int | None = None
         self._last_s = -LEAST_STEP_S
 
-    def pts_s(self, arrived_ns: int) -> float:
-        """The time of the frame that arrived at ``arrived_ns``, monotonic."""
+    def since_first(self, arrived_ns: int) -> float:
+        """For the next picture in order, by when it arrived, monotonic."""
         self._first_ns = arrived_ns if self._first_ns is None else self._first_ns
         self._last_s = max((arrived_ns - self._first_ns) / 1e9, self._last_s + LEAST_STEP_S)
         return self._last_s

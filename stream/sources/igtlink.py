@@ -157,7 +157,7 @@ class IgtlinkSource(Source):
                         f"{self.name}: {error}. Expected one 8 or 16 bit picture, grey or RGB."
                     ) from error
                 rgb, spacing = squared(rgb, mm_per_px(message), self.name)
-                yield Frame(index, arrived_ns, clock.pts_s(arrived_ns), rgb, self.name, spacing)
+                yield Frame(index, arrived_ns, clock.since_first(arrived_ns), rgb, self.name, spacing)
                 index += 1
 
     def close(self) -> None:

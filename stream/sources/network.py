@@ -104,7 +104,7 @@ class NetworkSource(Receiver):
                 if arrival.rgb is None:
                     self.damaged += 1
                 else:
-                    yield Frame(index, arrived_ns, clock.pts_s(arrived_ns), arrival.rgb, self.name)
+                    yield Frame(index, arrived_ns, clock.since_first(arrived_ns), arrival.rgb, self.name)
                 asked_ns = time.perf_counter_ns()
         except OPEN_ERRORS as error:
             if not self._closed.is_set():
