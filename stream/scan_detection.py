@@ -25,9 +25,9 @@ UNIFORM_SHARE = 0.6
 LETTER_SHARE = 0.01
 """Whatever is thinner than this share of the longer side is not scan but letters, scales and callipers."""
 
-TWIN_SHARE = 0.6
-"""A part beside the largest one that is as high, and has more than this share of its area, is a second picture. It is
-included, so that ``stream.signal`` refuses the two: nobody knows which one is meant."""
+TWIN_SHARE, TWIN_LEVEL = 0.6, 0.8
+"""A part beside the largest one is a second picture if it has TWIN_SHARE of its area, and TWIN_LEVEL of the lower one's
+rows in common with it. It is included, so that ``stream.signal`` refuses the two: nobody knows which one is meant."""
 
 PART_SHARE = 0.02
 """A part above or below the largest one that has more than this share of its area belongs to the same scan, beyond a
@@ -138,7 +138,7 @@ def _scan_of(lit: NDArray[np.uint8], raw: MatLike) -> tuple[Slices, NDArray[np.u
         left, top, across, down, area = found[part].tolist()
         beside = across - max(0, min(right, left + across) - max(x, left))
         level = min(bottom, top + down) - max(y, top)
-        twin = area >= TWIN_SHARE * largest and level >= 0.8 * min(down, bottom - y)
+        twin = area >= TWIN_SHARE * largest and level >= TWIN_LEVEL * min(down, bottom - y)
         beyond = area >= PART_SHARE * largest and beside <= 0.2 * across
         joins = twin or (beyond and not is_apart(part, labels, found, raw))
         if joins and not is_words(part, labels, found, raw):

@@ -20,7 +20,7 @@ from pydicom.uid import MPEGTransferSyntaxes
 
 from rcdnet.extras import install
 from stream.errors import SourceError
-from stream.scan_detection import TWIN_SHARE
+from stream.scan_detection import TWIN_LEVEL, TWIN_SHARE
 from stream.sources.geometry import check_count, check_size, square_px, valid_spacing
 from stream.sources.uri import FPS_LIMIT, STILLS_FPS, printable
 from stream.types import ScanArea
@@ -241,11 +241,11 @@ def tissue_regions(tags: Any, width_px: int, height_px: int) -> Iterator[tuple[S
 
 
 def beside(one: ScanArea, other: ScanArea) -> bool:
-    """Whether these are two pictures side by side, the second about as high and as large (``scan_detection``)."""
+    """Whether these are two pictures side by side, as ``scan_detection`` has it."""
     apart = max(one.x_px, other.x_px) - min(one.x_px + one.width_px, other.x_px + other.width_px)
     level = min(one.y_px + one.height_px, other.y_px + other.height_px) - max(one.y_px, other.y_px)
     share = other.width_px * other.height_px / (one.width_px * one.height_px)
-    return apart >= 0 and level >= 0.8 * min(one.height_px, other.height_px) and share >= TWIN_SHARE
+    return apart >= 0 and level >= TWIN_LEVEL * min(one.height_px, other.height_px) and share >= TWIN_SHARE
 
 
 def aspect(tags: Any, mm_per_px: tuple[float, float] | None) -> float:
