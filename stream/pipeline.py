@@ -235,8 +235,7 @@ class Pipeline:
     def _blank_and_gate(self, frame: Frame) -> tuple[Frame, ScanArea | None, NotAnalysed | None]:
         """The frame with everything outside its scan area blanked, that area, and why it must not be judged, if so."""
         found = self._find_area(frame, self._source.scan_area)
-        size_px = frame.rgb.shape[1], frame.rgb.shape[0]
-        if isinstance(found, ScanArea) and (why := why_unfit(found, size_px)) is not None:
+        if isinstance(found, ScanArea) and (why := why_unfit(found, frame.size_px)) is not None:
             found = NotAnalysed(why)  # it was measured on another picture, and may hold names of this one
         self._seen = frame, found if isinstance(found, ScanArea) else None
         if isinstance(found, NotAnalysed):

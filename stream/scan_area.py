@@ -77,7 +77,7 @@ class _Given:
         self._place = _Place()
 
     def __call__(self, frame: Frame, header: ScanArea | None) -> ScanArea | NotAnalysed:
-        size = size_text(frame.rgb.shape[1], frame.rgb.shape[0])
+        size = size_text(*frame.size_px)
         self._drawn_for = self._drawn_for or size
         if size != self._drawn_for:
             reason = f"the picture is {size}, but the scan area was drawn for {self._drawn_for}: set it again"
@@ -205,8 +205,7 @@ def parse_scan_area(text: str) -> ScanArea:
 
 def full_frame(frame: Frame) -> ScanArea:
     """All of the frame, for clips that are already cut to the scan."""
-    height, width = frame.rgb.shape[:2]
-    return ScanArea(0, 0, width, height, "full")
+    return ScanArea(0, 0, *frame.size_px, "full")
 
 
 def blank_outside(frame: Frame, area: ScanArea | None) -> Frame:
@@ -216,12 +215,11 @@ def blank_outside(frame: Frame, area: ScanArea | None) -> Frame:
     """
     if area is None:
         return replace(frame, rgb=np.zeros_like(frame.rgb))
-    height, width = frame.rgb.shape[:2]
     if frame.rgb[area.pixels].shape == frame.rgb.shape and not area.corners:
         return frame
     rgb = np.zeros_like(frame.rgb)
     if area.corners:
-        mask = _polygon(area.corners, height, width)
+        mask = _polygon(area.corners, frame.size_px)
         cv2.copyTo(frame.rgb[area.pixels], mask[area.pixels], rgb[area.pixels])
     else:
         rgb[area.pixels] = frame.rgb[area.pixels]
@@ -240,8 +238,8 @@ def sketch(frame: Frame, area: ScanArea | None) -> NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=4)
-def _polygon(corners: Corners, height: int, width: int) -> NDArray[np.uint8]:
+def _polygon(corners: Corners, size_px: tuple[int, int]) -> NDArray[np.uint8]:
     """255 inside, 0 outside; the same for every frame of a stream."""
-    mask = np.zeros((height, width), np.uint8)
+    mask = np.zeros(size_px[::-1], np.uint8)
     cv2.fillPoly(mask, [np.array(corners)], 255)
     return mask

@@ -116,7 +116,7 @@ class Board:
         with self._lock:
             self._phase = Phase.RUNNING
             self._assessment = assessment
-            self._size_px = frame.rgb.shape[1], frame.rgb.shape[0]
+            self._size_px = frame.size_px
             self._plot(frame.captured_ns / 1e9 if self._session.live else frame.pts_s, assessment)
 
     def _plot(self, now_s: float, assessment: Assessment) -> None:

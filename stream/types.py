@@ -44,6 +44,12 @@ class Frame:
             raise ValueError(f"a frame is uint8 [H, W, 3], not {self.rgb.dtype} {list(self.rgb.shape)}")
         self.rgb.setflags(write=False)
 
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height."""
+        height, width = self.rgb.shape[:2]
+        return width, height
+
 
 Corners = tuple[tuple[int, int], ...]
 """The corners of a polygon, each (x, y) in pixels."""
