@@ -93,18 +93,19 @@ def draw(frame: Frame, assessment: Assessment, style: OverlayStyle, labels: Labe
     picture = np.empty((panel.shape[0], width + panel.shape[1], 3), np.uint8)
     picture[:height, :width] = frame.rgb
     picture[height:, :width] = 0
-    picture[:, width:] = panel
-    stale = labels.live and not labels.still and is_stale(assessment, style)
+    beside = picture[:, width:]
+    beside[:] = panel
+    stale = labels.live and not labels.still and assessment.age_ms > 1000 * style.stale_after_s
     heat = assessment.attention is not None and style.opacity > 0 and not stale
     if heat:
         _blend_heat(picture, assessment, style.opacity)
-    _write_panel(picture[:, width:], unit, assessment, labels)
-    _write_heat_caption(picture[:, width:], unit, _below(labels), assessment.attention_class if heat else None, stale)
+    _write_panel(beside, unit, assessment, labels)
+    _write_heat_caption(beside, unit, _below(labels), assessment.attention_class if heat else None, stale)
     if labels.still:
         when = f"frame {frame.index}" if labels.live else ""
     else:
         when = f"frame {frame.index}, age {assessment.age_ms:.0f} ms" if labels.live else f"at {frame.pts_s:.2f} s"
-    _text(picture[:, width:], when, unit, MARGIN, _below(labels) + 44, 15, AMBER if stale else GREY)
+    _text(beside, when, unit, MARGIN, _below(labels) + 44, 15, AMBER if stale else GREY)
     return picture
 
 
@@ -113,16 +114,16 @@ def scale(height_px: int, width_px: int) -> float:
     return float(np.clip(min(height_px / 720, width_px / 640), 0.72, 3))
 
 
+def class_colour(class_name: str) -> Colour:
+    """White for a class that is not among those of the shipped network."""
+    return CLASS_COLOURS.get(class_name, WHITE)
+
+
 def headline(assessment: Assessment) -> tuple[str, Colour]:
     """What is said about the frame, and its colour. Nothing here may reassure: no lesion flagged is grey."""
     if assessment.finding is None:
         return describe_call(assessment), GREY if assessment.state is State.WARMING_UP else AMBER
-    return describe_call(assessment), CLASS_COLOURS.get(assessment.finding, WHITE)
-
-
-def is_stale(assessment: Assessment, style: OverlayStyle) -> bool:
-    """Whether the result is too old to be drawn on what the probe sees now."""
-    return assessment.age_ms > 1000 * style.stale_after_s
+    return describe_call(assessment), class_colour(assessment.finding)
 
 
 @lru_cache(maxsize=1)
@@ -210,7 +211,7 @@ def _write_panel(panel: Picture, unit: float, assessment: Assessment, labels: La
         _text(panel, share, unit, PANEL_WIDTH - MARGIN, _bar_top(row) - 9, 16, its, right=True)
         if judged:
             value, raw = float(assessment.smoothed[row]), float(assessment.raw[row])
-            _box(panel, unit, (MARGIN, _bar_top(row), width * value, 10), CLASS_COLOURS.get(name, WHITE))
+            _box(panel, unit, (MARGIN, _bar_top(row), width * value, 10), class_colour(name))
             if not labels.still:  # where both are the same
                 _box(panel, unit, (MARGIN + (width - 2) * raw, _bar_top(row) - 2, 2, 14), WHITE)
 

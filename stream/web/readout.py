@@ -8,7 +8,7 @@ from typing import Any
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.decision import class_label, percent
 from stream.episodes import Episode
-from stream.overlay import CLASS_COLOURS, WHITE, Colour, headline
+from stream.overlay import Colour, class_colour, headline
 from stream.scan_area import describe_area
 from stream.status import Status
 from stream.timing import Summary
@@ -55,7 +55,7 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         "operating_point": session.config.operating_point,
         "weights": session.network,
         "classes": [class_label(name) for name in session.spec.class_names],
-        "class_colours": [css(CLASS_COLOURS.get(name, WHITE)) for name in session.spec.class_names],
+        "class_colours": [css(class_colour(name)) for name in session.spec.class_names],
         "verdict": None if status.assessment is None else verdict(status.assessment),
         "scan_area": None if status.assessment is None else describe_area(status.assessment.scan_area),
         "fps": round(status.fps, 1),
@@ -76,7 +76,7 @@ def episode(number: int, flagged: Episode) -> dict[str, Any]:
     return {
         "number": number,
         "finding": class_label(flagged.finding),
-        "colour": css(CLASS_COLOURS.get(flagged.finding, WHITE)),
+        "colour": css(class_colour(flagged.finding)),
         "probability": round(flagged.probability, 3),
         "surely": percent(flagged.probability),
         "frame": flagged.key_frame.index,
