@@ -23,8 +23,8 @@ from stream.sources.geometry import Matrix, check_size, square_px, upright
 from stream.sources.uri import SIZE_LIMIT_PX
 from stream.types import Frame
 
-OPEN_ERRORS = (av.FFmpegError, OSError, UnicodeDecodeError, ValueError)
-"""What PyAV raises for a broken header; corrupt MP4 metadata comes as UnicodeDecodeError."""
+OPEN_ERRORS = (av.FFmpegError, OSError, ValueError)
+"""What PyAV raises for a broken header; text that is no UTF-8 comes as UnicodeDecodeError, which is a ValueError."""
 
 LIMITS = {"max_pixels": str(SIZE_LIMIT_PX**2)}
 """Codec options that keep a broken header from asking for gigabytes."""
