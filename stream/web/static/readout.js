@@ -5,20 +5,21 @@ import { onStatus, show } from "/viewer/status.js";
 
 export function showReadout(root) {
   onStatus((status) => {
+    const { engine } = status;
     show(root, {
-      fps: fixed(status.fps, 1),
-      "painted-fps": fixed(paintedFps(), 1),
+      fps: status.fps?.toFixed(1),
+      "painted-fps": paintedFps().toFixed(1),
       ...latency("drawn", status.drawn_ms),
       ...latency("painted", status.painted_ms),
-      area: status.scan_area ?? "–",
-      engine: status.engine?.name ?? "–",
-      precision: status.engine?.precision ?? "–",
-      parity: parity(status.engine?.parity),
-      replaced: status.engine?.replaced?.join("; ") || "–",
-      "operating-point": status.operating_point ?? "–",
-      weights: status.weights ?? "–",
-      device: status.engine?.device ?? "–",
-    });
+      area: status.scan_area,
+      engine: engine?.name,
+      precision: engine?.precision,
+      parity: parity(engine?.parity),
+      replaced: engine?.replaced.join("; "),
+      "operating-point": status.operating_point,
+      weights: status.weights,
+      device: engine?.device,
+    }, "–");
     const counts = root.querySelector('[data-show="counts"]');
     if (status.counts) counts.replaceChildren(...status.counts.map(countRow));
     else counts.querySelectorAll("td").forEach((cell) => { cell.textContent = "–"; }); // what lies below stays where it is
@@ -26,16 +27,11 @@ export function showReadout(root) {
 }
 
 function parity(report) {
-  if (!report) return "–";
-  return `|Δp| ${report.max_abs_dp.toFixed(4)}, ${report.flips} flips, maps ${report.map_correlation.toFixed(3)}`;
+  return report && `|Δp| ${report.max_abs_dp.toFixed(4)}, ${report.flips} flips, maps ${report.map_correlation.toFixed(3)}`;
 }
 
 function latency(name, summary) {
-  return Object.fromEntries(["p50", "p95", "p99"].map((key) => [`${name}-${key}`, fixed(summary?.[key], 0)]));
-}
-
-function fixed(value, digits) {
-  return value == null ? "–" : value.toFixed(digits);
+  return Object.fromEntries(["p50", "p95", "p99"].map((key) => [`${name}-${key}`, summary?.[key].toFixed(0)]));
 }
 
 function countRow({ label, reason, count }) {

@@ -29,10 +29,11 @@ async function ask() {
   setTimeout(ask, EVERY_MS);
 }
 
-export function show(root, values) {
+// Puts each text into the element that has its name, and "nothing" where there is none.
+export function show(root, values, nothing = "") {
   for (const [name, text] of Object.entries(values)) {
     const target = root.querySelector(`[data-show="${name}"]`);
-    const shown = text ?? "";
+    const shown = text || nothing;
     if (target.textContent !== shown) target.textContent = shown;
   }
 }
