@@ -21,7 +21,7 @@ class Handover(ABC, Generic[T]):
     then the error that ``close`` was given, which is raised once.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int = 4) -> None:
         if capacity < 1:
             raise ValueError(f"a handover holds at least one item, not {capacity}")
         self._items: deque[T] = deque()
@@ -30,9 +30,19 @@ class Handover(ABC, Generic[T]):
         self._ended = False
         self._error: BaseException | None = None
 
-    @abstractmethod
     def put(self, item: T) -> str | None:
         """Hand ``item`` on. Returns why one item was lost by it (OVERWRITTEN: an older one, STOPPED: this one)."""
+        with self._changed:
+            lost = self._make_room()
+            if self._ended:
+                return STOPPED
+            self._items.append(item)
+            self._changed.notify_all()
+            return lost
+
+    @abstractmethod
+    def _make_room(self) -> str | None:
+        """Under the lock: wait for room, or take it; neither once closed. Returns why an item that waited was lost."""
 
     def get(self, timeout_s: float) -> T | None:
         """The next item; None if none came within ``timeout_s`` or none can come any more. Raises close's error."""
@@ -77,14 +87,6 @@ class Handover(ABC, Generic[T]):
         with self._changed:
             return self._ended and not self._items and self._error is None
 
-    def _append(self, item: T, lost: str | None) -> str | None:
-        """Under the lock: queue ``item`` unless it came too late. Returns why an item was lost."""
-        if self._ended:
-            return STOPPED
-        self._items.append(item)
-        self._changed.notify_all()
-        return lost
-
 
 class LatestFrame(Handover[T]):
     """One slot that is overwritten: the consumer always gets the newest frame, and lag cannot build up.
@@ -109,25 +111,16 @@ class LatestFrame(Handover[T]):
                 self._changed.wait_for(lambda: self._came_ns > came_ns or self._ended, self._period_s)
         return super().get_several(count, timeout_s)
 
-    def put(self, item: T) -> str | None:
-        """Take the slot, at once. Returns OVERWRITTEN if a frame waited in it, STOPPED if the handover is closed."""
-        with self._changed:
-            lost = None
-            if self._items and not self._ended:
-                self._items.clear()
-                lost = OVERWRITTEN
-            self._came_ns = self._clock_ns()
-            return self._append(item, lost)
+    def _make_room(self) -> str | None:
+        self._came_ns = self._clock_ns()
+        if not self._items or self._ended:
+            return None
+        self._items.clear()
+        return OVERWRITTEN
 
 
 class EveryFrame(Handover[T]):
     """A short queue that loses nothing: when it is full the producer waits for the consumer."""
 
-    def __init__(self, capacity: int = 4) -> None:
-        super().__init__(capacity)
-
-    def put(self, item: T) -> str | None:
-        """Queue ``item`` as soon as there is room. Returns STOPPED if the handover was closed first."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._ended or len(self._items) < self._capacity)
-            return self._append(item, None)
+    def _make_room(self) -> None:
+        self._changed.wait_for(lambda: self._ended or len(self._items) < self._capacity)
