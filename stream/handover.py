@@ -82,7 +82,7 @@ class Handover(ABC, Generic[T]):
             return len(self._items) >= self._capacity
 
     @property
-    def closed(self) -> bool:
+    def exhausted(self) -> bool:
         """Closed, drained, and its error raised: ``get`` has nothing left to tell."""
         with self._changed:
             return self._ended and not self._items and self._error is None

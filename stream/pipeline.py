@@ -195,7 +195,7 @@ class Pipeline:
 
     def _analyse(self) -> None:
         with Stage(self._captured, self._judged):
-            while not self._captured.closed:
+            while not self._captured.exhausted:
                 if frames := self._captured.get_several(self._batch, POLL_S):
                     self._judge(frames)
         with Caught():  # an error of the source, which the one that ended the analysis came before

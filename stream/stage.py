@@ -47,7 +47,7 @@ class Stage(Caught):
 
 def received(inbox: Handover[T]) -> Iterator[T | None]:
     """Each item until the inbox ends, and None whenever nothing came for ``POLL_S``. Raises the inbox's error."""
-    while not inbox.closed:
+    while not inbox.exhausted:
         yield inbox.get(POLL_S)
 
 

@@ -17,7 +17,7 @@ SOON_S = 20.0
 
 def drain(handover: LatestFrame[int] | EveryFrame[int]) -> list[int]:
     items = []
-    while not handover.closed:
+    while not handover.exhausted:
         item = handover.get(SOON_S)
         if item is not None:
             items.append(item)
@@ -202,17 +202,17 @@ def test_an_error_comes_after_the_frames_and_only_once(make: type[LatestFrame[in
     handover.close(SourceError("unplugged"))
     handover.close()
     assert handover.get(NOW_S) == 7
-    assert not handover.closed
+    assert not handover.exhausted
     with pytest.raises(SourceError, match="unplugged"):
         handover.get(NOW_S)
-    assert handover.closed
+    assert handover.exhausted
     assert handover.get(NOW_S) is None
 
 
 def test_nothing_yet_is_not_the_end() -> None:
     slot: LatestFrame[int] = LatestFrame()
     assert slot.get(NOW_S) is None
-    assert not slot.closed
+    assert not slot.exhausted
 
 
 def test_a_queue_without_room_is_refused() -> None:
