@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib import import_module
+from io import BufferedReader
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, BinaryIO
@@ -94,7 +95,7 @@ class IsolatedSource(Source):
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # the same on Windows, which knows no sessions
             env=os.environ | SINGLE_THREADED | KEPT_MEMORY | {"PYTHONIOENCODING": "utf-8"},  # as its warnings are read
         )
-        assert self._child.stdout is not None
+        assert isinstance(self._child.stdout, BufferedReader)  # whose readinto goes on until all is there
         self._pipe = self._child.stdout
         Thread(target=self._watch, name="decoder watchdog", daemon=True).start()
         self._listener = Thread(target=self._log_warnings, name="decoder's warnings", daemon=True)
@@ -179,9 +180,9 @@ class IsolatedSource(Source):
             return facts, None
         check_size(facts["width_px"], facts["height_px"], self.name)
         pixels = np.empty((facts["height_px"], facts["width_px"], 3), np.uint8)
-        if _read_into(self._pipe, memoryview(pixels.data).cast("B")):
-            return facts, pixels
-        return self._broken_off()
+        if self._pipe.readinto(pixels.data) < pixels.nbytes:
+            return self._broken_off()
+        return facts, pixels
 
     def _broken_off(self) -> Message:
         if self._closed.is_set():
@@ -228,17 +229,6 @@ def files_in(path: Path) -> int:
         return sum(1 for _ in path.iterdir())
     except OSError:
         return 0
-
-
-def _read_into(pipe: Any, buffer: memoryview) -> bool:
-    """Read until ``buffer`` is full; False if the pipe ends first."""
-    filled = 0
-    while filled < len(buffer):
-        count = pipe.readinto(buffer[filled:])
-        if not count:
-            return False
-        filled += count
-    return True
 
 
 def main(uri: str, loop: bool, out: BinaryIO) -> None:
