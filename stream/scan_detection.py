@@ -77,11 +77,7 @@ def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
         return found
     if found.origin == "full":
         return ScanArea(0, 0, width, height, "full")
-    across, down = width / small.shape[1], height / small.shape[0]
-    x, right = math.ceil(found.x_px * across), math.floor((found.x_px + found.width_px) * across)
-    y, bottom = math.ceil(found.y_px * down), math.floor((found.y_px + found.height_px) * down)
-    corners = tuple((min(round(a * across), right - 1), min(round(b * down), bottom - 1)) for a, b in found.corners)
-    return ScanArea(x, y, right - x, bottom - y, "detected", corners)
+    return scaled(found, width / small.shape[1], height / small.shape[0])
 
 
 def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
@@ -180,6 +176,14 @@ def shrunk(rgb: NDArray[np.uint8], longest_px: int) -> NDArray[np.uint8]:
         return rgb
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def scaled(area: ScanArea, wider: float, higher: float) -> ScanArea:
+    """The same place in a picture that is as many times as wide and high, rounded inwards."""
+    x, right = math.ceil(area.x_px * wider), math.floor((area.x_px + area.width_px) * wider)
+    y, bottom = math.ceil(area.y_px * higher), math.floor((area.y_px + area.height_px) * higher)
+    corners = tuple((min(round(a * wider), right - 1), min(round(b * higher), bottom - 1)) for a, b in area.corners)
+    return ScanArea(x, y, right - x, bottom - y, area.origin, corners)
 
 
 def background(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from pydicom.uid import MPEGTransferSyntaxes
 
 from rcdnet.extras import install
 from stream.errors import SourceError
-from stream.scan_detection import TWIN_LEVEL, TWIN_SHARE
+from stream.scan_detection import TWIN_LEVEL, TWIN_SHARE, scaled
 from stream.sources.geometry import check_count, check_size, square_px, valid_spacing
 from stream.sources.uri import FPS_LIMIT, STILLS_FPS, printable
 from stream.types import ScanArea
@@ -253,13 +253,6 @@ def aspect(tags: Any, mm_per_px: tuple[float, float] | None) -> float:
     told = tags.get("PixelAspectRatio") if mm_per_px is None else mm_per_px
     sides = None if told is None else valid_spacing(float(told[0]), float(told[1]))
     return 1.0 if sides is None else sides[1] / sides[0]
-
-
-def scaled(area: ScanArea, wider: float, higher: float) -> ScanArea:
-    """The same place in a picture that is as many times as wide and high, rounded inwards."""
-    left, top = math.ceil(area.x_px * wider), math.ceil(area.y_px * higher)
-    right, bottom = int((area.x_px + area.width_px) * wider), int((area.y_px + area.height_px) * higher)
-    return ScanArea(left, top, right - left, bottom - top, area.origin)
 
 
 def lookup_table(tags: Any, kind: str, bits: int) -> NDArray[np.uint8]:
