@@ -70,22 +70,23 @@ def open_source(uri: str, *, live: bool | None = None, loop: bool = False, given
 def open_here(uri: str, *, live: bool | None = None, loop: bool = False) -> Source:
     """``open_source`` without the process of its own, and without the second chance."""
     _, target, query = split(uri)
-    module, _, name = SOURCES[kind(uri)].partition(":")
+    scheme = kind(uri)
+    module, _, class_name = SOURCES[scheme].partition(":")
     try:
-        opener: type[Source] = getattr(import_module(module), name)
+        opener: type[Source] = getattr(import_module(module), class_name)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         extra = EXTRAS.get(package)
         if extra is None:
             raise
-        raise UsageError(f"{kind(uri)}: needs {package}: {install(extra)}") from error
+        raise UsageError(f"{scheme}: needs {package}: {install(extra)}") from error
     try:
         return opener.open(target, query, live, loop)
     except OSError as error:  # as where a folder on the way may not be entered
         why = error.strerror or type(error).__name__
         last = target if "://" in target else Path(target).name  # the page tells it: folders may name a patient
-        name = without_secrets(last)
-        raise SourceError(f"{name} cannot be opened ({why}). Expected a path that you may read.") from None
+        message = f"{without_secrets(last)} cannot be opened ({why}). Expected a path that you may read."
+        raise SourceError(message) from None
 
 
 def kind(uri: str) -> str:
@@ -103,16 +104,15 @@ def kind(uri: str) -> str:
 
 
 def _kind_on_disk(path: Path) -> str:
-    if is_dicom(path) or path.suffix.lower() == ".dcm":
+    suffix = path.suffix.lower()
+    if is_dicom(path) or suffix == ".dcm":
         return "dicom"
     try:
         if path.is_dir():
             return "dicom" if any(is_dicom(file) for file in islice(path.iterdir(), LOOKED_AT)) else "images"
     except OSError:  # whoever opens it will tell
         return "images"
-    if path.suffix.lower() in SEQUENCES:
-        return SEQUENCES[path.suffix.lower()]
-    return "images" if path.suffix.lower() in IMAGE_SUFFIXES else "file"
+    return SEQUENCES.get(suffix, "images" if suffix in IMAGE_SUFFIXES else "file")
 
 
 __all__ = ["ON_DISK", "SOURCES", "Source", "kind", "open_here", "open_source"]
