@@ -25,7 +25,7 @@ class DicomSource(RecordedSource):
 
     SCHEME = "dicom"
 
-    def __init__(self, path: Path, *, fps: float | None = None, loop: bool = False) -> None:
+    def __init__(self, path: Path, *, fps: float | None, loop: bool) -> None:
         super().__init__(path, fps=fps, loop=loop)
         paths = [path]
         if path.is_dir():

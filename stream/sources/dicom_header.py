@@ -58,6 +58,9 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 MM_PER_UNIT = {3: 10.0}
 """Physical Units (PS3.3 C.8.5.5.1.15) that are a length: 3 is cm."""
 
+CINE_FPS = 25.0
+"""Frames a second of a cine that tells no times."""
+
 SHRUNK = range(1, 9)
 """How many times smaller a picture may be than its regions say: some archives shrink pictures and keep the header."""
 
@@ -86,11 +89,7 @@ class Header:
     table: NDArray[np.uint8] | None
 
 
-CINE_FPS = 25.0
-"""Frames a second of a cine that tells no times."""
-
-
-def read_header(path: Path, fps: float | None = None) -> Header | None:
+def read_header(path: Path, fps: float | None) -> Header | None:
     """None for what contains no picture, as a DICOMDIR, a report or a presentation state.
 
     Raises SourceError for what is no DICOM, contradicts itself, or is compressed as nothing here reads.

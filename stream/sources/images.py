@@ -37,7 +37,7 @@ class ImageSource(RecordedSource):
     still = True
     fps: float
 
-    def __init__(self, path: Path, *, fps: float | None = None, loop: bool = False) -> None:
+    def __init__(self, path: Path, *, fps: float | None, loop: bool) -> None:
         super().__init__(path, fps=fps or STILLS_FPS, loop=loop)
         paths = [path] if path.is_file() else list_pictures(path)
         self._pictures = [(path, page) for path in paths for page in range(pages(path))]

@@ -19,7 +19,7 @@ class MetaImageSource(SequenceSource):
 
     SCHEME = "metaimage"
 
-    def __init__(self, path: Path, *, fps: float | None = None, loop: bool = False) -> None:
+    def __init__(self, path: Path, *, fps: float | None, loop: bool) -> None:
         entries, offset = read_header(path)
         column, row, *_ = (*map(float_or_nan, entries.get("ElementSpacing", "").split()), 1.0, 1.0)
         super().__init__(path, layout(entries, offset, path), entries, plus_spacing(row, column), fps=fps, loop=loop)

@@ -39,7 +39,7 @@ class NrrdSource(SequenceSource):
 
     SCHEME = "nrrd"
 
-    def __init__(self, path: Path, *, fps: float | None = None, loop: bool = False) -> None:
+    def __init__(self, path: Path, *, fps: float | None, loop: bool) -> None:
         fields, pairs, offset = read_header(path)
         found = layout(fields, offset, path)
         at_s = None
