@@ -31,8 +31,8 @@ EVEN, EVEN_PX = 1.0, 9
 on average over a box of EVEN_PX a side. So does 10 % of bright tissue."""
 
 EVEN_ROW, SCAN_ROW, EDGE_PX = 0.92, 0.5, 4
-"""At least EVEN_ROW of a panel's row is even; EDGE_PX beyond its end the scan begins, and at most SCAN_ROW of a row is.
-Tissue that darkens with depth has no such edge."""
+"""At least EVEN_ROW of each of a panel's rows is even, and at most SCAN_ROW of the row EDGE_PX beyond them, where the
+scan has begun. Tissue that darkens with depth has no such edge."""
 
 DEEPEST = 0.4
 """A panel covers at most this share of a box: what is deeper may be a water bath above the skin. With all these rules

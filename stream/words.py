@@ -10,8 +10,8 @@ for one of two shades)."""
 
 
 def is_page(levels: NDArray[np.number], least: int, shades: int = 1) -> bool:
-    """Whether most pixels have about the same grey level, or one of two ``shades``, of ``least`` or more: in a dim
-    still they do too, but a lower one. ``levels`` [256] counts the pixels of each."""
+    """Whether most pixels have about the same grey level, or with two ``shades`` one of two. Levels below ``least`` do
+    not count: in a dim still most pixels are alike as well. ``levels`` [256] tells how many pixels have each level."""
     near = np.convolve(levels, np.ones(2 * PAGE_SHADE + 1), "same")
     near[:least] = 0
     left, share = near.copy(), 0.0

@@ -101,8 +101,8 @@ class Damage:
         self._marked = packet.is_corrupt
 
     def refused(self) -> None:
-        """FFmpeg gave no picture for a packet, this one or, with threads, one before. Key frames that were sent by now
-        and come out later may be older, so they do not help."""
+        """FFmpeg gave no picture for a packet: for this one or, with threads, for an earlier one. A key frame that was
+        sent before now may be older than the damage, so it does not end it, whenever it comes out."""
         self._broken, self._refused_at = True, self._sent
 
     def spoils(self, picture: av.VideoFrame) -> bool:
@@ -186,8 +186,8 @@ def decode_pictures(
 
 
 def settled(arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
-    """The same, but B-frames wait for the next other picture, and are damaged if that is: they are made from it. Not
-    for what is live, which would come later by as much."""
+    """The same, but each B-frame waits for the next picture that is none, and counts as damaged if that one is, from
+    which it is made. For recordings: a live picture would come late by as long as it waits."""
     waiting: list[Arrival] = []
     try:
         for arrival in arrivals:
@@ -204,9 +204,9 @@ def settled(arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
 
 
 def _decoded_s(picture: av.VideoFrame) -> float | None:
-    """The time of a picture in AVI, which stores only when a picture is decoded. When it is shown FFmpeg guesses,
-    wrongly for H.264 with B-frames. One picture comes out a packet, in order, so all are late by the same. None for the
-    last."""
+    """The time of a picture in AVI, which stores only when each is decoded; FFmpeg guesses when it is shown, wrongly
+    for H.264 with B-frames. Pictures come out in order, one for each packet, so all these times are late by the same.
+    None for the last picture."""
     return None if picture.dts is None or picture.time_base is None else float(picture.dts * picture.time_base)
 
 

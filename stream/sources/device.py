@@ -153,8 +153,8 @@ class NamedDevice(DeviceSource):
 
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
-        """See ``stream.sources.open_source``. A name may hold ``?`` and ``=``; after the last ``?`` come options, if a
-        ``=`` does.
+        """See ``stream.sources.open_source``. A name may hold ``?`` and ``=`` itself: what follows the last ``?`` is
+        options if there is a ``=`` in it, else a part of the name.
         """
         whole = f"{target}?{query}" if query else target
         name, mark, asked = whole.rpartition("?")

@@ -196,8 +196,8 @@ def with_square_pixels(
 
 
 def region_calibration(tags: Any, width_px: int, height_px: int) -> tuple[ScanArea | None, tuple[float, float] | None]:
-    """Scan area and mm per pixel (row, column) of the largest two-dimensional tissue region, or without any None and
-    the Pixel Spacing (PS3.3 C.8.5.5, 10.7.1.3). The area is also None if another picture stands ``beside`` it.
+    """Scan area and mm per pixel (row, column) of the largest two-dimensional tissue region (PS3.3 C.8.5.5). The area
+    is None if another picture stands ``beside`` it. Without such a region: None, and the Pixel Spacing (10.7.1.3).
     """
     told = tags.get("PixelSpacing")
     pixel_spacing = None if told is None else valid_spacing(float(told[0]), float(told[1]))

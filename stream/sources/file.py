@@ -165,8 +165,8 @@ def promise(container: InputContainer, stream: av.VideoStream) -> Promise:
 
 
 def asf_end_s(path: Path) -> float:
-    """When a WMV ends by its header, which FFmpeg believes only if the file has the length that it says; 0 where it was
-    written before that was known.
+    """When a WMV ends by its header, whose word FFmpeg takes only if the file has the length that it states; 0 if the
+    header was written before the end was known.
     """
     with path.open("rb") as file:
         head = file.read(2**16)

@@ -46,9 +46,9 @@ INVALID = "INVALID"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where in the file the pixels begin, in bytes, whether they are packed, how long each axis is, the fastest first,
-    and which axes are columns, rows, frames and colours; None where there is one frame or no colour. A sample is a
-    byte."""
+    """How the pixels lie in the file, a byte for each sample: from byte ``offset`` on, ``packed`` or not. ``sizes`` are
+    the lengths of the axes, the fastest first. The others tell which axis is which: ``frame`` is None for a single
+    frame, ``colour`` for grey."""
 
     offset: int
     packed: bool
@@ -83,7 +83,7 @@ class Layout:
     def arranged(self, values: bytes, count: int) -> NDArray[np.uint8]:
         """The pixels of ``count`` frames as uint8 [frames, H, W, 1 or 3]."""
         sizes = [count if axis == self.frame else size for axis, size in enumerate(self.sizes)]
-        array = np.frombuffer(values, np.uint8).reshape(sizes[::-1]).T[..., None, None]  # an axis for each that is None
+        array = np.frombuffer(values, np.uint8).reshape(sizes[::-1]).T[..., None, None]  # for frame and colour if None
         order = [len(sizes) if self.frame is None else self.frame, self.row, self.column]
         order.append(len(sizes) + 1 if self.colour is None else self.colour)
         rest = [axis for axis in range(array.ndim) if axis not in order]
@@ -101,10 +101,10 @@ class Slot:
 class SequenceSource(RecordedSource):
     """A sequence whose header was read: its ``layout``, and its ``entries`` by their keys.
 
-    ``fps`` is also for times that do not grow; ``at_s`` are those that the header holds beside PLUS' own. Pictures that
-    PLUS stored with another orientation than the screen's (MF) are turned, and oblong pixels made square. Raises
-    SourceError for a picture that lies on its side, and for what cannot be in the file, before any memory is taken for
-    it.
+    ``fps`` also serves where the times do not grow; ``at_s`` are times that the header tells otherwise than as PLUS
+    does. Pictures that PLUS stored with another orientation than the screen's (MF) are turned, and oblong pixels made
+    square. Raises SourceError for a picture that lies on its side, and for what cannot be in the file, before any
+    memory is taken for it.
     """
 
     def __init__(

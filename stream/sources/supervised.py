@@ -180,6 +180,7 @@ class SupervisedSource(Source):
         return None
 
     def _watch(self) -> None:
+        """Close a connection whose next frame is overdue; while damaged ones come, only once it is so by FIRST_S."""
         damaged, alive_s = 0, -math.inf
         while not self._closed.wait(WATCH_S):
             now_s, due_s = time.monotonic(), self._due_s

@@ -280,7 +280,7 @@ class Control:
             self._now = replace(self._now, stopped=True)
 
     def _load_engine(self, name: str) -> Engine:
-        """The engine that is there; if it only stands in for one that failed, that one, should it run again."""
+        """The engine that is loaded. If it only stands in for one that failed, that one is tried again first."""
         if self._engine is None or self._engine.info.replaced:
             try:
                 opened = open_with_failover(name, self._weights)
