@@ -190,6 +190,11 @@ def test_the_timeline_is_drawn(browser: webdriver.Chrome) -> None:
     until(browser, lambda: browser.execute_script(coloured) > 20)
 
 
+def test_the_strip_below_the_lines_is_explained(browser: webdriver.Chrome) -> None:
+    caption = browser.find_element(By.CSS_SELECTOR, ".rcd-timeline figcaption").text
+    assert "strip below: undecided or not judged" in caption
+
+
 def test_the_page_says_what_it_is_not(browser: webdriver.Chrome) -> None:
     notice = browser.find_element(By.CSS_SELECTOR, ".rcd-notice")
     assert notice.is_displayed()
@@ -209,6 +214,11 @@ def test_the_slider_sets_the_opacity(browser: webdriver.Chrome) -> None:
     browser.execute_script("arguments[0].focus()", number)
     ActionChains(browser).key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).send_keys(Keys.DELETE).perform()
     assert number.get_property("value") == "0.9"  # Gradio cannot take it empty
+
+
+def test_the_opacity_has_no_button_that_would_move_its_slider_alone(browser: webdriver.Chrome) -> None:
+    control(browser, "#opacity input[type=range]")
+    assert not [one for one in browser.find_elements(By.CSS_SELECTOR, "#opacity button") if one.is_displayed()]
 
 
 def test_the_scan_area_is_shown_changed_kept_and_found_again(browser: webdriver.Chrome) -> None:
