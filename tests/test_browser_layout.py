@@ -52,14 +52,14 @@ def another_page(browser: webdriver.Chrome, address: str) -> Iterator[str]:
         browser.switch_to.window(page)
 
 
-@pytest.mark.parametrize("synthetic", [True, False])
+@pytest.mark.parametrize("labelled", [True, False])
 @pytest.mark.parametrize(
     ("width", "height"),
     [(390, 844), (844, 390), (700, 450), (901, 800), (1060, 800)],
     ids=["phone", "turned", "zoomed", "narrow", "tight"],
 )
 def test_the_picture_stays_where_it_is_whatever_is_said(
-    browser: webdriver.Chrome, width: int, height: int, synthetic: bool
+    browser: webdriver.Chrome, width: int, height: int, labelled: bool
 ) -> None:
     tops = """
         const said = [["", ""], ["malignant", ""], ["no lesion flagged", "probability of a lesion below 50%"],
@@ -67,14 +67,14 @@ def test_the_picture_stays_where_it_is_whatever_is_said(
         const [headline, reason] = ["headline", "reason"].map((each) => document.querySelector(`[data-show=${each}]`));
         document.querySelector(".rcd-source").textContent = "rtsp://192.168.100.100:8554";
         document.querySelector(".rcd-phase").textContent = "live";
-        document.querySelector(".rcd-synthetic").hidden = !arguments[0];
+        for (const each of document.querySelectorAll(".rcd-synthetic, .rcd-recording")) each.hidden = !arguments[0];
         return said.map((words) => {
             [headline.textContent, reason.textContent] = words;
             return document.querySelector(".rcd-picture").getBoundingClientRect().top;
         });
     """
     with screen(browser, width, height, phone=width == 390):
-        assert len(set(browser.execute_script(tops, synthetic))) == 1
+        assert len(set(browser.execute_script(tops, labelled))) == 1
 
 
 @pytest.mark.parametrize("width", [901, 1366])
@@ -260,14 +260,16 @@ def test_a_long_name_gives_way_to_the_reason_and_stands_below_no_arrow(browser: 
     assert browser.execute_script(fits) == [True, True]
 
 
-def test_a_zoomed_page_shows_the_name_and_the_notice_in_one_row_and_no_empty_margin(browser: webdriver.Chrome) -> None:
+def test_a_zoomed_page_gives_neither_notice_nor_button_a_row_of_its_own_and_has_no_empty_margin(
+    browser: webdriver.Chrome,
+) -> None:
     edges = """
-        const [name, notice, picture] = [".rcd-header h1", ".rcd-notice", ".rcd-picture"].map((each) =>
-            document.querySelector(each).getBoundingClientRect());
-        return [notice.top < name.bottom, picture.left];
+        const [name, notice, phase, button, picture] = ["h1", "notice", "phase", "full", "picture"].map((each) =>
+            document.querySelector(`.rcd-header > ${each}, .rcd-${each}`).getBoundingClientRect());
+        return [notice.top < name.bottom, button.top < phase.bottom, picture.left];
     """
     with screen(browser, 683, 384, 2):  # 1366 px at 200 %
-        assert browser.execute_script(edges) == [True, 20]
+        assert browser.execute_script(edges) == [True, True, 20]
 
 
 def test_nothing_of_an_old_picture_is_said_once_no_new_one_comes(browser: webdriver.Chrome) -> None:
