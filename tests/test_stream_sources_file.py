@@ -320,7 +320,7 @@ def test_a_clip_that_is_closed_before_its_end_is_not_said_to_be_cut_short(tmp_pa
 
 
 def test_a_clip_without_a_single_frame_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="contains no video"):
+    with pytest.raises(SourceError, match=r"contains no video\. Expected a clip or stream"):
         FileSource(write_clip(tmp_path / "clip.mp4", 0))
 
 

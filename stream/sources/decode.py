@@ -132,10 +132,10 @@ class Arrival:
 def video_stream(container: InputContainer, name: str) -> av.VideoStream:
     """The first video stream. Raises SourceError if there is none, or if its header asks for an absurd size."""
     if not container.streams.video:
-        raise SourceError(f"{name} contains no video. Expected a whole clip with a video stream.")
+        raise SourceError(f"{name} contains no video. Expected a clip or stream with pictures.")
     stream = container.streams.video[0]
     if stream.codec_context is None:
-        raise SourceError(f"{name} contains video that cannot be decoded. Expected a clip like MP4 with H.264.")
+        raise SourceError(f"{name} contains video that cannot be decoded. Expected one like H.264 in MP4 or MPEG-TS.")
     check_size(stream.codec_context.width, stream.codec_context.height, name)
     return stream
 
