@@ -287,4 +287,5 @@ if __name__ == "__main__":
     try:
         app()
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # held down, Ctrl-C comes again: into what is finished after this
         give_up_a_full_log()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -196,6 +197,24 @@ def test_run_serves_records_and_ends_cleanly_on_ctrl_c(clip: Path, tmp_path: Pat
     (recorded,) = (tmp_path / "rec").iterdir()
     assert said[0].endswith(f"recording into {recorded}\n")
     assert (recorded / "summary.json").exists()
+
+
+def test_ctrl_c_held_down_leaves_a_whole_recording(tmp_path: Path) -> None:
+    arguments = ["run", "--source", "phantom:", "--engine", "fake", "--port", "0", "--record", str(tmp_path)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        while "http://" not in (line := process.stderr.readline()):
+            assert line, "it ended by itself"
+        while process.poll() is None:
+            os.kill(process.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.03)  # as a keyboard repeats it
+        rest = process.stderr.read()
+    assert process.returncode in (0, 130), rest
+    assert "Traceback" not in rest
+    assert len(list(tmp_path.glob("*/summary.json"))) == 1
 
 
 def last_words(words: Sequence[str], trouble: str, *, under: Sequence[str] = ()) -> tuple[int, str]:
