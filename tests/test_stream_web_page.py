@@ -1,4 +1,9 @@
+import asyncio
+import logging
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -7,6 +12,7 @@ from stream.config import StreamConfig
 from stream.web.app import create_app
 from stream.web.control import Control
 
+PATIENCE_S = 60
 ADDRESS = "http://127.0.0.1:7860"
 
 
@@ -57,3 +63,25 @@ def test_what_gradio_offers_besides_is_off(client: TestClient, path: str) -> Non
 def test_it_offers_to_record_only_where_there_is_a_folder_for_it(client: TestClient) -> None:
     (record,) = (part for part in components(client) if part["type"] == "checkbox")
     assert record["props"]["visible"] is False  # type: ignore[index]
+
+
+def test_a_start_that_another_one_overtook_is_not_logged_as_one(caplog: pytest.LogCaptureFixture) -> None:
+    from stream.web.page import build
+
+    caplog.set_level(logging.INFO, "stream.web.page")
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as pool:
+        uri = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with Control(StreamConfig(), uri, "fake") as control:
+
+            async def built() -> Any:  # without a running loop Gradio makes some, and leaves them open
+                return build(control)
+
+            press = {each.name: each.fn for each in asyncio.run(built()).fns.values()}["restart"]
+            assert press is not None
+            waiting = pool.submit(press, uri, "fake", "balanced")
+            with silent.accept()[0]:  # and never an answer
+                press("phantom (synthetic)", "fake", "balanced")
+                waiting.result(PATIENCE_S)
+    assert [each.getMessage() for each in caplog.records] == [
+        "started on the page: phantom (synthetic), engine fake, operating point balanced"
+    ]

@@ -94,8 +94,9 @@ class Control:
 
     def start(
         self, source_uri: str | None = None, engine_name: str | None = None, operating_point: str | None = None
-    ) -> None:
+    ) -> bool:
         """Run this source with this engine at this operating point (by default the last ones) in place of what runs.
+        False if that was given up, as another start or a stop was asked for meanwhile.
 
         Raises StreamError or EngineError; then nothing runs, and ``now`` says why. Whoever starts or stops meanwhile
         need not wait for a sender that does not answer.
@@ -109,7 +110,7 @@ class Control:
             )
         with self._changing:
             if given_up.is_set():
-                return
+                return False
             self._stop_pipeline()
             another = now.engine_name != self._now.engine_name
             self._now = now
@@ -118,11 +119,12 @@ class Control:
             except Exception as error:
                 if given_up.is_set():
                     self._now = replace(now, stopped=True)
-                    return
+                    return False
                 self._now = replace(now, stopped=True, error=str(error) or type(error).__name__)
                 raise
             pipeline.style = self._style  # it may have been set while the source was opened
             self._now = replace(now, pipeline=pipeline)
+            return True
 
     def stop(self) -> None:
         """End what runs; what was recorded is on disk on return."""
@@ -207,8 +209,8 @@ class Control:
         pipeline = self._now.pipeline
         return None if pipeline is None else pipeline.sketch()
 
-    def keep_scan_area(self, area: ScanArea | None) -> None:
-        """Start anew with this area, now and whenever this source runs again; None looks for it again each time.
+    def keep_scan_area(self, area: ScanArea | None) -> bool:
+        """``start`` anew with this area, now and whenever this source runs again; None looks for it again each time.
 
         A box around the sector that was analysed last means that sector.
         Raises UsageError if nothing has been seen of the source yet, or if the area does not fit it, and as ``start``
@@ -226,7 +228,7 @@ class Control:
         self._kept_areas.keep(now.source_uri, None if area is None else format_scan_area(area, size_px))
         if now.source_uri == self._given_uri:  # what was given at the start is over
             self._config = self._config.model_copy(update={"scan_area": None})
-        self.start()
+        return self.start()
 
     def close(self) -> None:
         """End the run and all viewers, and give the engine back. Safe to call twice."""

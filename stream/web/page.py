@@ -150,8 +150,9 @@ def build(control: Control) -> gr.Blocks:
             with as_message():
                 if uri is None:
                     raise UsageError(f"{label} is not attached any more. Reload the page for what is.")
-                control.start(uri, engine_name, operating_point)
-            log.info("started on the page: %s, engine %s, operating point %s", label, engine_name, operating_point)
+                started = control.start(uri, engine_name, operating_point)
+            if started:
+                log.info("started on the page: %s, engine %s, operating point %s", label, engine_name, operating_point)
 
         def halt() -> None:
             control.stop()
@@ -171,14 +172,16 @@ def build(control: Control) -> gr.Blocks:
             with as_message():
                 if None in sides:
                     raise UsageError("Draw the scan area on the picture, or give all four numbers.")
-                control.keep_scan_area(parse_scan_area(",".join(f"{side:.0f}" for side in sides)))
-            log.info("started on the page with another scan area")
+                started = control.keep_scan_area(parse_scan_area(",".join(f"{side:.0f}" for side in sides)))
+            if started:
+                log.info("started on the page with another scan area")
 
         def find_area() -> list[None]:
             """Found again, it is not what stands in the fields."""
             with as_message():
-                control.keep_scan_area(None)
-            log.info("started on the page, to find the scan area again")
+                started = control.keep_scan_area(None)
+            if started:
+                log.info("started on the page, to find the scan area again")
             return [None] * 4
 
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
