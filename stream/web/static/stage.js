@@ -85,7 +85,7 @@ function veil(status, paintedAt) {
   switch (status.phase) {
     case "unreachable": return ["No connection", "RcdNet Live does not answer. Is it still running?"];
     case "starting": return ["Starting", status.trouble ?? "opening the source and the engine"];
-    case "stopped": return ["Stopped", "press Start"];
+    case "stopped": return ["Stopped", `press ${document.querySelector("#start")?.textContent.trim() || "Start"}`];
     case "ended": return ["The source has ended", ""];
     case "failed": return ["Failed", status.error];
   }
