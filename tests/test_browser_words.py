@@ -1,9 +1,14 @@
 """What the page says of what runs: in two tabs, and of other sources than the phantom."""
 
+from pathlib import Path
+
+import cv2
+import pytest
+from clips import picture, write_clip
 from selenium import webdriver
 
 from tests import test_browser
-from tests.test_browser import choose, control, phase, shown, until
+from tests.test_browser import choose, control, phase, running, shown, until
 from tests.test_browser_layout import another_page
 
 address, chromium, browser = test_browser.address, test_browser.chromium, test_browser.browser
@@ -18,3 +23,18 @@ def test_a_page_that_another_one_stopped_names_the_button_that_it_has(browser: w
         until(browser, lambda: phase(browser) == "stopped")
         until(browser, lambda: shown(browser, "veil-reason") == "press Start")
     until(browser, lambda: shown(browser, "veil-reason") == "press Switch")
+
+
+@pytest.mark.parametrize("kind", ["pictures", "looped clip"])
+def test_the_chip_tells_stills_and_clips_from_what_is_live(
+    chromium: webdriver.Chrome, tmp_path: Path, kind: str
+) -> None:
+    source = write_clip(tmp_path / "clip.mp4")
+    if kind == "pictures":
+        source = tmp_path / "folder"
+        source.mkdir()
+        for number in range(2):
+            cv2.imwrite(str(source / f"{number}.png"), picture(number))
+    with running("fake", tmp_path, str(source)) as address:
+        chromium.get(address)
+        until(chromium, lambda: phase(chromium) == "running" and shown(chromium, "phase") == kind)
