@@ -77,6 +77,12 @@ def test_the_picture_stays_where_it_is_whatever_is_said(
         assert len(set(browser.execute_script(tops, labelled))) == 1
 
 
+def test_most_of_a_phone_on_its_side_is_the_picture(browser: webdriver.Chrome) -> None:
+    share = "return 1 - document.querySelector('.rcd-picture').getBoundingClientRect().top / innerHeight"
+    with screen(browser, 844, 390, phone=True):
+        until(browser, lambda: browser.execute_script(share) > 0.55)
+
+
 @pytest.mark.parametrize("width", [901, 1366])
 def test_the_word_recording_is_broken_by_no_long_reason(browser: webdriver.Chrome, width: int) -> None:
     lines = """
