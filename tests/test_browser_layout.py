@@ -1,4 +1,4 @@
-"""Where things stand on the page, on screens of any size and in two tabs, and what it makes of an error."""
+"""Where things stand on the page, on screens of any size and in two tabs."""
 
 import re
 import subprocess
@@ -10,7 +10,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from clips import write_clip
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -388,19 +387,3 @@ def test_a_report_keeps_no_lesion_flagged_grey_and_prints_three_pictures_a_page_
         assert called == grey
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
         assert browser.execute_script(printed) == ["avoid", True]
-
-
-def test_an_error_is_shown_as_it_is_though_it_names_a_file_that_is_called_like_a_page_and_then_nothing_runs(
-    browser: webdriver.Chrome, tmp_path: Path
-) -> None:
-    clip = write_clip(tmp_path / "<a href='about:blank'>Start<a>.mp4")
-    with running("fake", tmp_path, str(clip)) as address:
-        browser.get(address)
-        until(browser, lambda: control(browser, "#source input").get_attribute("value") == clip.name)
-        clip.unlink()
-        choose(browser, "onnx_cpu")
-        until(browser, lambda: control(browser, "#start").text == "Switch")
-        control(browser, "#start").click()
-        told = control(browser, '[data-testid="toast-text"]').get_attribute("textContent")
-        assert told == f"{clip.name} does not exist, or is not a file. Expected a video."
-        until(browser, lambda: control(browser, "#start").text == "Start")  # as nothing runs any more
