@@ -41,16 +41,16 @@ def test_the_chip_tells_stills_and_clips_from_what_is_live(
 
 
 def test_an_error_is_shown_as_it_is_though_it_names_a_file_that_is_called_like_a_page_and_then_nothing_runs(
-    browser: webdriver.Chrome, tmp_path: Path
+    chromium: webdriver.Chrome, tmp_path: Path
 ) -> None:
     clip = write_clip(tmp_path / "<a href='about:blank'>Start<a>.mp4")
     with running("fake", tmp_path, str(clip)) as address:
-        browser.get(address)
-        until(browser, lambda: control(browser, "#source input").get_attribute("value") == clip.name)
+        chromium.get(address)
+        until(chromium, lambda: control(chromium, "#source input").get_attribute("value") == clip.name)
         clip.unlink()
-        choose(browser, "onnx_cpu")
-        until(browser, lambda: control(browser, "#start").text == "Switch")
-        control(browser, "#start").click()
-        told = control(browser, '[data-testid="toast-text"]').get_attribute("textContent")
+        choose(chromium, "onnx_cpu")
+        until(chromium, lambda: control(chromium, "#start").text == "Switch")
+        control(chromium, "#start").click()
+        told = control(chromium, '[data-testid="toast-text"]').get_attribute("textContent")
         assert told == f"{clip.name} does not exist, or is not a file. Expected a video."
-        until(browser, lambda: control(browser, "#start").text == "Start")  # as nothing runs any more
+        until(chromium, lambda: control(chromium, "#start").text == "Start")  # as nothing runs any more
