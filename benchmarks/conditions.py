@@ -47,10 +47,11 @@ def foreign_cores(start: ProcessorTimes, end: ProcessorTimes) -> float | None:
     return max(0.0, (end.busy_s - start.busy_s - (end.own_s - start.own_s)) / lasted_s)
 
 
-def idle_check(seconds: float = 0.5) -> float | None:
-    """How many cores other processes keep busy before a measurement: ``foreign_cores`` while this one waits."""
+def idle_check() -> float | None:
+    """How many cores other processes keep busy before a measurement: ``foreign_cores`` while this one waits half a
+    second."""
     start = ProcessorTimes.now()
-    time.sleep(seconds)
+    time.sleep(0.5)
     return foreign_cores(start, ProcessorTimes.now())
 
 

@@ -15,6 +15,7 @@ Labels = NDArray[np.integer]
 
 BOOTSTRAP_ROUNDS = 2000
 CHANCE_ROUNDS = 1000
+ECE_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,9 @@ def auc_difference(positive: NDArray[np.bool_], one: Floats, other: Floats, grou
     )
 
 
-def expected_calibration_error(probability: Floats, positive: NDArray[np.bool_], bins: int = 15) -> float:
-    """Expected calibration error of a binary answer, 0..1: the mean |confidence - accuracy| over bins of equal width
-    (Guo et al. 2017, arXiv:1706.04599, equation 3).
+def expected_calibration_error(probability: Floats, positive: NDArray[np.bool_]) -> float:
+    """Expected calibration error of a binary answer, 0..1: the mean |confidence - accuracy| over ECE_BINS bins of equal
+    width (Guo et al. 2017, arXiv:1706.04599, equation 3).
 
     The confidence is that of the answer that was given, max(p, 1 - p), from 0.5 to 1. So one error is not seen: if p is
     too low everywhere, too much confidence below 0.5 cancels too little above. To see it, compare the mean probability
@@ -112,7 +113,7 @@ def expected_calibration_error(probability: Floats, positive: NDArray[np.bool_],
     """
     confidence = _confidence(probability)
     correct = (probability >= 0.5) == positive
-    bin_of = np.minimum(((confidence - 0.5) * 2 * bins).astype(int), bins - 1)
+    bin_of = np.minimum(((confidence - 0.5) * 2 * ECE_BINS).astype(int), ECE_BINS - 1)
     return float(np.abs(np.bincount(bin_of, confidence - correct)).sum() / len(bin_of))
 
 
