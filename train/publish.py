@@ -123,7 +123,8 @@ def _compared(folder: Path, kind: Kind) -> list[Answers]:
     """Every network's answers to the same pictures: of the first recipe and part that all of them have finished."""
     networks = [network for name in compare.NETWORKS if (network := folder / name).is_dir()]
     finished = [_finished(network, kind) for network in networks]
-    if not (common := set.intersection(*map(set, finished)) if finished else None):
+    common = set.intersection(*map(set, finished)) if finished else set()
+    if not common:
         return []
     recipe, part, _ = first = min(common)
     title = _title(recipe, part)
