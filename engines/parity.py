@@ -94,7 +94,8 @@ def compare(logits: Floats, class_maps: Floats, golden: Golden) -> ParityReport:
 
 
 def count_flips(found: Floats, reference: Floats, spec: ModelSpec) -> int:
-    """Pictures on the other side of a threshold; probabilities float32 [N, K]. Calls nearer than CLOSE_CALL pass.
+    """How many pictures lie on another side of a threshold in ``found`` than in ``reference``, probabilities float32
+    [N, K]. Where the reference is within CLOSE_CALL of the threshold, either side is right.
 
     Thresholds are those of every operating point and both ends of the undecided band around each. The malignant share
     decides only where the reference flags a lesion.

@@ -51,7 +51,7 @@ class Replay:
                     yield self._slots[(turn - 1) % 2].result()
 
     def close(self) -> None:
-        """Release the graphs, then what they point into; nothing of one that is held. Call it once."""
+        """Release the graphs, then what they point into; after ``hold``, nothing. Call it once."""
         if not self._held:
             del self._slots, self._forward
 
@@ -68,7 +68,7 @@ class Replay:
         slot.done.record(self._stream)
 
     def hold(self) -> None:
-        """Keep all of this until the process ends, and past the end of Python: the GPU failed."""
+        """Release none of this, not even when Python ends. For a GPU that has failed."""
         # If the GPU is lost, freeing pinned memory that it used throws in a destructor, which aborts the process
         # (pytorch#178154). A list of ours would be freed as Python ends; a reference that is never released is not.
         if not self._held:

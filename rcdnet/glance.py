@@ -121,10 +121,10 @@ def probabilities(logits: Floats, spec: ModelSpec) -> Floats:
 def calibrated(logits: Floats, class_names: Sequence[str], temperature: float = 1.0, cubic: float = 0.0) -> Floats:
     """Calibrated log-probabilities over the last axis, float32, of logits [..., K] of these classes.
 
-    Two questions, each by itself: is there a lesion, and of which class is it? The log-odds z of two answers become
-    z / temperature + cubic z^3. The first term is Guo et al. 2017 (arXiv:1706.04599), equation 9; the second, ours, is
-    the next one of an odd function, for networks that are most underconfident where they are surest. For several
-    classes, z is twice the distance to their mean, which for two is their log-odds.
+    Two questions are calibrated, each by itself: is there a lesion, and of which class is it? Where a question has two
+    answers, their log-odds z become z / temperature + cubic z^3. The first term is Guo et al. 2017 (arXiv:1706.04599),
+    equation 9. The second is ours: it changes large z most, because our networks are most underconfident where they are
+    surest. With more answers, z is twice the distance of each logit to their mean.
     """
     lesions = [index for index, name in enumerate(class_names) if name != "normal"]
     found = np.zeros(logits.shape, np.float32)

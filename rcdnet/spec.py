@@ -150,7 +150,7 @@ def shifted(probability: float, by: float) -> float:
 
 
 def log_odds(probability: float) -> float:
-    """Of a probability; finite, as 0 and 1 count as 1e-6 from themselves."""
+    """log(p / (1 - p)), where 0 and 1 count as 1e-6 and 1 - 1e-6, so that it is finite."""
     clipped = min(max(probability, 1e-6), 1 - 1e-6)
     return log(clipped / (1 - clipped))
 

@@ -37,8 +37,8 @@ class Augmentation:
     smallest_crop: Share = 0.7
     """A view of the whole picture, as the glance sees it, keeps at least this share of each side."""
     look: Share = 0.4
-    """How often a view is a crop as the second look sees it: around the lesion, or anywhere in a normal picture. Where
-    no view can be ``lesion_free`` (in a normal picture, or without that class) its share is added to this one."""
+    """How often a view is a crop as the second look sees it: around the lesion, or anywhere in a normal picture. A
+    picture that gives no ``lesion_free`` views (a normal one, or any if normal is no class) gives these instead."""
     lesion_free: Share = 0.12
     """How often a lesion picture gives a crop without its lesion, labelled normal (if there is that class)."""
     machine: Share = 0.7

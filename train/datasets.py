@@ -82,8 +82,8 @@ class Sample:
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
-    """An image file as uint8 [H, W]; transparency is ignored. Raises DataError if it cannot be decoded, or has but two
-    grey values: it is then a mask that its name does not say to be one."""
+    """An image file as uint8 [H, W]; transparency is ignored. Raises DataError if it cannot be decoded, or has only two
+    grey values: then it is a mask, although its name does not end in _mask."""
     grey = _decoded(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if np.count_nonzero(np.bincount(grey.ravel(), minlength=256)) == 2:
         raise DataError(

@@ -45,8 +45,8 @@ def seed_and_split(run: str) -> tuple[str, str]:
 
 
 def differing(recipe: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The keys, except FREE, in which two recipes differ, each as a config.json holds it. A key that one of them lacks
-    is left out: it was added to recipes after that run."""
+    """The keys in which two recipes differ, each as a config.json holds it. Those of FREE do not count, nor does one
+    that is in only one of the two: recipes got it after the other run."""
     return sorted(key for key in recipe.keys() & other.keys() - set(FREE) if recipe[key] != other[key])
 
 
