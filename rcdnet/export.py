@@ -93,13 +93,13 @@ def main(
     """Write rcdnet.onnx and golden.npz beside rcdnet.safetensors. Exit code 4 if the checkpoint cannot be read, 2 if
     the files cannot be written."""
     folder = out or weights.parent
-    files = folder / CHECKPOINT.name, folder / ONNX.name, folder / GOLDEN.name
+    copy, network, golden_set = (folder / file.name for file in (CHECKPOINT, ONNX, GOLDEN))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        spec = export(weights, files[1])
-        golden = write_golden(weights, files[2])
-        if not (files[0].exists() and files[0].samefile(weights)):
-            shutil.copyfile(weights, files[0])
+        spec = export(weights, network)
+        golden = write_golden(weights, golden_set)
+        if not (copy.exists() and copy.samefile(weights)):
+            shutil.copyfile(weights, copy)
     except checkpoint.CheckpointError as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(4) from error
@@ -109,7 +109,7 @@ def main(
     decisions = np.bincount(golden.logits.argmax(1), minlength=len(spec.class_names))
     for name, count in zip(spec.class_names, decisions, strict=True):
         sys.stderr.write(f"golden pictures judged {name}: {count}\n")
-    sys.stdout.writelines(f"{file}\n" for file in files)
+    sys.stdout.writelines(f"{file}\n" for file in (copy, network, golden_set))
 
 
 if __name__ == "__main__":
