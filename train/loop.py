@@ -146,13 +146,11 @@ def _require_same(
 ) -> None:
     """Raises RecipeError if the folder holds a run of another recipe, data, start, teachers or precision. What a folder
     does not record (before 2026-11-27) is not compared."""
-    before, config = recipe_of(folder), config_of(folder)
-    differ = differing(recipe.model_dump(), before.model_dump())
+    config, sha256 = config_of(folder), start_sha256(start)
+    differ = differing(recipe.model_dump(), recipe_of(folder).model_dump())
     if run.data_sha256 != config.get("data_sha256", run.data_sha256):  # it may have trained on what is held out now
         differ.append("data set")
-    if start_name(start) != config["start"] or start_sha256(start) != (
-        config.get("start_sha256") or start_sha256(start)
-    ):
+    if start_name(start) != config["start"] or sha256 != (config.get("start_sha256") or sha256):
         differ.append("start")
     if sorted(teacher_name(path) for path in teachers) != sorted(config.get("teachers", [])):
         differ.append("teacher")
