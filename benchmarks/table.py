@@ -87,13 +87,13 @@ def latency(report: Mapping[str, Any]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|---|"
     for name, runs in report["engines"].items():
         if "not_measured" in runs:
-            yield f"| {name} | | not measured: {one_line(runs['not_measured'])} | | | | | | |"
+            yield f"| {name} | | not measured: {cell(runs['not_measured'])} | | | | | | |"
             continue
         info = runs["info"]
         for row in runs["layers"]:
             start = f"| {name} | {info['precision']}, {info['device']} | {row['layer']}"
             if row["times_ms"] is None:
-                yield f"{start}: {one_line(row['reason'])} | {row['batch']} | | | | | |"
+                yield f"{start}: {cell(row['reason'])} | {row['batch']} | | | | | |"
             else:
                 times = row["times_ms"]
                 jitter = "" if row["jitter_ms"] is None else f"{row['jitter_ms']:.2f}"
@@ -116,7 +116,7 @@ def peers(results: list[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iter
     for row in results:
         start = f"| {row['name']} | {row['setting']} | "
         if row.get("error"):
-            yield f"{start}not measured: {one_line(row['error'])} | | | | |"
+            yield f"{start}not measured: {cell(row['error'])} | | | | |"
             continue
         age = row["age_ms"]
         ages = " / ".join(f"{age[key]:.0f}" for key in ("p50", "p95", "max"))
@@ -135,7 +135,7 @@ def stability(results: list[Mapping[str, Any]]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|"
     for result in results:
         for row in result["rows"]:
-            start = f"| {one_line(result['source'])} | {row['smoothing_s']:g} | {row['called']:.0%} | "
+            start = f"| {cell(result['source'])} | {row['smoothing_s']:g} | {row['called']:.0%} | "
             start += f"{row['changes_per_min']:.0f}"
             if row["lesions"] is None:
                 yield f"{start} | | | | |"
@@ -157,7 +157,7 @@ def soaked(samples: list[Mapping[str, Any]], drift: Mapping[str, Any] | None) ->
     yield drift_line(drift)
 
 
-def one_line(text: str) -> str:
+def cell(text: str) -> str:
     """A text that fits into a cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "/")
 
