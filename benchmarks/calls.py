@@ -21,7 +21,8 @@ from rich.table import Table
 from rcdnet.extras import install
 
 if find_spec("sklearn") is None:
-    sys.exit(f"error: labelled pictures need scikit-learn, which the base install leaves out: {install('train')}")
+    sys.stderr.write(f"error: sklearn is not installed: it comes with {install('train')}\n")
+    sys.exit(2)
 
 from benchmarks.report import JsonFile, console, require_folder, write_json
 from benchmarks.stability import CollectingSink

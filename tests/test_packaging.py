@@ -89,11 +89,15 @@ def test_a_network_runs_in_an_environment_without_torch(untrained: Path) -> None
     assert done.stdout == "openvino_cpu (16, 3)\n"
 
 
-def test_train_without_its_extra_says_how_to_get_it() -> None:
-    program = "import sys; sys.modules['torch'] = None; from train.__main__ import app; app(['audit', 'nowhere'])"
+@pytest.mark.parametrize(
+    ("package", "program"),
+    [("torch", "from train.__main__ import app; app(['audit', 'nowhere'])"), ("sklearn", "import benchmarks.calls")],
+)
+def test_what_needs_the_extra_train_says_how_to_get_it(package: str, program: str) -> None:
+    program = f"import sys; sys.modules['{package}'] = None; {program}"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == 'error: torch is not installed: it comes with python -m pip install -e ".[train]"\n'
+    assert done.stderr == f'error: {package} is not installed: it comes with python -m pip install -e ".[train]"\n'
 
 
 def test_a_python_too_old_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
