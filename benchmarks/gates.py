@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from benchmarks.report import JsonFile, console, machine, require_folder, write_json
+from rcdnet.preprocess import Grey
 from stream.__main__ import exit_codes
 from stream.errors import UsageError
 from stream.signal import FREEZE_S, SignalGate
@@ -28,8 +29,10 @@ from stream.types import Frame, NotAnalysed, ScanArea
 from train.datasets import DataError, load
 
 Picture = NDArray[np.uint8]
+"""RGB, uint8 [H, W, 3]."""
 
 Paint = Callable[[Picture, np.random.Generator], Picture]
+"""Puts something into a copy of a picture, at random."""
 
 SETS = ("busi", "busbra", "udiat")
 SCREEN_ROWS = 1080
@@ -165,8 +168,8 @@ def some(stills: dict[str, list[Picture]]) -> list[Picture]:
     return [pool[index] for index in np.linspace(0, len(pool) - 1, MADE).astype(int)]
 
 
-def rgb(grey: Picture) -> Picture:
-    """A grey picture uint8 [H, W] as RGB [H, W, 3]."""
+def rgb(grey: Grey) -> Picture:
+    """A grey picture as RGB."""
     return np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2))
 
 

@@ -20,6 +20,8 @@ from train.markers import inpaint_markers
 from train.transplant import patched, without_lesion
 
 Mask = NDArray[np.bool_]
+"""Where a picture shows a lesion, bool [H, W]."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 DRAWN_PX = 320

@@ -15,6 +15,7 @@ from train.datasets import DataError, Sample, Task
 from train.duplicates import bootstrap_groups
 
 Judge = Callable[[Sequence[Grey]], list[Judgement]]
+"""A network with its spec, as a function: a Judgement of each picture (``predict.predict``)."""
 
 HEAT_MAP_KEYS = ("pointing_game", "energy_ratio", "pointing_game_blind", "energy_ratio_blind")
 

@@ -11,7 +11,10 @@ from train.datasets import DataError, Sample
 from train.duplicates import conflicts
 
 Groups = Mapping[Sample, str]
+"""The name of each sample's group (``duplicates.groups_of``), which no split may separate."""
+
 Split = tuple[list[Sample], list[Sample]]
+"""The samples to train on, and those to test on."""
 
 FOLDS = 5
 TRAIN_SHARE = 0.7
