@@ -61,7 +61,7 @@ def test_the_leaking_split_and_its_twin_are_not_pooled(recipe):
 
 
 def test_folders_without_a_run_in_common_say_so(recipe, tmp_path):
-    with pytest.raises(DataError, match="no finished run in common"):
+    with pytest.raises(DataError, match="no finished run in common: name two --out of `train fit`"):
         contrast(recipe, [tmp_path / "absent"])
 
 

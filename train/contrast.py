@@ -33,7 +33,7 @@ def _common_runs(first: Path, other: Path) -> list[list[str]]:
         if (other / run / "predictions.csv").is_file():
             kinds.setdefault(seed_and_split(run)[1].rstrip(digits), []).append(run)
     if not kinds:
-        raise DataError(f"{first} and {other} have no finished run in common")
+        raise DataError(f"{first} and {other} have no finished run in common: name two --out of `train fit`")
     return list(kinds.values())
 
 
