@@ -186,19 +186,30 @@ def test_a_sender_that_accepts_and_says_nothing_is_told(monkeypatch: pytest.Monk
         open_source(f"http://user:{PASSWORD}@127.0.0.1:{server.getsockname()[1]}/video?token={PASSWORD}")
 
 
-def test_a_playlist_is_refused(tmp_path: Path) -> None:
+PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///a.ts\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        ("200 OK", PLAYLIST, "no playlist"),
+        ("200 OK", "<p>" * 9999, "no playlist"),
+        ("401 Unauthorized", "", "Write the name and password"),
+        ("404 Not Found", "", "Check the address"),
+    ],
+    ids=["a playlist", "a page", "no password", "a wrong path"],
+)
+def test_how_to_mend_an_address_that_sends_no_video_is_told(status: str, body: str, words: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
             connection, _ = server.accept()
             with connection:
                 connection.recv(4096)
-                connection.sendall(
-                    b"HTTP/1.0 200 OK\r\n\r\n#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///a.ts\n"
-                )
+                connection.sendall(f"HTTP/1.0 {status}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
 
         Thread(target=answer, daemon=True).start()
-        with pytest.raises(SourceError, match="no playlist"):
+        with pytest.raises(SourceError, match=words):
             open_source(f"http://127.0.0.1:{server.getsockname()[1]}/a.m3u8")
 
 
