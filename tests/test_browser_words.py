@@ -25,6 +25,22 @@ def test_a_page_that_another_one_stopped_names_the_button_that_it_has(browser: w
     until(browser, lambda: shown(browser, "veil-reason") == "press Switch")
 
 
+def test_a_run_whose_recording_is_being_finished_is_not_said_to_have_lost_its_source(
+    browser: webdriver.Chrome,
+) -> None:
+    ended = """const ask = fetch;
+        fetch = async (...of) => {
+            const answer = await ask(...of);
+            return of[0] === "/status.json" ? Response.json({...await answer.json(), phase: "ended"}) : answer;
+        }"""
+    browser.execute_script(ended)  # as it is for seconds after Stop, if the recording is long
+    try:
+        until(browser, lambda: shown(browser, "veil") == "Stopping")
+        assert shown(browser, "veil-reason") == "finishing what was recorded"
+    finally:
+        browser.refresh()
+
+
 @pytest.mark.parametrize("kind", ["pictures", "looped clip"])
 def test_the_chip_tells_stills_and_clips_from_what_is_live(
     chromium: webdriver.Chrome, tmp_path: Path, kind: str
