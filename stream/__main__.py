@@ -213,7 +213,8 @@ def dated(folder: Path) -> Path:
 def follow(pipeline: Pipeline) -> None:
     """Wait for the end, with a line of progress on a terminal; give up early if nothing can be written."""
     columns = (SpinnerColumn(), TextColumn("{task.completed} frames, {task.fields[fps]:.0f} fps"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)  # elsewhere than on a terminal it would get an empty line, and may not take it
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("replay", total=None, fps=0.0)
         while not pipeline.wait(0.2):
             status = pipeline.status()

@@ -79,6 +79,15 @@ def test_replay_writes_video_journal_summary_and_report(clip: Path, tmp_path: Pa
     assert RESEARCH_NOTICE in result.stdout
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /dev/full")
+def test_a_replay_whose_log_cannot_be_written_is_whole_and_says_so(clip: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "stream", "replay", str(clip), "--engine", "fake", "--out", str(tmp_path)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=full, text=True, check=False)
+    assert done.returncode == 0
+    assert "12 of 12 frames analysed" in done.stdout
+
+
 def test_a_name_that_a_file_on_windows_cannot_hold_is_escaped(clip: Path, tmp_path: Path) -> None:
     arguments = ["replay", str(clip), "--out", str(tmp_path / "超声 ü"), "--engine", "fake"]
     result = CliRunner(charset="cp1252").invoke(app, arguments)
