@@ -31,7 +31,7 @@ from stream.sinks.base import Sink
 from stream.smoothing import Smoother
 from stream.sources.base import Source
 from stream.stage import POLL_S, Caught, Stage, explain, received
-from stream.status import Board, Recording, Status
+from stream.status import Board, Phase, Recording, Status
 from stream.types import Assessment, Frame, NotAnalysed, ScanArea, State, View
 
 RECORD_AHEAD = 30
@@ -323,7 +323,8 @@ class Pipeline:
         fault = None if stage.error is None else explain(stage.error)
         if fault is not None and self.session.live:  # a replay ends with it
             log.error("the run broke off: %s", fault)
-        self._board.ended(fault or (CUT_SHORT if self._cut_short else None))
+        end = Phase.STOPPING if self._stopping.is_set() else Phase.ENDED
+        self._board.ended(end, fault or (CUT_SHORT if self._cut_short else None))
         self._recorders.close(self.status)
         self._receivers.close(self.status)  # last: to close one may take long
         self._finished.set()

@@ -23,7 +23,9 @@ class Phase(StrEnum):
     """No frame yet."""
     RUNNING = "running"
     ENDED = "ended"
-    """The source came to its end, or somebody stopped it."""
+    """The source came to its end."""
+    STOPPING = "stopping"
+    """Somebody stopped it, and what was recorded is being finished."""
     FAILED = "failed"
     """The source or a stage broke; ``Status.error`` says how."""
 
@@ -153,10 +155,10 @@ class Board:
             if self._recording is not Recording.FAILED:
                 self._recording, self._recording_error = recording, error
 
-    def ended(self, error: str | None) -> None:
-        """The source is at its end, or something broke."""
+    def ended(self, phase: Phase, error: str | None) -> None:
+        """No frame comes any more; with an ``error``, the phase is FAILED."""
         with self._lock:
-            self._phase, self._error = (Phase.ENDED if error is None else Phase.FAILED), error
+            self._phase, self._error = (phase if error is None else Phase.FAILED), error
 
     def snapshot(self, engine: EngineInfo, reopened: int, trouble: str | None) -> Status:
         """What holds now."""

@@ -31,7 +31,7 @@ def test_a_run_whose_recording_is_being_finished_is_not_said_to_have_lost_its_so
     ended = """const ask = fetch;
         fetch = async (...of) => {
             const answer = await ask(...of);
-            return of[0] === "/status.json" ? Response.json({...await answer.json(), phase: "ended"}) : answer;
+            return of[0] === "/status.json" ? Response.json({...await answer.json(), phase: "stopping"}) : answer;
         }"""
     browser.execute_script(ended)  # as it is for seconds after Stop, if the recording is long
     try:

@@ -4,7 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.stream_runs import PATIENCE_S
+import pytest
+
+from stream.config import StreamConfig
+from stream.pipeline import Pipeline
+from stream.sinks.journal import JournalSink
+from stream.status import Phase, Status
+from tests.stream_runs import PATIENCE_S, Clip, Scripted, Seen
 
 
 def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -77,3 +83,19 @@ def test_a_stop_that_is_interrupted_is_finished_as_the_program_ends(tmp_path: Pa
     ended = run(INTERRUPTED, tmp_path)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "interrupted\n", "")
     assert (tmp_path / "summary.json").exists()
+
+
+@pytest.mark.parametrize(("count", "phase"), [(3, Phase.ENDED), (10**9, Phase.STOPPING)], ids=["by itself", "stopped"])
+def test_while_a_recording_is_finished_it_is_known_why_the_run_ended(tmp_path: Path, count: int, phase: Phase) -> None:
+    class Finishing(JournalSink):
+        def close(self, status: Status) -> None:
+            phases.append(status.phase)
+            super().close(status)
+
+    seen, phases = Seen(), list[Phase]()
+    with Pipeline(
+        Clip(count, live=True), Scripted(), StreamConfig(), [Finishing(tmp_path / "frames.jsonl")], seen
+    ) as pipeline:
+        seen.until(lambda assessment: assessment.frame_index >= 2)
+        assert pipeline.wait(PATIENCE_S if phase is Phase.ENDED else 0) is (phase is Phase.ENDED)
+    assert phases[0] == phase

@@ -86,7 +86,8 @@ function veil(status, paintedAt) {
     case "unreachable": return ["No connection", "RcdNet Live does not answer. Is it still running?"];
     case "starting": return ["Starting", status.trouble ?? "opening the source and the engine"];
     case "stopped": return ["Stopped", `press ${document.querySelector("#start")?.textContent.trim() || "Start"}`];
-    case "ended": return ["Stopping", "finishing what was recorded"];
+    case "ended": return ["The source has ended", ""];
+    case "stopping": return ["Stopping", "finishing what was recorded"];
     case "failed": return ["Failed", status.error];
   }
   const silent_ms = paintedAt === null ? Infinity : performance.now() - paintedAt;
