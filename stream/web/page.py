@@ -129,81 +129,93 @@ def build(control: Control) -> gr.Blocks:
                     fragment("readout.html"), apply_default_css=False, js_on_load=loads("readout.js", "showReadout")
                 )
 
-        def shown() -> tuple[gr.Dropdown, str, gr.Dropdown]:
-            """What runs now, for a page that is opened, or was overtaken by another one."""
-            now, sources = control.now(), control.sources()
-            running = next((label for label, uri in sources.items() if uri == now.source_uri), None)
-            points = gr.Dropdown(choices=control.operating_points(), value=now.operating_point)
-            offered = gr.Dropdown(choices=list(sources), value=running)
-            return offered, now.engine_name, points
-
-        def named(label: str | None, engine_name: str, operating_point: str) -> gr.Button:
-            """What the first button does: what is chosen runs only once it is pressed."""
-            now = control.now()
-            runs = now.source_uri, now.engine_name, now.operating_point
-            other = (control.sources().get(label or ""), engine_name, operating_point) != runs
-            switches = other and not now.stopped
-            return gr.Button("Switch" if switches else "Start", elem_classes=["rcd-switches"] if switches else [])
-
-        def restart(label: str, engine_name: str, operating_point: str) -> None:
-            uri = control.sources().get(label)
-            with as_message():
-                if uri is None:
-                    raise UsageError(f"{label} is not attached any more. Reload the page for what is.")
-                started = control.start(uri, engine_name, operating_point)
-            if started:
-                log.info("started on the page: %s, engine %s, operating point %s", label, engine_name, operating_point)
-
-        def halt() -> None:
-            control.stop()
-            log.info("stopped on the page")
-
-        def set_recording(on: bool) -> None:
-            with as_message():
-                control.record(on)
-            log.info("recording is switched %s on the page", "on" if on else "off")
-
-        def read_area() -> list[int | None]:
-            """What is analysed now, to be kept or changed."""
-            area = control.scan_area()
-            return [None] * 4 if area is None else list(area.sides)
-
-        def keep_area(*sides: float | None) -> None:
-            with as_message():
-                if None in sides:
-                    raise UsageError("Draw the scan area on the picture, or give all four numbers.")
-                started = control.keep_scan_area(parse_scan_area(",".join(f"{side:.0f}" for side in sides)))
-            if started:
-                log.info("started on the page with another scan area")
-
-        def find_area() -> list[None]:
-            """Found again, it is not what stands in the fields."""
-            with as_message():
-                started = control.keep_scan_area(None)
-            if started:
-                log.info("started on the page, to find the scan area again")
-            return [None] * 4
-
+        act = Actions(control)
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         chosen = [source, engine, point]
-        page.load(shown, outputs=chosen, **quiet)
+        page.load(act.shown, outputs=chosen, **quiet)
         page.load(lambda: control.opacity, outputs=opacity, **quiet)
         for event in (page.load, refresh_record.click):
             event(lambda: control.records, outputs=record, **quiet)
         at_once = {"trigger_mode": "multiple", "concurrency_limit": None}  # not after what is under way
-        gr.on([one.input for one in chosen], named, chosen, start, **quiet)
-        refreshed = refresh.click(shown, outputs=chosen, trigger_mode="always_last", **quiet)
-        started = start.click(restart, chosen, **at_once, **quiet)
-        stopped = stop.click(halt, **at_once, **quiet)
+        gr.on([one.input for one in chosen], act.named, chosen, start, **quiet)
+        refreshed = refresh.click(act.shown, outputs=chosen, trigger_mode="always_last", **quiet)
+        started = start.click(act.restart, chosen, **at_once, **quiet)
+        stopped = stop.click(act.halt, **at_once, **quiet)
         for done in (refreshed.then, started.then, started.failure, stopped.then):  # no ``then`` after a failure
-            done(named, chosen, start, **quiet)
-        changed = record.input(set_recording, record, **at_once, **quiet)
+            done(act.named, chosen, start, **quiet)
+        changed = record.input(act.set_recording, record, **at_once, **quiet)
         changed.failure(lambda: control.records, outputs=record, **quiet)  # not where its folder cannot be made
-        panel.expand(read_area, outputs=box, **quiet)
-        keep.click(keep_area, box, **quiet)
-        find.click(find_area, outputs=box, **quiet)
+        panel.expand(act.read_area, outputs=box, **quiet)
+        keep.click(act.keep_area, box, **quiet)
+        find.click(act.find_area, outputs=box, **quiet)
         opacity.input(control.set_opacity, opacity, trigger_mode="always_last", **quiet)
     return page
+
+
+class Actions:
+    """What the controls do, and what they then show."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def shown(self) -> tuple[gr.Dropdown, str, gr.Dropdown]:
+        """What runs now, for a page that is opened, or was overtaken by another one."""
+        now, sources = self._control.now(), self._control.sources()
+        running = next((label for label, uri in sources.items() if uri == now.source_uri), None)
+        points = gr.Dropdown(choices=self._control.operating_points(), value=now.operating_point)
+        offered = gr.Dropdown(choices=list(sources), value=running)
+        return offered, now.engine_name, points
+
+    def named(self, label: str | None, engine_name: str, operating_point: str) -> gr.Button:
+        """What the first button does: what is chosen runs only once it is pressed."""
+        now = self._control.now()
+        runs = now.source_uri, now.engine_name, now.operating_point
+        other = (self._control.sources().get(label or ""), engine_name, operating_point) != runs
+        switches = other and not now.stopped
+        return gr.Button("Switch" if switches else "Start", elem_classes=["rcd-switches"] if switches else [])
+
+    def restart(self, label: str, engine_name: str, operating_point: str) -> None:
+        """Run what is chosen."""
+        uri = self._control.sources().get(label)
+        with as_message():
+            if uri is None:
+                raise UsageError(f"{label} is not attached any more. Reload the page for what is.")
+            started = self._control.start(uri, engine_name, operating_point)
+        if started:
+            log.info("started on the page: %s, engine %s, operating point %s", label, engine_name, operating_point)
+
+    def halt(self) -> None:
+        """End what runs."""
+        self._control.stop()
+        log.info("stopped on the page")
+
+    def set_recording(self, on: bool) -> None:
+        """Begin or end a recording."""
+        with as_message():
+            self._control.record(on)
+        log.info("recording is switched %s on the page", "on" if on else "off")
+
+    def read_area(self) -> list[int | None]:
+        """What is analysed now, to be kept or changed."""
+        area = self._control.scan_area()
+        return [None] * 4 if area is None else list(area.sides)
+
+    def keep_area(self, *sides: float | None) -> None:
+        """Run again with the area in the fields."""
+        with as_message():
+            if None in sides:
+                raise UsageError("Draw the scan area on the picture, or give all four numbers.")
+            started = self._control.keep_scan_area(parse_scan_area(",".join(f"{side:.0f}" for side in sides)))
+        if started:
+            log.info("started on the page with another scan area")
+
+    def find_area(self) -> list[None]:
+        """Look for the scan again; what is found is not what stands in the fields."""
+        with as_message():
+            started = self._control.keep_scan_area(None)
+        if started:
+            log.info("started on the page, to find the scan area again")
+        return [None] * 4
 
 
 @contextmanager
