@@ -203,17 +203,18 @@ def _write_panel(panel: Picture, unit: float, assessment: Assessment, labels: La
     _text(panel, words, unit, MARGIN, 75, 28, colour, weight=600)
     for line, part in enumerate(textwrap.wrap(assessment.reason, 36, max_lines=3, placeholder=" ...")):
         _text(panel, part, unit, MARGIN, 100 + 18 * line, 14, GREY)
-    width = PANEL_WIDTH - 2 * MARGIN
+    width, right = PANEL_WIDTH - 2 * MARGIN, PANEL_WIDTH - MARGIN
     for row, name in enumerate(labels.class_names):
-        _box(panel, unit, (MARGIN, _bar_top(row), width, 10), TRACK)
-        judged = assessment.smoothed.size > 0
-        share, its = (percent(float(assessment.smoothed[row])), WHITE) if judged else (NOTHING_SAID, GREY)
-        _text(panel, share, unit, PANEL_WIDTH - MARGIN, _bar_top(row) - 9, 16, its, right=True)
-        if judged:
-            value, raw = float(assessment.smoothed[row]), float(assessment.raw[row])
-            _box(panel, unit, (MARGIN, _bar_top(row), width * value, 10), class_colour(name))
-            if not labels.still:  # where both are the same
-                _box(panel, unit, (MARGIN + (width - 2) * raw, _bar_top(row) - 2, 2, 14), WHITE)
+        top = _bar_top(row)
+        _box(panel, unit, (MARGIN, top, width, 10), TRACK)
+        if assessment.smoothed.size == 0:
+            _text(panel, NOTHING_SAID, unit, right, top - 9, 16, GREY, right=True)
+            continue
+        value, raw = float(assessment.smoothed[row]), float(assessment.raw[row])
+        _text(panel, percent(value), unit, right, top - 9, 16, WHITE, right=True)
+        _box(panel, unit, (MARGIN, top, width * value, 10), class_colour(name))
+        if not labels.still:  # where both are the same
+            _box(panel, unit, (MARGIN + (width - 2) * raw, top - 2, 2, 14), WHITE)
 
 
 def _write_heat_caption(panel: Picture, unit: float, below: float, class_name: str | None, stale: bool) -> None:
