@@ -84,19 +84,20 @@ class _Given:
             return NotAnalysed(reason)
         if not self._still and self._place.is_due(frame):
             self._place.look(propose(shrunk(frame.rgb, GLIMPSE_PX)))
-        return MOVED if self._place.left else self._area
+        return MOVED if self._place.strayed else self._area
 
 
 class _Detected:
     def __init__(self) -> None:
-        self._of: tuple[str, tuple[int, ...]] | None = None
+        self._of: tuple[str, tuple[int, int]] | None = None
         self._place = _Place()
 
     def __call__(self, frame: Frame, header: ScanArea | None) -> ScanArea | NotAnalysed:
         if header is not None:
             return header
-        if (frame.source, frame.rgb.shape) != self._of or self._place.left:  # another recording has its scan elsewhere
-            self._of, self._place = (frame.source, frame.rgb.shape), _Place()
+        of = frame.source, frame.size_px
+        if of != self._of or self._place.strayed:  # another recording has its scan elsewhere
+            self._of, self._place = of, _Place()
         if self._place.is_due(frame):  # at full size: a glimpse misses flanks of a sector that light up in its old box
             self._place.look(propose(frame.rgb))
         return NOTHING_FOUND if self._place.known is None else self._place.known
@@ -111,7 +112,7 @@ class _Place:
         self._looked_s = 0.0
 
     @property
-    def left(self) -> bool:
+    def strayed(self) -> bool:
         return self._strays >= STRAY_LOOKS
 
     def is_due(self, frame: Frame) -> bool:

@@ -49,13 +49,13 @@ class DicomSource(RecordedSource):
         start_s = 0.0
         for header in self._headers:
             name, still = printable(header.path.name), len(header.starts_s) == 1
-            for at_s, rgb in zip(header.starts_s.tolist(), pixels(header), strict=False):
+            for at_s, rgb in zip(header.starts_s.tolist(), pictures(header), strict=False):
                 shown = None if rgb is None else stretched(rgb, header.shown_px)
                 yield RecordedPicture(start_s + at_s, header.step_s, shown, name, header.mm_per_px, still)
             start_s += at_s + header.step_s
 
 
-def pixels(header: Header) -> Iterator[NDArray[np.uint8] | None]:
+def pictures(header: Header) -> Iterator[NDArray[np.uint8] | None]:
     """Each frame as uint8 [H, W, 3], None if it is damaged. Raises SourceError where the file breaks off."""
     name, read, count = printable(header.path.name), 0, len(header.starts_s)
     frames = video_frames(header.path, name, header.size_px) if header.decoder == FFMPEG else still_frames(header)

@@ -59,8 +59,8 @@ class Script:
         self._events = events
         self._start_ns: int | None = None
 
-    def frame(self, now_ns: int) -> None:
-        """A frame came."""
+    def note_frame(self, now_ns: int) -> None:
+        """A frame came; the first one starts the time of the events."""
         self._start_ns = now_ns if self._start_ns is None else self._start_ns
 
     def on(self, kind: str, now_ns: int) -> bool:
@@ -116,7 +116,7 @@ class FaultySource(Source):
             late: deque[Frame] = deque()
             recent: deque[Frame] = deque(maxlen=BUFFERS)
             for frame in self._inner.frames():
-                self._script.frame(frame.captured_ns)
+                self._script.note_frame(frame.captured_ns)
                 self._die(frame.captured_ns)
                 late.append(frame)
                 held_ns = round(DELAY_S * 1e9) if self._script.on("delay", frame.captured_ns) else 0
