@@ -90,14 +90,6 @@ class Layout:
         return array.transpose(*order, *rest).squeeze(tuple(range(4, array.ndim)))
 
 
-@dataclass(frozen=True)
-class Slot:
-    """One frame in the file: when it begins, in seconds from the first, and whether it is whole."""
-
-    at_s: float
-    valid: bool
-
-
 class SequenceSource(RecordedSource):
     """A sequence whose header was read: its ``layout``, and its ``entries`` by their keys.
 
@@ -121,21 +113,22 @@ class SequenceSource(RecordedSource):
         super().__init__(path, fps=fps, loop=loop)
         layout.require_possible(path)
         self._layout, count, fallback_fps = layout, layout.count, fps or FALLBACK_FPS
-        self._slots = slots(entries, count, fallback_fps, at_s)
+        self._begins_s = begins_s(entries, count, fallback_fps, at_s)
+        self._whole = [entries.get(f"Seq_Frame{number:04d}_ImageStatus") != INVALID for number in range(count)]
         self._turn = turn(entries.get("UltrasoundImageOrientation", ""), self.name)
         self._mm_per_px = mm_per_px
-        self._step_s = self._slots[-1].at_s / (count - 1) if count > 1 else 1 / fallback_fps
+        self._step_s = self._begins_s[-1] / (count - 1) if count > 1 else 1 / fallback_fps
         self.fps = 1 / self._step_s
         self.still = count == 1
 
     def _once(self) -> Iterator[RecordedPicture]:
-        for slot, values in zip(self._slots, self._values(), strict=True):
-            if not slot.valid:
-                yield RecordedPicture(slot.at_s, self._step_s, None)
+        for at_s, whole, values in zip(self._begins_s, self._whole, self._values(), strict=True):
+            if not whole:
+                yield RecordedPicture(at_s, self._step_s, None)
                 continue
             rgb = np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3))[self._turn])
             rgb, mm_per_px = squared(rgb, self._mm_per_px, self.name)
-            yield RecordedPicture(slot.at_s, self._step_s, rgb, mm_per_px=mm_per_px)
+            yield RecordedPicture(at_s, self._step_s, rgb, mm_per_px=mm_per_px)
 
     def _values(self) -> Iterator[NDArray[np.uint8]]:
         """Each frame in order, uint8 [H, W, 1 or 3]. Raises SourceError where the file breaks off."""
@@ -183,15 +176,14 @@ def header_lines(file: BinaryIO) -> Iterator[str]:
         yield line.decode("utf-8", "replace").strip()
 
 
-def slots(entries: Mapping[str, str], count: int, fps: float, at_s: NDArray[np.float64] | None) -> list[Slot]:
-    """When each frame begins, by PLUS' time stamps (Seq_Frame0000_Timestamp, seconds), else ``at_s``: the first that
-    are all there and grow."""
-    keys = [f"Seq_Frame{number:04d}_" for number in range(count)]
-    valid = [entries.get(key + "ImageStatus") != INVALID for key in keys]
-    stamps = np.array([float_or_nan(entries.get(key + "Timestamp", "")) for key in keys])
+def begins_s(entries: Mapping[str, str], count: int, fps: float, at_s: NDArray[np.float64] | None) -> list[float]:
+    """When each frame begins, in seconds from the first: by PLUS' time stamps, else by ``at_s``, the first that are all
+    there and grow; else by ``fps``."""
+    told = (entries.get(f"Seq_Frame{number:04d}_Timestamp", "") for number in range(count))
+    stamps = np.array([float_or_nan(each) for each in told])
     found = (each for each in (stamps, at_s) if each is not None and possible_times(each, count))
     begins = next(found, np.arange(count) / fps)
-    return [Slot(float(begin), whole) for begin, whole in zip(begins - begins[0], valid, strict=True)]
+    return [float(begin) for begin in begins - begins[0]]
 
 
 def possible_times(at_s: NDArray[np.float64], count: int) -> bool:
