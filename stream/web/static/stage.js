@@ -34,16 +34,16 @@ export function showStage(root) {
 
 function showStrip(root, status) {
   const kind = status.still ? "pictures" : status.looped ? "looped clip" : "live";
+  const running = status.phase === "running", failed = status.recording === "failed";
   show(root, {
-    phase: status.phase === "running" ? kind : status.phase,
-    recording: status.recording === "failed" ? `RECORDING FAILED: ${status.recording_error}` : "RECORDING",
+    phase: running ? kind : status.phase,
+    recording: failed ? `RECORDING FAILED: ${status.recording_error}` : "RECORDING",
     source: status.source,
   });
-  if (status.phase !== "running") show(root, { headline: "", reason: "" });
+  if (!running) show(root, { headline: "", reason: "" });
   root.querySelector(".rcd-phase").dataset.phase = status.phase;
   root.querySelector(".rcd-synthetic").hidden = !status.synthetic;
-  const recording = status.recording === "failed" || (status.recording === "on" && status.phase === "running");
-  root.querySelector(".rcd-recording").hidden = !recording;
+  root.querySelector(".rcd-recording").hidden = !failed && !(running && status.recording === "on");
   const legend = root.querySelector(".rcd-legend");
   if (status.classes && legend.childElementCount !== status.classes.length) {
     legend.replaceChildren(...status.classes.map((label, row) => {
@@ -55,17 +55,17 @@ function showStrip(root, status) {
   }
 }
 
-let running; // what did at the last answer that something does
+let ran; // source, engine and operating point of the last answer by which something ran
 
 // The controls show what runs, also if it was started on another page.
 function refreshControls({ phase, source, engine, operating_point }) {
   if (phase !== "running") {
-    running ??= ""; // the page was opened before anything ran
+    ran ??= ""; // the page was opened before anything ran
     return;
   }
   const now = [source, engine.name, operating_point].join();
-  if (running !== undefined && running !== now) document.querySelector("#refresh")?.click();
-  running = now;
+  if (ran !== undefined && ran !== now) document.querySelector("#refresh")?.click();
+  ran = now;
 }
 
 const RECORD_ANSWERS = 4; // two seconds: a tick just made is not undone before the server knows of it
