@@ -292,8 +292,8 @@ class Pipeline:
             return
         if self.session.live and self._drawn.full:
             self._board.not_recorded()
-            return
-        self._drawn.put(view)
+        else:
+            self._drawn.put(view)
 
     def _hand_out(self, view: View) -> None:
         if self._on_view is not None:

@@ -65,11 +65,11 @@ class VideoSink:
         require_not_deleted(self._file, self._path)
         if self._stream is None:
             height, width = (side + side % 2 for side in view.picture.shape[:2])  # 4:2:0 halves both sides
-            self._stream = self._container.add_stream("libx264", options=OPTIONS)
-            self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
-            self._stream.codec_context.time_base = TIME_BASE
-            self._stream.codec_context.gop_size = KEYFRAME_EVERY
-            self._opened.callback(self._finish, self._stream)
+            stream = self._stream = self._container.add_stream("libx264", options=OPTIONS)
+            stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+            stream.codec_context.time_base = TIME_BASE
+            stream.codec_context.gop_size = KEYFRAME_EVERY
+            self._opened.callback(lambda: self._container.mux(stream.encode(None)))
         picture = fit(view.picture, self._stream.height, self._stream.width)
         image = av.VideoFrame.from_numpy_buffer(picture, format="rgb24")  # no copy
         image.pts, image.time_base = round(self._clock.at_s(view.frame.pts_s) / TIME_BASE), TIME_BASE
@@ -86,9 +86,6 @@ class VideoSink:
             self._opened.close()
         except OSError as error:
             raise refused(self._path, error) from error
-
-    def _finish(self, stream: VideoStream) -> None:
-        self._container.mux(stream.encode(None))
 
 
 def fit(picture: NDArray[np.uint8], height_px: int, width_px: int) -> NDArray[np.uint8]:
