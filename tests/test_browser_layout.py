@@ -356,17 +356,17 @@ def test_an_error_covers_no_control(browser: webdriver.Chrome) -> None:
     assert browser.execute_script(covered) == []
 
 
-def test_a_report_breaks_no_number_on_a_narrow_screen(browser: webdriver.Chrome, tmp_path: Path) -> None:
+def test_a_narrow_report_breaks_no_number_and_has_legible_axes(browser: webdriver.Chrome, tmp_path: Path) -> None:
     words = ["lavfi:testsrc2=size=64x48:rate=30:duration=4", "--engine", "fake", "--out", str(tmp_path)]
     subprocess.run([sys.executable, "-m", "stream", "replay", *words], cwd=ROOT, check=True, capture_output=True)
     lines = """
     const cell = [...document.querySelectorAll("td")].findLast((each) => each.textContent === "120");
     const text = document.createRange();
     text.selectNodeContents(cell);
-    return text.getClientRects().length;
+    return [text.getClientRects().length, document.querySelector("svg text").getBoundingClientRect().height > 9];
     """
     with another_page(browser, (tmp_path / "report.html").as_uri()), screen(browser, 390, 844, phone=True):
-        assert browser.execute_script(lines) == 1
+        assert browser.execute_script(lines) == [1, True]
 
 
 def test_a_report_keeps_no_lesion_flagged_grey_and_prints_three_pictures_a_page_below_their_heading(
