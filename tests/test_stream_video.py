@@ -49,6 +49,17 @@ def test_the_file_says_by_itself_what_it_is_for_and_what_made_it(tmp_path: Path)
     assert "clip.mp4" not in str(said)
 
 
+def test_the_file_tells_players_its_colours(tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path / "a.mp4")
+    sink.open(SESSION)
+    sink.write(replace(view(0, 0.0), picture=np.full((64, 48, 3), (64, 190, 178), np.uint8)))
+    sink.close(ending())
+    (frame,) = decoded(tmp_path / "a.mp4")
+    assert (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc) == (6, 1, 1, 13)
+    luma = 16 + 219 / 255 * (0.299 * 64 + 0.587 * 190 + 0.114 * 178)  # by BT.601; BT.709 has 155
+    assert frame.to_ndarray()[:64].mean() == pytest.approx(luma, abs=2)
+
+
 def test_live_time_that_jumps_or_loops_goes_on_with_the_usual_step(tmp_path: Path) -> None:
     frames = recorded(tmp_path / "a.mp4", [0.0, 0.5, 1.0, 0.0, 0.5, 90.0, 90.0], live=True)
     np.testing.assert_allclose([frame.time for frame in frames], [0, 0.5, 1, 1.5, 2, 2.5, 3], atol=1e-4)

@@ -24,6 +24,10 @@ KEYFRAME_EVERY = 15
 """Pictures. A fragment ends at each key frame, so this is what a killed process can lose: half a second at 30 a second,
 more where fewer are drawn."""
 
+COLOURS = (6, 1, 1, 13)
+"""Matrix, range, primaries and transfer as ITU-T H.273 numbers them: sRGB, converted by the matrix of BT.601, as PyAV
+does. Untold, players take a large picture for BT.709, and shift its hues."""
+
 OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "crf": "20"}
 """A third of the work of "veryfast" for one and a half times the bytes: the engine needs the processor more. No frames
 are held back, so fragments reach the disk at once."""
@@ -67,8 +71,9 @@ class VideoSink:
             height, width = (side + side % 2 for side in view.picture.shape[:2])  # 4:2:0 halves both sides
             stream = self._stream = self._container.add_stream("libx264", options=OPTIONS)
             stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-            stream.codec_context.time_base = TIME_BASE
-            stream.codec_context.gop_size = KEYFRAME_EVERY
+            codec = stream.codec_context
+            codec.time_base, codec.gop_size = TIME_BASE, KEYFRAME_EVERY
+            codec.colorspace, codec.color_range, codec.color_primaries, codec.color_trc = COLOURS
             self._opened.callback(lambda: self._container.mux(stream.encode(None)))
         picture = fit(view.picture, self._stream.height, self._stream.width)
         image = av.VideoFrame.from_numpy_buffer(picture, format="rgb24")  # no copy
