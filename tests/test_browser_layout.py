@@ -105,14 +105,10 @@ def test_what_is_said_can_be_read_from_two_metres_away(browser: webdriver.Chrome
 
 
 def test_the_research_notice_stays_in_sight_on_a_small_screen(browser: webdriver.Chrome) -> None:
-    size = browser.get_window_size()
-    browser.set_window_size(1400, 620)
-    try:
+    with screen(browser, 1400, 620):
         until(browser, lambda: browser.execute_script("window.scrollTo(0, 9999); return scrollY") > 100)
         top = browser.execute_script("return document.querySelector('.rcd-notice').getBoundingClientRect().top")
-    finally:
         browser.execute_script("window.scrollTo(0, 0)")
-        browser.set_window_size(size["width"], size["height"])
     assert top >= 0
 
 
@@ -123,6 +119,8 @@ def test_the_picture_fills_the_screen_beside_the_research_notice_and_comes_back(
     button.click()
     until(browser, lambda: browser.execute_script(share) > 0.9)
     assert notice.is_displayed()
+    with screen(browser, 844, 390):  # a telephone
+        assert browser.execute_script("return document.querySelector('#rcd-canvas').clientHeight / innerHeight") > 0.6
     button.click()
     until(browser, lambda: browser.execute_script(share) < 0.8)
     assert not notice.is_displayed()
