@@ -88,11 +88,12 @@ def measure(engine: str, source: str | None, seconds: float, weights: Path, *, p
     with conditions.watched() as watched:
         engines = measure_engines(engine, source, seconds, weights, paint)
         best = best_cpu_engine(engines)
-        measured_ratios = ratios(best, engines, seconds, weights)
+        measured_ratios = ratios(best, seconds, weights)
     name = source and source_name(source)
     words = ["--engine", engine, "--seconds", f"{seconds:g}", *(["--source", name] if name else [])]
     again = command("latency", *words, *weights_option(weights), *([] if paint else ["--no-paint"]))
-    return Report(name, seconds, machine_before, engines, best, measured_ratios, again, watched)
+    best_name = None if best is None else best.info.name
+    return Report(name, seconds, machine_before, engines, best_name, measured_ratios, again, watched)
 
 
 def measure_engines(
@@ -136,32 +137,28 @@ def with_pipeline(
     return replace(runs, layers=(*runs.layers, pipeline, painted))
 
 
-def best_cpu_engine(engines: dict[str, EngineRuns | str]) -> str | None:
-    """The engine on the processor whose call has the lowest median time, or None if none was measured.
+def best_cpu_engine(engines: dict[str, EngineRuns | str]) -> EngineRuns | None:
+    """The runs of the engine on the processor whose call has the lowest median time, or None if none was measured.
 
     The times are those of the live run, where each call is about one picture; in a replay some engines get several.
     """
-    medians = {
-        name: runs.live.stages_ms["engine"].p50_ms
-        for name, runs in engines.items()
-        if name in CPU_ENGINES and isinstance(runs, EngineRuns)
-    }
-    return min(medians, key=lambda name: medians[name]) if medians else None
+    measured = [runs for name, runs in engines.items() if name in CPU_ENGINES and isinstance(runs, EngineRuns)]
+    return min(measured, key=lambda runs: runs.live.stages_ms["engine"].p50_ms, default=None)
 
 
-def ratios(best: str | None, engines: dict[str, EngineRuns | str], seconds: float, weights: Path) -> dict[str, Ratio]:
+def ratios(best: EngineRuns | None, seconds: float, weights: Path) -> dict[str, Ratio]:
     """All ratios of ``compare.HIGHER_IS_BETTER``; those that cannot be measured have a reason in place of a value."""
     err.print("comparing cuda_graph with PyTorch on the GPU, if there is one")
     of_gpu = in_fresh_process(eager_half_over_cuda_graph, seconds, weights)
-    runs = None if best is None else engines[best]
-    if best is None or not isinstance(runs, EngineRuns):
+    if best is None:
         none = Ratio(None, f"no engine on the processor was measured. Expected one of: {', '.join(CPU_ENGINES)}.")
         return dict.fromkeys(comparison.HIGHER_IS_BETTER, none) | {"eager_half_over_cuda_graph": of_gpu}
-    err.print(f"comparing {best} with PyTorch and Grad-CAM, then graphs with and without class maps")
+    info = best.info
+    err.print(f"comparing {info.name} with PyTorch and Grad-CAM, then graphs with and without class maps")
     return {
-        "eager_gradcam_over_best_cpu": in_fresh_process(eager_gradcam_over_engine, best, seconds, weights),
-        "class_maps_cost": in_fresh_process(class_maps_cost, runs.info.precision, seconds, weights),
-        "judging_over_engine": judging_over_engine(runs.info, runs.layers),
+        "eager_gradcam_over_best_cpu": in_fresh_process(eager_gradcam_over_engine, info.name, seconds, weights),
+        "class_maps_cost": in_fresh_process(class_maps_cost, info.precision, seconds, weights),
+        "judging_over_engine": judging_over_engine(info, best.layers),
         "eager_half_over_cuda_graph": of_gpu,
     }
 
