@@ -33,6 +33,8 @@ class Sender:
 
     transport = "200 OK"
     """How RTSP's SETUP is answered."""
+    media = "m=video 0 RTP/AVP 33\r\n"
+    """What RTSP's DESCRIBE says is sent: MPEG-TS."""
     cut_short = False
     """Whether of every second JPEG the end is missing."""
     part_type = "image/jpeg"
@@ -122,7 +124,7 @@ class Sender:
 
     def _talk_rtsp(self, connection: socket.socket) -> None:
         """MPEG-TS in RTP (RFC 2250) between the answers of one RTSP connection (RFC 2326, 10.12)."""
-        described = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 0 RTP/AVP 33\r\na=control:0\r\n"
+        described = f"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{self.media}a=control:0\r\n"
         answers = {
             "OPTIONS": ("Public: DESCRIBE, SETUP, PLAY\r\n", ""),
             "DESCRIBE": ("Content-Type: application/sdp\r\n", described),

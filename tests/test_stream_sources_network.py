@@ -195,7 +195,7 @@ PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///a.ts\n"
         ("200 OK", PLAYLIST, "no playlist"),
         ("200 OK", "<p>" * 9999, "no playlist"),
         ("401 Unauthorized", "", "Write the name and password"),
-        ("404 Not Found", "", "Check the address"),
+        ("404 Not Found", "", "404 Not Found.*Check the address"),
     ],
     ids=["a playlist", "a page", "no password", "a wrong path"],
 )
@@ -218,6 +218,14 @@ def test_a_camera_that_sends_over_udp_alone_is_told(folder: Path) -> None:
     sender.transport = "461 Unsupported Transport"
     with sender, pytest.raises(SourceError, match="Expected RTSP over TCP"):
         open_here(sender.uri)
+
+
+def test_the_rate_that_a_camera_announces_is_known(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "OPEN_TIMEOUT_S", 1.0)  # for pictures, of which this camera sends none
+    sender = Sender("rtsp", folder)
+    sender.media = "m=video 0 RTP/AVP 26\r\na=framerate:12.5\r\n"
+    with sender, open_here(sender.uri) as source:
+        assert source.fps == 12.5
 
 
 def test_an_address_without_a_host_is_wrong_use() -> None:
