@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stream.jpeg import as_jpeg
 from stream.web import viewer
-from stream.web.routes import message, send_pictures
+from stream.web.routes import message, mjpeg_parts, send_pictures
 from stream.web.viewer import Broadcast, encode
 from tests.stream_views import view
 
@@ -59,6 +59,21 @@ def test_a_viewer_that_was_away_gets_the_newest_picture_only(broadcast: Broadcas
 
     assert asyncio.run(watch()) == [4]
     assert broadcast.audience().skipped == 4
+
+
+def test_mjpeg_sends_what_repeats_twice_as_a_browser_paints_what_is_followed_and_all_else_once(
+    broadcast: Broadcast,
+) -> None:
+    async def watch() -> list[bytes]:
+        parts, seen = mjpeg_parts(broadcast), []
+        for side_px, repeated in ((16, False), (32, False), (48, True)):
+            broadcast.publish(replace(view(size_px=(side_px, side_px)), repeated=repeated))
+            seen.append(await anext(parts))
+        return [*seen, await anext(parts)]
+
+    first, second, third, fourth = asyncio.run(watch())
+    assert len({first, second, third}) == 3
+    assert third == fourth
 
 
 def test_a_late_viewer_sees_the_last_picture_at_once_and_does_not_count_as_slow(broadcast: Broadcast) -> None:
