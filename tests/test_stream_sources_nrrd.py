@@ -36,7 +36,7 @@ def test_a_sequence_plays_with_its_own_times_in_whatever_order_its_pixels_lie(
     assert frames[0].mm_per_px == pytest.approx((0.2, 0.2))
 
 
-@pytest.mark.parametrize(("unit", "step_s"), [("s", 40), ("ms", 0.04), ("beats", 1 / 30)])
+@pytest.mark.parametrize(("unit", "step_s"), [("s", 40), ("", 40), ("ms", 0.04), ("beats", 1 / 30)])
 def test_times_are_in_the_unit_that_is_told(tmp_path: Path, unit: str, step_s: float) -> None:
     units = f'"mm" "mm" "mm" "{unit}"'
     with open_here(str(write_nrrd(tmp_path / "a.nrrd", GREY[:2], index="0 40", units=units))) as source:
@@ -155,7 +155,7 @@ def test_an_absurd_header_is_refused_with_words(tmp_path: Path, header: dict[str
         open_source(str(write_nrrd(tmp_path / "a.nrrd", GREY, **header)))
 
 
-@pytest.mark.parametrize("content", [b"", b"NRRD0005\n", b"NRRD0005\ntype: uint8\n", b"\x89PNG"])
+@pytest.mark.parametrize("content", [b"", b"NRRD0005\n", b"NRRD0005\ntype: uint8\n", b"\x89PNG", b"<html>\n\n"])
 def test_what_is_no_header_is_refused_with_words(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.nrrd").write_bytes(content)
     with pytest.raises(SourceError, match="cannot be read as NRRD"):

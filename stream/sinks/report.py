@@ -146,7 +146,7 @@ class FrameTally:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.states: Counter[str] = Counter()
-        self.findings: Counter[str] = Counter()
+        self.findings: Counter[str | None] = Counter()
         self.areas: Counter[ScanArea] = Counter()
         self.peaks: dict[str, dict[str, Any]] = {}
         self.stills: list[tuple[str, Assessment]] = []
@@ -154,8 +154,7 @@ class FrameTally:
     def add(self, frame: Frame, assessment: Assessment) -> None:
         """Count one frame."""
         self.states[assessment.state.value] += 1
-        if assessment.finding is not None:
-            self.findings[assessment.finding] += 1
+        self.findings[assessment.finding] += 1
         if assessment.scan_area is not None:
             self.areas[assessment.scan_area] += 1
         for name, value in zip(self._session.spec.class_names, assessment.smoothed, strict=False):
