@@ -106,8 +106,7 @@ def run(
 
         def ready() -> None:
             warning = f" {OPEN_TO_NETWORK}" if seen_by_network(listener) else ""
-            with suppress(OSError):  # a log that cannot be written is no reason not to run
-                typer.echo(f"{page_address(host, listener)}  {RESEARCH_NOTICE} Ctrl-C ends it.{warning}", err=True)
+            tell(f"{page_address(host, listener)}  {RESEARCH_NOTICE} Ctrl-C ends it.{warning}")
 
         kept_areas = KeptAreas(Path(typer.get_app_dir("rcdnet-live")) / "scan_areas.json")
         with listener, Control(settings, source, engine, receivers, recordings, kept_areas, weights) as control:
@@ -115,7 +114,7 @@ def run(
                 control.start()
                 serve(control, listener, ready)
             except KeyboardInterrupt:
-                typer.echo("stopped", err=True)
+                tell("stopped")
             control.stop()
             if control.unrecorded is not None:
                 raise UsageError(control.unrecorded)
@@ -141,7 +140,7 @@ def replay(
     with exit_codes(INTERRUPTED):
         settings = settings_of(config, scan_area)
         if kind(clip) not in ON_DISK:
-            typer.echo("this is not a recording: it lasts until its source ends, or Ctrl-C", err=True)
+            tell("this is not a recording: it lasts until its source ends, or Ctrl-C")
         refuse_overwriting(clip, out)
         further = (*exporting(out, dicom=dicom), *sending(send))  # what is wrong is told before anything runs
         with (
@@ -166,7 +165,7 @@ def devices() -> None:
         for uri, name in found.items():
             typer.echo(f"{uri}\t{name}")
         if not found:
-            typer.echo("no capture device is attached", err=True)
+            tell("no capture device is attached")
 
 
 def settings_of(config: Path | None, scan_area: str | None) -> StreamConfig:
@@ -255,10 +254,10 @@ def exit_codes(interrupted: int = 0) -> Iterator[None]:
     try:
         yield
     except (StreamError, EngineError) as error:
-        typer.echo(f"error: {error}", err=True)
+        tell(f"error: {error}")
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as error:
-        typer.echo("stopped", err=True)
+        tell("stopped")
         raise typer.Exit(interrupted) from error
 
 
@@ -268,6 +267,12 @@ def end_as_by_ctrl_c() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else it is nohup's
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))  # the terminal was closed
+
+
+def tell(words: str) -> None:
+    """Write a line to stderr, if it takes it: a log that cannot be written is no reason not to run."""
+    with suppress(OSError):
+        typer.echo(words, err=True)
 
 
 def give_up_a_full_log() -> None:

@@ -88,6 +88,13 @@ def test_a_replay_whose_log_cannot_be_written_is_whole_and_says_so(clip: Path, t
     assert "12 of 12 frames analysed" in done.stdout
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /dev/full")
+def test_an_error_that_the_log_does_not_take_keeps_its_code(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "stream", "replay", "none.mp4", "--engine", "fake", "--out", str(tmp_path)]
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(words, cwd=ROOT, stderr=full, check=False).returncode == 3
+
+
 def test_a_name_that_a_file_on_windows_cannot_hold_is_escaped(clip: Path, tmp_path: Path) -> None:
     arguments = ["replay", str(clip), "--out", str(tmp_path / "超声 ü"), "--engine", "fake"]
     result = CliRunner(charset="cp1252").invoke(app, arguments)
