@@ -130,7 +130,7 @@ def refusal_of_picture(rgb: NDArray[np.uint8]) -> NotAnalysed | None:
         off_tint = beside_tint(rgb[inner][::2, ::2])
         if np.count_nonzero(off_tint >= COLOURED) >= COLOUR_SHARE * off_tint.size:
             return COLOUR
-    if has_gap(lit > 0) or has_seam(np.asarray(green, np.uint8)):
+    if has_gap(lit) or has_seam(np.asarray(green, np.uint8)):
         return TWO_PICTURES
     if _mean_step(green[1:], green[:-1], lit[1:], lit[:-1]) < UPRIGHT * across:
         return ON_ITS_SIDE
@@ -160,8 +160,8 @@ def _mean_step(one: Any, other: Any, lit: NDArray[np.uint8], other_lit: NDArray[
     return float(cv2.mean(cv2.absdiff(one, other), cv2.bitwise_and(lit, other_lit))[0])
 
 
-def has_gap(lit: NDArray[np.bool_]) -> bool:
-    """Whether a black gap from top to bottom, near the middle, separates two pictures; ``lit`` is bool [H, W]."""
+def has_gap(lit: NDArray[np.uint8]) -> bool:
+    """Whether a black gap from top to bottom, near the middle, separates two pictures; ``lit`` [H, W] is 1 or 0."""
     width = lit.shape[1]
     columns = lit.mean(axis=0)
     middle = slice(round(0.4 * width), round(0.6 * width))
