@@ -115,6 +115,7 @@ def run(
                 serve(control, listener, ready)
             except KeyboardInterrupt:
                 tell("stopped")
+            ignore_ctrl_c()
             control.stop()
             if control.unrecorded is not None:
                 raise UsageError(control.unrecorded)
@@ -149,7 +150,11 @@ def replay(
             alone_in(out),
             Pipeline(source, opened, settings, (*recording(out), *further)) as pipeline,
         ):
-            follow(pipeline)
+            try:
+                follow(pipeline)
+            except KeyboardInterrupt:
+                ignore_ctrl_c()  # or the engine is closed before the frames that wait for it are judged
+                raise
         status = pipeline.status()
         typer.echo(outcome(status, out))
         raise_failures(pipeline, status, settings.scan_area)
@@ -269,6 +274,11 @@ def end_as_by_ctrl_c() -> None:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))  # the terminal was closed
 
 
+def ignore_ctrl_c() -> None:
+    """From here on: held down it comes again and again, into what is being finished."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def tell(words: str) -> None:
     """Write a line to stderr, if it takes it: a log that cannot be written is no reason not to run."""
     with suppress(OSError):
@@ -293,5 +303,5 @@ if __name__ == "__main__":
     try:
         app()
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # held down, Ctrl-C comes again: into what is finished after this
+        ignore_ctrl_c()
         give_up_a_full_log()
