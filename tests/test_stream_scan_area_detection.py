@@ -179,9 +179,9 @@ def test_of_a_sketch_nothing_can_be_read_and_nothing_of_the_scan_is_in_it() -> N
     assert sketch(frame, None)[..., :3].max() > 100
 
 
-def test_nothing_of_a_picture_without_a_scan_is_analysed() -> None:
-    frame = Frame(0, 0, 0.0, np.zeros((100, 100, 3), np.uint8), "x")
-    assert isinstance(finder(None)(frame, None), NotAnalysed)
+@pytest.mark.parametrize("shape", [(100, 100, 3), (1080, 1920, 3)], ids=["small", "shrunk for the search"])
+def test_nothing_of_a_picture_without_a_scan_is_analysed(shape: tuple[int, int, int]) -> None:
+    assert isinstance(finder(None)(Frame(0, 0, 0.0, np.zeros(shape, np.uint8), "x"), None), NotAnalysed)
 
 
 @pytest.mark.parametrize("shape", [(1, 3000, 3), (3000, 1, 3)])
