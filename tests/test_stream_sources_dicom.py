@@ -79,6 +79,15 @@ def test_greys_are_kept_as_they_are(tmp_path: Path) -> None:
     assert np.array_equal(pictures(write_dicom(tmp_path / "a.dcm", values)), values[..., None].repeat(3, -1))
 
 
+def test_a_picture_need_not_say_that_it_is_one(tmp_path: Path) -> None:
+    values = noise(1, 20, 30)
+    path = write_dicom(tmp_path / "a.dcm", values)
+    header = pydicom.dcmread(path)
+    del header.NumberOfFrames
+    header.save_as(path)
+    assert np.array_equal(pictures(path), values[..., None].repeat(3, -1))
+
+
 def test_inverted_greys(tmp_path: Path) -> None:
     values = noise(2, 20, 30)
     shown = pictures(write_dicom(tmp_path / "a.dcm", values, "MONOCHROME1"))
