@@ -384,6 +384,7 @@ def test_a_name_that_looks_like_a_uri_is_a_file_if_it_is_there(tmp_path: Path, m
         ("/dev/video99", "video99 does not exist.*`python -m stream devices`"),
         ("0", "0 does not exist.*`python -m stream devices`"),
         ("gone.mp4", "gone.mp4 does not exist, or is not a file. Expected a video.$"),
+        ("gone.dcm", "gone.dcm does not exist, or is not a file. Expected DICOM.$"),
     ],
 )
 def test_a_missing_file_is_told_and_how_to_name_a_capture_card_where_one_is_meant(path: str, told: str) -> None:
