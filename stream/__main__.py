@@ -4,15 +4,18 @@
 and errors to stderr.
 """
 
+import atexit
 import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 if __name__ == "__main__":  # until the rest is imported, Ctrl-C just ends it
@@ -40,6 +43,9 @@ from stream.status import Recording, Status
 
 INTERRUPTED = 130
 """What shells say of a command that Ctrl-C ended."""
+
+PATIENCE_S = 10.0
+"""How long what was recorded is finished whatever keys are pressed."""
 
 OPEN_TO_NETWORK = "Everyone on the network can see the picture and use the controls."
 
@@ -269,14 +275,21 @@ def exit_codes(interrupted: int = 0) -> Iterator[None]:
 def end_as_by_ctrl_c() -> None:
     """Make SIGTERM, and the terminal's closing, end the program as Ctrl-C does: what was recorded is finished."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's shell ignores it for what it starts with &
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # last of all: the exit code is settled
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else it is nohup's
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))  # the terminal was closed
 
 
 def ignore_ctrl_c() -> None:
-    """From here on: held down it comes again and again, into what is being finished."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """For PATIENCE_S: held down it comes again and again, into what is being finished. Later it ends what hangs."""
+    until_s = time.monotonic() + PATIENCE_S
+
+    def pressed(number: int, frame: FrameType | None) -> None:
+        if time.monotonic() >= until_s:
+            signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, pressed)
 
 
 def tell(words: str) -> None:

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from rcdnet.golden import Golden
 from rcdnet.notice import RESEARCH_NOTICE
+from stream import __main__ as main
 from stream.__main__ import app, dated
 from stream.errors import UsageError
 from stream.sinks import CINE, RESULTS, alone_in
@@ -234,6 +235,20 @@ def test_ctrl_c_held_down_leaves_a_whole_recording(tmp_path: Path, words: list[s
                 process.wait(0.03)  # as a keyboard repeats it
     (summary,) = tmp_path.rglob("summary.json")
     assert json.loads(summary.read_text())["frames"]["failed"] == {}
+
+
+def test_ctrl_c_ends_what_hangs_while_a_recording_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 0.0
+    monkeypatch.setattr(main.time, "monotonic", lambda: now_s)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        main.ignore_ctrl_c()
+        signal.raise_signal(signal.SIGINT)
+        now_s = main.PATIENCE_S
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def last_words(words: Sequence[str], trouble: str, *, under: Sequence[str] = ()) -> tuple[int, str]:
