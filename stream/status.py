@@ -25,7 +25,7 @@ class Phase(StrEnum):
     ENDED = "ended"
     """The source came to its end."""
     STOPPING = "stopping"
-    """Somebody stopped it, and what was recorded is being finished."""
+    """Somebody stopped it, and what was recorded or sent is being finished."""
     FAILED = "failed"
     """The source or a stage broke; ``Status.error`` says how."""
 

@@ -25,18 +25,20 @@ def test_a_page_that_another_one_stopped_names_the_button_that_it_has(browser: w
     until(browser, lambda: shown(browser, "veil-reason") == "press Switch")
 
 
-def test_a_run_whose_recording_is_being_finished_is_not_said_to_have_lost_its_source(
-    browser: webdriver.Chrome,
+@pytest.mark.parametrize(("recording", "words"), [("on", "finishing what was recorded"), ("off", "")])
+def test_a_run_that_is_being_stopped_is_not_said_to_have_lost_its_source(
+    browser: webdriver.Chrome, recording: str, words: str
 ) -> None:
-    ended = """const ask = fetch;
+    stopping = """const ask = fetch, [recording] = arguments;
         fetch = async (...of) => {
             const answer = await ask(...of);
-            return of[0] === "/status.json" ? Response.json({...await answer.json(), phase: "stopping"}) : answer;
+            if (of[0] !== "/status.json") return answer;
+            return Response.json({...await answer.json(), phase: "stopping", recording});
         }"""
-    browser.execute_script(ended)  # as it is for seconds after Stop, if the recording is long
+    browser.execute_script(stopping, recording)  # as it is for seconds after Stop, if a recording is long
     try:
         until(browser, lambda: shown(browser, "veil") == "Stopping")
-        assert shown(browser, "veil-reason") == "finishing what was recorded"
+        assert shown(browser, "veil-reason") == words
     finally:
         browser.refresh()
 

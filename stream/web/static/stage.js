@@ -87,7 +87,7 @@ function veil(status, paintedAt) {
     case "starting": return ["Starting", status.trouble ?? "opening the source and the engine"];
     case "stopped": return ["Stopped", `press ${document.querySelector("#start")?.textContent.trim() || "Start"}`];
     case "ended": return ["The source has ended", ""];
-    case "stopping": return ["Stopping", "finishing what was recorded"];
+    case "stopping": return ["Stopping", status.recording === "on" ? "finishing what was recorded" : ""];
     case "failed": return ["Failed", status.error];
   }
   const silent_ms = paintedAt === null ? Infinity : performance.now() - paintedAt;
