@@ -25,8 +25,8 @@ KEYFRAME_EVERY = 15
 more where fewer are drawn."""
 
 COLOURS = (6, 1, 1, 13)
-"""Matrix, range, primaries and transfer as ITU-T H.273 numbers them: sRGB, converted by the matrix of BT.601, as PyAV
-does. Untold, players take a large picture for BT.709, and shift its hues."""
+"""Matrix, range, primaries and transfer as FFmpeg numbers them: sRGB, converted by the matrix of BT.601 to the limited
+range, as PyAV does. Untold, players take a large picture for BT.709, and shift its hues."""
 
 OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "crf": "20"}
 """A third of the work of "veryfast" for one and a half times the bytes: the engine needs the processor more. No frames
