@@ -282,14 +282,16 @@ def end_as_by_ctrl_c() -> None:
 
 
 def ignore_ctrl_c() -> None:
-    """For PATIENCE_S: held down it comes again and again, into what is being finished. Later it ends what hangs."""
+    """For PATIENCE_S, and SIGTERM as well: held down, or as a terminal is closed, they come again, into what is being
+    finished. Later they end what hangs."""
     until_s = time.monotonic() + PATIENCE_S
 
     def pressed(number: int, frame: FrameType | None) -> None:
         if time.monotonic() >= until_s:
             signal.default_int_handler(number, frame)
 
-    signal.signal(signal.SIGINT, pressed)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, pressed)
 
 
 def tell(words: str) -> None:

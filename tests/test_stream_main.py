@@ -237,18 +237,20 @@ def test_ctrl_c_held_down_leaves_a_whole_recording(tmp_path: Path, words: list[s
     assert json.loads(summary.read_text())["frames"]["failed"] == {}
 
 
-def test_ctrl_c_ends_what_hangs_while_a_recording_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_hangs_while_a_recording_is_finished_can_be_ended(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 0.0
     monkeypatch.setattr(main.time, "monotonic", lambda: now_s)
-    before = signal.getsignal(signal.SIGINT)
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         main.ignore_ctrl_c()
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         now_s = main.PATIENCE_S
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def last_words(words: Sequence[str], trouble: str, *, under: Sequence[str] = ()) -> tuple[int, str]:
