@@ -23,6 +23,8 @@ def test_a_page_that_another_one_stopped_names_the_button_that_it_has(browser: w
         until(browser, lambda: phase(browser) == "stopped")
         until(browser, lambda: shown(browser, "veil-reason") == "press Start")
     until(browser, lambda: shown(browser, "veil-reason") == "press Switch")
+    control(browser, "#start").click()
+    until(browser, lambda: phase(browser) == "running")
 
 
 @pytest.mark.parametrize(("recording", "words"), [("on", "finishing what was recorded"), ("off", "")])
