@@ -121,7 +121,7 @@ def run(
                 serve(control, listener, ready)
             except KeyboardInterrupt:
                 tell("stopped")
-            ignore_ctrl_c()
+            finish_undisturbed()
             control.stop()
             if control.unrecorded is not None:
                 raise UsageError(control.unrecorded)
@@ -159,7 +159,7 @@ def replay(
             try:
                 follow(pipeline)
             except KeyboardInterrupt:
-                ignore_ctrl_c()  # or the engine is closed before the frames that wait for it are judged
+                finish_undisturbed()  # or the engine is closed before the frames that wait for it are judged
                 raise
         status = pipeline.status()
         typer.echo(outcome(status, out))
@@ -281,7 +281,7 @@ def end_as_by_ctrl_c() -> None:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))  # the terminal was closed
 
 
-def ignore_ctrl_c() -> None:
+def finish_undisturbed() -> None:
     """For PATIENCE_S, and SIGTERM as well: held down, or as a terminal is closed, they come again, into what is being
     finished. Later they end what hangs."""
     until_s = time.monotonic() + PATIENCE_S
@@ -318,5 +318,5 @@ if __name__ == "__main__":
     try:
         app()
     finally:
-        ignore_ctrl_c()
+        finish_undisturbed()
         give_up_a_full_log()

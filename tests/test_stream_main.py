@@ -2,12 +2,10 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,7 +18,6 @@ from typer.testing import CliRunner
 
 from rcdnet.golden import Golden
 from rcdnet.notice import RESEARCH_NOTICE
-from stream import __main__ as main
 from stream.__main__ import app, dated
 from stream.errors import UsageError
 from stream.sinks import CINE, RESULTS, alone_in
@@ -194,65 +191,6 @@ def test_a_truncated_clip_keeps_the_frames_that_could_be_read(clip: Path, tmp_pa
     assert "Traceback" not in result.stderr
 
 
-IGNORING = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
-"""Starts a command as a script does with ``&``: with Ctrl-C ignored."""
-
-
-@pytest.mark.parametrize("start", [(), IGNORING])
-def test_run_serves_records_and_ends_cleanly_on_ctrl_c(clip: Path, tmp_path: Path, start: tuple[str, ...]) -> None:
-    arguments = ["run", "--source", str(clip), "--engine", "fake", "--port", "0", "--record", str(tmp_path / "rec")]
-    with subprocess.Popen(
-        [*start, sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        said = [process.stderr.readline(), process.stderr.readline()]
-        assert said[1].startswith("http://127.0.0.1:"), said
-        os.kill(process.pid, signal.SIGINT)
-        rest = process.stderr.read()
-    assert process.returncode == 0, rest
-    assert "Traceback" not in rest
-    (recorded,) = (tmp_path / "rec").iterdir()
-    assert said[0].endswith(f"recording into {recorded}\n")
-    assert (recorded / "summary.json").exists()
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["run", "--source", "phantom:", "--engine", "fake", "--port", "0", "--record"],
-        ["replay", "phantom:", "--engine", "openvino_cpu", "--out"],
-    ],
-    ids=["run", "replay"],
-)
-def test_ctrl_c_held_down_leaves_a_whole_recording(tmp_path: Path, words: list[str]) -> None:
-    with subprocess.Popen([sys.executable, "-m", "stream", *words, str(tmp_path)], cwd=ROOT) as process:
-        while not any(journal.stat().st_size for journal in tmp_path.rglob("frames.jsonl")):
-            with pytest.raises(subprocess.TimeoutExpired):  # it has not ended
-                process.wait(0.02)
-        while process.poll() is None:
-            os.kill(process.pid, signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(0.03)  # as a keyboard repeats it
-    (summary,) = tmp_path.rglob("summary.json")
-    assert json.loads(summary.read_text())["frames"]["failed"] == {}
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_hangs_while_a_recording_is_finished_can_be_ended(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    now_s = 0.0
-    monkeypatch.setattr(main.time, "monotonic", lambda: now_s)
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        main.ignore_ctrl_c()
-        signal.raise_signal(number)
-        now_s = main.PATIENCE_S
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(number)
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
 def last_words(words: Sequence[str], trouble: str, *, under: Sequence[str] = ()) -> tuple[int, str]:
     """Ctrl-C as soon as a run has told ``trouble`` and its address: its exit code, and the last line after that."""
     command = [*under, sys.executable, "-m", "stream", "run", "--engine", "fake", "--port", "0", *words]
@@ -288,34 +226,6 @@ def test_the_log_says_that_the_source_is_back() -> None:
     assert last_words(["--source", source], "phantom (synthetic), with faults is back after") == (0, "")
 
 
-def test_ctrl_c_while_it_loads_leaves_no_traceback() -> None:
-    loading = [sys.executable, "-X", "importtime", "-m", "stream", "replay", "none.mp4", "--out", "none"]
-    with subprocess.Popen(loading, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        while not (line := process.stderr.readline()).rstrip().endswith("| typer"):
-            assert line, "it never imported typer"
-        os.kill(process.pid, signal.SIGINT)
-        assert "Traceback" not in process.stderr.read()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_replay_that_is_stopped_says_so(tmp_path: Path, number: signal.Signals) -> None:
-    journal = tmp_path / "frames.jsonl"
-    arguments = ["replay", "phantom:?size=320x240", "--engine", "fake", "--out", str(tmp_path)]
-    with subprocess.Popen(
-        [sys.executable, "-m", "stream", *arguments],
-        cwd=ROOT,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # under nohup, SIGHUP is ignored
-    ) as process:
-        while not (journal.exists() and journal.stat().st_size):
-            with pytest.raises(subprocess.TimeoutExpired):  # it has not ended
-                process.wait(0.02)
-        os.kill(process.pid, number)
-    assert process.returncode == 130
-    assert "stopped before the end" in json.loads((tmp_path / "summary.json").read_text())["error"]
-    assert "This run is not whole: stopped before the end" in (tmp_path / "report.html").read_text()
-
-
 def test_a_scan_area_in_the_config_file_that_makes_no_sense_is_told_before_anything_opens(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text('scan_area = "somewhere"\n')
     result = command("replay", "none.mp4", "--config", tmp_path / "settings.toml", "--out", tmp_path / "out")
@@ -339,20 +249,6 @@ def test_a_single_picture_is_called(tmp_path: Path) -> None:
     assert command("replay", str(tmp_path / "scan.png"), "--engine", "fake", "--out", str(tmp_path)).exit_code == 0
     (line,) = (tmp_path / "frames.jsonl").read_text().splitlines()
     assert json.loads(line)["state"] in ("clear_finding", "indeterminate")
-
-
-def test_ctrl_c_while_a_silent_sender_is_opened_is_no_error() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        uri = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        with subprocess.Popen(
-            [sys.executable, "-m", "stream", "run", "--source", uri, "--engine", "fake", "--port", "0"],
-            cwd=ROOT, stderr=subprocess.PIPE, text=True,
-        ) as process:  # fmt: skip
-            assert process.stderr is not None
-            with silent.accept()[0]:
-                os.kill(process.pid, signal.SIGINT)
-                said = process.stderr.read()
-    assert (process.returncode, said) == (0, "stopped\n")
 
 
 def test_the_source_may_come_from_the_environment_where_no_process_list_shows_its_password() -> None:
