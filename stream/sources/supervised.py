@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import ExitStack
 from dataclasses import replace
 from itertools import count
 from threading import Event, Thread
@@ -170,12 +169,14 @@ class SupervisedSource(Source):
         atexit.register(opener.join, LAST_S)  # Python that ends while a daemon thread is in OpenCV aborts
         opening.add_done_callback(lambda _: atexit.unregister(opener.join))
         opener.start()
-        with ExitStack() as unless_opened:
-            unless_opened.callback(opening.add_done_callback, _close_opened)
+        try:
             while not given_up.is_set():
                 if wait([opening], WATCH_S).done:
-                    unless_opened.pop_all()
                     return opening.result()
+        except KeyboardInterrupt:
+            opening.add_done_callback(_close_opened)
+            raise
+        opening.add_done_callback(_close_opened)
         return None
 
     def _watch(self) -> None:
