@@ -15,6 +15,9 @@ OVERWRITTEN = "overwritten"
 STOPPED = "stopped"
 """It came after the handover was closed."""
 
+RECENT = 10
+"""Frames by which the time between two is measured."""
+
 
 class Handover(ABC, Generic[T]):
     """From one producer thread to one consumer thread. Either may close it. The consumer still gets what waits, and
@@ -91,28 +94,28 @@ class Handover(ABC, Generic[T]):
 class LatestFrame(Handover[T]):
     """One slot that is overwritten: the consumer always gets the newest frame, and lag cannot build up.
 
-    ``period_s`` is the time between two frames, if known. A frame that has waited for half a period is older than the
-    next one will be when that comes. So a consumer that comes between half a period and one and a half waits for the
-    next frame, for a period at most.
+    A frame that has waited for half a period is older than the next one will be when that comes. So a consumer that
+    comes between half a period and one and a half waits for the next frame, for a period at most. The period is
+    that of the last RECENT frames: few network streams tell their rate.
     """
 
-    def __init__(self, period_s: float = 0.0, clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
+    def __init__(self, clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
         super().__init__(1)
-        self._period_s = period_s
         self._clock_ns = clock_ns
-        self._came_ns = 0
+        self._came_ns: deque[int] = deque(maxlen=RECENT)
 
     def get_several(self, count: int, timeout_s: float) -> list[T]:
         """See ``Handover``; ``count`` is 1."""
         with self._changed:
-            came_ns = self._came_ns
-            waited_s = (self._clock_ns() - came_ns) / 1e9
-            if self._items and self._period_s / 2 < waited_s < 1.5 * self._period_s:
-                self._changed.wait_for(lambda: self._came_ns > came_ns or self._ended, self._period_s)
+            if self._items and len(self._came_ns) == RECENT:
+                came_ns = self._came_ns[-1]
+                period_ns = (came_ns - self._came_ns[0]) / (RECENT - 1)
+                if period_ns / 2 < self._clock_ns() - came_ns < 1.5 * period_ns:
+                    self._changed.wait_for(lambda: self._came_ns[-1] > came_ns or self._ended, period_ns / 1e9)
         return super().get_several(count, timeout_s)
 
     def _make_room(self) -> str | None:
-        self._came_ns = self._clock_ns()
+        self._came_ns.append(self._clock_ns())
         if not self._items or self._ended:
             return None
         self._items.clear()

@@ -85,8 +85,7 @@ class Pipeline:
         sinks: Sequence[Sink] = (),
         on_view: Callable[[View], None] | None = None,
     ) -> None:
-        period_s = 1 / source.fps if source.fps else 0.0
-        patience_s = 3 * period_s  # a slow source is not silent, nor elsewhere, before that
+        patience_s = 3 / source.fps if source.fps else 0.0  # a slow source is not silent, nor elsewhere, before that
         config = config.model_copy(
             update={"gap_s": max(config.gap_s, patience_s), "stall_after_s": max(config.stall_after_s, patience_s)}
         )
@@ -106,8 +105,8 @@ class Pipeline:
         self._receivers = SinkGroup([sink for sink in sinks if not sink.on_disk], self.session, self._board)
         self._on_view = on_view
         self._batch = 1 if source.live else engine.info.batch
-        self._captured: Handover[Frame] = LatestFrame(period_s) if source.live else EveryFrame(max(4, self._batch))
-        self._judged: Handover[Judged] = LatestFrame(period_s) if source.live else EveryFrame()
+        self._captured: Handover[Frame] = LatestFrame() if source.live else EveryFrame(max(4, self._batch))
+        self._judged: Handover[Judged] = LatestFrame() if source.live else EveryFrame()
         self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD) if source.live else EveryFrame()
         self._damaged = 0
         self._judging_ns: int | None = None  # since when the present frames are judged, monotonic

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.errors import SourceError
-from stream.handover import OVERWRITTEN, STOPPED, EveryFrame, LatestFrame
+from stream.handover import OVERWRITTEN, RECENT, STOPPED, EveryFrame, LatestFrame
 
 NOW_S = 0.0
 SOON_S = 20.0
@@ -70,36 +70,54 @@ def test_the_latest_frame_wins_and_every_other_one_is_counted(steps: list[bool])
     assert put == len(delivered) + lost
 
 
+PERIOD_S = 2 * SOON_S
+
+
+def slot_with(frames: int, now_ns: list[int], clock_ns: Callable[[], int]) -> LatestFrame[int]:
+    """That many frames came into it, one each PERIOD_S, the last one now: that is its number."""
+    slot: LatestFrame[int] = LatestFrame(clock_ns)
+    for item in range(1, frames + 1):
+        now_ns[0] += round(PERIOD_S * 1e9)
+        slot.put(item)
+    return slot
+
+
 @pytest.mark.parametrize("waited_s", [0.0, 19.0, 61.0])
 def test_a_frame_is_taken_at_once_while_it_is_fresh_or_if_the_next_is_overdue(waited_s: float) -> None:
     now_ns = [10**9]
-    slot: LatestFrame[int] = LatestFrame(period_s=2 * SOON_S, clock_ns=lambda: now_ns[0])
-    for item in (1, 2):  # the age of the second is not the first's
-        slot.put(item)
-        now_ns[0] += round(waited_s * 1e9)
-        assert taken_soon(slot) == [item]
+    slot = slot_with(RECENT, now_ns, lambda: now_ns[0])
+    now_ns[0] += round(waited_s * 1e9)
+    assert taken_soon(slot) == [RECENT]
 
 
-@pytest.mark.parametrize(("ends", "taken"), [(False, 2), (True, 1)], ids=["the next comes", "none comes any more"])
+def test_a_frame_is_taken_at_once_as_long_as_the_rate_is_not_known() -> None:
+    now_ns = [10**9]
+    slot = slot_with(RECENT - 1, now_ns, lambda: now_ns[0])
+    now_ns[0] += round(0.75 * PERIOD_S * 1e9)
+    assert taken_soon(slot) == [RECENT - 1]
+
+
+@pytest.mark.parametrize(
+    ("ends", "taken"), [(False, RECENT + 1), (True, RECENT)], ids=["the next comes", "none comes any more"]
+)
 def test_a_late_consumer_gets_the_next_frame_if_it_is_nearer(ends: bool, taken: int) -> None:
     now_ns = [10**9]
     begun = Event()
 
     def clock_ns() -> int:
-        if now_ns[0] > 10**9:
-            begun.set()
+        begun.set()
         return now_ns[0]
 
-    slot: LatestFrame[int] = LatestFrame(period_s=2 * SOON_S, clock_ns=clock_ns)
-    slot.put(1)
-    now_ns[0] += round(1.5 * SOON_S * 1e9)
+    slot = slot_with(RECENT, now_ns, clock_ns)
+    begun.clear()
+    now_ns[0] += round(0.75 * PERIOD_S * 1e9)
 
     def come() -> None:
         assert begun.wait(SOON_S)  # it looks at the clock under the lock, so that what follows finds it waiting
         if ends:
             slot.close()
         else:
-            assert slot.put(2) == OVERWRITTEN
+            assert slot.put(RECENT + 1) == OVERWRITTEN
 
     assert taken_soon(slot, come) == [taken]
 
