@@ -30,10 +30,10 @@ RECORDING, RUNNING, PICTURE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL
 
 
 def documented(heading: str) -> list[str]:
-    """The keys in the table after this line; ``.y`` after ``x.a`` is ``x.y``."""
+    """The keys in the tables below this heading, up to the next one; ``.y`` after ``x.a`` is ``x.y``."""
     told = []
-    table = PAGE.partition(heading)[2].partition("\n\n| ")[2].partition("\n\n")[0]
-    for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
+    section = PAGE.partition(f"\n{heading}\n")[2].partition("\n#")[0]
+    for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE):
         first, *others = re.findall(r"`(.+?)`", row)
         stem = first.rpartition(".")[0]
         told += [first, *(stem + key if key.startswith(".") else key for key in others)]
@@ -66,7 +66,7 @@ def lines(recording: Path) -> list[dict[str, Any]]:
 
 
 def test_the_states_are_those_that_are_told() -> None:
-    assert set(documented("**Research use only.")) == {state.value for state in State}
+    assert set(documented("## States and findings")) == {state.value for state in State}
 
 
 def test_the_keys_of_a_line_are_those_that_are_told(recording: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_receiver_gets_a_line_like_those_of_the_journal() -> None:
 
 
 def test_the_keys_of_the_status_are_those_that_are_told() -> None:
-    told = documented("status.json`. The keys")
+    told = documented("### /status.json")
     with Control(StreamConfig(), "phantom:?size=320x240", "fake") as control:
         client = TestClient(create_app(control), base_url="http://127.0.0.1:7860")
         assert set(client.get("/status.json").json()) == set(told[: told.index("source")])
