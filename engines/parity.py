@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engines.base import Engine  # whose EngineInfo carries a ParityReport
 
 MOST_DP = 0.005
-"""How much a calibrated probability may differ. Float16 stays within half of this, BF16 exceeds it (CHANGELOG.md)."""
+"""How much a calibrated probability may differ. Float16 stays within half of this, BF16 does not (ARCHITECTURE.md)."""
 
 CLOSE_CALL = 0.01
 """A decision whose probability is this near to a threshold may fall either way."""
