@@ -17,7 +17,7 @@ from selenium.webdriver.common.by import By
 from tests import test_browser
 from tests.stream_views import SESSION
 from tests.test_browser import ROOT, choose, control, phase, running, scan_area, shown, until
-from tests.test_stream_report import written
+from tests.test_stream_sinks_report import written
 
 address, chromium, browser = test_browser.address, test_browser.chromium, test_browser.browser
 pytestmark = test_browser.pytestmark
