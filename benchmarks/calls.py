@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,16 +17,11 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from rcdnet.extras import install
-
-if find_spec("sklearn") is None:
-    sys.stderr.write(f"error: sklearn is not installed: it comes with {install('train')}\n")
-    sys.exit(2)
-
 from benchmarks.report import JsonFile, console, require_folder, write_json
 from benchmarks.stability import CollectingSink
 from engines.base import Engine
 from engines.failover import open_with_failover
+from rcdnet.extras import install
 from rcdnet.glance import softmax
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.spec import ModelSpec
@@ -41,11 +35,16 @@ from stream.sources.base import Source
 from stream.sources.images import read_rgb, require_depth
 from stream.sources.uri import STILLS_FPS
 from stream.types import Assessment, Frame, State
-from train import datasets, predictions
-from train.datasets import DataError, Sample
-from train.evaluate import subgroup_indices
-from train.predictions import Predictions
-from train.splits import LeakError
+
+try:
+    from train import datasets, predictions
+    from train.datasets import DataError, Sample
+    from train.evaluate import subgroup_indices
+    from train.predictions import Predictions
+    from train.splits import LeakError
+except ModuleNotFoundError as error:
+    sys.stderr.write(f"error: {error.name} is not installed: it comes with {install('train')}\n")
+    sys.exit(2)
 
 CALLS = ("no lesion flagged", "benign", "malignant", "neither", "not judged")
 """What the page may say about a picture: "neither" is indeterminate, "not judged" was refused."""

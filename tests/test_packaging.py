@@ -90,8 +90,11 @@ def test_a_network_runs_in_an_environment_without_torch(untrained: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("package", "program"),
-    [("torch", "from train.__main__ import app; app(['audit', 'nowhere'])"), ("sklearn", "import benchmarks.calls")],
+    ("program", "package"),
+    [
+        *(("from train.__main__ import app; app(['audit', 'nowhere'])", each) for each in ("torch", "imagehash")),
+        *(("import benchmarks.calls", each) for each in ("sklearn", "imagehash")),
+    ],
 )
 def test_what_needs_the_extra_train_says_how_to_get_it(package: str, program: str) -> None:
     program = f"import sys; sys.modules['{package}'] = None; {program}"

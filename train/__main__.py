@@ -5,7 +5,6 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -295,19 +294,20 @@ def exit_codes() -> Iterator[None]:
     """Turn an error that a user can fix into one line and an exit code: 2 for wrong use, a package that is missing or
     the disk, 3 for the data, 4 for the weights."""
     escape_what_stdout_lacks()
-    if find_spec("torch") is None:
-        raise failed(f"torch is not installed: it comes with {install('train')}", 2)
-    from rcdnet.checkpoint import CheckpointError
-    from train.splits import LeakError
-
     try:
-        yield
-    except (RecipeError, OSError) as error:
-        raise failed(error, 2) from error
-    except (DataError, LeakError) as error:
-        raise failed(error, 3) from error
-    except CheckpointError as error:
-        raise failed(error, 4) from error
+        from rcdnet.checkpoint import CheckpointError
+        from train.splits import LeakError
+
+        try:
+            yield
+        except (RecipeError, OSError) as error:
+            raise failed(error, 2) from error
+        except (DataError, LeakError) as error:
+            raise failed(error, 3) from error
+        except CheckpointError as error:
+            raise failed(error, 4) from error
+    except ModuleNotFoundError as error:
+        raise failed(f"{error.name} is not installed: it comes with {install('train')}", 2) from error
 
 
 def failed(error: Exception | str, code: int) -> typer.Exit:
