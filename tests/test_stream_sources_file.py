@@ -96,6 +96,13 @@ def test_times_go_on_where_two_recordings_were_put_in_one_file(tmp_path: Path, n
     assert told[-1] == pytest.approx(49 / 25, abs=0.1)
 
 
+def test_a_clip_is_whole_in_which_the_clock_of_mpeg_begins_anew(tmp_path: Path) -> None:
+    wrap = 2**33 * 25 // 90_000
+    clip = write_clip(tmp_path / "clip.ts", 50, codec="mpeg2video", pts=list(range(wrap - 30, wrap + 20)))
+    told = [frame.pts_s for frame in FileSource(clip).frames()]
+    assert told == pytest.approx([number / 25 for number in range(50)], abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("name", "pts"),
     [

@@ -158,7 +158,9 @@ def promise(container: InputContainer, stream: av.VideoStream) -> Promise:
         return Promise(frames, 0.0, exactly=frames)
     if stream.frames and stream.average_rate:
         return Promise(stream.frames, float(stream.frames / stream.average_rate))
-    end_s = container.duration / av.time_base if container.duration else 0.0
+    # the times of MPEG begin anew after 26.5 hours; FFmpeg then counts those before it from zero backwards
+    early = min(0, container.start_time or 0)
+    end_s = (container.duration + early) / av.time_base if container.duration else 0.0
     if container.format.name == "asf" and not end_s:
         end_s = asf_end_s(Path(container.name))
     return Promise(stream.frames, end_s if len(container.streams) == 1 else 0.0)
