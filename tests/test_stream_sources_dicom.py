@@ -26,7 +26,7 @@ from pydicom.uid import (
 )
 
 from stream.errors import SourceError
-from stream.sources import kind, open_here, open_source
+from stream.sources import LOOKED_AT, kind, open_here, open_source
 from stream.sources.dicom_header import read_header
 from stream.types import ScanArea
 from tests.dicoms import PATIENT, noise, pictures, read, region, regions, write_dicom, write_object
@@ -181,6 +181,13 @@ def test_other_files_beside_dicom_are_not_passed_over_in_silence(
     with open_here(str(tmp_path)) as source:
         assert len(list(source.frames())) == 1
     assert "b.mp4 and 1 more left out; beside DICOM files no others are read" in caplog.text
+
+
+def test_dicom_files_are_found_however_many_pictures_lie_beside_them(tmp_path: Path) -> None:
+    for number in range(10 * LOOKED_AT):
+        (tmp_path / f"{number}.png").touch()
+    write_dicom(tmp_path / "a", np.zeros((1, 5, 7), np.uint8))
+    assert kind(str(tmp_path)) == "dicom"
 
 
 @pytest.mark.parametrize("frames", [1, 2])

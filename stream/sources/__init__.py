@@ -9,7 +9,7 @@ from threading import Event
 from rcdnet.extras import install
 from stream.errors import SourceError, UsageError
 from stream.sources.base import Source
-from stream.sources.uri import ADDRESSES, IMAGE_SUFFIXES, is_dicom, is_path, split, without_secrets
+from stream.sources.uri import ADDRESSES, IMAGE_SUFFIXES, is_clip, is_dicom, is_path, is_picture, split, without_secrets
 
 SOURCES = {
     "file": "stream.sources.file:FileSource",
@@ -37,7 +37,7 @@ SEQUENCES = {".mha": "metaimage", ".nrrd": "nrrd"}
 """Suffix -> kind of SOURCES."""
 
 LOOKED_AT = 100
-"""Files of a folder that may come before the first DICOM file."""
+"""Files of a folder that may come before the first DICOM file, beside pictures and clips."""
 
 EXTRAS = {"pydicom": "dicom", "pyigtl": "igtlink"}
 """Package that a source needs -> extra of this project that installs it."""
@@ -109,7 +109,8 @@ def _kind_on_disk(path: Path) -> str:
         return "dicom"
     try:
         if path.is_dir():
-            return "dicom" if any(is_dicom(file) for file in islice(path.iterdir(), LOOKED_AT)) else "images"
+            others = (file for file in path.iterdir() if not is_picture(file) and not is_clip(file))
+            return "dicom" if any(map(is_dicom, islice(others, LOOKED_AT))) else "images"
     except OSError:  # whoever opens it will tell
         return "images"
     return SEQUENCES.get(suffix, "images" if suffix in IMAGE_SUFFIXES else "file")
