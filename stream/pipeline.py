@@ -93,7 +93,14 @@ class Pipeline:
         self._source = source
         self._engine = engine
         self.session = Session(
-            source.name, source.live, source.synthetic, engine.spec, config, source.still, source.looped
+            source.name,
+            source.live,
+            source.synthetic,
+            engine.spec,
+            config,
+            source.still,
+            source.looped,
+            source.left_out,
         )
         self._labels = Labels.of(self.session)
         self._find_area = finder(config.scan_area, still=source.still)

@@ -8,7 +8,8 @@ from stream.config import StreamConfig
 
 @dataclass(frozen=True)
 class Session:
-    """The facts of one run. ``source`` is its name; ``config`` has the times that are really used."""
+    """The facts of one run. ``source`` is its name; ``config`` has the times that are really used; the others are
+    those of ``stream.sources.base.Source``."""
 
     source: str
     live: bool
@@ -17,6 +18,7 @@ class Session:
     config: StreamConfig
     still: bool = False
     looped: bool = False
+    left_out: str = ""
 
     @property
     def network(self) -> str:

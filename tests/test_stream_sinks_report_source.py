@@ -1,5 +1,6 @@
 """What a report says of where its pictures come from, to somebody who was not there."""
 
+import json
 import re
 import time
 from dataclasses import replace
@@ -7,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from stream.__main__ import app
 from stream.session import Session
 from stream.sinks.report import MOST_AREAS
 from stream.sources import open_source
@@ -41,6 +44,17 @@ def test_a_clip_that_is_played_live_starts_again_and_says_so(tmp_path: Path) -> 
     clip = str(write_clip(tmp_path / "clip.mp4"))
     with open_source(clip, live=True, loop=True) as live, open_source(clip) as replayed:
         assert (live.looped, replayed.looped) == (True, False)
+
+
+def test_what_a_folder_holds_besides_is_told_to_who_reads_the_results_alone(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.png", 1, codec="png", pixels="rgb24", muxer={"update": "1"})
+    write_clip(tmp_path / "b.mp4")
+    out = tmp_path / "out"
+    done = CliRunner().invoke(app, ["replay", str(tmp_path), "--out", str(out), "--engine", "fake"])
+    assert done.exit_code == 0
+    left_out = json.loads((out / "summary.json").read_text())["source"]["left_out"]
+    assert left_out.startswith("b.mp4 left out; ")
+    assert left_out in (out / "report.html").read_text()
 
 
 def test_a_live_run_tells_by_the_clock_when_its_first_frame_came_and_a_replay_does_not(tmp_path: Path) -> None:

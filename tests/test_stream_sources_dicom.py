@@ -176,11 +176,11 @@ def test_other_files_beside_dicom_are_not_passed_over_in_silence(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_dicom(tmp_path / "a", np.zeros((1, 5, 7), np.uint8))
-    for name in ("b.mp4", "c.png", "._c.png", "DICOMDIR"):
+    for name in ("b.mp4", "c.png", "._c.png", "DICOMDIR", "d.gif", "without its mark.dcm"):
         (tmp_path / name).touch()
     with open_here(str(tmp_path)) as source:
         assert len(list(source.frames())) == 1
-    assert "b.mp4 and 1 more left out; beside DICOM files no others are read" in caplog.text
+    assert "b.mp4 and 3 more left out; beside DICOM files no others are read" in caplog.text
 
 
 def test_dicom_files_are_found_however_many_pictures_lie_beside_them(tmp_path: Path) -> None:

@@ -103,12 +103,11 @@ def test_clips_and_other_pictures_beside_those_that_are_read_are_not_passed_over
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(tmp_path / "a.png", GREY)
-    for name in ("b.mp4", "c.AVI", "._b.mp4", "notes.txt", "d.gif", "e.HEIC", "._d.gif"):
+    for name in ("b.mp4", "c.AVI", "._b.mp4", "notes.txt", "d.gif", "e.HEIC", "._d.gif", "f.mha", "a_mask.png"):
         (tmp_path / name).touch()
     with open_here(str(tmp_path)) as source:
         assert len(list(source.frames())) == 1
-    assert "b.mp4 and 1 more left out; a clip is given by its own path" in caplog.text
-    assert "d.gif and 1 more left out; such pictures are not read" in caplog.text
+    assert "b.mp4 and 4 more left out; of a folder PNG, JPEG, TIFF and the like are read, a clip by" in caplog.text
 
 
 @pytest.mark.parametrize("brightest", [1, 255, 4095])

@@ -89,6 +89,7 @@ class ReportSink:
                 "synthetic": session.synthetic,
                 "still": session.still,
                 "looped": session.looped,
+                "left_out": session.left_out or None,
                 "reopened": status.reopened,
             },
             "engine": asdict(status.engine),

@@ -53,6 +53,9 @@ class Source:
     reopened: int = 0
     """How often the source was lost and found again."""
 
+    left_out: str = ""
+    """What is there as well and gives no frames, in words."""
+
     def __init__(self) -> None:
         self._closed = Event()
 
@@ -134,13 +137,13 @@ class RecordedSource(Source):
                     return
                 start_s = end_s
 
+    def _leave_out(self, names: Iterable[str], why: str) -> None:
+        """Log and keep what is left out, if anything is."""
+        if printed := sorted(map(printable, names)):
+            more = f" and {len(printed) - 1} more" if len(printed) > 1 else ""
+            self.left_out = f"{printed[0]}{more} left out; {why}"
+            log.warning("%s: %s", self.name, self.left_out)
+
     def _once(self) -> Iterator[RecordedPicture]:
         """All of it once, in order, at least one. Raises SourceError as ``frames`` does."""
         raise NotImplementedError
-
-
-def warn_left_out(source_name: str, beside: Iterable[Path], why: str) -> None:
-    """Log the files of a folder that its source does not read, if there are any."""
-    if names := sorted(printable(path.name) for path in beside):
-        others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        log.warning("%s: %s%s left out; %s", source_name, names[0], others, why)

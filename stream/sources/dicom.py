@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from pydicom.pixels import iter_pixels
 
 from stream.errors import SourceError
-from stream.sources.base import RecordedPicture, RecordedSource, warn_left_out
+from stream.sources.base import RecordedPicture, RecordedSource
 from stream.sources.dicom_header import FFMPEG, Header, read_header
 from stream.sources.dicom_video import video_frames
 from stream.sources.geometry import stretched
-from stream.sources.uri import is_clip, is_dicom, is_picture, printable
+from stream.sources.uri import holds_pictures, is_dicom, printable
 
 
 class DicomSource(RecordedSource):
@@ -30,8 +30,8 @@ class DicomSource(RecordedSource):
         paths = [path]
         if path.is_dir():
             paths = sorted(file for file in path.iterdir() if is_dicom(file))
-            others = (file for file in path.iterdir() if (is_clip(file) or is_picture(file)) and file not in paths)
-            warn_left_out(self.name, others, "beside DICOM files no others are read")
+            others = set(filter(holds_pictures, path.iterdir())).difference(paths)
+            self._leave_out((file.name for file in others), "beside DICOM files no others are read")
         headers = [header for file in paths if (header := read_header(file, fps)) is not None]
         if not headers:
             raise SourceError(f"{self.name} contains no DICOM picture. Expected one, or a folder of them.")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from rcdnet.preprocess import too_dark
 from stream.errors import SourceError
-from stream.sources.base import RecordedPicture, RecordedSource, warn_left_out
-from stream.sources.uri import SIZE_LIMIT_PX, STILLS_FPS, is_clip, is_other_picture, is_picture, printable
+from stream.sources.base import RecordedPicture, RecordedSource
+from stream.sources.uri import SIZE_LIMIT_PX, STILLS_FPS, holds_pictures, is_picture, printable
 
 STACKS = frozenset({".tif", ".tiff"})
 """May hold several pictures each."""
@@ -46,8 +46,8 @@ class ImageSource(RecordedSource):
                 f"{self.name or path} contains no picture. Expected PNG, JPEG or TIFF; a clip is given by its own path."
             )
         if path.is_dir():
-            warn_left_out(self.name, filter(is_clip, path.iterdir()), "a clip is given by its own path")
-            warn_left_out(self.name, filter(is_other_picture, path.iterdir()), "such pictures are not read")
+            others = (file.name for file in path.iterdir() if holds_pictures(file) and not is_picture(file))
+            self._leave_out(others, "of a folder PNG, JPEG, TIFF and the like are read, a clip by its own path")
 
     def _once(self) -> Iterator[RecordedPicture]:
         require_depth(*self._pictures[0])

@@ -108,7 +108,7 @@ class IsolatedSource(Source):
             self._limit_s = PATIENCE_S
             with self._distrusted():
                 self.fps = None if facts["fps"] is None else float(facts["fps"])
-                self.still = bool(facts["still"])
+                self.still, self.left_out = bool(facts["still"]), printable(facts["left_out"])
                 area = facts["scan_area"]
                 self.scan_area = None if area is None else ScanArea(**area | {"corners": ()})  # which no header tells
         except BaseException:
@@ -243,7 +243,7 @@ def main(uri: str, loop: bool, out: BinaryIO) -> None:
     try:
         with open_here(uri, live=False, loop=loop) as source:
             area = None if source.scan_area is None else asdict(source.scan_area)
-            _send(out, {"fps": source.fps, "still": source.still, "scan_area": area})
+            _send(out, {"fps": source.fps, "still": source.still, "scan_area": area, "left_out": source.left_out})
             try:
                 for frame in source.frames():
                     keys = ("index", "captured_ns", "pts_s", "source", "mm_per_px", "still")

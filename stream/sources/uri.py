@@ -149,10 +149,11 @@ def is_picture(path: Path) -> bool:
     return not path.name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def is_other_picture(path: Path) -> bool:
-    """By its name, a picture of a kind that is not read, as GIF or HEIC."""
-    named = (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
-    return named and not path.name.startswith(".") and path.suffix.lower() not in IMAGE_SUFFIXES
+def holds_pictures(path: Path) -> bool:
+    """By its name, also of kinds that are not read, as HEIC."""
+    named = (mimetypes.guess_type(path.name)[0] or "").startswith(("image/", "video/"))
+    suffixes = IMAGE_SUFFIXES | {".dcm", ".mha", ".nrrd"}
+    return not path.name.startswith(".") and (named or path.suffix.lower() in suffixes)
 
 
 def is_dicom(path: Path) -> bool:
