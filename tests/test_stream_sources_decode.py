@@ -13,6 +13,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.stream import Disposition
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -142,6 +143,30 @@ def test_a_matrix_of_nothing_turns_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system names no threads in /proc")
+def test_of_two_video_tracks_the_first_is_taken_and_the_other_named(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "clip.mkv"), "w") as container:
+        tracks = [container.add_stream("mjpeg", rate=25, width=64 * size, height=48 * size) for size in (1, 2)]
+        for track in tracks:
+            track.pix_fmt = "yuvj420p"
+        for number in range(3):
+            image = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
+            for track in tracks:
+                container.mux(track.encode(image))
+    with open_here(str(tmp_path / "clip.mkv")) as source:
+        assert source.left_out.startswith("video track 2 left out; ffmpeg -i CLIP -map 0:v:1")
+        assert [frame.size_px for frame in source.frames()] == [(64, 48)] * 3
+
+
+def test_a_cover_is_no_video_track(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        tracks = [container.add_stream("mjpeg", rate=25, width=64, height=48, pix_fmt="yuvj420p") for _ in range(2)]
+        tracks[1].disposition = Disposition.attached_pic
+        for track in tracks:
+            container.mux(track.encode(av.VideoFrame.from_ndarray(picture(0), format="rgb24")))
+    with open_here(str(tmp_path / "clip.mp4")) as source:
+        assert source.left_out == ""
+
+
 def test_no_more_threads_decode_than_there_is_memory_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def decoding() -> set[str]:
         threads = set()

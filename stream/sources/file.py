@@ -11,6 +11,7 @@ from typing import Self
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
 
 from stream.errors import SourceError
 from stream.sources.base import RecordedPicture, RecordedSource
@@ -60,6 +61,9 @@ class FileSource(RecordedSource):
             stream = video_stream(container, self.name)
             rate = stream.average_rate
             self.still = holds_one_picture(container, stream)
+            covers = [bool(track.disposition & Disposition.attached_pic) for track in container.streams.video]
+            others = [f"video track {number}" for number, cover in enumerate(covers, 1) if number > 1 and not cover]
+            self._leave_out(others, "ffmpeg -i CLIP -map 0:v:1 -c copy OTHER.mkv makes a clip of the second")
         self.fps = float(rate) if rate else None
         self._step_s = 1 / (self.fps or FALLBACK_FPS)
 
