@@ -211,8 +211,10 @@ def test_a_single_picture_is_a_stream_too(tmp_path: Path) -> None:
     assert source.fps == 4
 
 
-def test_a_folder_without_pictures_says_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="contains no picture"):
+def test_a_folder_without_pictures_says_that_folders_in_it_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "benign").mkdir()
+    write(tmp_path / "benign" / "a.png", GREY)
+    with pytest.raises(SourceError, match=r"contains no picture.* folder in it, is given by its own path"):
         open_source(str(tmp_path))
 
 

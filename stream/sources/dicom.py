@@ -34,7 +34,7 @@ class DicomSource(RecordedSource):
             self._leave_out((file.name for file in others), "beside DICOM files no others are read")
         headers = [header for file in paths if (header := read_header(file, fps)) is not None]
         if not headers:
-            raise SourceError(f"{self.name} contains no DICOM picture. Expected one, or a folder of them.")
+            raise SourceError(f"{self.name} contains no DICOM picture. Expected one, or the folder that holds them.")
         self._headers = sorted(headers, key=lambda header: (header.instance, header.path.name))
         places = {(header.shown_px, header.area) for header in headers}
         if len(places) > 1 and any(area is not None for _, area in places):
