@@ -37,7 +37,8 @@ COLOURED = 48
 """A sample is coloured if the largest and the least of its R, G and B differ by this much or more."""
 
 COLOUR_SHARE = 0.01
-"""If this share of the samples is coloured, it is Doppler or elastography, and not just the scanner's small marks."""
+"""If this share of the samples is coloured, it is Doppler or elastography, and not just the scanner's small marks. The
+lines of a biopsy guide or an outline may reach it too: an opening that removes them removes thin vessels as well."""
 
 RIM = 32
 """Colour is not looked for within 1/RIM of the longer side from the edge: there a coloured bar of the screen may touch
@@ -77,7 +78,7 @@ CELLS_PX = (64, 48)
 
 NO_PICTURE = NotAnalysed("the picture is empty", state=State.NO_SIGNAL)
 NO_TEXTURE = NotAnalysed("a test pattern or a menu, without the texture of a scan", state=State.NO_SIGNAL)
-COLOUR = NotAnalysed("colour mode: only B-mode is judged")
+COLOUR = NotAnalysed("a colour mode, or coloured lines over the scan: only B-mode is judged")
 TWO_PICTURES = NotAnalysed("two pictures side by side: choose one as scan area")
 ON_ITS_SIDE = NotAnalysed("the picture lies on its side: rotate it by 90 degrees")
 AIR = NotAnalysed("nothing below the surface: is the probe in contact?")
