@@ -211,6 +211,14 @@ def test_a_single_picture_is_a_stream_too(tmp_path: Path) -> None:
     assert source.fps == 4
 
 
+def test_the_folder_that_one_is_in_has_a_name_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.png", GREY)
+    monkeypatch.chdir(tmp_path)
+    for opened in (open_here, open_source):
+        with opened(".") as source:
+            assert source.name == tmp_path.name
+
+
 def test_a_folder_without_pictures_says_that_folders_in_it_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "benign").mkdir()
     write(tmp_path / "benign" / "a.png", GREY)

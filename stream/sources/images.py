@@ -43,7 +43,7 @@ class ImageSource(RecordedSource):
         self._pictures = [(path, page) for path in paths for page in range(pages(path))]
         if not self._pictures:
             raise SourceError(
-                f"{self.name or path} contains no picture. Expected PNG, JPEG or TIFF; a clip, or a folder in it, is "
+                f"{self.name} contains no picture. Expected PNG, JPEG or TIFF; a clip, or a folder in it, is "
                 "given by its own path."
             )
         if path.is_dir():

@@ -131,6 +131,11 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text[:LONGEST_NAME])
 
 
+def label(path: Path) -> str:
+    """Its last name as one line for people; ``.`` has none of its own."""
+    return printable(path.name or path.absolute().name or str(path))
+
+
 def is_path(text: str) -> bool:
     """Whether something lies on disk under this name."""
     try:
