@@ -78,5 +78,5 @@ def test_regions_that_differ_within_a_folder_are_refused(tmp_path: Path, first: 
     for number, found in enumerate((first, (region(1, 0, 7, 7),))):
         header = {"SequenceOfUltrasoundRegions": regions(*found)}
         write_dicom(tmp_path / f"{number}.dcm", noise(1, 8, 8), **header)
-    with pytest.raises(SourceError, match="different sizes or regions"):
+    with pytest.raises(SourceError, match=r"different sizes or regions, as 0\.dcm and 1\.dcm\."):
         open_here(str(tmp_path))

@@ -36,10 +36,11 @@ class DicomSource(RecordedSource):
         if not headers:
             raise SourceError(f"{self.name} contains no DICOM picture. Expected one, or the folder that holds them.")
         self._headers = sorted(headers, key=lambda header: (header.instance, header.path.name))
-        places = {(header.shown_px, header.area) for header in headers}
+        places = {(header.shown_px, header.area): printable(header.path.name) for header in reversed(self._headers)}
         if len(places) > 1 and any(area is not None for _, area in places):
+            two = " and ".join(sorted(places.values())[:2])
             raise SourceError(
-                f"{self.name} contains pictures of different sizes or regions. Expected one series a folder."
+                f"{self.name} contains pictures of different sizes or regions, as {two}. Expected a folder for each."
             )
         self.scan_area = self._headers[0].area
         self.fps = 1 / max(header.step_s for header in headers)  # its slowest is not to look silent
