@@ -346,7 +346,11 @@ def test_the_keyboard_reaches_every_control_in_sight_and_leaves_no_list_open(bro
 def test_nothing_is_fetched_from_elsewhere(browser: webdriver.Chrome) -> None:
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    hosts = {urlsplit(url).hostname for url in asked if not url.startswith(("data:", "blob:", "chrome:", "file:"))}
+    hosts = {
+        urlsplit(url).hostname
+        for url in asked
+        if not url.startswith(("data:", "blob:", "chrome:", "chrome-untrusted:", "file:"))
+    }
     assert hosts == {"127.0.0.1"}
 
 
