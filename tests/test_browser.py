@@ -132,9 +132,9 @@ def control(browser: webdriver.Chrome, selector: str) -> WebElement:
     return browser.find_element(By.CSS_SELECTOR, selector)
 
 
-def choose(browser: webdriver.Chrome, engine: str) -> None:
-    control(browser, "#engine input").send_keys(Keys.CONTROL, "a")
-    control(browser, "#engine input").send_keys(engine, Keys.ENTER)
+def choose(browser: webdriver.Chrome, name: str, of: str = "engine") -> None:
+    control(browser, f"#{of} input").send_keys(Keys.CONTROL, "a")
+    control(browser, f"#{of} input").send_keys(name, Keys.ENTER)
 
 
 def scan_area(browser: webdriver.Chrome) -> tuple[WebElement, list[WebElement]]:
@@ -313,13 +313,8 @@ def test_the_operating_point_is_chosen_like_the_engine(browser: webdriver.Chrome
     if shown(browser, "engine") == "fake":
         pytest.skip("the fake has one operating point")
     until(browser, lambda: shown(browser, "operating-point") == "balanced")
-
-    def offered() -> bool:  # again and again: the page may still be filling in what the test before started
-        control(browser, "#operating-point input").send_keys(Keys.CONTROL, "a")
-        control(browser, "#operating-point input").send_keys("sensitive", Keys.ENTER)
-        return control(browser, "#start").text == "Switch"
-
-    until(browser, offered)
+    choose(browser, "sensitive", of="operating-point")
+    until(browser, lambda: control(browser, "#start").text == "Switch")
     control(browser, "#start").click()
     until(browser, lambda: shown(browser, "operating-point") == "sensitive")
 

@@ -74,3 +74,41 @@ def test_an_error_is_shown_as_it_is_though_it_names_a_file_that_is_called_like_a
         told = control(chromium, '[data-testid="toast-text"]').get_attribute("textContent")
         assert told == f"{clip.name} does not exist, or is not a file. Expected a video."
         until(chromium, lambda: control(chromium, "#start").text == "Start")  # as nothing runs any more
+
+
+def test_a_choice_is_kept_that_is_made_while_the_page_fills_in_what_another_one_started(
+    chromium: webdriver.Chrome, tmp_path: Path
+) -> None:
+    hold = """const ask = fetch, go = new Promise((done) => { window.letGo = done; });
+        fetch = async (...of) => {
+            if (String(of[0]).includes("queue/join") && !JSON.parse(of[1].body).data.length) {
+                window.holds = true;
+                await go;
+            }
+            return ask(...of);
+        }"""  # what the page asks the server when it fills in, and not what it tells of a choice
+
+    def value(of: str) -> object:
+        return control(chromium, f"#{of} input").get_property("value")
+
+    def switches() -> bool:
+        return control(chromium, "#start").text == "Switch"
+
+    with running("fake", tmp_path, str(write_clip(tmp_path / "clip.mp4"))) as address:
+        chromium.get(address)
+        until(chromium, lambda: phase(chromium) == "running" and value("source") == "clip.mp4")
+        chromium.execute_script(hold)
+        with another_page(chromium, address) as page:
+            until(chromium, lambda: value("source"))
+            other = chromium.current_window_handle
+            choose(chromium, "phantom (synthetic)", of="source")
+            until(chromium, switches)
+            control(chromium, "#start").click()
+            chromium.switch_to.window(page)
+            until(chromium, lambda: chromium.execute_script("return window.holds"))
+            choose(chromium, "onnx_cpu")
+            until(chromium, switches)
+            chromium.execute_script("letGo()")
+            until(chromium, lambda: value("source") == "phantom (synthetic)")
+            chromium.switch_to.window(other)
+        assert (value("engine"), switches()) == ("onnx_cpu", True)

@@ -53,6 +53,15 @@ ON_OPEN = """() => {
     }, true);
 }"""
 
+STARTED = "(...chosen) => { window.rcdKnown = chosen; return chosen; }"
+FILL_IN = """(running, ...chosen) => {
+    const known = window.rcdKnown ?? [null, null, null];
+    window.rcdKnown = running;
+    return chosen.map((value, at) => value === known[at] ? running[at] : value);
+}"""
+"""In the browser: what runs goes into each control, unless something else was chosen there since it was filled in or
+started. An answer of the server that goes straight into the controls undoes what is chosen while it is on its way."""
+
 SIDES = ("left", "top"), ("width", "height")
 """Of the scan area, in pixels of the source's picture."""
 
@@ -99,7 +108,7 @@ def build(control: Control) -> gr.Blocks:
                 source = gr.Dropdown(label="Source", interactive=True, elem_id="source")
                 with gr.Row():
                     engine = gr.Dropdown(
-                        control.engines(), label="Engine", interactive=True, elem_id="engine", min_width=120
+                        control.engines(), value=None, label="Engine", interactive=True, elem_id="engine", min_width=120
                     )
                     point = gr.Dropdown(
                         label="Operating point", interactive=True, elem_id="operating-point", min_width=120
@@ -125,6 +134,7 @@ def build(control: Control) -> gr.Blocks:
                 refresh, refresh_record = (  # pressed by stage.js
                     gr.Button(visible="hidden", elem_id=name) for name in ("refresh", "refresh-record")
                 )
+                running = gr.JSON(visible="hidden")
                 gr.HTML(
                     fragment("readout.html"), apply_default_css=False, js_on_load=loads("readout.js", "showReadout")
                 )
@@ -132,17 +142,20 @@ def build(control: Control) -> gr.Blocks:
         act = Actions(control)
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         chosen = [source, engine, point]
-        page.load(act.shown, outputs=chosen, **quiet)
         page.load(lambda: control.opacity, outputs=opacity, **quiet)
         for event in (page.load, refresh_record.click):
             event(lambda: control.records, outputs=record, **quiet)
         at_once = {"trigger_mode": "multiple", "concurrency_limit": None}  # not after what is under way
-        gr.on([one.input for one in chosen], act.named, chosen, start, **quiet)
-        refreshed = refresh.click(act.shown, outputs=chosen, trigger_mode="always_last", **quiet)
-        started = start.click(act.restart, chosen, **at_once, **quiet)
+        in_turn = {"trigger_mode": "always_last", "concurrency_id": "named"}  # or an older answer may come last
+        gr.on([one.input for one in chosen], act.named, chosen, start, **in_turn, **quiet)
+        told = gr.on(
+            [page.load, refresh.click], act.shown, None, [source, point, running], trigger_mode="always_last", **quiet
+        )
+        filled = told.then(None, [running, *chosen], chosen, js=FILL_IN, **quiet)
+        started = start.click(act.restart, chosen, js=STARTED, **at_once, **quiet)
         stopped = stop.click(act.halt, **at_once, **quiet)
-        for done in (refreshed.then, started.then, started.failure, stopped.then):  # no ``then`` after a failure
-            done(act.named, chosen, start, **quiet)
+        for done in (filled.then, started.then, started.failure, stopped.then):  # no ``then`` after a failure
+            done(act.named, chosen, start, **in_turn, **quiet)
         changed = record.input(act.set_recording, record, **at_once, **quiet)
         changed.failure(lambda: control.records, outputs=record, **quiet)  # not where its folder cannot be made
         panel.expand(act.read_area, outputs=box, **quiet)
@@ -158,13 +171,13 @@ class Actions:
     def __init__(self, control: Control) -> None:
         self._control = control
 
-    def shown(self) -> tuple[gr.Dropdown, str, gr.Dropdown]:
-        """What runs now, for a page that is opened, or was overtaken by another one."""
+    def shown(self) -> tuple[gr.Dropdown, gr.Dropdown, list[str | None]]:
+        """The sources and operating points on offer, and what runs now, for a page that is opened, or was overtaken by
+        another one."""
         now, sources = self._control.now(), self._control.sources()
-        running = next((label for label, uri in sources.items() if uri == now.source_uri), None)
-        points = gr.Dropdown(choices=self._control.operating_points(), value=now.operating_point)
-        offered = gr.Dropdown(choices=list(sources), value=running)
-        return offered, now.engine_name, points
+        source = next((label for label, uri in sources.items() if uri == now.source_uri), None)
+        points = gr.Dropdown(choices=self._control.operating_points())
+        return gr.Dropdown(choices=list(sources)), points, [source, now.engine_name, now.operating_point]
 
     def named(self, label: str | None, engine_name: str, operating_point: str) -> gr.Button:
         """What the first button does: what is chosen runs only once it is pressed."""
