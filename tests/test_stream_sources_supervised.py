@@ -113,6 +113,19 @@ def test_it_says_what_is_wrong_until_it_is_mended() -> None:
         assert source.trouble is None
 
 
+def test_a_run_that_goes_on_with_a_lost_source_waits_for_it_and_counts_anew() -> None:
+    before = SupervisedSource(opening(Connection(1)))
+    next(before.frames())
+    before.close()
+    after = Connection(2)
+    source = SupervisedSource(opening(SourceError("no cable"), SourceError("no cable"), after), None, before)
+    with source:
+        assert (source.name, source.fps, source.trouble, source.damaged) == ("card", 25.0, "no cable", 0)
+        frames = list(islice(source.frames(), 2))
+        assert [(frame.index, frame.pts_s) for frame in frames] == [(0, 0.0), (2, pytest.approx(0.04))]
+        assert (source.trouble, source.damaged) == (None, 0)
+
+
 ENDS_WHILE_IT_OPENS = """
 import threading, time
 import cv2, numpy as np

@@ -15,9 +15,10 @@ from stream.kept_areas import KeptAreas
 from stream.scan_area import parse_scan_area
 from stream.sinks import recording
 from stream.status import Status
-from stream.types import ScanArea
+from stream.types import ScanArea, State
 from stream.web import control as control_module
 from stream.web.control import Control
+from tests.senders import Sender
 from tests.stream_runs import PATIENCE_S, Receiver
 
 GIVEN, OTHER = "phantom:?size=320x240", "phantom:?size=320x240&seed=2"
@@ -221,6 +222,37 @@ def test_a_recording_ends_and_another_begins_without_what_runs_coming_to_an_end(
         runs.area()
     assert recorded(tmp_path) == [True, True]
     assert len(runs.receivers) == 4
+
+
+def test_recording_is_chosen_while_the_sender_is_away_and_begins_with_it(tmp_path: Path) -> None:
+    runs = Runs()
+    with Sender("tcp", tmp_path) as sender:
+        control = Control(StreamConfig(), sender.uri, "fake", runs, lambda: recording(tmp_path / "recordings" / "1"))
+        control.record(False)
+        control.start()
+        runs.receivers[-1].until(lambda said: True)
+    with control:
+        control.record(True)
+        now = control.now()
+        assert (now.stopped, now.error) == (False, None)
+        assert now.pipeline is not None
+        trouble = now.pipeline.status().trouble
+        assert trouble is not None
+        assert "Nothing listens there" in trouble
+        with Sender("tcp", tmp_path, sender.port):
+            runs.receivers[-1].until(lambda said: said.state is not State.NO_SIGNAL)
+            control.record(False)
+    assert recorded(tmp_path / "recordings") == [True]
+    assert (tmp_path / "recordings" / "1" / "frames.jsonl").read_text()
+
+
+def test_a_sender_that_was_stopped_and_is_away_is_an_error_at_the_next_start(tmp_path: Path) -> None:
+    with Sender("tcp", tmp_path) as sender:
+        control = Control(StreamConfig(), sender.uri, "fake")
+        control.start()
+        control.stop()
+    with control, pytest.raises(SourceError, match="Nothing listens there"):
+        control.start()
 
 
 def test_what_is_stopped_stays_so_when_recording_is_chosen(tmp_path: Path) -> None:

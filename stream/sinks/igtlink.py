@@ -54,8 +54,7 @@ class IgtlinkSink:
 
     def open(self, session: Session) -> None:
         """Start sending."""
-        shared = CONNECTIONS.get(self._address)
-        self._over_the_source = shared is not None and not shared.closed.is_set()
+        self._over_the_source = self._shared() is not None
         self._thread = Thread(target=self._run, args=(session,), name="send", daemon=True)
         self._thread.start()
 
@@ -121,18 +120,22 @@ class IgtlinkSink:
             view, self._newest = self._newest, None
             return view
 
+    def _shared(self) -> Connection | None:
+        """The source's connection to this server, while it is open."""
+        shared = CONNECTIONS.get(self._address)
+        return None if shared is None or shared.closed.is_set() else shared
+
     def _connection(self) -> Connection:
-        """The source's connection if it was open when the run began, else one of our own. Raises SourceError.
+        """The source's connection if it has or had one in this run, else one of our own. Raises SourceError.
 
         While the source's is lost, no other is opened before the run ends: the server has one place, and the source
         must find it free when it comes back.
         """
-        if self._over_the_source:
-            shared = CONNECTIONS.get(self._address)
-            if shared is not None and not shared.closed.is_set():
-                return shared
-            if not self._ending:
-                raise SourceError(f"{self._name} has hung up.")
+        if (shared := self._shared()) is not None:
+            self._over_the_source = True
+            return shared
+        if self._over_the_source and not self._ending:
+            raise SourceError(f"{self._name} has hung up.")
         if self._own is None:
             self._own = Connection(self._address, self._name)
             Thread(target=self._own.drain, name="receive", daemon=True).start()

@@ -47,13 +47,21 @@ EXPECTED = "a path to a video, a picture, a DICOM file or a folder of them, or o
 )
 
 
-def open_source(uri: str, *, live: bool | None = None, loop: bool = False, given_up: Event | None = None) -> Source:
+def open_source(
+    uri: str,
+    *,
+    live: bool | None = None,
+    loop: bool = False,
+    given_up: Event | None = None,
+    before: Source | None = None,
+) -> Source:
     """Open what ``uri`` names: a path to a video, picture or folder of pictures, or ``scheme:target?key=value``.
 
     ``live`` None takes what is natural: replay for paths, real time for the rest. ``live=True`` on a path paces it in
     real time; ``loop`` then starts it again at its end. What lies on disk may come from anywhere, so it is decoded in a
     process of its own; what can be unplugged is opened again when it is back. Raises UsageError (makes no sense) or
-    SourceError (cannot be opened); setting ``given_up`` ends the wait for a sender that does not answer.
+    SourceError (cannot be opened); setting ``given_up`` ends the wait for a sender that does not answer. What was open
+    ``before``, in a run that this one goes on with, is waited for as if it were lost now.
     """
     found = kind(uri)
     if found in ON_DISK and is_path(split(uri)[1]):  # else there is nothing to decode
@@ -63,7 +71,7 @@ def open_source(uri: str, *, live: bool | None = None, loop: bool = False, given
     if found in COMES_AND_GOES and live is not False:
         from stream.sources.supervised import SupervisedSource
 
-        return SupervisedSource(partial(open_here, uri), given_up)
+        return SupervisedSource(partial(open_here, uri), given_up, before)
     return open_here(uri, live=live, loop=loop)
 
 

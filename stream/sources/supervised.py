@@ -56,21 +56,31 @@ class SupervisedSource(Source):
     The first opening is strict: it raises as ``connect`` does, or SourceError once ``given_up`` is set. Later ones are
     tried until one succeeds, and ``trouble`` says meanwhile why nothing comes. ``frames`` ends when this source is
     closed, never by itself.
+
+    ``before`` is the same source of a run that this one goes on with, closed: what its sender is like is known, so that
+    the first opening is tried like a later one.
     """
 
-    def __init__(self, connect: Callable[[], Source], given_up: Event | None = None) -> None:
+    def __init__(
+        self, connect: Callable[[], Source], given_up: Event | None = None, before: Source | None = None
+    ) -> None:
         super().__init__()
         self._connect = connect
-        first = self._opened(given_up or self._closed)
+        self._lost_s: float | None = None  # since when
+        try:
+            first = self._opened(given_up or self._closed)
+        except SourceError as error:
+            if before is None:
+                raise
+            first, self.trouble, self._lost_s = before, str(error), time.monotonic()
         if first is None:
             raise SourceError("given up before it was open")
         self._take(first)
         self.name, self.live, self.synthetic, self.looped = first.name, first.live, first.synthetic, first.looped
-        self._damaged_before = 0
+        self._damaged_before = -first.damaged  # before anything came
         self._due_s = math.inf
         self._next_index, self._last_pts_s = 0, 0.0
         self._start_ns: int | None = None
-        self._lost_s: float | None = None  # since when
         Thread(target=self._watch, name="source watchdog", daemon=True).start()
 
     @property
@@ -82,6 +92,8 @@ class SupervisedSource(Source):
         """See ``stream.sources.base.Source``. ``pts_s`` jumps by the length of an outage."""
         with self:
             recoveries_s: deque[float] = deque(maxlen=STORM)
+            if self.trouble is not None:
+                self._open_again(0.0)
             while not self._closed.is_set():
                 try:
                     with self._inner:

@@ -24,7 +24,7 @@ from stream.pipeline import Pipeline
 from stream.scan_area import finder, format_scan_area, why_unfit
 from stream.sinks.base import Sink
 from stream.smoothing import Smoother
-from stream.sources import ON_DISK, open_source
+from stream.sources import ON_DISK, Source, open_source
 from stream.sources.device import devices
 from stream.sources.uri import printable, split, without_secrets
 from stream.types import ScanArea, View
@@ -89,6 +89,7 @@ class Control:
         """Why the first recording that failed did."""
         self._now = Now(source_uri, engine_name, config.operating_point, stopped=True)
         self._asked = self._now  # by the last start, which may still wait for what ends before it
+        self._begun: tuple[str, Source] | None = None  # what was opened last, by its URI, unless it was stopped
         self.broadcast = Broadcast(config.jpeg_quality)
         self.flagged = LastFlagged()
 
@@ -98,8 +99,8 @@ class Control:
         """Run this source with this engine at this operating point (by default the last ones) in place of what runs.
         False if that was given up, as another start or a stop was asked for meanwhile.
 
-        Raises StreamError or EngineError; then nothing runs, and ``now`` says why. Whoever starts or stops meanwhile
-        need not wait for a sender that does not answer.
+        Raises StreamError or EngineError; then nothing runs, and ``now`` says why. A sender that ran, and is away, is
+        waited for. Whoever starts or stops meanwhile need not wait for one that does not answer.
         """
         with self._asking:
             given_up, last = self._supersede(), self._asked
@@ -121,6 +122,7 @@ class Control:
                     self._now = replace(now, stopped=True)
                     return False
                 self._now = replace(now, stopped=True, error=str(error) or type(error).__name__)
+                self._begun = None
                 raise
             pipeline.style = self._style  # it may have been set while the source was opened
             self._now = replace(now, pipeline=pipeline)
@@ -133,6 +135,7 @@ class Control:
             self._asked = self._now
         with self._changing:
             self._stop_pipeline()
+            self._begun = None
 
     def _supersede(self) -> Event:
         """End the wait of the start before; the event that will end this one's. Call it while ``_asking``."""
@@ -250,7 +253,8 @@ class Control:
         config = self._config.model_copy(update=chosen)
         Smoother(self._engine.spec, config)  # refuses what the weights do not know, before a recording has its folder
         with ExitStack() as unless_started:
-            opened = open_source(now.source_uri, live=True, loop=True, given_up=given_up)
+            before = self._begun[1] if self._begun is not None and self._begun[0] == now.source_uri else None
+            opened = open_source(now.source_uri, live=True, loop=True, given_up=given_up, before=before)
             source = unless_started.enter_context(opened)
             recording = self._make_recording() if self._make_recording and self.records else ()
             sinks = (*recording, *self._make_receivers())
@@ -258,6 +262,7 @@ class Control:
             self.flagged.begin(pipeline.session)
             pipeline.start()
             unless_started.pop_all()
+        self._begun = now.source_uri, source
         return pipeline
 
     def _kept_area(self, uri: str) -> str | None:
