@@ -53,10 +53,12 @@ class Smoother:
             if not outcome.failed:  # something else was in view; a fault of ours says nothing about the picture
                 self._log_probabilities = None
             return Assessment(frame.index, area, outcome.state, outcome.reason, age_ms)
+        too_slow = self._too_slow(frame)
         smoothed = self._smooth(outcome.probabilities, frame, area)
         seen_s = frame.pts_s - self._since_s
         if seen_s < self._config.warm_up_s and not (self._still or frame.still):
-            state, finding, reason = State.WARMING_UP, None, f"{seen_s:.2f} of {self._config.warm_up_s:.2f} s seen"
+            seen = f"{seen_s:.2f} of {self._config.warm_up_s:.2f} s seen"
+            state, finding, reason = State.WARMING_UP, None, too_slow or seen
         else:
             state, finding, reason = self._rule.decide(smoothed, self._spec)
         shown = attention_class(smoothed, state, finding, self._spec)
@@ -64,6 +66,14 @@ class Smoother:
         return Assessment(
             frame.index, area, state, reason, age_ms, outcome.probabilities, smoothed, finding, heat, shown
         )
+
+    def _too_slow(self, frame: Frame) -> str | None:
+        """Why nothing is ever called, if this frame, and the one before it, came too late to go on from another."""
+        began = self._log_probabilities is not None and self._since_s == self._last_s and frame.source == self._source
+        apart_s = frame.pts_s - self._last_s
+        if not began or apart_s <= self._config.gap_s:
+            return None
+        return f"a frame is judged only every {apart_s:.1f} s: source or machine is too slow for a call"
 
     def _smooth(self, probabilities: NDArray[np.float32], frame: Frame, area: ScanArea | None) -> NDArray[np.float32]:
         new = np.log(np.maximum(probabilities.astype(np.float64), LEAST_PROBABILITY))
