@@ -122,6 +122,8 @@ def run(
             except KeyboardInterrupt:
                 tell("stopped")
             finish_undisturbed()
+            if not control.now().stopped:
+                tell_what_is_finished(control.now().pipeline)
             control.stop()
             if control.unrecorded is not None:
                 raise UsageError(control.unrecorded)
@@ -160,6 +162,7 @@ def replay(
                 follow(pipeline)
             except KeyboardInterrupt:
                 finish_undisturbed()  # or the engine is closed before the frames that wait for it are judged
+                tell_what_is_finished(pipeline)
                 raise
         status = pipeline.status()
         typer.echo(outcome(status, out))
@@ -292,6 +295,12 @@ def finish_undisturbed() -> None:
 
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, pressed)
+
+
+def tell_what_is_finished(pipeline: Pipeline | None) -> None:
+    """Say before a run is stopped why that may take a while, and why Ctrl-C does nothing meanwhile."""
+    if pipeline is not None and pipeline.status().recording is Recording.ON:
+        tell("finishing what was recorded")
 
 
 def tell(words: str) -> None:

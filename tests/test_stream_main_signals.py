@@ -44,6 +44,7 @@ def test_run_serves_records_and_ends_cleanly_on_ctrl_c(tmp_path: Path, start: tu
     assert "Traceback" not in rest
     (recorded,) = (tmp_path / "rec").iterdir()
     assert said[0].endswith(f"recording into {recorded}\n")
+    assert rest == "finishing what was recorded\n"
     assert (recorded / "summary.json").exists()
 
 
@@ -98,11 +99,15 @@ def test_a_replay_that_is_stopped_says_so(tmp_path: Path, number: signal.Signals
     with subprocess.Popen(
         [sys.executable, "-m", "stream", *arguments],
         cwd=ROOT,
+        stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # under nohup, SIGHUP is ignored
     ) as process:
+        assert process.stderr is not None
         wait_until_recorded(process, tmp_path)
         os.kill(process.pid, number)
+        *_, finishing, last = process.stderr.read().splitlines()
     assert process.returncode == 130
+    assert (finishing, last) == (b"finishing what was recorded", b"stopped")
     assert "stopped before the end" in json.loads((tmp_path / "summary.json").read_text())["error"]
     assert "This run is not whole: stopped before the end" in (tmp_path / "report.html").read_text()
 
