@@ -100,7 +100,7 @@ def run(
     """Annotate a live source, or a clip in a loop, on a web page until Ctrl-C."""
     with exit_codes():
         from stream.web.app import listen, page_address, seen_by_network, serve  # the web part is not needed to replay
-        from stream.web.control import Control
+        from stream.web.control import Control, label
 
         settings = settings_of(config, scan_area)
         if kind(source) in ON_DISK and not is_path(split(source)[1]):
@@ -116,6 +116,7 @@ def run(
 
         kept_areas = KeptAreas(Path(typer.get_app_dir("rcdnet-live")) / "scan_areas.json")
         with listener, Control(settings, source, engine, receivers, recordings, kept_areas, weights) as control:
+            tell(f"loading the engine, then opening {label(source)}")
             try:
                 control.start()
                 serve(control, listener, ready)

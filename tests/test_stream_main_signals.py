@@ -36,14 +36,15 @@ def test_run_serves_records_and_ends_cleanly_on_ctrl_c(tmp_path: Path, start: tu
         [*start, sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        said = [process.stderr.readline(), process.stderr.readline()]
-        assert said[1].startswith("http://127.0.0.1:"), said
+        said = [process.stderr.readline() for _ in range(3)]
+        assert said[0] == "loading the engine, then opening clip.mp4\n"
+        assert said[2].startswith("http://127.0.0.1:"), said
         os.kill(process.pid, signal.SIGINT)
         rest = process.stderr.read()
     assert process.returncode == 0, rest
     assert "Traceback" not in rest
     (recorded,) = (tmp_path / "rec").iterdir()
-    assert said[0].endswith(f"recording into {recorded}\n")
+    assert said[1].endswith(f"recording into {recorded}\n")
     assert rest == "finishing what was recorded\n"
     assert (recorded / "summary.json").exists()
 
@@ -123,4 +124,4 @@ def test_ctrl_c_while_a_silent_sender_is_opened_is_no_error() -> None:
             with silent.accept()[0]:
                 os.kill(process.pid, signal.SIGINT)
                 said = process.stderr.read()
-    assert (process.returncode, said) == (0, "stopped\n")
+    assert (process.returncode, said) == (0, f"loading the engine, then opening {uri}\nstopped\n")
