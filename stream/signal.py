@@ -189,6 +189,12 @@ def has_seam(grey: NDArray[np.uint8]) -> bool:
     return len(clear) >= LEAST_ROWS and all(third.mean() > SEAM_ROWS for third in np.array_split(clear, 3))
 
 
+def difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Of two pictures on the grid, on average over the cells that are lit in either: black has nothing to move."""
+    lit = np.maximum(one, other) > LIT
+    return float(np.abs(one - other)[lit].mean()) if lit.any() else 0.0
+
+
 class Motion:
     """Does a stream still bring new pictures? Remembers the last KEPT that differed from one another."""
 
@@ -201,7 +207,7 @@ class Motion:
     def refusal(self, rgb: NDArray[np.uint8], time_s: float) -> NotAnalysed | None:
         """FROZEN or RECYCLED once nothing new has come for FREEZE_S; ``rgb`` is uint8 [H, W, 3], time only rises."""
         cells = cv2.resize(rgb[..., 1], CELLS_PX, interpolation=cv2.INTER_AREA).astype(np.float32)
-        differences = [float(np.abs(cells - known).mean()) for known in self._known]
+        differences = [difference(cells, known) for known in self._known]
         if not differences or min(differences) > SAME or time_s < self._new_s:
             self._known.append(cells)
             self._count += 1

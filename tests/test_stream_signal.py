@@ -143,6 +143,13 @@ def test_a_freeze_is_one_also_of_a_probe_that_repeats_its_pictures(scans: list[P
     assert verdicts(repeated + [scans[8]] * 15)[-1] == signal.FROZEN
 
 
+def test_a_scan_that_moves_is_not_frozen_however_small_it_is_in_its_area(scans: list[Picture]) -> None:
+    height, width = scans[0].shape[:2]
+    small = [cv2.copyMakeBorder(scan, 0, height, 0, 2 * width, cv2.BORDER_CONSTANT) for scan in scans]
+    moving = (small + small[::-1]) * 3
+    assert set(verdicts([picture.astype(np.uint8) for picture in moving], fps=20)) == {None}
+
+
 def test_still_pictures_need_not_move(scans: list[Picture]) -> None:
     assert set(verdicts([scans[0]] * 20, still=True)) == {None}
 
