@@ -28,12 +28,22 @@ SMALLEST_SIDE_PX = 32
 """A scan area with a shorter side holds fewer pixels than the network's class maps have cells to fill."""
 
 LOOK_AGAIN_S, GROWTH = 1.0, 0.05
-"""How often the scan is looked for again, and by which share it must have grown for its area to be replaced."""
+"""How often the scan is looked for again while it is where it was, and by which share it must have grown for its area
+to be replaced."""
 
-STRAY_SHARE, STRAY_LOOKS = 0.25, 3
-"""The scan has moved once more than STRAY_SHARE of it lay outside its old place in STRAY_LOOKS looks in a row. On both
-scanners' screens at most 0.06 of it did, even dimmed to an eighth, or dark except for its top. All 154 scans that were
-pasted elsewhere, a third of each outside, exceeded it."""
+LOOKS = 3
+"""As many looks in a row, at as many frames, make sure that the scan has moved or become smaller."""
+
+STRAY_SHARE = 0.25
+"""The scan has moved if more than this share of it lies outside its old place. On both scanners' screens at most 0.06
+of it did, even dimmed to an eighth, or dark except for its top. All 154 scans that were pasted elsewhere, a third of
+each outside, exceeded it."""
+
+LEFT_SHARE, INK, INK_SHARE = 0.75, 64, 1e-4
+"""The scan has become smaller if it is seen in at most LEFT_SHARE of its old place, and in the rest of that place a
+share of the picture of INK_SHARE is brighter than INK: words, or something else, and not a scan that is dark there. Of
+some 430 real stills that were darkened so that only a part of them was seen, the brightest rest had half as much ink,
+and the smallest words that can be read have twice as much."""
 
 MOVED = NotAnalysed("the scan is no longer where the scan area was set: set it again")
 
@@ -83,7 +93,7 @@ class _Given:
             reason = f"the picture is {size}, but the scan area was drawn for {self._drawn_for}: set it again"
             return NotAnalysed(reason)
         if not self._still and self._place.is_due(frame):
-            self._place.look(propose(shrunk(frame.rgb, GLIMPSE_PX)))
+            self._place.look(shrunk(frame.rgb, GLIMPSE_PX))
         return MOVED if self._place.strayed else self._area
 
 
@@ -99,8 +109,9 @@ class _Detected:
         if of != self._of or self._place.strayed:  # another recording has its scan elsewhere
             self._of, self._place = of, _Place()
         if self._place.is_due(frame):  # at full size: a glimpse misses flanks of a sector that light up in its old box
-            self._place.look(propose(frame.rgb))
-        return NOTHING_FOUND if self._place.known is None else self._place.known
+            self._place.look(frame.rgb)
+        known = self._place.known
+        return NOTHING_FOUND if known is None or not self._place.seen else known
 
 
 class _Place:
@@ -108,31 +119,39 @@ class _Place:
 
     def __init__(self) -> None:
         self.known: ScanArea | None = None
-        self._strays = 0
+        self.seen = False
+        """Whether anything like a scan was seen, wherever, at the last look."""
+        self._strays = self._shrinks = 0
         self._looked_s = 0.0
 
     @property
     def strayed(self) -> bool:
-        return self._strays >= STRAY_LOOKS
+        return self._strays >= LOOKS
 
     def is_due(self, frame: Frame) -> bool:
-        """Whether to look at this frame: every LOOK_AGAIN_S, and at each until a scan is known."""
-        due = self.known is None or not 0 <= frame.pts_s - self._looked_s < LOOK_AGAIN_S
+        """Whether to look at this frame: every LOOK_AGAIN_S, and at each while the scan is not seen in its place."""
+        in_place = self.seen and not self._strays and not self._shrinks
+        due = not in_place or not 0 <= frame.pts_s - self._looked_s < LOOK_AGAIN_S
         if due:
             self._looked_s = frame.pts_s
         return due
 
-    def look(self, seen: ScanArea | None) -> None:
-        """Take in where the scan was ``seen``. If nowhere, or only as a line of words, it is dark, and may be
-        anywhere."""
-        if seen is None or min(seen.width_px, seen.height_px) < SMALLEST_SIDE_PX:
+    def look(self, rgb: NDArray[np.uint8]) -> None:
+        """Take in where the scan lies in this picture. If nowhere, or only as a line of words, it may be anywhere."""
+        seen = propose(rgb)
+        self.seen = seen is not None and min(seen.width_px, seen.height_px) >= SMALLEST_SIDE_PX
+        if seen is None or not self.seen:
             return
         if self.known is None or grown(self.known, seen):
-            self.known, self._strays = seen, 0
+            self.known, self._strays, self._shrinks = seen, 0, 0
         elif outside(self.known, seen) > STRAY_SHARE:
             self._strays += 1
+        elif shrunken(self.known, seen, rgb):
+            self._strays, self._shrinks = 0, self._shrinks + 1
+            if self._shrinks >= LOOKS:
+                self.known, self._shrinks = seen, 0
         else:
-            self._strays = 0
+            self._strays = self._shrinks = 0
             if outside(seen, self.known) <= GROWTH:  # a part of a sector has another outline
                 self.known = replace(self.known, corners=joined(self.known.corners, seen.corners))
 
@@ -142,6 +161,15 @@ def grown(known: ScanArea, seen: ScanArea) -> bool:
     scan, touches the skin."""
     before, after = known.width_px * known.height_px, seen.width_px * seen.height_px
     return shared_px(known, seen) >= (1 - GROWTH) * before and after >= (1 + GROWTH) * before
+
+
+def shrunken(known: ScanArea, seen: ScanArea, rgb: NDArray[np.uint8]) -> bool:
+    """Whether ``seen`` is much smaller than ``known``, and what else lies in its place, in ``rgb``, is not dark."""
+    if seen.width_px * seen.height_px > LEFT_SHARE * known.width_px * known.height_px:
+        return False
+    ink = rgb[..., 1] > INK
+    ink[seen.pixels] = False
+    return int(np.count_nonzero(ink[known.pixels])) >= INK_SHARE * ink.size
 
 
 def outside(known: ScanArea, seen: ScanArea) -> float:

@@ -52,6 +52,10 @@ LARGEST_PX = 1280
 """A larger picture is shrunk to this longer side before the scan is looked for: that is faster, and a scan that was
 enlarged for a large screen has no texture from one pixel to the next."""
 
+COARSE_PX, STRIP_SHARE = 640, 0.05
+"""A scan that fills the picture has too little texture if it was enlarged, and would be cut. So it is looked for at
+this longer side as well, unless what was cut is narrower than STRIP_SHARE of it: a name on a strip is lost there."""
+
 GLIMPSE_PX = 480
 """The same if the question is only whether the scan is still in its place: some 4 ms, instead of 25 at 1280 px."""
 
@@ -73,11 +77,21 @@ def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     height, width = rgb.shape[:2]
     small = shrunk(rgb, LARGEST_PX)
     found = _propose(small)
-    if found is None or small is rgb:
-        return found
+    if found is None:
+        return None
+    longest, cuts = max(small.shape), _cuts(found, small)
+    if found.origin != "full" and longest > COARSE_PX and not any(0 < cut < STRIP_SHARE * longest for cut in cuts):
+        coarse = _propose(shrunk(small, COARSE_PX))
+        found = coarse if coarse is not None and coarse.origin == "full" else found
     if found.origin == "full":
         return ScanArea(0, 0, width, height, "full")
-    return scaled(found, width / small.shape[1], height / small.shape[0])
+    return found if small is rgb else scaled(found, width / small.shape[1], height / small.shape[0])
+
+
+def _cuts(area: ScanArea, rgb: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """How many pixels of a picture [H, W, 3] the area leaves out at the left, top, right and bottom."""
+    height, width = rgb.shape[:2]
+    return area.x_px, area.y_px, width - area.x_px - area.width_px, height - area.y_px - area.height_px
 
 
 def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
