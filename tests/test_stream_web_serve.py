@@ -47,7 +47,7 @@ def served(*under: str, **environment: str) -> Iterator[tuple[subprocess.Popen[s
     ) as process:
         assert process.stderr is not None
         try:
-            said = process.stderr.readline()
+            said = process.stderr.readline() + process.stderr.readline()  # what is loaded, then where it is served
             found = re.search(r"http://(\S+)", said)
             assert found is not None, said
             yield process, found[1]
