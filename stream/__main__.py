@@ -166,8 +166,10 @@ def replay(
                 tell_what_is_finished(pipeline)
                 raise
         status = pipeline.status()
-        typer.echo(outcome(status, out))
-        raise_failures(pipeline, status, settings.scan_area)
+        try:
+            say(outcome(status, out))
+        finally:  # what went wrong in the replay is worse than a line that is lost
+            raise_failures(pipeline, status, settings.scan_area)
 
 
 @app.command()
@@ -178,7 +180,7 @@ def devices() -> None:
     with exit_codes():
         found = attached()
         for uri, name in found.items():
-            typer.echo(f"{uri}\t{name}")
+            say(f"{uri}\t{name}")
         if not found:
             tell("no capture device is attached")
 
@@ -304,19 +306,28 @@ def tell_what_is_finished(pipeline: Pipeline | None) -> None:
         tell("finishing what was recorded")
 
 
+def say(words: str) -> None:
+    """Write a line to stdout. Raises UsageError with the line, if stdout does not take it."""
+    try:
+        typer.echo(words)
+    except OSError as error:
+        raise UsageError(f"cannot write to standard output: {error.strerror}. It would have read: {words}") from error
+
+
 def tell(words: str) -> None:
     """Write a line to stderr, if it takes it: a log that cannot be written is no reason not to run."""
     with suppress(OSError):
         typer.echo(words, err=True)
 
 
-def give_up_a_full_log() -> None:
-    """Lose what the log did not take: Python would try to write it once more, and then end with 120."""
-    try:
-        if sys.stderr is not None:
-            sys.stderr.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+def give_up_what_was_not_taken() -> None:
+    """Lose what stdout or the log did not take: Python would try to write it once more, and then end with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":
@@ -329,4 +340,4 @@ if __name__ == "__main__":
         app()
     finally:
         finish_undisturbed()
-        give_up_a_full_log()
+        give_up_what_was_not_taken()

@@ -87,6 +87,27 @@ def test_a_replay_whose_log_cannot_be_written_is_whole_and_says_so(clip: Path, t
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /dev/full")
+@pytest.mark.parametrize(
+    ("share", "code", "last"),
+    [
+        (1, 2, "error: cannot write to standard output: No space left on device. It would have read: {out}: 30 of 30 "),
+        (0.5, 3, "error: scan.avi is cut short"),
+    ],
+)
+def test_a_replay_whose_line_standard_output_does_not_take_says_so_unless_there_is_worse_to_say(
+    tmp_path: Path, share: float, code: int, last: str
+) -> None:
+    clip, out = write_clip(tmp_path / "scan.avi", 30, codec="mjpeg"), tmp_path / "out"
+    clip.write_bytes(clip.read_bytes()[: int(share * clip.stat().st_size)])
+    words = [sys.executable, "-m", "stream", "replay", str(clip), "--engine", "fake", "--out", str(out)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == code
+    assert done.stderr.splitlines()[-1].startswith(last.format(out=out))
+    assert (out / "summary.json").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /dev/full")
 def test_an_error_that_the_log_does_not_take_keeps_its_code(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "stream", "replay", "none.mp4", "--engine", "fake", "--out", str(tmp_path)]
     with Path("/dev/full").open("w") as full:
