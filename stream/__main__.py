@@ -39,6 +39,7 @@ from stream.sinks import CINE, RESULTS, alone_in, exporting, recording, sending
 from stream.sinks.base import Sink, refused
 from stream.sources import ON_DISK, kind, open_source
 from stream.sources.uri import is_path, split
+from stream.stage import explain, unforeseen
 from stream.status import Recording, Status
 
 INTERRUPTED = 130
@@ -130,7 +131,7 @@ def run(
                 raise UsageError(control.unrecorded)
             last = control.now().pipeline
             if last is not None and last.error is not None:
-                raise last.error
+                raise last.error if unforeseen(last.error) is None else StreamError(explain(last.error))  # it is logged
 
 
 @app.command()

@@ -30,7 +30,7 @@ from stream.sink_group import SinkGroup
 from stream.sinks.base import Sink
 from stream.smoothing import Smoother
 from stream.sources.base import Source
-from stream.stage import POLL_S, Caught, Stage, explain, received
+from stream.stage import POLL_S, Caught, Stage, explain, received, unforeseen
 from stream.status import Board, Phase, Recording, Status
 from stream.types import Assessment, Frame, NotAnalysed, ScanArea, State, View
 
@@ -328,7 +328,7 @@ class Pipeline:
         self.error = stage.error
         fault = None if stage.error is None else explain(stage.error)
         if fault is not None and self.session.live:  # a replay ends with it
-            log.error("the run broke off: %s", fault)
+            log.error("the run broke off: %s", fault, exc_info=unforeseen(stage.error))
         end = Phase.STOPPING if self._stopping.is_set() else Phase.ENDED
         self._board.ended(end, fault or (CUT_SHORT if self._cut_short else None))
         self._recorders.close(self.status)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from stream.session import Session
 from stream.sinks.base import Sink
-from stream.stage import Caught, explain
+from stream.stage import Caught, explain, unforeseen
 from stream.status import Board, Recording, Status
 from stream.types import View
 
@@ -42,8 +42,10 @@ class SinkGroup:
             step(sink)
         if caught.error is None:
             return True
-        reason = explain(caught.error)
+        reason, fault = explain(caught.error), unforeseen(caught.error)
         self._board.recording(Recording.FAILED, reason)
         if self._session.live:  # a replay ends with it
-            log.warning("the run continues, but is no longer recorded: %s", reason)
+            log.warning("the run continues, but is no longer recorded: %s", reason, exc_info=fault)
+        elif fault is not None:
+            log.error("nothing more is recorded", exc_info=fault)
         return False

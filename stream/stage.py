@@ -1,6 +1,5 @@
 """How does a stage of the pipeline end? Its error reaches the stages beside it, and ends nothing else."""
 
-import logging
 from collections.abc import Iterator
 from typing import Any, Self, TypeVar
 
@@ -12,8 +11,6 @@ T = TypeVar("T")
 
 POLL_S = 0.1
 """How often a stage that waits for its next frame wakes up, to notice that none comes."""
-
-log = logging.getLogger(__name__)
 
 
 class Caught:
@@ -51,9 +48,11 @@ def received(inbox: Handover[T]) -> Iterator[T | None]:
         yield inbox.get(POLL_S)
 
 
+def unforeseen(error: BaseException | None) -> BaseException | None:
+    """The error if it is a fault of ours, which is to be logged in full, once."""
+    return None if isinstance(error, (StreamError, EngineError)) else error
+
+
 def explain(error: BaseException) -> str:
-    """One line for people; a fault of ours is logged in full as well."""
-    if isinstance(error, (StreamError, EngineError)):
-        return str(error)
-    log.error("a stage broke", exc_info=error)
-    return f"internal error, {type(error).__name__}: {error}"
+    """One line for people."""
+    return str(error) if unforeseen(error) is None else f"internal error, {type(error).__name__}: {error}"

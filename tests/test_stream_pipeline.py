@@ -118,14 +118,20 @@ def test_a_failing_engine_is_a_visible_state_and_the_run_goes_on() -> None:
     assert views[19].assessment.state in (State.CLEAR_FINDING, State.INDETERMINATE)
 
 
-def test_a_fault_of_ours_ends_the_run_visibly_and_keeps_what_was_recorded(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_fault_of_ours_ends_the_run_visibly_and_keeps_what_was_recorded(tmp_path: Path) -> None:
     status, _ = ran(Clip(20), Scripted({5: KeyError("a bug")}), folder=tmp_path)
     assert status.phase is Phase.FAILED
     assert status.error == "internal error, KeyError: 'a bug'"
     assert len((tmp_path / "frames.jsonl").read_text().splitlines()) == 5
-    assert "KeyError" in caplog.text
+
+
+def test_a_fault_of_ours_in_a_live_run_is_logged_in_full_once(caplog: pytest.LogCaptureFixture) -> None:
+    seen = Seen()
+    clip = Clip(2, live=True, hold=lambda index: seen.until(lambda said: True) if index else None)
+    with Pipeline(clip, Scripted({1: KeyError("a bug")}), StreamConfig(), on_view=seen) as pipeline:
+        assert pipeline.wait(PATIENCE_S)
+    assert seen.views[-1].assessment.reason == "internal error, KeyError: 'a bug'"
+    assert caplog.text.count("Traceback") == 1
 
 
 @pytest.mark.parametrize("broken", ["analysis", "drawing"])
