@@ -99,12 +99,11 @@ class SignalGate:
         self._motion, self._source = Motion(), ""
 
     def refusal(self, frame: Frame, area: ScanArea) -> NotAnalysed | None:
-        """Why the scan area of this frame must not be judged, or None if it may. Frames come in order."""
+        """Why the scan area of this frame, which lies in it, must not be judged, or None if it may. Frames come in
+        order."""
         if frame.source != self._source:
             self._motion, self._source = Motion(), frame.source
         rgb = frame.rgb[area.pixels]
-        if rgb.shape[:2] != (area.height_px, area.width_px):
-            return None  # the area leaves the picture: it is refused where it is used
         step = max(1, -(-max(rgb.shape[:2]) // SAMPLES_PX))
         samples = np.ascontiguousarray(rgb[::step, ::step])
         unfit = refusal_of_picture(samples)

@@ -218,8 +218,11 @@ def test_only_the_scan_area_counts(scans: list[Picture]) -> None:
 @given(
     st.integers(1, 40), st.integers(1, 40), st.sampled_from(["black", "noise"]), st.integers(0, 50), st.integers(1, 60)
 )
-def test_no_size_and_no_area_breaks_the_gates(height: int, width: int, kind: str, left: int, across: int) -> None:
+def test_no_size_and_no_area_in_the_picture_breaks_the_gates(
+    height: int, width: int, kind: str, left: int, across: int
+) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
     frame = Frame(0, 0, 0.0, noise if kind == "noise" else np.zeros_like(noise), "made")
-    SignalGate().refusal(frame, ScanArea(left, 0, across, 1, "user"))
+    left = min(left, width - 1)
+    SignalGate().refusal(frame, ScanArea(left, 0, min(across, width - left), 1, "user"))
     SignalGate().refusal(frame, ScanArea(0, 0, width, height, "full"))
