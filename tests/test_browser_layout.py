@@ -14,13 +14,13 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
-from tests import test_browser
+from tests import browsers
+from tests.browsers import ROOT, another_page, choose, control, phase, running, scan_area, shown, until
 from tests.stream_views import SESSION
-from tests.test_browser import ROOT, choose, control, phase, running, scan_area, shown, until
 from tests.test_stream_sinks_report import written
 
-address, chromium, browser = test_browser.address, test_browser.chromium, test_browser.browser
-pytestmark = test_browser.pytestmark
+address, chromium, browser = browsers.address, browsers.chromium, browsers.browser
+pytestmark = browsers.pytestmark
 
 
 @contextmanager
@@ -34,21 +34,6 @@ def screen(
         yield
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
-@contextmanager
-def another_page(browser: webdriver.Chrome, address: str) -> Iterator[str]:
-    """A page in a tab of its own, in front at first; yields the tab before."""
-    page = browser.current_window_handle
-    browser.switch_to.new_window("tab")
-    other = browser.current_window_handle
-    try:
-        browser.get(address)
-        yield page
-    finally:
-        browser.switch_to.window(other)
-        browser.close()
-        browser.switch_to.window(page)
 
 
 @pytest.mark.parametrize("labelled", [True, False])

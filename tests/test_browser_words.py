@@ -7,12 +7,11 @@ import pytest
 from clips import picture, write_clip
 from selenium import webdriver
 
-from tests import test_browser
-from tests.test_browser import choose, control, phase, running, shown, until
-from tests.test_browser_layout import another_page
+from tests import browsers
+from tests.browsers import another_page, choose, control, phase, running, shown, until
 
-address, chromium, browser = test_browser.address, test_browser.chromium, test_browser.browser
-pytestmark = test_browser.pytestmark
+address, chromium, browser = browsers.address, browsers.chromium, browsers.browser
+pytestmark = browsers.pytestmark
 
 
 def test_a_page_that_another_one_stopped_names_the_button_that_it_has(browser: webdriver.Chrome, address: str) -> None:
