@@ -270,6 +270,8 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
         ask(f"http://{address}", "shown")
         ask(f"http://{address}", "halt")
         ask(f"http://{address}", "restart", "phantom (synthetic)", "fake", "balanced")
+        while httpx2.get(f"http://{address}/status.json").json()["phase"] != "running":  # else no area can be found
+            time.sleep(POLL_S)
         ask(f"http://{address}", "keep_area", None, None, None, None)
         ask(f"http://{address}", "find_area")
         assert process.stderr is not None
