@@ -143,7 +143,9 @@ def test_a_matrix_of_nothing_turns_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system names no threads in /proc")
-def test_of_two_video_tracks_the_first_is_taken_and_the_other_named(tmp_path: Path) -> None:
+def test_of_two_video_tracks_the_first_is_taken_and_the_other_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with av.open(str(tmp_path / "clip.mkv"), "w") as container:
         tracks = [container.add_stream("mjpeg", rate=25, width=64 * size, height=48 * size) for size in (1, 2)]
         for track in tracks:
@@ -153,8 +155,9 @@ def test_of_two_video_tracks_the_first_is_taken_and_the_other_named(tmp_path: Pa
             for track in tracks:
                 container.mux(track.encode(image))
     with open_here(str(tmp_path / "clip.mkv")) as source:
-        assert source.left_out.startswith("video track 2 left out; ffmpeg -i CLIP -map 0:v:1")
+        assert source.left_out.startswith("1 left out; only the first video track is read")
         assert [frame.size_px for frame in source.frames()] == [(64, 48)] * 3
+    assert "video track 2 left out; " in caplog.text
 
 
 def test_a_cover_is_no_video_track(tmp_path: Path) -> None:

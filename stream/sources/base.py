@@ -54,7 +54,7 @@ class Source:
     """How often the source was lost and found again."""
 
     left_out: str = ""
-    """What is there as well and gives no frames, in words."""
+    """How much is there as well and gives no frames, and why, in words."""
 
     def __init__(self) -> None:
         self._closed = Event()
@@ -138,11 +138,11 @@ class RecordedSource(Source):
                 start_s = end_s
 
     def _leave_out(self, names: Iterable[str], why: str) -> None:
-        """Log and keep what is left out, if anything is."""
+        """Log what is left out, if anything is. Its names go no further: they may be of patients."""
         if printed := sorted(map(printable, names)):
             more = f" and {len(printed) - 1} more" if len(printed) > 1 else ""
-            self.left_out = f"{printed[0]}{more} left out; {why}"
-            log.warning("%s: %s", self.name, self.left_out)
+            log.warning("%s: %s%s left out; %s", self.name, printed[0], more, why)
+            self.left_out = f"{len(printed)} left out; {why}"
 
     def _once(self) -> Iterator[RecordedPicture]:
         """All of it once, in order, at least one. Raises SourceError as ``frames`` does."""

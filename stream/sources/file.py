@@ -63,7 +63,8 @@ class FileSource(RecordedSource):
             self.still = holds_one_picture(container, stream)
             covers = [bool(track.disposition & Disposition.attached_pic) for track in container.streams.video]
             others = [f"video track {number}" for number, cover in enumerate(covers, 1) if number > 1 and not cover]
-            self._leave_out(others, "ffmpeg -i CLIP -map 0:v:1 -c copy OTHER.mkv makes a clip of the second")
+            why = "only the first video track is read; ffmpeg -i CLIP -map 0:v:1 -c copy OTHER.mkv extracts the second"
+            self._leave_out(others, why)
         self.fps = float(rate) if rate else None
         self._step_s = 1 / (self.fps or FALLBACK_FPS)
 
