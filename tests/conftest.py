@@ -1,12 +1,17 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from filelock import FileLock
 from hypothesis import settings
+from numpy.typing import NDArray
 from typer.testing import CliRunner
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait by spinning, and pytest's workers take all cores
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
@@ -106,3 +111,40 @@ def few_rounds() -> Iterator[None]:
         patch.setattr(metrics, "BOOTSTRAP_ROUNDS", 50)
         patch.setattr(metrics, "CHANCE_ROUNDS", 50)
         yield
+
+
+@pytest.fixture(scope="session")
+def breast(shared_data: Path) -> NDArray[np.uint8]:
+    """A linear probe's scan, all of the picture, uint8 [526, 526, 3]; nobody can write to it."""
+    from tests.screens import first
+
+    return first(str(shared_data / "clips" / "breast_linear_BR001.mp4"))[0].rgb
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Chrome"]:
+    """One for all tests of the page."""
+    from tests.pages import launched
+
+    with launched(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address(
+    request: pytest.FixtureRequest, chromium: "Chrome", tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of a run on the phantom, with the ENGINE of the module, or with the fake, which starts at once."""
+    from tests.pages import running
+
+    with running(getattr(request.module, "ENGINE", "fake"), tmp_path_factory.mktemp("settings")) as found:
+        yield found
+        chromium.get("about:blank")  # else it goes on asking for the next picture
+
+
+@pytest.fixture
+def browser(chromium: "Chrome", address: str) -> "Chrome":
+    """The page with its controls, the picture painted at least once and its words filled in."""
+    from tests.pages import opened
+
+    return opened(chromium, address)

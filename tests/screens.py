@@ -8,11 +8,10 @@ import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from typer.testing import CliRunner
 
-from stream.__main__ import app
 from stream.sources import open_here
 from stream.types import Frame, ScanArea
+from tests.programs import command
 
 Picture = NDArray[np.uint8]
 
@@ -49,7 +48,7 @@ def pictures(path: Path) -> list[Picture]:
 
 def replayed(clip: Path, out: Path) -> tuple[list[Picture], list[Picture]]:
     """The clip's frames, and the part of ``annotated.mp4`` that shows them."""
-    result = CliRunner().invoke(app, ["replay", str(clip), "--out", str(out), "--engine", "fake"])
+    result = command("replay", clip, "--out", out, "--engine", "fake")
     assert result.exit_code == 0, result.output
     with open_here(str(clip), live=False) as source:
         before = [frame.rgb for frame in source.frames()]

@@ -1,5 +1,6 @@
 """What the tests of the pipeline run: a clip made on the spot, an engine by script, and a viewer that keeps all."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -92,6 +93,10 @@ class Scripted:
     ) -> None: ...
 
 
+def assert_soon(event: threading.Event) -> None:
+    assert event.wait(PATIENCE_S)
+
+
 class Seen:
     """Keeps every view, and says when one was seen."""
 
@@ -128,6 +133,11 @@ class Receiver(Seen):
         self(view)
 
     def close(self, status: Status) -> None: ...
+
+
+def without_times(journal: Path) -> list[str]:
+    lines = [json.loads(text) for text in journal.read_text().splitlines()]
+    return [json.dumps({key: value for key, value in line.items() if key != "times"}) for line in lines]
 
 
 def ran(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from stream.config import StreamConfig
 from stream.session import Session
 from stream.sinks.report import ReportSink
 from stream.status import Phase, Recording, Status
-from stream.timing import Counts
+from stream.timing import Counts, Summary
 from stream.types import Assessment, Frame, ScanArea, State, View
 
 SPEC = ModelSpec(("benign", "malignant", "normal"), 32, 32, 0.5, 0.25, "none", version="7")
@@ -86,3 +87,12 @@ def reported(
         sink.write(each)
     sink.close(status or ending())
     return json.loads((folder / "summary.json").read_text()), (folder / "report.html").read_text()
+
+
+def written(folder: Path, session: Session = SESSION, error: str | None = None) -> tuple[dict[str, Any], str]:
+    """The same of a usual run: it warms up, flags nothing, then a malignant lesion, and cannot judge its last frame."""
+    views = [view(index, state=State.WARMING_UP) for index in range(10)]
+    views += [view(index, finding="malignant" if index >= 20 else "normal") for index in range(10, 30)]
+    counts = Counts(captured=33, analysed=30, not_analysed={"no picture": 1}, dropped={"damaged": 2})
+    status = replace(ending(error, counts), latency_ms=Summary(31, 40.0, 60.0, 70.0, 80.0))
+    return reported(folder, [*views, view(30, state=State.NOT_ANALYSED)], session, status)

@@ -4,10 +4,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from clips import picture
 from typer.testing import CliRunner
 
 from benchmarks.calls import CALLS, app
+from tests.clips import picture
 
 HEAD = "dataset,name,label,patient,external,normal,benign,malignant\n"
 

@@ -8,7 +8,6 @@ from threading import Event
 import numpy as np
 import psutil
 import pytest
-from clips import picture, write_clip
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
@@ -22,6 +21,7 @@ from rcdnet.golden import Golden
 from rcdnet.onnx_file import read
 from rcdnet.preprocess import to_grey
 from rcdnet.weights import GOLDEN, ONNX
+from tests.clips import picture, write_clip
 
 SHORT_S = 0.2
 

@@ -1,5 +1,4 @@
 import json
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typer.testing import CliRunner
 from benchmarks.soak import Sample, app, drifted, sampled, served, viewer
 from stream.errors import SourceError
 from stream.sinks.report import ROOM_BYTES
+from tests.programs import python
 
 CALM = Sample(0, 30.0, {"p95": 40.0}, None, 0, 0, 0, 400.0, 10, 20, 0.0)
 SMALL = ("--source", "phantom:?size=320x240", "--engine", "fake", "--every", "0.5")
@@ -91,7 +91,7 @@ def test_a_recording_that_the_disk_refuses_ends_it_with_what_there_was(tmp_path:
     limited = f"import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, ({ROOM_BYTES}, {ROOM_BYTES}))\n"
     limited += "runpy.run_module('benchmarks.soak', run_name='__main__')"
     arguments = [*SMALL, "--minutes", "1", "--json", str(tmp_path / "soak.json")]
-    ran = subprocess.run([sys.executable, "-c", limited, *arguments], capture_output=True, text=True, check=False)
+    ran = python("-c", limited, *arguments)
     assert ran.returncode == 2, ran.stderr
     assert "cannot write" in ran.stderr
     assert "painted p95" in ran.stdout

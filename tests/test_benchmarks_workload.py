@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from rcdnet.weights import SHIPPED
 from stream.config import StreamConfig
 from stream.errors import SourceError
 from stream.sources import open_source
+from tests.programs import python
 
 SHORT = "phantom:?size=320x240&fps=30&frames=12"
 
@@ -64,8 +63,7 @@ print(peak_rss_mb(psutil.Process()) - before)
 
 def test_memory_is_measured_at_its_peak() -> None:
     """In a process of its own: this one may have held more before."""
-    told = subprocess.run([sys.executable, "-c", HOLDS_200_MB], capture_output=True, text=True, check=True)
-    assert 150 < float(told.stdout) < 260
+    assert 150 < float(python("-c", HOLDS_200_MB, check=True).stdout) < 260
 
 
 def test_a_machine_that_is_not_warm_in_time_is_measured_all_the_same(

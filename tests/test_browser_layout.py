@@ -1,8 +1,6 @@
 """Where things stand on the page, on screens of any size and in two tabs."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,13 +12,11 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
-from tests import browsers
-from tests.browsers import ROOT, another_page, choose, control, phase, running, scan_area, shown, until
-from tests.stream_views import SESSION
-from tests.test_stream_sinks_report import written
+from tests.pages import another_page, choose, control, needs_chromium, phase, running, scan_area, shown, until
+from tests.programs import python
+from tests.stream_views import SESSION, written
 
-address, chromium, browser = browsers.address, browsers.chromium, browsers.browser
-pytestmark = browsers.pytestmark
+pytestmark = needs_chromium
 
 
 @contextmanager
@@ -120,7 +116,7 @@ def test_the_bright_button_is_the_one_that_would_change_something(browser: webdr
     until(browser, lambda: not start_is_bright())
     choose(browser, "onnx_cpu")
     until(browser, start_is_bright)
-    choose(browser, "auto")
+    choose(browser, "fake")
     until(browser, lambda: not start_is_bright())
     control(browser, "#stop").click()
     until(browser, start_is_bright)
@@ -340,8 +336,8 @@ def test_an_error_covers_no_control(browser: webdriver.Chrome) -> None:
 
 
 def test_a_narrow_report_breaks_no_number_and_has_legible_axes(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    words = ["lavfi:testsrc2=size=64x48:rate=30:duration=4", "--engine", "fake", "--out", str(tmp_path)]
-    subprocess.run([sys.executable, "-m", "stream", "replay", *words], cwd=ROOT, check=True, capture_output=True)
+    source = "lavfi:testsrc2=size=64x48:rate=30:duration=4"
+    python("-m", "stream", "replay", source, "--engine", "fake", "--out", tmp_path, check=True)
     lines = """
     const cell = [...document.querySelectorAll("td")].findLast((each) => each.textContent === "120");
     const text = document.createRange();

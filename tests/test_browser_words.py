@@ -4,14 +4,12 @@ from pathlib import Path
 
 import cv2
 import pytest
-from clips import picture, write_clip
 from selenium import webdriver
 
-from tests import browsers
-from tests.browsers import another_page, choose, control, phase, running, shown, until
+from tests.clips import picture, write_clip
+from tests.pages import another_page, choose, control, needs_chromium, phase, running, shown, until
 
-address, chromium, browser = browsers.address, browsers.chromium, browsers.browser
-pytestmark = browsers.pytestmark
+pytestmark = needs_chromium
 
 
 def test_a_page_that_another_one_stopped_names_the_button_that_it_has(browser: webdriver.Chrome, address: str) -> None:

@@ -2,7 +2,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +17,7 @@ from engines.base import EngineOutput
 from engines.onnx_cpu import OnnxCpu
 from rcdnet.golden import Golden
 from rcdnet.weights import CHECKPOINT
-
-ROOT = Path(__file__).parents[1]
+from tests.programs import python, started
 
 
 def command(*arguments: object) -> Result:
@@ -55,8 +53,7 @@ def test_list_loads_no_runtime() -> None:
         "import sys; from engines.__main__ import app; app(['list'], standalone_mode=False)\n"
         "print(sorted({'torch', 'openvino', 'onnxruntime'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert python("-c", program, check=True).stdout.splitlines()[-1] == "[]"
 
 
 def test_verify_prints_the_numbers_of_every_engine(untrained: Path) -> None:
@@ -71,8 +68,7 @@ def test_verify_prints_the_numbers_of_every_engine(untrained: Path) -> None:
 @pytest.mark.parametrize("name", ["openvino_cpu", "onnx_cpu"])
 def test_an_engine_keeps_nothing_in_the_users_folder(name: str, untrained: Path, tmp_path: Path) -> None:
     """ONNX Runtime would keep an id and what it wants to send there, unless it sees a variable of CI."""
-    verifying = [sys.executable, "-m", "engines", "verify", name, "--weights", str(untrained)]
-    subprocess.run(verifying, cwd=ROOT, env={"HOME": str(tmp_path)}, capture_output=True, check=True)
+    python("-m", "engines", "verify", name, "--weights", untrained, env={"HOME": str(tmp_path)}, check=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -217,7 +213,7 @@ def test_ctrl_c_ends_a_build_that_drops_it() -> None:
         "catalog.build_artefact = build\n"
         "__main__.app(['build', 'tensorrt_fp16'])\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with started("-c", program, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "building\n"
         process.send_signal(signal.SIGINT)

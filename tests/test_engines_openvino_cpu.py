@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from engines.errors import EngineError
 from engines.openvino_cpu import OpenvinoCpu, fastest
 from engines.parity import ParityReport
 from rcdnet.golden import Golden, pictures
+from tests.programs import python
 
 
 def test_a_precision_is_taken_because_it_holds_and_is_faster(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +113,7 @@ def test_ctrl_c_is_heard_after_engines_were_closed(untrained: Path, close: str) 
         "signal.signal(signal.SIGINT, lambda *_: print('heard'))\n"
         "os.kill(os.getpid(), signal.SIGINT)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = python("-c", program)
     assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
 
 
@@ -127,12 +126,6 @@ def test_nobody_is_told_that_openvino_is_used(tmp_path: Path, module: str) -> No
         f"import {module}\n"
     )
     told = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD", "JENKINS_URL")}
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        env=told | {"HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert result.stdout == ""
+    home = {"HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    assert python("-c", code, env=told | home, check=True).stdout == ""
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,4 @@
 import gc
-import subprocess
-import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,8 +19,7 @@ from rcdnet import checkpoint, golden
 from rcdnet.model import RcdNet
 from rcdnet.spec import ModelSpec
 from tests.gpus import Forward, Gpu
-
-ROOT = Path(__file__).parents[1]
+from tests.programs import python
 
 
 @pytest.fixture
@@ -118,7 +115,7 @@ def test_once_the_gpu_failed_nothing_is_freed_when_python_ends_either() -> None:
         "del whole\n"
         "failed.hold()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = python("-c", program)
     assert (done.returncode, done.stdout) == (0, "whole is freed\n"), done.stderr
 
 

@@ -38,8 +38,8 @@ from engines.tensorrt_build import (
     root_logging_kept,
 )
 from rcdnet import checkpoint
+from tests.programs import ROOT
 
-ROOT = Path(__file__).parents[1]
 DYNAMO = ROOT / ".venv" / "torch_tensorrt" / "torch_tensorrt" / "dynamo"
 
 REMOVED = {"aten._assert_tensor_metadata.default"}

@@ -4,9 +4,7 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,37 +19,12 @@ from stream.types import State
 from stream.web.app import create_app
 from stream.web.control import Control
 from tests.igtlink import ImageServer
+from tests.outputs import PAGE, documented, written
+from tests.programs import PATIENCE_S, python, served, started
 from tests.stream_runs import Clip, ran
 from tests.stream_views import SESSION, ending, view
-from tests.test_stream_web_serve import PATIENCE_S, ROOT, served
 
-PAGE = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
 RECORDING, RUNNING, PICTURE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-
-
-def documented(heading: str) -> list[str]:
-    """The keys in the tables below this heading, up to the next one; ``.y`` after ``x.a`` is ``x.y``."""
-    told = []
-    section = PAGE.partition(f"\n{heading}\n")[2].partition("\n#")[0]
-    for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE):
-        first, *others = re.findall(r"`(.+?)`", row)
-        stem = first.rpartition(".")[0]
-        told += [first, *(stem + key if key.startswith(".") else key for key in others)]
-    return told
-
-
-def written(value: Any, told: list[str], at: str = "") -> Iterator[str]:
-    """The keys in a value, no deeper than they are told; those of all entries of a list or a table as ``*``."""
-    deeper = {one.removeprefix(f"{at}.").partition(".")[0] for one in told if one.startswith(f"{at}.") or not at}
-    if not deeper:
-        yield at
-    elif isinstance(value, list):
-        for entry in value:
-            yield from written(entry, told, f"{at}.*")
-    elif isinstance(value, dict):
-        for name, entry in value.items():
-            key = "*" if "*" in deeper else name
-            yield from written(entry, told, f"{at}.{key}" if at else key)
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +83,7 @@ def test_the_keys_of_the_status_are_those_that_are_told() -> None:
 
 def said(program: str, *words: str) -> list[str]:
     """What a program of the page prints, line by line."""
-    command = [sys.executable, "-c", program, *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return python("-c", program, *words, check=True).stdout.splitlines()
 
 
 def test_the_program_that_reads_a_recording_tells_each_frame(recording: Path) -> None:
@@ -125,8 +97,7 @@ def test_the_program_that_judges_a_picture_says_what_a_replay_says(tmp_path: Pat
         frame = next(source.frames())
     picture = tmp_path / "picture.png"
     cv2.imwrite(str(picture), cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR))
-    replay = [sys.executable, "-m", "stream", "replay", str(picture), "--out", str(tmp_path), "--scan-area", "full"]
-    subprocess.run(replay, cwd=ROOT, capture_output=True, check=True)
+    python("-m", "stream", "replay", picture, "--out", tmp_path, "--scan-area", "full", check=True)
     probabilities, call = said(PICTURE, str(picture))
     (line,) = lines(tmp_path)
     assert json.loads(probabilities.replace("'", '"')) == pytest.approx(line["raw"], abs=1e-4)
@@ -134,14 +105,12 @@ def test_the_program_that_judges_a_picture_says_what_a_replay_says(tmp_path: Pat
 
 
 def test_the_program_that_watches_gets_pictures_until_the_run_ends() -> None:
-    with served() as (process, address):
-        command = [sys.executable, "-c", RUNNING, address]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as watching:
-            assert watching.stdout is not None
-            told = [watching.stdout.readline().split() for _ in range(3)]
-            process.send_signal(signal.SIGINT)
-            assert process.wait(PATIENCE_S) == 0
-            watching.communicate(timeout=PATIENCE_S)
+    with served() as (process, address), started("-c", RUNNING, address, stdout=subprocess.PIPE) as watching:
+        assert watching.stdout is not None
+        told = [watching.stdout.readline().split() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
+        watching.communicate(timeout=PATIENCE_S)
     assert watching.returncode == 0
     assert [int(frame) for frame, *_ in told] == sorted({int(frame) for frame, *_ in told})
     assert {state for _, _, state, _ in told} <= {state.value for state in State}

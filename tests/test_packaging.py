@@ -10,8 +10,8 @@ import cv2
 import pytest
 
 import stream
+from tests.programs import ROOT, python
 
-ROOT = Path(__file__).parents[1]
 LIVE = [
     "stream.pipeline",
     "stream.__main__",
@@ -46,7 +46,7 @@ def test_the_generic_names_are_ours(package: str) -> None:
 )
 def test_what_is_slow_to_load_is_loaded_by_no_part_that_has_no_use_for_it(modules: list[str], barred: set[str]) -> None:
     program = f"import sys, {', '.join(modules)}; print(sorted({barred} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = python("-c", program)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[]\n"
 
@@ -56,8 +56,7 @@ def test_opencv_is_told_how_to_wait_before_it_is_loaded(environment: dict[str, s
     """What the user says of it stands."""
     program = "import os, sys, stream; print('cv2' in sys.modules, *(os.environ[name] for name in stream.ASLEEP))"
     inherited = {key: value for key, value in os.environ.items() if key not in stream.ASLEEP}
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=ROOT, env=inherited | environment, capture_output=True, text=True, check=False)
+    done = python("-c", program, env=inherited | environment)
     assert done.stdout == f"False {waits} {waits}\n", done.stderr
 
 
@@ -83,8 +82,7 @@ def test_a_network_runs_in_an_environment_without_torch(untrained: Path) -> None
         "    output = engine.run(Golden.load(weights / 'golden.npz').images)\n"
         "print(engine.info.name, output.logits.shape)\n"
     )
-    command = [sys.executable, "-c", program, str(untrained)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = python("-c", program, untrained)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "openvino_cpu (16, 3)\n"
 
@@ -98,7 +96,7 @@ def test_a_network_runs_in_an_environment_without_torch(untrained: Path) -> None
 )
 def test_what_needs_the_extra_train_says_how_to_get_it(package: str, program: str) -> None:
     program = f"import sys; sys.modules['{package}'] = None; {program}"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = python("-c", program)
     assert done.returncode == 2
     assert done.stderr == f'error: {package} is not installed: it comes with python -m pip install -e ".[train]"\n'
 

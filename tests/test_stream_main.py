@@ -13,7 +13,6 @@ import av
 import cv2
 import numpy as np
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from rcdnet.golden import Golden
@@ -22,12 +21,8 @@ from stream.__main__ import app, dated
 from stream.errors import UsageError
 from stream.sinks import CINE, RESULTS, alone_in
 from tests.clips import write_clip
-
-ROOT = Path(__file__).parents[1]
-
-
-def command(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+from tests.programs import command, python, started
+from tests.stream_runs import without_times
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +54,6 @@ def test_a_folder_without_a_network_is_one_clear_line(clip: Path, tmp_path: Path
     assert "rcdnet.export" in result.stderr
 
 
-def without_times(journal: Path) -> list[str]:
-    lines = [json.loads(text) for text in journal.read_text().splitlines()]
-    return [json.dumps({key: value for key, value in line.items() if key != "times"}) for line in lines]
-
-
 def test_replay_writes_video_journal_summary_and_report(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = command("replay", clip, "--out", out, "--engine", "fake")
@@ -79,9 +69,9 @@ def test_replay_writes_video_journal_summary_and_report(clip: Path, tmp_path: Pa
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /dev/full")
 def test_a_replay_whose_log_cannot_be_written_is_whole_and_says_so(clip: Path, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "stream", "replay", str(clip), "--engine", "fake", "--out", str(tmp_path)]
+    words = ("-m", "stream", "replay", clip, "--engine", "fake", "--out", tmp_path)
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=full, text=True, check=False)
+        done = python(*words, capture_output=False, stdout=subprocess.PIPE, stderr=full)
     assert done.returncode == 0
     assert "12 of 12 frames analysed" in done.stdout
 
@@ -99,9 +89,9 @@ def test_a_replay_whose_line_standard_output_does_not_take_says_so_unless_there_
 ) -> None:
     clip, out = write_clip(tmp_path / "scan.avi", 30, codec="mjpeg"), tmp_path / "out"
     clip.write_bytes(clip.read_bytes()[: int(share * clip.stat().st_size)])
-    words = [sys.executable, "-m", "stream", "replay", str(clip), "--engine", "fake", "--out", str(out)]
+    words = ("-m", "stream", "replay", clip, "--engine", "fake", "--out", out)
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = python(*words, capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == code
     assert done.stderr.splitlines()[-1].startswith(last.format(out=out))
     assert (out / "summary.json").exists()
@@ -109,9 +99,9 @@ def test_a_replay_whose_line_standard_output_does_not_take_says_so_unless_there_
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /dev/full")
 def test_an_error_that_the_log_does_not_take_keeps_its_code(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "stream", "replay", "none.mp4", "--engine", "fake", "--out", str(tmp_path)]
+    words = ("-m", "stream", "replay", "none.mp4", "--engine", "fake", "--out", tmp_path)
     with Path("/dev/full").open("w") as full:
-        assert subprocess.run(words, cwd=ROOT, stderr=full, check=False).returncode == 3
+        assert python(*words, capture_output=False, stderr=full).returncode == 3
 
 
 def test_a_name_that_a_file_on_windows_cannot_hold_is_escaped(clip: Path, tmp_path: Path) -> None:
@@ -212,10 +202,10 @@ def test_a_truncated_clip_keeps_the_frames_that_could_be_read(clip: Path, tmp_pa
     assert "Traceback" not in result.stderr
 
 
-def last_words(words: Sequence[str], trouble: str, *, under: Sequence[str] = ()) -> tuple[int, str]:
+def last_words(words: Sequence[str], trouble: str, *, under: tuple[str, ...] = ()) -> tuple[int, str]:
     """Ctrl-C as soon as a run has told ``trouble`` and its address: its exit code, and the last line after that."""
-    command = [*under, sys.executable, "-m", "stream", "run", "--engine", "fake", "--port", "0", *words]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    command = ("-m", "stream", "run", "--engine", "fake", "--port", "0", *words)
+    with started(*command, under=under, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         said = ""
         while not (trouble in said and "http://" in said):
@@ -273,7 +263,7 @@ def test_a_single_picture_is_called(tmp_path: Path) -> None:
 
 
 def test_the_source_may_come_from_the_environment_where_no_process_list_shows_its_password() -> None:
-    result = CliRunner().invoke(app, ["run", "--engine", "fake", "--port", "0"], env={"RCDNET_SOURCE": "none.mp4"})
+    result = command("run", "--engine", "fake", "--port", "0", env={"RCDNET_SOURCE": "none.mp4"})
     assert result.exit_code == 3
     assert "none.mp4" in result.stderr
 
@@ -316,9 +306,6 @@ def test_the_folder_of_a_picture_that_cannot_be_read_is_not_told(tmp_path: Path)
     folder.mkdir(parents=True)
     cv2.imwrite(str(folder / "1.png"), np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
     (folder / "2.png").write_bytes((folder / "1.png").read_bytes()[:500])
-    words = [str(folder), "--engine", "fake", "--out", str(tmp_path / "out")]
-    done = subprocess.run(
-        [sys.executable, "-m", "stream", "replay", *words], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = python("-m", "stream", "replay", folder, "--engine", "fake", "--out", tmp_path / "out")
     assert "2.png" in done.stderr
     assert "Erika" not in done.stderr

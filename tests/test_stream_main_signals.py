@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,11 +12,10 @@ import pytest
 
 from stream import __main__ as main
 from tests.clips import write_clip
+from tests.programs import started
 
-ROOT = Path(__file__).parents[1]
 
-
-def wait_until_recorded(process: subprocess.Popen[bytes], folder: Path) -> None:
+def wait_until_recorded(process: subprocess.Popen[str], folder: Path) -> None:
     """Until the first line of frames.jsonl, in this folder or below it."""
     while not any(journal.stat().st_size for journal in folder.rglob("frames.jsonl")):
         with pytest.raises(subprocess.TimeoutExpired):  # it has not ended
@@ -32,9 +30,7 @@ IGNORING = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 def test_run_serves_records_and_ends_cleanly_on_ctrl_c(tmp_path: Path, start: tuple[str, ...]) -> None:
     clip = write_clip(tmp_path / "clip.mp4")
     arguments = ["run", "--source", str(clip), "--engine", "fake", "--port", "0", "--record", str(tmp_path / "rec")]
-    with subprocess.Popen(
-        [*start, sys.executable, "-m", "stream", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with started("-m", "stream", *arguments, under=start, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         said = [process.stderr.readline() for _ in range(3)]
         assert said[0] == "loading the engine, then opening clip.mp4\n"
@@ -58,7 +54,7 @@ def test_run_serves_records_and_ends_cleanly_on_ctrl_c(tmp_path: Path, start: tu
     ids=["run", "replay"],
 )
 def test_ctrl_c_held_down_leaves_a_whole_recording(tmp_path: Path, words: list[str]) -> None:
-    with subprocess.Popen([sys.executable, "-m", "stream", *words, str(tmp_path)], cwd=ROOT) as process:
+    with started("-m", "stream", *words, tmp_path) as process:
         wait_until_recorded(process, tmp_path)
         while process.poll() is None:
             os.kill(process.pid, signal.SIGINT)
@@ -85,8 +81,8 @@ def test_what_hangs_while_a_recording_is_finished_can_be_ended(number: int, monk
 
 
 def test_ctrl_c_while_it_loads_leaves_no_traceback() -> None:
-    loading = [sys.executable, "-X", "importtime", "-m", "stream", "replay", "none.mp4", "--out", "none"]
-    with subprocess.Popen(loading, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    loading = ("-X", "importtime", "-m", "stream", "replay", "none.mp4", "--out", "none")
+    with started(*loading, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         while not (line := process.stderr.readline()).rstrip().endswith("| typer"):
             assert line, "it never imported typer"
@@ -96,19 +92,15 @@ def test_ctrl_c_while_it_loads_leaves_no_traceback() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_replay_that_is_stopped_says_so(tmp_path: Path, number: signal.Signals) -> None:
-    arguments = ["replay", "phantom:?size=320x240", "--engine", "fake", "--out", str(tmp_path)]
-    with subprocess.Popen(
-        [sys.executable, "-m", "stream", *arguments],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # under nohup, SIGHUP is ignored
-    ) as process:
+    words = ("-m", "stream", "replay", "phantom:?size=320x240", "--engine", "fake", "--out", tmp_path)
+    usual = {"stderr": subprocess.PIPE, "preexec_fn": lambda: signal.signal(number, signal.SIG_DFL)}
+    with started(*words, **usual) as process:  # under nohup, SIGHUP is ignored
         assert process.stderr is not None
         wait_until_recorded(process, tmp_path)
         os.kill(process.pid, number)
         *_, finishing, last = process.stderr.read().splitlines()
     assert process.returncode == 130
-    assert (finishing, last) == (b"finishing what was recorded", b"stopped")
+    assert (finishing, last) == ("finishing what was recorded", "stopped")
     assert "stopped before the end" in json.loads((tmp_path / "summary.json").read_text())["error"]
     assert "This run is not whole: stopped before the end" in (tmp_path / "report.html").read_text()
 
@@ -116,10 +108,8 @@ def test_a_replay_that_is_stopped_says_so(tmp_path: Path, number: signal.Signals
 def test_ctrl_c_while_a_silent_sender_is_opened_is_no_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        with subprocess.Popen(
-            [sys.executable, "-m", "stream", "run", "--source", uri, "--engine", "fake", "--port", "0"],
-            cwd=ROOT, stderr=subprocess.PIPE, text=True,
-        ) as process:  # fmt: skip
+        words = ("-m", "stream", "run", "--source", uri, "--engine", "fake", "--port", "0")
+        with started(*words, stderr=subprocess.PIPE) as process:
             assert process.stderr is not None
             with silent.accept()[0]:
                 os.kill(process.pid, signal.SIGINT)

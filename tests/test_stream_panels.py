@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stream.scan_detection import propose
-from tests.screens import Picture, first
+from tests.screens import Picture
 
 SCAN = (420, 110, 960, 720)
 """x, y, width, height."""
@@ -28,9 +28,8 @@ SCREENS = [
 
 
 @pytest.fixture
-def scan(shared_data: Path) -> Picture:
-    rgb = first(str(shared_data / "clips" / "breast_linear_BR001.mp4"))[0].rgb
-    return np.asarray(cv2.resize(rgb, SCAN[2:], interpolation=cv2.INTER_CUBIC), np.uint8)
+def scan(breast: Picture) -> Picture:
+    return np.asarray(cv2.resize(breast, SCAN[2:], interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def screen(scan: Picture, panel: str, fading: str, noise: float) -> Picture:

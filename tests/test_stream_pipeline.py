@@ -17,11 +17,7 @@ from stream.sinks import recording
 from stream.sinks.journal import JournalSink
 from stream.status import Phase, Recording
 from stream.types import Frame, ScanArea, State, View
-from tests.stream_runs import PATIENCE_S, Clip, Scripted, Seen, ran
-
-
-def assert_soon(event: threading.Event) -> None:
-    assert event.wait(PATIENCE_S)
+from tests.stream_runs import PATIENCE_S, Clip, Scripted, Seen, assert_soon, ran
 
 
 def test_replay_shows_and_counts_every_frame_in_order() -> None:

@@ -1,7 +1,5 @@
 """Programs that end with a pipeline running, or interrupt its stop: what was recorded is whole."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,19 +8,8 @@ from stream.config import StreamConfig
 from stream.pipeline import Pipeline
 from stream.sinks.journal import JournalSink
 from stream.status import Phase, Status
+from tests.programs import python
 from tests.stream_runs import PATIENCE_S, Clip, Scripted, Seen
-
-
-def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """A Python program of its own, which gets ``folder`` as its argument."""
-    return subprocess.run(
-        [sys.executable, "-c", program, str(folder)],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
-
 
 UNCLOSED = """
 import sys
@@ -42,7 +29,7 @@ while pipeline.status().counts.captured < 3:
 
 
 def test_a_program_that_ends_without_stopping_keeps_its_recording(tmp_path: Path) -> None:
-    ended = run(UNCLOSED, tmp_path)
+    ended = python("-c", UNCLOSED, tmp_path, timeout=PATIENCE_S)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert (tmp_path / "summary.json").exists()
 
@@ -80,7 +67,7 @@ except KeyboardInterrupt:
 
 
 def test_a_stop_that_is_interrupted_is_finished_as_the_program_ends(tmp_path: Path) -> None:
-    ended = run(INTERRUPTED, tmp_path)
+    ended = python("-c", INTERRUPTED, tmp_path, timeout=PATIENCE_S)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "interrupted\n", "")
     assert (tmp_path / "summary.json").exists()
 

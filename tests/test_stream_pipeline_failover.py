@@ -6,9 +6,6 @@ import time
 from pathlib import Path
 
 import pytest
-from clips import write_clip
-from test_stream_main import command, without_times
-from test_stream_pipeline import PATIENCE_S, Clip
 
 from engines import catalog
 from engines.base import Engine
@@ -19,6 +16,9 @@ from stream.config import StreamConfig
 from stream.pipeline import Pipeline
 from stream.sinks.journal import JournalSink
 from stream.web.readout import run
+from tests.clips import write_clip
+from tests.programs import command
+from tests.stream_runs import PATIENCE_S, Clip, without_times
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from stream.pipeline import Pipeline
 from stream.signal import FROZEN
 from stream.types import Frame, State, View
 from tests.screens import textured
-from tests.stream_runs import PATIENCE_S, Clip, Receiver, Scripted, Seen, ran
+from tests.stream_runs import PATIENCE_S, Clip, Receiver, Scripted, Seen, assert_soon, ran
 
 SOON_S = 20.0
 """Only a broken pipeline waits this long."""
@@ -104,7 +104,3 @@ def test_a_device_that_hangs_does_not_keep_a_recording_from_its_end(monkeypatch:
     ended = pipeline.wait(SOON_S)
     let_go.set()
     assert ended
-
-
-def assert_soon(event: threading.Event) -> None:
-    assert event.wait(PATIENCE_S)

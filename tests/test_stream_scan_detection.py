@@ -74,10 +74,9 @@ def test_a_scan_at_the_lower_edge_of_a_large_screen_does_not_leave_it() -> None:
 
 
 @pytest.mark.parametrize("gap_px", [16, 60])
-def test_of_two_scans_side_by_side_none_is_chosen(shared_data: Path, gap_px: int) -> None:
+def test_of_two_scans_side_by_side_none_is_chosen(breast: Picture, gap_px: int) -> None:
     """Nobody knows which is meant: the area holds both, and the signal gate says that there are two."""
-    scan = first(str(shared_data / "clips" / "breast_linear_BR001.mp4"))[0].rgb
-    pane = np.asarray(cv2.resize(scan, (500, 460)), np.uint8)
+    pane = np.asarray(cv2.resize(breast, (500, 460)), np.uint8)
     screen = np.zeros((720, 1280, 3), np.uint8)
     for left in (100, 600 + gap_px):
         screen[120:580, left : left + 500] = pane
@@ -256,12 +255,6 @@ def test_a_detected_area_follows_the_scan(scan: Picture) -> None:
         area = find(frame, None)
     assert isinstance(area, ScanArea)
     assert overlap(area, (500, 200, 336, 599)) > 0.9
-
-
-@pytest.fixture
-def breast(shared_data: Path) -> Picture:
-    frame, _ = first(str(shared_data / "clips" / "breast_linear_BR001.mp4"))
-    return frame.rgb
 
 
 NAME_PX = 70

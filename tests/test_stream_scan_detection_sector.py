@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stream.scan_area import blank_outside, finder
 from stream.scan_detection import joined, propose
 from stream.types import Frame, ScanArea
-from tests.screens import RINGING_PX, SCREEN, Picture, first, read, replayed, textured
+from tests.screens import RINGING_PX, SCREEN, Picture, read, replayed, textured
 
 SECTORS = [{"half_deg": 35, "radius": 0.5}, {"half_deg": 45, "radius": 0.05}, {"half_deg": 10, "radius": 2.5}]
 """A convex probe, a phased array, and a linear probe with its beams steered apart."""
@@ -34,12 +34,6 @@ def within(area: ScanArea | None) -> NDArray[np.bool_]:
     """What is not blanked."""
     white = Frame(0, 0, 0.0, np.full((*SCREEN, 3), 255, np.uint8), "x")
     return blank_outside(white, area).rgb[..., 0] > 0
-
-
-@pytest.fixture
-def breast(shared_data: Path) -> Picture:
-    frame, _ = first(str(shared_data / "clips" / "breast_linear_BR001.mp4"))
-    return frame.rgb
 
 
 @pytest.mark.parametrize("shape", SECTORS)

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import av
@@ -13,9 +12,8 @@ from stream.sinks.dicom import DicomSink
 from stream.sinks.journal import JournalSink
 from stream.sinks.report import ReportSink
 from stream.sinks.video import VideoSink
+from tests.programs import started
 from tests.stream_views import SESSION, ending, view
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("sink_of", [JournalSink, VideoSink, ReportSink, DicomSink])
@@ -62,8 +60,7 @@ def killed_after(count: int, sink: str, path: Path) -> None:
         "for index in itertools.count():\n"
         "    sink.write(view(index)); print(flush=True)\n"
     )
-    command = [sys.executable, "-c", program, str(path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as writer:
+    with started("-c", program, path, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
         for _ in range(count):
             writer.stdout.readline()

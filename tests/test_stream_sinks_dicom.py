@@ -1,6 +1,5 @@
 """The exported cine, as our own source, pydicom and GDCM (in SimpleITK) read it."""
 
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +10,13 @@ import pytest
 import SimpleITK
 from click.testing import Result
 from pydicom.dataset import Dataset
-from typer.testing import CliRunner
 
 from rcdnet.notice import RESEARCH_NOTICE
-from stream.__main__ import app
 from stream.sinks.dicom import DicomSink
 from stream.types import View
 from tests.dicoms import PATIENT, read, region, regions, write_dicom
+from tests.programs import command, python
 from tests.stream_views import ENGINE, SESSION, ending, view
-
-ROOT = Path(__file__).parents[1]
 
 
 def written(path: Path, views: list[View], *, synthetic: bool = False) -> Dataset:
@@ -194,8 +190,7 @@ except UsageError as error:
     sink.close(ending())
     print(error)
 """
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    ran = python("-c", code, tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert len(ran.stdout.splitlines()) == 1
     assert "a.dcm: File too large. Give a writable folder with free space." in ran.stdout
@@ -203,7 +198,7 @@ except UsageError as error:
 
 
 def replay(clip: Path, out: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["replay", str(clip), "--out", str(out), "--engine", "fake", *arguments])
+    return command("replay", clip, "--out", out, "--engine", "fake", *arguments)
 
 
 def test_a_patient_s_cine_becomes_nobody_s(tmp_path: Path) -> None:
@@ -228,8 +223,7 @@ def test_a_patient_s_cine_becomes_nobody_s(tmp_path: Path) -> None:
 
 def test_without_pydicom_the_extra_is_named_before_anything_runs(tmp_path: Path) -> None:
     code = "import sys; sys.modules['pydicom'] = None\nfrom stream.__main__ import app\napp(sys.argv[1:])"
-    command = [sys.executable, "-c", code, "replay", "none.mp4", "--out", str(tmp_path / "out"), "--dicom"]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    ran = python("-c", code, "replay", "none.mp4", "--out", tmp_path / "out", "--dicom")
     assert ran.returncode == 2
     assert ran.stderr.startswith("error: --dicom: needs pydicom")
     assert ran.stderr.endswith(': python -m pip install -e ".[dicom]"\n')

@@ -12,8 +12,6 @@ from stream.sinks.journal import JournalSink, line
 from stream.types import ScanArea, State
 from tests.stream_views import SESSION, ending, view
 
-ROOT = Path(__file__).parents[1]
-
 
 def test_every_view_is_one_line_that_can_be_read_before_the_next(tmp_path: Path) -> None:
     path = tmp_path / "frames.jsonl"

@@ -19,20 +19,12 @@ from stream.sinks import RESULTS, report, report_episodes
 from stream.sinks.report import ReportSink
 from stream.sinks.report_episodes import MOST_KEY_FRAMES
 from stream.sinks.video import VideoSink
-from stream.timing import Counts, Summary
-from stream.types import State, View
-from tests.stream_views import SESSION, SPEC, ending, reported, view
+from stream.timing import Counts
+from stream.types import View
+from tests.stream_views import SESSION, SPEC, ending, reported, view, written
 
 FEW = MOST_KEY_FRAMES + 16
 """Pictures or findings that a report of these tests has room for."""
-
-
-def written(folder: Path, session: Session = SESSION, error: str | None = None) -> tuple[dict, str]:
-    views = [view(index, state=State.WARMING_UP) for index in range(10)]
-    views += [view(index, finding="malignant" if index >= 20 else "normal") for index in range(10, 30)]
-    counts = Counts(captured=33, analysed=30, not_analysed={"no picture": 1}, dropped={"damaged": 2})
-    status = replace(ending(error, counts), latency_ms=Summary(31, 40.0, 60.0, 70.0, 80.0))
-    return reported(folder, [*views, view(30, state=State.NOT_ANALYSED)], session, status)
 
 
 def test_the_summary_counts_what_was_seen(tmp_path: Path) -> None:

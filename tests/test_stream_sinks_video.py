@@ -9,8 +9,6 @@ from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.sinks.video import VideoSink, fit
 from tests.stream_views import SESSION, ending, view
 
-ROOT = Path(__file__).parents[1]
-
 
 def decoded(path: Path) -> list[av.VideoFrame]:
     with av.open(str(path)) as container:

@@ -1,8 +1,6 @@
 """Cines as scanners write them, against pydicom's own pictures; what contradicts itself is refused, unread."""
 
 import logging
-import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,6 +28,7 @@ from stream.sources import LOOKED_AT, kind, open_here, open_source
 from stream.sources.dicom_header import read_header
 from stream.types import ScanArea
 from tests.dicoms import PATIENT, noise, pictures, read, region, regions, write_dicom, write_object
+from tests.programs import python
 
 
 def test_a_real_cine_plays_as_it_was_scanned(shared_data: Path) -> None:
@@ -356,5 +355,5 @@ def test_without_a_package_the_extra_is_named(tmp_path: Path, package: str) -> N
     found.PixelData = encapsulate([b"\xff\xd8\xff\xd9"])
     found.save_as(path)
     code = f"import sys; sys.modules[{package!r}] = None; from stream.sources import *; open_here({str(path)!r})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-1].lower().endswith(f'needs {package}: python -m pip install -e ".[dicom]"')
+    *_, told = python("-c", code).stderr.splitlines()
+    assert told.lower().endswith(f'needs {package}: python -m pip install -e ".[dicom]"')

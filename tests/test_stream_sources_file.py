@@ -2,8 +2,6 @@
 
 import re
 import struct
-import subprocess
-import sys
 from contextlib import suppress
 from itertools import islice, pairwise
 from pathlib import Path
@@ -20,6 +18,7 @@ from stream.sources import open_source
 from stream.sources.file import ASF_FACTS, FileSource, asf_end_s
 from stream.types import Frame
 from tests.clips import picture, write_clip
+from tests.programs import python
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +145,7 @@ def test_a_clip_closes_although_a_library_has_turned_on_ffmpegs_log(tmp_path: Pa
         "    with FileSource(Path(sys.argv[1])) as source: next(source.frames())\n"
     )
     clip = write_clip(tmp_path / "clip.mp4", 40)
-    subprocess.run([sys.executable, "-c", program, str(clip)], check=True, timeout=60)
+    python("-c", program, clip, check=True, timeout=60)
 
 
 def test_a_clip_trimmed_without_encoding_is_whole(tmp_path: Path) -> None:

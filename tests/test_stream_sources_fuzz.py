@@ -6,7 +6,6 @@ opened as a user would: that must end in time, as an error of the source.
 
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -25,6 +24,7 @@ from tests.dicoms import write_dicom
 from tests.fuzz import mutant
 from tests.metaimages import write_metaimage
 from tests.nrrds import write_nrrd
+from tests.programs import started
 
 TOO_LONG_S = 5.0
 """For one file; a whole one of these takes some milliseconds."""
@@ -62,12 +62,8 @@ class Reader:
     """Reads mutants ``first`` and on; ``line`` waits for what it says."""
 
     def __init__(self, sample: Path, first: int, count: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz", str(sample), str(first), str(count)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        words = ("-m", "tests.fuzz", sample, first, count)
+        self._process = started(*words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self._lines: queue.Queue[str] = queue.Queue()
         self._listener = threading.Thread(target=self._listen)
         self._listener.start()

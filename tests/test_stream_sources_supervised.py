@@ -1,12 +1,9 @@
 """A source that breaks, ends or falls silent is opened again, and time and counts go on."""
 
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,8 +16,7 @@ from stream.sources import supervised
 from stream.sources.base import Source
 from stream.sources.supervised import JITTER, SupervisedSource, backoff_s
 from stream.types import Frame, ScanArea
-
-ROOT = Path(__file__).parents[1]
+from tests.programs import python
 
 PICTURE = np.zeros((8, 8, 3), np.uint8)
 
@@ -151,7 +147,7 @@ except SourceError as error:
 
 
 def test_a_program_that_ends_while_a_source_is_opened_is_not_aborted() -> None:
-    done = subprocess.run([sys.executable, "-c", ENDS_WHILE_IT_OPENS], cwd=ROOT, capture_output=True, text=True)
+    done = python("-c", ENDS_WHILE_IT_OPENS)
     assert (done.returncode, done.stdout, done.stderr) == (0, "given up before it was open\n", "")
 
 

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
-from clips import picture, write_clip
 from starlette.testclient import TestClient
 
 from engines.catalog import missing
@@ -26,6 +25,7 @@ from stream.sources import open_source
 from stream.web.app import create_app, listen, page_address, seen_by_network
 from stream.web.control import Control, label
 from stream.web.guard import is_own_name
+from tests.clips import picture, write_clip
 from tests.stream_views import SESSION, view
 
 ADDRESS = "http://127.0.0.1:7860"

@@ -6,11 +6,10 @@ import re
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,43 +17,16 @@ import cv2
 import httpx2
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from stream.__main__ import app
 from stream.config import StreamConfig
 from stream.web.app import listen, serve
 from stream.web.control import PHANTOM, Control
+from tests.programs import PATIENCE_S, command, served, started
 
-ROOT = Path(__file__).parents[1]
-PATIENCE_S = 60
 POLL_S = 0.05
 """Between two questions: asked without a pause, a server that starts takes twice as long."""
-
-
-@contextmanager
-def served(*under: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The running process, started by ``under`` if given, and its HOST:PORT; ended by Ctrl-C if the test did not."""
-    arguments = ["run", "--source", "phantom:?size=320x240&fps=10", "--engine", "fake", "--port", "0"]
-    arguments += ["--config", str(ROOT / "tests" / "patient.toml")]
-    with subprocess.Popen(
-        [*under, sys.executable, "-m", "stream", *arguments],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | environment,
-    ) as process:
-        assert process.stderr is not None
-        try:
-            said = process.stderr.readline() + process.stderr.readline()  # what is loaded, then where it is served
-            found = re.search(r"http://(\S+)", said)
-            assert found is not None, said
-            yield process, found[1]
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                process.wait(PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +133,8 @@ def test_a_second_ctrl_c_cuts_nothing_off(caplog: pytest.LogCaptureFixture) -> N
 
 @pytest.mark.parametrize("files", [64, 850])
 def test_more_connections_than_it_may_have_files_are_hung_up_on(files: int) -> None:
-    with served("sh", "-c", f'ulimit -n {files}; exec "$@"', "sh") as (process, address), ExitStack() as stack:
+    limited = ("sh", "-c", f'ulimit -n {files}; exec "$@"', "sh")
+    with served(under=limited) as (process, address), ExitStack() as stack:
         host, port = address.split(":")
         many = [stack.enter_context(socket.create_connection((host, int(port)), PATIENCE_S)) for _ in range(files + 50)]
         assert {one.recv(1) for one in many[files // 4 :]} == {b""}
@@ -176,8 +149,7 @@ def test_more_connections_than_it_may_have_files_are_hung_up_on(files: int) -> N
 def test_a_port_in_use_is_told_in_one_line_before_anything_opens() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        arguments = ["run", "--source", "tcp://127.0.0.1:1", "--engine", "none_such", "--port", str(port)]
-        result = CliRunner().invoke(app, arguments)
+        result = command("run", "--source", "tcp://127.0.0.1:1", "--engine", "none_such", "--port", port)
     assert result.exit_code == 2
     said = (
         f"error: cannot serve on 127.0.0.1 port {port}: Address already in use. Choose another with --host or --port."
@@ -190,11 +162,10 @@ def test_a_port_in_use_is_told_in_one_line_before_anything_opens() -> None:
 def test_it_serves_where_its_log_cannot_be_written(log: str) -> None:
     with listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
-    arguments = ["run", "--source", "phantom:?size=320x240", "--engine", "fake", "--port", str(port)]
+    words = ("-m", "stream", "run", "--source", "phantom:?size=320x240", "--engine", "fake", "--port", port)
     without_log = ("sh", "-c", f'exec "$@" {log}', "sh")
     buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
-    command = [*without_log, sys.executable, "-m", "stream", *arguments]
-    with subprocess.Popen(command, cwd=ROOT, env=buffered) as process:
+    with started(*words, under=without_log, env=buffered) as process:
         answer = None
         while answer is None and process.poll() is None:
             with suppress(httpx2.ConnectError):

@@ -1,10 +1,9 @@
 import inspect
-import subprocess
-import sys
 
 import pytest
 
 from stream.web.stubs import no_stubs
+from tests.programs import python
 
 COUNT = """
 import sys
@@ -17,10 +16,7 @@ print(len(opened))
 
 @pytest.mark.parametrize(("module", "some"), [("stream.web.page", False), ("gradio", True)])
 def test_type_stubs_are_touched_by_gradio_alone_and_not_by_the_page(module, some):
-    done = subprocess.run(
-        [sys.executable, "-c", COUNT.format(module=module)], capture_output=True, text=True, check=True
-    )
-    assert (int(done.stdout) > 0) == some
+    assert (int(python("-c", COUNT.format(module=module), check=True).stdout) > 0) == some
 
 
 def test_files_of_classes_are_found_again_afterwards():

@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from test_train_results import CLASSES, logits_of, run
 
+from tests.answers import CLASSES, logits_of, run
 from train.contrast import contrast
 from train.datasets import DataError
 

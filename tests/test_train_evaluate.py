@@ -13,7 +13,7 @@ from rcdnet.box import Box
 from rcdnet.glance import Judgement
 from rcdnet.preprocess import place
 from rcdnet.spec import ModelSpec, OperatingPoint
-from tests.test_outputs import documented, written
+from tests.outputs import documented, written
 from train import datasets, evaluate, tables
 from train.__main__ import app
 from train.datasets import DataError, Sample

@@ -1,11 +1,6 @@
-"""The command and a real browser, for the tests of the page; and how a user looks at it and works it."""
+"""The page in a real browser: what the tests of it do there."""
 
-import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +13,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from rcdnet.weights import SHIPPED
+from tests import programs
 
-ROOT = Path(__file__).parents[1]
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 PATIENCE_S = 60
 """For Gradio on a machine that is busy with other things; a condition that holds is noticed at once."""
@@ -36,49 +30,22 @@ FLAGS = [
     "--window-size=1400,900",
 ]
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None or CHROMEDRIVER is None, reason="chromium is not installed")
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``python -m stream run`` on the phantom, with the shipped network where there is one."""
-    engine = "auto" if (SHIPPED / "rcdnet.onnx").exists() else "fake"
-    with running(engine, tmp_path_factory.mktemp("settings")) as found:
-        yield found
+needs_chromium = pytest.mark.skipif(CHROMIUM is None or CHROMEDRIVER is None, reason="chromium is not installed")
 
 
 @contextmanager
 def running(engine: str, settings: Path, source: str = "phantom:?fps=4", *options: str) -> Iterator[str]:
-    """The address of a run, on a port of its own; ends it with Ctrl-C, which must go well. Few pictures take little."""
-    arguments = ["run", "--source", source, "--engine", engine, "--port", "0", *options]
-    with subprocess.Popen(
-        [sys.executable, "-m", "stream", *arguments],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"XDG_CONFIG_HOME": str(settings)},
-    ) as process:
-        assert process.stderr is not None
-        said = []  # first of the engines: one line each, taken or why not
-        found = None
-        while found is None and (line := process.stderr.readline()):
-            said.append(line)
-            found = re.search(r"http://\S+", line)
-        try:
-            assert found is not None, said
-            yield found[0]
-        finally:
-            process.send_signal(signal.SIGINT)
-            rest = process.stderr.read()
-    assert process.returncode == 0, rest
-    assert "Traceback" not in rest, rest
+    """The URL of a run that keeps its settings in this folder. Few pictures take little."""
+    with programs.running(source, *options, engine=engine, XDG_CONFIG_HOME=str(settings)) as (_, address):
+        yield f"http://{address}"
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+@contextmanager
+def launched(profile: Path) -> Iterator[webdriver.Chrome]:
+    """Chromium without a window, which tells what it fetches."""
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
@@ -88,14 +55,13 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chr
         browser.quit()
 
 
-@pytest.fixture
-def browser(chromium: webdriver.Chrome, address: str) -> webdriver.Chrome:
-    """The page with its controls, the picture painted at least once and its words filled in."""
-    if urlsplit(chromium.current_url).netloc != urlsplit(address).netloc or frame(chromium) is None:
-        chromium.get(address)
-        until(chromium, lambda: chromium.find_elements(By.CSS_SELECTOR, "#start"))
-        until(chromium, lambda: frame(chromium) is not None and phase(chromium) == "running")
-    return chromium
+def opened(browser: webdriver.Chrome, address: str) -> webdriver.Chrome:
+    """It, showing this page, with its controls, the picture painted at least once and its words filled in."""
+    if urlsplit(browser.current_url).netloc != urlsplit(address).netloc or frame(browser) is None:
+        browser.get(address)
+        until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#start"))
+        until(browser, lambda: frame(browser) is not None and phase(browser) == "running")
+    return browser
 
 
 def until(browser: webdriver.Chrome, condition: object) -> None:
