@@ -90,7 +90,8 @@ def test_a_recording_that_the_disk_refuses_ends_it_with_what_there_was(tmp_path:
     """No file may be larger than the room that a report takes: the video soon is."""
     limited = f"import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, ({ROOM_BYTES}, {ROOM_BYTES}))\n"
     limited += "runpy.run_module('benchmarks.soak', run_name='__main__')"
-    arguments = [*SMALL, "--minutes", "1", "--json", str(tmp_path / "soak.json")]
+    large = ("--source", "phantom:?size=1280x720", *SMALL[2:])
+    arguments = [*large, "--minutes", "1", "--json", str(tmp_path / "soak.json")]
     ran = python("-c", limited, *arguments)
     assert ran.returncode == 2, ran.stderr
     assert "cannot write" in ran.stderr

@@ -70,5 +70,6 @@ def test_a_machine_that_is_not_warm_in_time_is_measured_all_the_same(
     clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workload, "WARM_UP_S", 0.0)  # too short for a first picture anywhere
-    runs = measure_engine("fake", clip, "0,0,320,240", None, 3.0, SHIPPED)
+    monkeypatch.setattr(workload, "measure_layers", lambda *_: ())  # they have tests of their own
+    runs = measure_engine("fake", clip, "0,0,320,240", None, 2.0, SHIPPED)
     assert min(runs.replay_720p.frames, runs.live.frames) > 0

@@ -236,11 +236,11 @@ def test_a_second_run_in_the_same_tab_is_not_veiled_between_the_pictures_of_a_sl
             if (canvas.dataset.frame !== frame) done(veiled, clearInterval(timer));
         }, 20);
     """
-    with running("fake", tmp_path, "phantom:?fps=0.4") as slow:
+    with running("fake", tmp_path, "phantom:?fps=0.6") as slow:
         browser.get(slow)
         until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#start"))
         until(browser, lambda: frame(browser) is not None)
-        assert not any(browser.execute_async_script(veiled_after_a_second) for _ in range(3))
+        assert not any(browser.execute_async_script(veiled_after_a_second) for _ in range(2))
 
 
 def test_a_silence_is_announced_once(browser: webdriver.Chrome, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def model(untrained: Path) -> RcdNet:
 
 
 def test_float16_holds_on_a_small_network(model: RcdNet, untrained: Path) -> None:
-    found = report(half.HalfNet(model), Golden.load(untrained / "golden.npz"))
+    found = report(half.HalfNet(model), some(Golden.load(untrained / "golden.npz"), slice(0, 16, 4)))
     assert found.holds, str(found)
 
 
