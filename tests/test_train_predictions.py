@@ -104,6 +104,11 @@ def test_runs_of_other_classes_are_refused(two_runs, tmp_path):
         predictions.read([*two_runs, tmp_path / "x.csv"])
 
 
+def test_a_file_that_is_given_twice_is_refused(two_runs):
+    with pytest.raises(DataError, match="Expected each file once"):
+        predictions.read([*two_runs, two_runs[0]])
+
+
 def test_a_picture_that_two_runs_of_one_seed_answered_is_refused(two_runs, tmp_path):
     """Of another seed, it is answered anew."""
     (tmp_path / "seed1-fold1").mkdir()

@@ -109,21 +109,17 @@ def fit_together(
     """``fit`` for several networks together, each into the folder of its recipe. They are trained on the same views,
     drawn once, in the same order. Returns and raises as ``fit``, RecipeError also if the recipes differ in keys other
     than OWN."""
-    folders: list[Path] = []
-    common = next(iter(recipes.values()))
-    for recipe in recipes.values():
-        if differ := [key for key, value in recipe if key not in OWN and value != getattr(common, key)]:
-            raise RecipeError(f"networks trained together need one recipe: these differ in {', '.join(differ)}")
+    common = _common(list(recipes.values()))
     names = sorted({name for recipe in recipes.values() for name in recipe.external})
     external = {name: select(datasets.load(data_root / name), "binary") for name in names}  # now, as it may be missing
     all_external = [sample for samples in external.values() for sample in samples]
     for weights in (start, *teachers):
         require_unseen(all_external, weights, common.name)
+    folders: list[Path] = []
     for run in plan(common, data_root, all_external):
         if only and not any(part in run.name for part in only):
             continue
         recipe_in = {out / run.name: recipe for out, recipe in recipes.items()}
-        folders.extend(recipe_in)
         for folder, recipe in recipe_in.items():
             if (folder / "config.json").exists():
                 _require_same(folder, recipe, run, start, teachers, precision)
@@ -138,7 +134,16 @@ def fit_together(
             if recipe.external and not (folder / "external.csv").exists():
                 model = load_trained(folder).to(Fabric(accelerator="auto", devices=1).device)
                 write_answers(model, [s for name in recipe.external for s in external[name]], folder, "external")
+        folders.extend(recipe_in)
     return folders
+
+
+def _common(recipes: Sequence[Recipe]) -> Recipe:
+    """What they say of everything but OWN. Raises RecipeError if they differ in that."""
+    for recipe in recipes:
+        if differ := [key for key, value in recipe if key not in OWN and value != getattr(recipes[0], key)]:
+            raise RecipeError(f"networks trained together need one recipe: these differ in {', '.join(differ)}")
+    return recipes[0]
 
 
 def _require_same(

@@ -46,7 +46,7 @@ class Predictions:
         return len(self.truth)
 
     def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> "Predictions":
-        return replace(self, **{f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "class_names"})
+        return replace(self, **{name: getattr(self, name)[chosen] for name in _PER_PICTURE})
 
     def calibrated(self, temperature: float, cubic: float) -> "Predictions":
         """The same answers with calibrated log-probabilities as their logits (``rcdnet.glance.calibrated``)."""
@@ -102,6 +102,9 @@ class Predictions:
         return np.asarray(1 - softmax(self.logits)[:, self.class_names.index("normal")], np.float32)
 
 
+_PER_PICTURE = [field.name for field in fields(Predictions) if field.name != "class_names"]
+
+
 def write(
     path: Path,
     class_names: Sequence[str],
@@ -138,35 +141,30 @@ def read(paths: Sequence[Path]) -> Predictions:
     Raises DataError if a file is missing or not a table of answers, if it has other classes than the files before it,
     or if a picture is answered twice for one seed: in the folds of one recipe each picture is held out once.
     """
-    rows: list[dict[str, str]] = []
-    runs: list[str] = []
-    logits: list[list[float]] = []
-    truth: list[int] = []
-    class_names: tuple[str, ...] = ()
-    for path in paths:
-        if not path.is_file():
-            raise DataError(f"{path} is a folder: name the predictions.csv in it" if path.is_dir() else f"no {path}")
-        found = read_table(path, "dataset", "name", "label", "patient")
-        classes = tuple(key for key in found[0] if key not in _KEYS) if found else class_names
-        if class_names and classes != class_names:
-            raise DataError(f"{path} answers {', '.join(classes)}; the files before it {', '.join(class_names)}")
-        class_names = classes
-        try:
-            logits += [[float(row[name]) for name in class_names] for row in found]
-            truth += [class_names.index(row["label"]) for row in found]
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{path}: not a table of answers as `train fit` writes it: {error}") from error
-        rows += found
-        runs += [path.parent.name] * len(found)
-    if not rows:
+    found = [(path, answers) for path in paths if len(answers := _read_one(path))]
+    if not found:
         raise DataError("no predictions: a network that is trained on everything holds out nothing")
-    pictures = ((seed_and_split(run)[0], row["dataset"], row["name"]) for run, row in zip(runs, rows, strict=True))
-    if twice := [picture for picture, count in Counter(pictures).items() if count > 1]:
-        seed, dataset, name = twice[0]
-        raise DataError(
-            f"{len(twice)} pictures are answered more than once for one seed, such as {dataset}/{name} for {seed}. "
-            "Expected each file once, and folds of one recipe on the same data."
-        )
+    class_names = found[0][1].class_names
+    for path, answers in found:
+        if answers.class_names != class_names:
+            raise DataError(
+                f"{path} answers {', '.join(answers.class_names)}; the files before it {', '.join(class_names)}"
+            )
+    together = {name: np.concatenate([getattr(answers, name) for _, answers in found]) for name in _PER_PICTURE}
+    return _each_once(Predictions(class_names, **together))
+
+
+def _read_one(path: Path) -> Predictions:
+    """The answers in one file. Raises DataError as ``read``."""
+    if not path.is_file():
+        raise DataError(f"{path} is a folder: name the predictions.csv in it" if path.is_dir() else f"no {path}")
+    rows = read_table(path, "dataset", "name", "label", "patient")
+    class_names = tuple(key for key in rows[0] if key not in _KEYS) if rows else ()
+    try:
+        logits = [[float(row[name]) for name in class_names] for row in rows]
+        truth = [class_names.index(row["label"]) for row in rows]
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: not a table of answers as `train fit` writes it: {error}") from error
     return Predictions(
         class_names=class_names,
         logits=np.array(logits, np.float32),
@@ -174,6 +172,19 @@ def read(paths: Sequence[Path]) -> Predictions:
         datasets=np.array([row["dataset"] for row in rows]),
         names=np.array([row["name"] for row in rows]),
         patients=np.array([row["patient"] or row["name"] for row in rows]),
-        runs=np.array(runs),
+        runs=np.array([path.parent.name] * len(rows)),
         external=np.array([bool(row.get("external")) for row in rows]),
     )
+
+
+def _each_once(answers: Predictions) -> Predictions:
+    """The same. Raises DataError as ``read``."""
+    pictures = zip(answers.runs.tolist(), answers.datasets.tolist(), answers.names.tolist(), strict=True)
+    counts = Counter((seed_and_split(run)[0], dataset, name) for run, dataset, name in pictures)
+    if twice := [picture for picture, count in counts.items() if count > 1]:
+        seed, dataset, name = twice[0]
+        raise DataError(
+            f"{len(twice)} pictures are answered more than once for one seed, such as {dataset}/{name} for {seed}. "
+            "Expected each file once, and folds of one recipe on the same data."
+        )
+    return answers

@@ -74,16 +74,7 @@ def read_header(path: Path) -> tuple[dict[str, str], dict[str, str], int]:
 def layout(fields: Mapping[str, str], offset: int, path: Path) -> Layout:
     """Raises SourceError for what is no sequence of 8-bit pictures in the file itself."""
     name = printable(path.name)
-    if fields.keys() & {"data file", "datafile"} or any(fields.get(each, "0") != "0" for each in SKIPS):
-        raise SourceError(
-            f"{name} has its pixels elsewhere. Expected a .nrrd file that holds them, right after its header."
-        )
-    encoding, kind = fields.get("encoding", ""), fields.get("type", "")
-    if kind not in BYTES or encoding not in PACKED:
-        raise SourceError(
-            f"{name} holds {printable(kind) or 'nothing'}, encoded as {printable(encoding) or 'nothing'}. "
-            "Expected pictures, grey or colour, 8 bits a sample, raw or gzip."
-        )
+    packed = is_packed(fields, name)
     try:
         sizes = tuple(int(size) for size in fields.get("sizes", "").split())
     except ValueError:
@@ -104,9 +95,22 @@ def layout(fields: Mapping[str, str], offset: int, path: Path) -> Layout:
         shape = " x ".join(f"{size} ({printable(kind)})" for size, kind in zip(sizes, kinds, strict=True))
         raise SourceError(f"{name} holds {shape}. Expected pictures over time, grey or colour.")
     column, row = sides
-    return Layout(
-        offset, PACKED[encoding], sizes, column, row, frames[0] if frames else None, colours[0] if colours else None
-    )
+    return Layout(offset, packed, sizes, column, row, frames[0] if frames else None, colours[0] if colours else None)
+
+
+def is_packed(fields: Mapping[str, str], name: str) -> bool:
+    """Whether the pixels are packed. Raises SourceError unless they are in the file itself and of 8 bits."""
+    if fields.keys() & {"data file", "datafile"} or any(fields.get(each, "0") != "0" for each in SKIPS):
+        raise SourceError(
+            f"{name} has its pixels elsewhere. Expected a .nrrd file that holds them, right after its header."
+        )
+    encoding, kind = fields.get("encoding", ""), fields.get("type", "")
+    if kind not in BYTES or encoding not in PACKED:
+        raise SourceError(
+            f"{name} holds {printable(kind) or 'nothing'}, encoded as {printable(encoding) or 'nothing'}. "
+            "Expected pictures, grey or colour, 8 bits a sample, raw or gzip."
+        )
+    return PACKED[encoding]
 
 
 def of_axis(fields: Mapping[str, str], key: str, axis: int | None) -> str:
