@@ -43,7 +43,7 @@ try:
     from train.predictions import Predictions
     from train.splits import LeakError
 except ModuleNotFoundError as error:
-    sys.stderr.write(f"error: {error.name} is not installed: it comes with {install('train')}\n")
+    sys.stderr.write(f"error: {error.name} is not installed: it comes with {install('measure')}\n")
     sys.exit(2)
 
 CALLS = ("no lesion flagged", "benign", "malignant", "neither", "not judged")

@@ -41,8 +41,9 @@ def test_the_generic_names_are_ours(package: str) -> None:
         (["stream.sources.isolated", "stream.sources.file"], {"pydantic"}),  # each clip waits for them
         (["rcdnet.checkpoint"], {"timm"}),  # as commands of train that make no network
         (["train.__main__"], {"torch", "timm", "scipy", "sklearn"}),  # its --help
+        (["benchmarks.calls", "benchmarks.feeds"], {"torch", "timm", "safetensors", "matplotlib"}),  # the extra measure
     ],
-    ids=["live", "decoder", "checkpoint", "help of train"],
+    ids=["live", "decoder", "checkpoint", "help of train", "calls"],
 )
 def test_what_is_slow_to_load_is_loaded_by_no_part_that_has_no_use_for_it(modules: list[str], barred: set[str]) -> None:
     program = f"import sys, {', '.join(modules)}; print(sorted({barred} & set(sys.modules)))"
@@ -88,17 +89,17 @@ def test_a_network_runs_in_an_environment_without_torch(untrained: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("program", "package"),
+    ("program", "package", "extra"),
     [
-        *(("from train.__main__ import app; app(['audit', 'nowhere'])", each) for each in ("torch", "imagehash")),
-        *(("import benchmarks.calls", each) for each in ("sklearn", "imagehash")),
+        *(("from train.__main__ import app; app(['audit', 'no'])", each, "train") for each in ("torch", "imagehash")),
+        *(("import benchmarks.calls", each, "measure") for each in ("sklearn", "imagehash")),
     ],
 )
-def test_what_needs_the_extra_train_says_how_to_get_it(package: str, program: str) -> None:
+def test_what_needs_an_extra_says_how_to_get_it(program: str, package: str, extra: str) -> None:
     program = f"import sys; sys.modules['{package}'] = None; {program}"
     done = python("-c", program)
     assert done.returncode == 2
-    assert done.stderr == f'error: {package} is not installed: it comes with python -m pip install -e ".[train]"\n'
+    assert done.stderr == f'error: {package} is not installed: it comes with python -m pip install -e ".[{extra}]"\n'
 
 
 def test_a_python_too_old_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
