@@ -90,7 +90,8 @@ def main(
     by: Annotated[str | None, typer.Option(help="data sets also by subgroup: size, birads, device, histology")] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Count what is called, by label. Numbers on pictures that the weights learned from flatter; these are marked."""
+    """Count what is called, by label. Numbers on pictures that the weights learned from flatter: a set is marked if
+    its folder has the name of one of theirs, so a copy under another name is not."""
     with exit_codes():
         require_folder(json_file)
         settings = settings_of(config, scan_area)
