@@ -20,7 +20,7 @@ from stream.sinks.report import ReportSink
 from stream.sinks.report_episodes import MOST_KEY_FRAMES
 from stream.sinks.video import VideoSink
 from stream.timing import Counts
-from stream.types import View
+from stream.types import State, View
 from tests.stream_views import SESSION, SPEC, ending, reported, view, written
 
 FEW = MOST_KEY_FRAMES + 16
@@ -46,6 +46,23 @@ def test_the_summary_says_what_it_was_made_with(tmp_path: Path) -> None:
     assert summary["engine"]["name"] == "fake"
     assert summary["model"]["version"] == "7"
     assert summary["config"]["smoothing_s"] == SESSION.config.smoothing_s
+
+
+@pytest.mark.parametrize(
+    ("still", "uncalled"),
+    [(False, (7, "frames indeterminate or warming up")), (True, (4, "frames indeterminate"))],
+)
+def test_the_cards_add_up_to_the_frames_analysed(tmp_path: Path, still: bool, uncalled: tuple[int, str]) -> None:
+    states = 6 * [State.CLEAR_FINDING] + 4 * [State.INDETERMINATE] + 2 * [State.NOT_ANALYSED]
+    states += [] if still else 3 * [State.WARMING_UP]
+    analysed = len(states) - 2
+    views = [view(index, state=state) for index, state in enumerate(states)]
+    _, page = reported(tmp_path, views, replace(SESSION, still=still), ending(counts=Counts(len(states), analysed)))
+    found = re.findall(r'<div class="card"><b[^>]*>(\d+)</b>\s*(?:<span[^>]*>)?([^<]+)', page)
+    (_, *cards) = [(int(number), name) for number, name in found]
+    assert cards[0] == (analysed, "analysed")
+    assert cards[-1] == uncalled
+    assert sum(number for number, _ in cards[1:]) == analysed
 
 
 def test_the_report_shows_the_timeline_and_the_notice_and_needs_no_network(tmp_path: Path) -> None:
