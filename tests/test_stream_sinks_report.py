@@ -202,8 +202,10 @@ def test_of_too_many_findings_the_first_are_listed_and_the_highest_have_pictures
     assert (len(summary["episodes"]), summary["episodes_unlisted"]) == (FEW, 2)
     assert f"Flagged, {FEW} times of {FEW + 2}; all are in frames.jsonl" in page
     assert f"With {MOST_KEY_FRAMES} pictures; listed and pictured are malignant ones first, then" in page
-    with_picture = [number for number, (_, pictured) in enumerate(figures(page)) if pictured]
-    assert with_picture == list(surest)
+    surest_first = [*surest, *(number for number in range(FEW) if number not in surest)]  # no holes between pictures
+    assert [(f"frame {2 * number}", number in surest) for number in surest_first] == [
+        (words.rpartition(", ")[2], pictured) for words, pictured in figures(page)
+    ]
 
 
 @pytest.mark.usefixtures("few")
