@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from engines import catalog, parity
-from engines.errors import EngineError, EngineUnavailable, UnknownEngine, faults_of
-from engines.weights import read_golden
+from engines.errors import EngineError, EngineUnavailable, NoWeights, UnknownEngine, faults_of
+from engines.weights import read_golden, require_folder_of_weights
 from rcdnet.weights import SHIPPED
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
@@ -101,13 +101,19 @@ def verify(
 ) -> None:
     """Verify engines against the golden set and print the numbers.
 
-    Exit code 4 if one that runs here fails, 2 if the name cannot be verified or the file cannot be written.
+    Exit code 4 if one that runs here fails, 2 if the name cannot be verified, the folder has no weights or the file
+    cannot be written.
     """
     if name != "all" and name not in catalog.ENGINES:
         pretends = name in (catalog.FAKE, catalog.FAILING)
         why = f"{name} computes no network of its own." if pretends else f"no engine '{name}'."
         err.print(f"{why} Expected one of: all, {', '.join(catalog.ENGINES)}.")
         raise typer.Exit(UnknownEngine.exit_code)
+    try:
+        require_folder_of_weights(weights)
+    except NoWeights as error:
+        err.print(str(error))
+        raise typer.Exit(error.exit_code) from error
     verdicts = [judge(each, weights) for each in (catalog.ENGINES if name == "all" else [name])]
     failed = False
     for verdict in verdicts:

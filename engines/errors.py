@@ -1,7 +1,8 @@
 """EngineError               exit code
 ├── UnknownEngine         2   no engine of that name
 ├── EngineUnavailable     4   its runtime or device is not on this machine
-├── WeightsError          4   the weights are missing, altered, or of another network
+├── WeightsError          4   a file of the weights is missing, altered, or of another network
+│   └── NoWeights         2   the folder has none of their files, or does not exist
 └── ParityError           4   the engine does not compute what the golden set says
 """
 
@@ -32,7 +33,13 @@ class EngineUnavailable(EngineError):
 
 
 class WeightsError(EngineError):
-    """The weights are missing, altered, or of another network."""
+    """A file of the weights is missing, altered, or of another network."""
+
+
+class NoWeights(WeightsError):
+    """The folder has none of their files, or does not exist."""
+
+    exit_code = 2
 
 
 class ParityError(EngineError):

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from engines.base import Engine, EngineInfo, EngineOutput, require_images
 from engines.errors import WeightsError, faults_of
+from engines.weights import require_folder_of_weights
 from rcdnet import checkpoint
 from rcdnet.model import RcdNet
 from rcdnet.weights import CHECKPOINT
@@ -34,6 +35,7 @@ class TorchReference(Engine):
 
 def read_checkpoint(weights: Path) -> RcdNet:
     """The network of a folder of weights, in float32 on the CPU. Raises WeightsError."""
+    require_folder_of_weights(weights)
     try:
         return checkpoint.load(weights / CHECKPOINT.name)
     except checkpoint.CheckpointError as error:

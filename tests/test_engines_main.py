@@ -106,9 +106,10 @@ def test_an_engine_that_is_off_is_exit_code_4_with_the_numbers(off: Path) -> Non
     assert "flips" in result.stderr
 
 
-def test_missing_weights_are_exit_code_4_with_the_mend(tmp_path: Path) -> None:
-    result = command("verify", "openvino_cpu", "--weights", tmp_path / "none")
-    assert result.exit_code == 4
+@pytest.mark.parametrize("name", ["all", "openvino_cpu"])
+def test_a_folder_without_weights_is_wrong_use_and_gets_the_mend(tmp_path: Path, name: str) -> None:
+    result = command("verify", name, "--weights", tmp_path / "none")
+    assert result.exit_code == 2
     assert "python -m rcdnet.export" in " ".join(result.stderr.split())
 
 
@@ -120,7 +121,7 @@ def test_a_checkpoint_or_a_run_folder_instead_of_weights_gets_a_command_that_wor
     shutil.copy(CHECKPOINT, tmp_path / "run" / "model.safetensors")
     monkeypatch.chdir(tmp_path / "run")
     result = command("verify", "openvino_cpu", "--weights", named)
-    assert result.exit_code == 4
+    assert result.exit_code == 2
     assert f"rcdnet.export {made_of} --out FOLDER" in " ".join(result.stderr.split())
 
 
@@ -133,7 +134,7 @@ def test_weights_that_may_not_be_looked_into_are_no_fault_of_the_runtime(tmp_pat
 
 def test_what_is_in_brackets_is_printed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = command("verify", "openvino_cpu", "--weights", tmp_path / "a[/x]")
-    assert result.exit_code == 4
+    assert result.exit_code == 2
     assert "a[/x] is not a folder of weights" in result.stderr
     absent = catalog.Candidate("engines.absent:Absent", ("no_such_runtime",), "onnx")
     monkeypatch.setattr(catalog, "ENGINES", {"absent": absent})

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from rcdnet.golden import Golden
 from rcdnet.notice import RESEARCH_NOTICE
+from rcdnet.weights import GOLDEN
 from stream.__main__ import app, dated
 from stream.errors import UsageError
 from stream.sinks import CINE, RESULTS, alone_in
@@ -48,10 +49,17 @@ def test_a_network_of_one_s_own_is_replayed_and_told(clip: Path, untrained: Path
     assert told == Golden.load(untrained / "golden.npz").spec.weights_sha256
 
 
-def test_a_folder_without_a_network_is_one_clear_line(clip: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["auto", "torch_reference"])
+def test_a_folder_without_weights_is_wrong_use_and_one_clear_line(clip: Path, tmp_path: Path, engine: str) -> None:
+    result = command("replay", clip, "--out", tmp_path / "out", "--weights", tmp_path, "--engine", engine)
+    assert result.exit_code == 2
+    assert "is not a folder of weights. Make one with: python -m rcdnet.export" in result.stderr
+
+
+def test_a_folder_that_lacks_one_of_the_weights_files_is_a_failed_engine(clip: Path, tmp_path: Path) -> None:
+    shutil.copy(GOLDEN, tmp_path)
     result = command("replay", clip, "--out", tmp_path / "out", "--weights", tmp_path)
     assert result.exit_code == 4
-    assert "rcdnet.export" in result.stderr
 
 
 def test_replay_writes_video_journal_summary_and_report(clip: Path, tmp_path: Path) -> None:
