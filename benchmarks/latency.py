@@ -83,7 +83,7 @@ def measure(engine: str, source: str | None, seconds: float, weights: Path, *, p
     """Measure engines and ratios, one after the other. Raises EngineError if no engine could be measured, or the one
     that was named."""
     if engine not in ("all", *choices()):
-        raise UnknownEngine(f"no engine '{engine}'. Expected one of: all, {', '.join(choices())}.")
+        raise UnknownEngine(f"no engine '{engine}'. Expected one of: all, auto, {', '.join(ENGINES)}.")
     machine_before = machine()
     with conditions.watched() as watched:
         engines = measure_engines(engine, source, seconds, weights, paint)

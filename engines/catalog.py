@@ -154,7 +154,7 @@ def open_first(names: Sequence[str], weights: Path = SHIPPED, batched: bool = Fa
 def load(name: str, weights: Path = SHIPPED) -> Engine:
     """Load one engine of ENGINES without verifying it against the golden set. Raises as ``open_engine`` does."""
     if name not in ENGINES:
-        raise UnknownEngine(f"no engine '{name}'. Expected one of: {', '.join(choices())}.")
+        raise UnknownEngine(f"no engine '{name}'. Expected one of: auto, {', '.join(ENGINES)}.")
     reason = missing(name, weights)
     if reason is not None:
         raise EngineUnavailable(f"{name}: {reason}")
