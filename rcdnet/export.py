@@ -106,9 +106,12 @@ def main(
     except OSError as error:
         sys.stderr.write(f"cannot write to {folder}: {error.strerror}. Give a folder that can be written.\n")
         raise typer.Exit(2) from error
-    decisions = np.bincount(golden.logits.argmax(1), minlength=len(spec.class_names))
-    for name, count in zip(spec.class_names, decisions, strict=True):
-        sys.stderr.write(f"golden pictures judged {name}: {count}\n")
+    surest = np.bincount(golden.logits.argmax(1), minlength=len(spec.class_names))
+    told = ", ".join(f"{name} on {count}" for name, count in zip(spec.class_names, surest, strict=True))
+    sys.stderr.write(
+        f"{GOLDEN.name} has this network's answers to {len(golden.images)} synthetic pictures, by which engines are "
+        f"verified; its surest class is {told}. They do not tell how good it is.\n"
+    )
     sys.stdout.writelines(f"{file}\n" for file in (copy, network, golden_set))
 
 

@@ -35,7 +35,8 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like the shipped one with a small untrained network, made by ``python -m rcdnet.export``: checkpoint,
-    ONNX, golden set. Beside it the checkpoint that it was made of, .safetensors, and what the command printed, .txt.
+    ONNX, golden set. Beside it the checkpoint that it was made of, .safetensors, and what the command printed: .txt
+    from stdout, .err from stderr.
 
     Its last layer is set so that the golden pictures get different decisions; its input is not square. To make it takes
     PyTorch some 15 s, so one of pytest's workers does it for all of them.
@@ -74,6 +75,7 @@ def make_untrained(folder: Path) -> None:
     done = CliRunner().invoke(app, [str(folder.with_suffix(".safetensors")), "--out", str(folder)])
     assert done.exit_code == 0, done.output
     folder.with_suffix(".txt").write_text(done.stdout)
+    folder.with_suffix(".err").write_text(done.stderr)
     assert len(np.unique(Golden.load(folder / "golden.npz").logits.argmax(1))) > 1
 
 

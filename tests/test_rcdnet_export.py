@@ -1,3 +1,4 @@
+import re
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -148,6 +149,16 @@ def test_a_checkpoint_of_any_name_becomes_a_folder_of_weights_and_each_file_is_n
     assert sorted(file.name for file in untrained.iterdir()) == sorted(names)
     given = untrained.with_suffix(".safetensors")
     assert (untrained / "rcdnet.safetensors").read_bytes() == given.read_bytes()
+
+
+def test_what_the_golden_set_is_is_said(untrained: Path) -> None:
+    told = re.search(
+        r"answers to 16 synthetic pictures, by which engines are verified; its surest class is "
+        r"normal on (\d+), benign on (\d+), malignant on (\d+)\.",
+        untrained.with_suffix(".err").read_text(),
+    )
+    assert told is not None
+    assert sum(map(int, told.groups())) == 16
 
 
 def test_a_second_export_gives_the_same_bytes(untrained: Path, tmp_path: Path) -> None:
