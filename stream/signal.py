@@ -1,7 +1,8 @@
 """Is this a picture that we may judge? If not, it gets a state and a reason, and the network never sees it.
 
 All checks look at the same samples: a grid of at most SAMPLES_PX a side over the scan area. Each threshold lies between
-what `python -m benchmarks.gates` measures on real B-mode stills and on pictures that must be refused.
+what was measured on real B-mode stills and on pictures that must be refused; `python -m benchmarks.gates` counts how
+many of each it refuses, and why.
 """
 
 from collections import deque
