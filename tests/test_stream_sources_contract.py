@@ -134,6 +134,8 @@ every = pytest.mark.parametrize("case", MADE, indirect=True)
 ending = pytest.mark.parametrize(
     "case", ["file", "images", "dicom", "metaimage", "nrrd", "lavfi", "phantom"], indirect=True
 )
+of_each_class = pytest.mark.parametrize("case", ["file", "lavfi", "phantom", "faults", "tcp", "igtl"], indirect=True)
+"""What is read once and closed is the same object for all that lies on disk, and for all that FFmpeg receives."""
 breakable = pytest.mark.parametrize("case", [name for name in MADE if name != "phantom"], indirect=True)
 
 
@@ -203,7 +205,7 @@ def test_a_loop_goes_on_counting(case: Case) -> None:
     assert np.array_equal(frames[0].rgb, frames[FRAMES].rgb)
 
 
-@every
+@of_each_class
 def test_close_from_another_thread_ends_the_frames(case: Case) -> None:
     source, read = open_source(case.uri, live=True, loop=True), threading.Event()
 
@@ -219,7 +221,7 @@ def test_close_from_another_thread_ends_the_frames(case: Case) -> None:
     assert not consumer.is_alive()
 
 
-@every
+@of_each_class
 def test_closing_ends_the_frames_of_the_thread_that_reads(case: Case) -> None:
     with open_source(case.uri) as source:
         frames = source.frames()
@@ -228,7 +230,7 @@ def test_closing_ends_the_frames_of_the_thread_that_reads(case: Case) -> None:
         assert list(frames) == []
 
 
-@every
+@of_each_class
 def test_a_closed_source_gives_no_frames_and_can_be_closed_again(case: Case) -> None:
     source = open_source(case.uri)
     source.close()
@@ -236,7 +238,7 @@ def test_a_closed_source_gives_no_frames_and_can_be_closed_again(case: Case) -> 
     assert list(source.frames()) == []
 
 
-@every
+@of_each_class
 def test_the_frames_can_be_read_once(case: Case) -> None:
     with open_source(case.uri) as source:
         next(source.frames())
