@@ -2,7 +2,8 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,7 +16,7 @@ from rcdnet.spec import ModelSpec
 from stream.config import StreamConfig
 from stream.pipeline import Pipeline
 from stream.session import Session
-from stream.sinks import recording
+from stream.sinks.base import Sink
 from stream.sources.base import Source
 from stream.status import Status
 from stream.types import Assessment, Frame, ScanArea, View
@@ -72,7 +73,8 @@ class Scripted:
     info = EngineInfo("scripted", "exact", "none", "tests", "")
     spec = ModelSpec(("benign", "malignant", "normal"), 32, 32, 0.5, 0.25, "none")
 
-    def __init__(self, faults: dict[int, BaseException] | None = None) -> None:
+    def __init__(self, faults: dict[int, BaseException] | None = None, *, batch: int = 1) -> None:
+        self.info = replace(self.info, batch=batch)
         self._faults = faults or {}
         self.calls = 0
 
@@ -141,10 +143,10 @@ def without_times(journal: Path) -> list[str]:
 
 
 def ran(
-    source: Source, engine: Scripted | None = None, config: StreamConfig | None = None, folder: Path | None = None
+    source: Source, engine: Scripted | None = None, config: StreamConfig | None = None, sinks: Iterable[Sink] = ()
 ) -> tuple[Status, list[View]]:
+    """The status after the end of the source, and all that was shown."""
     seen = Seen()
-    sinks = () if folder is None else recording(folder)
     with Pipeline(source, engine or Scripted(), config or StreamConfig(), sinks, seen) as pipeline:
         assert pipeline.wait(PATIENCE_S)
     return pipeline.status(), seen.views

@@ -12,6 +12,7 @@ import cv2
 import pytest
 from starlette.testclient import TestClient
 
+from stream import sinks
 from stream.config import StreamConfig
 from stream.sinks.igtlink import FINDING, IgtlinkSink
 from stream.sources import open_here
@@ -30,7 +31,7 @@ RECORDING, RUNNING, PICTURE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recording")
-    ran(Clip(30), folder=folder)
+    ran(Clip(30), sinks=sinks.recording(folder))
     return folder
 
 

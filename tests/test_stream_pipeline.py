@@ -1,7 +1,6 @@
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +114,7 @@ def test_a_failing_engine_is_a_visible_state_and_the_run_goes_on() -> None:
 
 
 def test_a_fault_of_ours_ends_the_run_visibly_and_keeps_what_was_recorded(tmp_path: Path) -> None:
-    status, _ = ran(Clip(20), Scripted({5: KeyError("a bug")}), folder=tmp_path)
+    status, _ = ran(Clip(20), Scripted({5: KeyError("a bug")}), sinks=recording(tmp_path))
     assert status.phase is Phase.FAILED
     assert status.error == "internal error, KeyError: 'a bug'"
     assert len((tmp_path / "frames.jsonl").read_text().splitlines()) == 5
@@ -145,7 +144,7 @@ def test_a_stage_that_breaks_lets_go_of_a_live_source(broken: str) -> None:
 
 
 def test_a_source_that_breaks_off_fails_after_its_last_frame(tmp_path: Path) -> None:
-    status, views = ran(Clip(8, error=SourceError("the cable was pulled")), folder=tmp_path)
+    status, views = ran(Clip(8, error=SourceError("the cable was pulled")), sinks=recording(tmp_path))
     assert (status.phase, status.error) == (Phase.FAILED, "the cable was pulled")
     assert len(views) == 8
     assert len((tmp_path / "frames.jsonl").read_text().splitlines()) == 8
@@ -198,8 +197,7 @@ def test_a_scan_area_that_leaves_the_picture_is_a_visible_reason_and_nothing_in_
 
 @pytest.mark.parametrize("frames", [1, 7, 8, 21])
 def test_frames_that_are_judged_together_are_judged_as_if_alone(frames: int) -> None:
-    together = Scripted()
-    together.info = replace(Scripted.info, batch=8)
+    together = Scripted(batch=8)
     (status, views), (_, alone) = ran(Clip(frames), together), ran(Clip(frames))
     assert status.counts.analysed == frames
     assert together.calls == -(-frames // 8)
@@ -210,27 +208,19 @@ def test_frames_that_are_judged_together_are_judged_as_if_alone(frames: int) -> 
 
 
 def test_live_no_frame_waits_for_another() -> None:
-    together = Scripted()
-    together.info = replace(Scripted.info, batch=8)
-    seen = Seen()
-    with Pipeline(Clip(1, live=True), together, StreamConfig(), on_view=seen) as pipeline:
-        assert pipeline.wait(PATIENCE_S)
-    assert seen.views[0].assessment.raw.size == 3
+    _, views = ran(Clip(1, live=True), Scripted(batch=8))
+    assert views[0].assessment.raw.size == 3
 
 
 def test_a_source_that_breaks_off_in_the_middle_of_a_batch_loses_none_of_it() -> None:
-    together = Scripted()
-    together.info = replace(Scripted.info, batch=8)
-    status, views = ran(Clip(11, error=SourceError("truncated")), together)
+    status, views = ran(Clip(11, error=SourceError("truncated")), Scripted(batch=8))
     assert [view.frame.index for view in views] == list(range(11))
     assert status.error == "truncated"
     assert status.counts.analysed == 11
 
 
 def test_a_fault_of_ours_takes_the_whole_batch_and_says_so() -> None:
-    together = Scripted({0: KeyError("a bug")})
-    together.info = replace(Scripted.info, batch=3)
-    status, _ = ran(Clip(5), together)
+    status, _ = ran(Clip(5), Scripted({0: KeyError("a bug")}, batch=3))
     assert (status.counts.failed, status.counts.in_flight) == ({"internal error": 3}, 0)
 
 
@@ -241,20 +231,16 @@ def test_nothing_is_written_unless_it_is_recorded(tmp_path: Path, monkeypatch: p
 
 
 def test_a_full_disk_ends_the_recording_and_not_the_view(tmp_path: Path) -> None:
-    seen = Seen()
     sinks = (JournalSink(Path("/dev/full")), JournalSink(tmp_path / "frames.jsonl"))
-    with Pipeline(Clip(10), Scripted(), StreamConfig(), sinks, seen) as pipeline:
-        assert pipeline.wait(PATIENCE_S)
-    status = pipeline.status()
+    status, views = ran(Clip(10), sinks=sinks)
     assert status.recording is Recording.FAILED
     assert "No space left on device" in (status.recording_error or "")
-    assert (status.phase, len(seen.views)) == (Phase.ENDED, 10)
+    assert (status.phase, len(views)) == (Phase.ENDED, 10)
     assert len((tmp_path / "frames.jsonl").read_text().splitlines()) == 10
 
 
 def test_a_live_recording_that_breaks_is_said_on_the_terminal(caplog: pytest.LogCaptureFixture) -> None:
-    with Pipeline(Clip(10, live=True), Scripted(), StreamConfig(), (JournalSink(Path("/dev/full")),)) as pipeline:
-        assert pipeline.wait(PATIENCE_S)
+    ran(Clip(10, live=True), sinks=[JournalSink(Path("/dev/full"))])
     assert "no longer recorded" in caplog.text
 
 
@@ -276,8 +262,7 @@ def test_the_timeline_shows_an_outage() -> None:
 
 
 def test_the_pauses_of_a_slow_source_are_no_outages_in_its_report(tmp_path: Path) -> None:
-    with Pipeline(Clip(8, fps=0.5), Scripted(), StreamConfig(warm_up_s=10), recording(tmp_path)) as pipeline:
-        assert pipeline.wait(PATIENCE_S)
+    ran(Clip(8, fps=0.5), config=StreamConfig(warm_up_s=10), sinks=recording(tmp_path))
     assert (tmp_path / "report.html").read_text().count("<polyline") == len(Scripted.spec.class_names)
 
 

@@ -15,7 +15,7 @@ from stream.pipeline import Pipeline
 from stream.signal import FROZEN
 from stream.types import Frame, State, View
 from tests.screens import textured
-from tests.stream_runs import PATIENCE_S, Clip, Receiver, Scripted, Seen, assert_soon, ran
+from tests.stream_runs import Clip, Receiver, Scripted, Seen, assert_soon, ran
 
 SOON_S = 20.0
 """Only a broken pipeline waits this long."""
@@ -77,8 +77,7 @@ def test_a_recording_that_was_refused_once_is_given_nothing_more() -> None:
                 raise UsageError("the disk is full")
 
     full, whole = Full(on_disk=True), Receiver(on_disk=True)
-    with Pipeline(Clip(5), Scripted(), StreamConfig(), [full, whole]) as pipeline:
-        assert pipeline.wait(PATIENCE_S)
+    ran(Clip(5), sinks=[full, whole])
     assert (len(full.views), len(whole.views)) == (2, 5)
 
 

@@ -3,15 +3,13 @@
 import json
 from pathlib import Path
 
-from stream.config import StreamConfig
 from stream.errors import UsageError
-from stream.pipeline import Pipeline
 from stream.sinks import recording
 from stream.sinks.journal import JournalSink
 from stream.sinks.report import ReportSink
 from stream.status import Status
 from stream.types import View
-from tests.stream_runs import PATIENCE_S, Clip, Scripted
+from tests.stream_runs import Clip, ran
 
 
 class Filling(JournalSink):
@@ -33,8 +31,7 @@ class Filling(JournalSink):
 
 
 def report_beside(filling: Filling, folder: Path) -> tuple[dict, str]:
-    with Pipeline(Clip(5, live=True), Scripted(), StreamConfig(), (filling, ReportSink(folder))) as pipeline:
-        assert pipeline.wait(PATIENCE_S)
+    ran(Clip(5, live=True), sinks=(filling, ReportSink(folder)))
     return json.loads((folder / "summary.json").read_text()), (folder / "report.html").read_text()
 
 
@@ -51,7 +48,6 @@ def test_a_report_says_that_a_file_could_not_be_finished(tmp_path: Path) -> None
 
 
 def test_where_all_was_written_nothing_is_said_to_be_missing(tmp_path: Path) -> None:
-    with Pipeline(Clip(5), Scripted(), StreamConfig(), recording(tmp_path)) as pipeline:
-        assert pipeline.wait(PATIENCE_S)
+    ran(Clip(5), sinks=recording(tmp_path))
     assert json.loads((tmp_path / "summary.json").read_text())["recording_error"] is None
     assert "Not all files" not in (tmp_path / "report.html").read_text()
