@@ -56,6 +56,12 @@ def opening(*connections: Connection | SourceError) -> Callable[[], Connection]:
     return again
 
 
+def first_then(connection: Connection, again: Callable[[], Connection]) -> Callable[[], Connection]:
+    """Opens this one, and from then on what ``again`` does."""
+    left = [connection]
+    return lambda: left.pop() if left else again()
+
+
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervised, "FIRST_WAIT_S", 0.001)
@@ -101,8 +107,7 @@ def test_it_says_what_is_wrong_until_it_is_mended() -> None:
             raise SourceError(f"refused {len(told)}")
         return Connection(1)
 
-    source = SupervisedSource(opening(Connection(1, "unplugged")))
-    source._connect = again
+    source = SupervisedSource(first_then(Connection(1, "unplugged"), again))
     with source:
         list(islice(source.frames(), 2))
         assert told == ["unplugged", "refused 1", "refused 2"]
@@ -163,13 +168,12 @@ def test_a_silent_connection_is_closed_and_opened_again(monkeypatch: pytest.Monk
     monkeypatch.setattr(supervised, "SILENCE_S", 0.3)
     told: list[str] = []
     silent = Connection(2, silent=True)
-    source = SupervisedSource(opening(silent))
 
     def again() -> Connection:
         told.append(str(source.trouble))
         return Connection(1)
 
-    source._connect = again
+    source = SupervisedSource(first_then(silent, again))
     with source:
         assert len(list(islice(source.frames(), 3))) == 3
     assert silent.closed.is_set()
@@ -254,8 +258,7 @@ def test_a_connection_that_opens_while_it_is_closed_is_closed_too() -> None:
         source.close()
         return late
 
-    source = SupervisedSource(opening(Connection(1, "unplugged")))
-    source._connect = again
+    source = SupervisedSource(first_then(Connection(1, "unplugged"), again))
     assert len(list(source.frames())) == 1
     assert late.closed.is_set()
 
@@ -310,8 +313,7 @@ def test_close_does_not_wait_for_an_opening_and_what_opens_too_late_is_closed() 
         answer.wait(60)
         return late
 
-    source = SupervisedSource(opening(Connection(1, "unplugged")))
-    source._connect = again
+    source = SupervisedSource(first_then(Connection(1, "unplugged"), again))
     reader = threading.Thread(target=list, args=(source.frames(),))
     reader.start()
     assert asked.wait(10)
