@@ -98,6 +98,7 @@ def test_a_decoder_that_hangs_is_ended_and_said_so(clip: str, monkeypatch: pytes
 
 def test_a_decoder_that_does_not_start_is_not_the_file_s_fault(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated, "START_S", 0.01)
+    monkeypatch.setattr(isolated, "WATCH_S", 0.01)  # it may start within the usual 0.2 s
     with pytest.raises(SourceError, match=r"clip.mp4: its decoder did not start within 0 s. The machine is too busy"):
         open_source(clip)
 
