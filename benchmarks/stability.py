@@ -34,6 +34,7 @@ from rcdnet.spec import ModelSpec
 from rcdnet.weights import SHIPPED
 from stream.__main__ import AreaText, ConfigFile, EngineName, WeightsFolder, exit_codes, raise_failures, settings_of
 from stream.config import StreamConfig
+from stream.decision import describe_call
 from stream.errors import UsageError
 from stream.pipeline import Pipeline
 from stream.session import Session
@@ -48,6 +49,9 @@ SMOOTHING_S = (0.001, 0.1, 0.2, 0.4, 0.8, 1.6)
 
 PHANTOM_S = 120
 """How long the phantom is replayed. It shows about ten lesions a minute."""
+
+FLICKER_S = 0.2
+"""What is said for less long than this cannot be read: it flickers."""
 
 out = console()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -78,6 +82,8 @@ class Steadiness:
 
     - ``called``: the share of the analysed frames that have a clear finding.
     - ``changes_per_min``: how often the finding changed; undecided frames between two findings are left out.
+    - ``headlines_per_min``: how often what is said changed, in words: the finding, or the state of a frame without one.
+    - ``flickers_per_min``: how much of that lasted less than FLICKER_S.
 
     The rest is None where the truth is not known:
 
@@ -93,6 +99,8 @@ class Steadiness:
     analysed: int
     called: float
     changes_per_min: float
+    headlines_per_min: float
+    flickers_per_min: float
     true_changes_per_min: float | None = None
     lesions: int | None = None
     missed: int | None = None
@@ -120,7 +128,8 @@ def main(
     scan_area: AreaText = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Changes of the finding per minute, delay and lingering, by smoothing time; the warm-up is the same in all."""
+    """Changes of the finding and of the headline per minute, delay and lingering, by smoothing time; the warm-up is the
+    same in all."""
     with exit_codes():
         require_folder(json_file)
         settings = settings_of(config, scan_area)
@@ -207,7 +216,23 @@ def steadiness(
         judged[before].finding != judged[after].finding and seen[before][0].source == seen[after][0].source
         for before, after in pairwise(clear)
     )
-    row = Steadiness(smoothing_s, analysed, len(clear) / analysed, per_minute(changes))
+    turns = [
+        at
+        for at in range(1, len(seen))
+        if describe_call(judged[at - 1]) != describe_call(judged[at]) and seen[at - 1][0].source == seen[at][0].source
+    ]
+    flickers = sum(
+        round(times_s[after] - times_s[before], 3) < FLICKER_S and seen[before][0].source == seen[after][0].source
+        for before, after in pairwise(turns)
+    )
+    row = Steadiness(
+        smoothing_s,
+        analysed,
+        called=len(clear) / analysed,
+        changes_per_min=per_minute(changes),
+        headlines_per_min=per_minute(len(turns)),
+        flickers_per_min=per_minute(flickers),
+    )
     if lesions is None:
         return row
     stretches = lesion_stretches(lesions)
@@ -257,11 +282,13 @@ def show(measured: Measured) -> None:
     known = rows[0].lesions is not None
     truth = f", {rows[0].true_changes_per_min:.0f} true changes a minute" if known else ""
     out.print(f"{measured.name}, {rows[0].analysed} frames analysed{truth}", soft_wrap=True)
-    table = Table("smoothing s", "called", "changes to another finding a minute")
+    table = Table("smoothing s", "called", "changes to another finding a minute", "headlines a minute")
+    table.add_column(f"under {FLICKER_S:g} s")
     for title in ("lesions missed", "delay s", "lingering s", "wrong calls") if known else ():
         table.add_column(title)
     for row in rows:
         cells = [f"{row.smoothing_s:g}", f"{row.called:.0%}", f"{row.changes_per_min:.0f}"]
+        cells += [f"{row.headlines_per_min:.0f}", f"{row.flickers_per_min:.1f}"]
         if known:
             cells += [f"{row.missed} of {row.lesions}", text(row.delay_s), text(row.lingering_s), f"{row.wrong:.1%}"]
         table.add_row(*cells)

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from benchmarks.soak import COLUMNS, drift_line, rows
+from benchmarks.stability import FLICKER_S
 from stream.__main__ import exit_codes
 from stream.errors import UsageError
 
@@ -129,20 +130,24 @@ def stability(results: list[Mapping[str, Any]]) -> Iterator[str]:
     yield "The phantom is synthetic: this shows what smoothing does over time, not how well the network finds lesions."
     yield "A wrong call says lesion where there is none, or none where there is one; a benign lesion called malignant"
     yield "does not count. Delay and lingering are medians over the lesions: from a lesion's first frame to its first"
-    yield "call, and from its last frame to its last call (negative if the calls end earlier)."
+    yield "call, and from its last frame to its last call (negative if the calls end earlier). Changes are of the"
+    yield "finding, undecided frames left out. Headlines are all changes of what is said, `indeterminate` included,"
+    yield f"which lies between most findings; flickers are those of them that lasted less than {FLICKER_S:g} s."
     yield ""
-    yield "| source | smoothing s | called | changes/min (true) | missed | delay s | lingering s | wrong calls |"
-    yield "|---|---|---|---|---|---|---|---|"
+    columns = "source | smoothing s | called | changes/min (true) | headlines/min | flickers/min | missed | delay s"
+    yield f"| {columns} | lingering s | wrong calls |"
+    yield "|" + 10 * "---|"
     for result in results:
         for row in result["rows"]:
             start = f"| {cell(result['source'])} | {row['smoothing_s']:g} | {row['called']:.0%} | "
             start += f"{row['changes_per_min']:.0f}"
+            said = f"{row['headlines_per_min']:.0f} | {row['flickers_per_min']:.1f}"
             if row["lesions"] is None:
-                yield f"{start} | | | | |"
+                yield f"{start} | {said} | | | | |"
                 continue
             times = " | ".join("" if row[key] is None else f"{row[key]:.2f}" for key in ("delay_s", "lingering_s"))
-            truth = f"({row['true_changes_per_min']:.0f}) | {row['missed']} of {row['lesions']}"
-            yield f"{start} {truth} | {times} | {row['wrong']:.1%} |"
+            start += f" ({row['true_changes_per_min']:.0f}) | {said}"
+            yield f"{start} | {row['missed']} of {row['lesions']} | {times} | {row['wrong']:.1%} |"
 
 
 def soaked(samples: list[Mapping[str, Any]], drift: Mapping[str, Any] | None) -> Iterator[str]:

@@ -69,6 +69,22 @@ def test_undecided_frames_are_no_change_and_are_not_called() -> None:
     assert row.lesions is None
 
 
+def test_every_change_of_the_headline_counts_and_those_too_short_to_read_are_told() -> None:
+    seen = said(*5 * ["benign"], None, *5 * ["normal"], None, *4 * ["benign"], *6 * [None])
+    row = steadiness(0.4, seen, [assessment for _, assessment in seen], None)
+    minutes = (len(seen) - 1) / FPS / 60
+    assert row.headlines_per_min * minutes == pytest.approx(5)
+    assert row.flickers_per_min * minutes == pytest.approx(3)  # 0.04 s twice and 0.16 s, not the 0.2 s of "normal"
+
+
+def test_another_recording_is_neither_a_change_of_the_headline_nor_cuts_one_short() -> None:
+    seen = said("benign", "malignant", "malignant", "benign", "normal")
+    seen[3:] = [(replace(frame, source="other.dcm"), assessment) for frame, assessment in seen[3:]]
+    row = steadiness(0.4, seen, [assessment for _, assessment in seen], None)
+    assert row.headlines_per_min == pytest.approx(2 * 60 * FPS / 4)
+    assert row.flickers_per_min == 0
+
+
 def test_lesions_are_called_late_linger_or_are_missed() -> None:
     lesions = 10 * [False] + 20 * [True] + 10 * [False] + 5 * [True] + 5 * [False]
     calls = 15 * ["normal"] + 20 * ["malignant"] + 15 * ["normal"]

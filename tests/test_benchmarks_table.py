@@ -15,8 +15,8 @@ PEER = {"name": "ours", "setting": "best", "frames_per_s": 71.3, "cpu_s_per_fram
 
 
 STEADY = {
-    "smoothing_s": 0.4, "called": 0.824, "changes_per_min": 20.4, "true_changes_per_min": 20.0, "lesions": 20,
-    "missed": 1, "delay_s": 0.567, "lingering_s": -0.031, "wrong": 0.0341,
+    "smoothing_s": 0.4, "called": 0.824, "changes_per_min": 20.4, "headlines_per_min": 43.6, "flickers_per_min": 1.52,
+    "true_changes_per_min": 20.0, "lesions": 20, "missed": 1, "delay_s": 0.567, "lingering_s": -0.031, "wrong": 0.0341,
 }  # fmt: skip
 UNKNOWN = dict.fromkeys(("true_changes_per_min", "lesions", "missed", "delay_s", "lingering_s", "wrong"))
 
@@ -84,8 +84,8 @@ def test_peers_are_told_with_their_ages_or_why_there_are_none(tmp_path: Path) ->
 def test_steadiness_is_told_beside_the_truth_where_that_is_known(tmp_path: Path) -> None:
     write(tmp_path, "stability-here.json", stability=[{"source": "clip.mp4", "rows": [STEADY, STEADY | UNKNOWN]}])
     text = page(tmp_path)
-    assert "| clip.mp4 | 0.4 | 82% | 20 (20) | 1 of 20 | 0.57 | -0.03 | 3.4% |" in text
-    assert "| clip.mp4 | 0.4 | 82% | 20 | | | | |" in text
+    assert "| clip.mp4 | 0.4 | 82% | 20 (20) | 44 | 1.5 | 1 of 20 | 0.57 | -0.03 | 3.4% |" in text
+    assert "| clip.mp4 | 0.4 | 82% | 20 | 44 | 1.5 | | | | |" in text
     assert "not how well the network finds lesions" in text
     assert "a benign lesion called malignant\ndoes not count" in text
     assert "Delay and lingering are medians over the lesions" in text
@@ -104,7 +104,7 @@ def test_every_table_has_as_many_cells_in_each_row(tmp_path: Path) -> None:
     write(tmp_path, "peers.json", results=[{"name": "x", "setting": "best", "error": "no"}], settings=SETTINGS)
     write(tmp_path, "stability.json", stability=[{"source": "x", "rows": [STEADY, STEADY | UNKNOWN]}])
     counts = {line.count("|") for line in page(tmp_path).splitlines() if line.startswith("|")}
-    assert counts == {10, 8, 9}
+    assert counts == {10, 8, 11}
 
 
 def test_a_long_run_is_told_with_its_losses_and_its_drift(tmp_path: Path) -> None:
