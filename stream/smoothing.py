@@ -43,6 +43,7 @@ class Smoother:
         self._still = still
         self._log_probabilities: NDArray[np.float64] | None = None
         self._since_s = self._last_s = 0.0
+        self._doubted = False
         self._source = ""
         self._area: ScanArea | None = None
 
@@ -60,7 +61,8 @@ class Smoother:
             seen = f"{seen_s:.2f} of {self._config.warm_up_s:.2f} s seen"
             state, finding, reason = State.WARMING_UP, None, too_slow or seen
         else:
-            state, finding, reason = self._rule.decide(smoothed, self._spec)
+            state, finding, reason = self._rule.decide(smoothed, self._spec, doubted=self._doubted)
+            self._doubted = finding != "normal"
         shown = attention_class(smoothed, state, finding, self._spec)
         heat = None if shown is None or area is None else attention(outcome.class_maps, shown, area, self._spec)
         return Assessment(
@@ -80,7 +82,7 @@ class Smoother:
         step_s = frame.pts_s - self._last_s
         follows = frame.source == self._source and 0 < step_s <= self._config.gap_s and not moved(self._area, area)
         if self._still or self._log_probabilities is None or not follows:
-            self._log_probabilities, self._since_s = new, frame.pts_s
+            self._log_probabilities, self._since_s, self._doubted = new, frame.pts_s, False
         else:
             weight = 1 - exp(-step_s / self._config.smoothing_s)
             self._log_probabilities = self._log_probabilities + weight * (new - self._log_probabilities)

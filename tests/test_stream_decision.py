@@ -31,7 +31,7 @@ def test_what_is_more_likely_a_lesion_than_none_is_never_called_no_lesion() -> N
 def test_a_probability_at_a_threshold_counts_as_above_it(
     malignant: float, normal: float, said: tuple[State, str | None]
 ) -> None:
-    rule = Rule(no_lesion_below=0.25, lesion_from=0.5, benign_below=0.25, malignant_from=0.75)
+    rule = Rule(0.25, 0.24, lesion_from=0.5, benign_below=0.25, malignant_from=0.75)
     assert rule.decide(np.array((1 - malignant - normal, malignant, normal), np.float32), SPEC)[:2] == said
 
 
@@ -64,6 +64,48 @@ def test_a_more_sensitive_point_calls_no_less_malignant_and_no_more_benign(
     )
     order = {"benign": 0, None: 1, "malignant": 2}
     assert order[sensitive[1]] >= order[specific[1]]
+
+
+POINTS = st.builds(OperatingPoint, lesion=st.floats(0.05, 0.999), malignant=st.floats(0.05, 0.95))
+
+
+def called(rule: Rule, lesion: float, doubted: bool) -> tuple[State, str | None]:
+    """What ``rule`` says at a probability of a lesion, all of it benign, where that was ``doubted`` before."""
+    return rule.decide(np.array((lesion, 0.0, 1 - lesion), np.float32), SPEC, doubted=doubted)[:2]
+
+
+@given(POINTS, st.floats(0.49, 0.52), st.booleans())
+def test_a_lesion_more_likely_than_none_is_never_called_no_lesion_whatever_was_said_before(
+    point: OperatingPoint, lesion: float, doubted: bool
+) -> None:
+    if called(Rule.of(SPEC, point, 0.5), lesion, doubted)[1] == "normal":
+        assert np.float32(1 - lesion) >= np.float32(0.5)
+
+
+@given(POINTS, st.booleans(), st.lists(st.floats(0.001, 0.999), min_size=1))
+def test_what_hovers_within_the_margin_goes_on_being_said(
+    point: OperatingPoint, doubted: bool, at: list[float]
+) -> None:
+    rule = Rule.of(SPEC, point, 0.5)
+    before = start = called(rule, rule.no_lesion_below if doubted else rule.no_lesion_below / 2, doubted)
+    for share in at:
+        lesion = rule.no_lesion_again_below + share * (rule.no_lesion_below - rule.no_lesion_again_below)
+        before = called(rule, lesion, doubted=before[1] != "normal")
+        assert before == start
+
+
+@given(POINTS, st.floats(0.001, 1))
+def test_what_was_said_before_counts_within_the_margin_alone(point: OperatingPoint, lesion: float) -> None:
+    rule = Rule.of(SPEC, point, 0.5)
+    if not rule.no_lesion_again_below - 1e-6 < lesion < rule.no_lesion_below + 1e-6:
+        assert called(rule, lesion, doubted=True) == called(rule, lesion, doubted=False)
+
+
+def test_an_undecided_frame_tells_the_thresholds_that_held_for_it() -> None:
+    rule = Rule.of(SPEC, OperatingPoint(lesion=0.78, malignant=0.5), 0.5)
+    frames = [(0.6, False), (0.49, True)]
+    told = [rule.decide(np.array((lesion, 0, 1 - lesion), np.float32), SPEC, doubted=was)[2] for lesion, was in frames]
+    assert told == [f"probability of a lesion between {below} and 85%" for below in ("50%", "49%")]
 
 
 def test_rounding_makes_no_certainty() -> None:

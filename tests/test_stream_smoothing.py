@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from rcdnet.spec import ModelSpec, OperatingPoint
 from stream.config import StreamConfig
-from stream.decision import Rule
+from stream.decision import Rule, describe_call
 from stream.errors import UsageError
 from stream.smoothing import Smoother, attention_class, moved
 from stream.types import Assessment, Frame, NotAnalysed, Prediction, ScanArea, State
@@ -182,6 +182,61 @@ def test_attention_is_of_the_finding_even_where_the_other_lesion_class_is_likeli
     spec = ModelSpec(SPEC.class_names, 32, 32, 0.5, 0.25, "none")
     state, finding, _ = Rule.of(spec, point, 0.05).decide(smoothed, spec)
     assert attention_class(smoothed, state, finding, spec) == finding == "malignant"
+
+
+DOUBTFUL, HOVERING = (0.3, 0.3, 0.4), (0.185, 0.185, 0.63)
+"""Probabilities of a lesion of 0.6 and 0.37; "no lesion" is said below 0.378, and anew below 0.366."""
+
+
+def hovering_after(*before: tuple[float, ...], warm_up_s: float = 0.0) -> str:
+    """What is said of HOVERING after frames of one stream, 0.1 s apart."""
+    smoother = Smoother(SPEC, StreamConfig(smoothing_s=0.001, warm_up_s=warm_up_s))
+    for n, each in enumerate(before):
+        feed(smoother, n / 10, each)
+    return describe_call(feed(smoother, len(before) / 10, HOVERING))
+
+
+def test_what_was_said_last_goes_on_being_said_where_the_probability_hovers() -> None:
+    said = [
+        hovering_after(NORMAL),
+        hovering_after(DOUBTFUL),
+        hovering_after(DOUBTFUL, HOVERING),
+        hovering_after(BENIGN),
+    ]
+    assert said == ["no lesion flagged", "indeterminate", "indeterminate", "indeterminate"]
+
+
+def test_the_first_frame_that_is_judged_has_nothing_to_hold_to() -> None:
+    assert hovering_after() == hovering_after(DOUBTFUL, warm_up_s=0.05) == "no lesion flagged"
+
+
+@pytest.mark.parametrize(
+    ("between", "pts_s", "source", "said"),
+    [
+        (None, 0.1, "test", "indeterminate"),
+        (NotAnalysed("our fault", failed=True), 0.2, "test", "indeterminate"),
+        (NotAnalysed("colour mode"), 0.2, "test", "no lesion flagged"),
+        (None, 5.0, "test", "no lesion flagged"),
+        (None, 0.1, "other", "no lesion flagged"),
+    ],
+    ids=["next frame", "fault of ours", "refused picture", "gap", "another source"],
+)
+def test_doubt_is_forgotten_with_all_else_that_was_seen(
+    between: NotAnalysed | None, pts_s: float, source: str, said: str
+) -> None:
+    smoother = Smoother(SPEC, StreamConfig(smoothing_s=0.001, warm_up_s=0))
+    feed(smoother, 0.0, DOUBTFUL)
+    if between is not None:
+        smoother.update(frame(0.1), AREA, between, now_ns=6_000_000)
+    assert describe_call(feed(smoother, pts_s, HOVERING, source)) == said
+
+
+def test_doubt_about_one_still_does_not_count_for_the_next() -> None:
+    smoother = Smoother(SPEC, StreamConfig(), still=True)
+    assert [describe_call(feed(smoother, n / 2, each)) for n, each in enumerate((DOUBTFUL, HOVERING))] == [
+        "indeterminate",
+        "no lesion flagged",
+    ]
 
 
 def test_a_two_class_model_always_speaks_of_a_lesion() -> None:
