@@ -197,7 +197,7 @@ def test_only_single_pictures_need_not_move(tmp_path: Path, frames: int) -> None
 
 @pytest.mark.parametrize(("frames", "query", "fps"), [(2, "", 25), (1, "", 2), (2, "?fps=10", 10), (1, "?fps=10", 10)])
 def test_what_tells_no_times_is_a_cine_of_25_or_a_picture(tmp_path: Path, frames: int, query: str, fps: float) -> None:
-    with open_source(f"{write_dicom(tmp_path / 'a.dcm', noise(frames, 8, 8))}{query}") as source:
+    with open_here(f"{write_dicom(tmp_path / 'a.dcm', noise(frames, 8, 8))}{query}") as source:
         assert source.fps == pytest.approx(fps)
 
 
@@ -205,7 +205,7 @@ def test_a_folder_comes_in_order_of_its_instances(tmp_path: Path) -> None:
     for name, instance, grey in (("a", 3, 30), ("b", 1, 10), ("c", 2, 20)):
         write_dicom(tmp_path / name, np.full((1, 8, 8), grey, np.uint8), InstanceNumber=instance)
     write_object(tmp_path / "DICOMDIR", MediaStorageDirectoryStorage)
-    with open_source(f"{tmp_path}?fps=4") as source:
+    with open_here(f"{tmp_path}?fps=4") as source:
         frames = list(source.frames())
     assert [int(frame.rgb[0, 0, 0]) for frame in frames] == [10, 20, 30]
     assert [frame.source for frame in frames] == ["b", "c", "a"]
@@ -236,7 +236,7 @@ def test_an_image_that_was_cut_short_before_its_size_is_told_in_a_folder_too(tmp
 def test_a_folder_is_as_slow_as_its_slowest_cine(tmp_path: Path) -> None:
     for name, step_ms in (("a", 40), ("b", 2000)):
         write_dicom(tmp_path / name, noise(2, 8, 8), FrameTime=step_ms)
-    with open_source(str(tmp_path)) as source:
+    with open_here(str(tmp_path)) as source:
         assert source.fps == pytest.approx(0.5)
 
 
@@ -262,7 +262,7 @@ def test_a_file_without_the_mark_is_refused_with_words(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "a.dcm", noise(1, 20, 30))
     path.write_bytes(path.read_bytes()[132:])
     with pytest.raises(SourceError, match="does not begin as DICOM files do"):
-        open_source(str(path))
+        open_here(str(path))
 
 
 def test_a_cine_that_was_cut_short_gives_what_it_has(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.errors import SourceError, UsageError
-from stream.sources import open_source
+from stream.sources import open_here, open_source
 from stream.sources.file import ASF_FACTS, FileSource, asf_end_s
 from stream.types import Frame
 from tests.clips import picture, write_clip
@@ -234,7 +234,7 @@ def test_a_clip_that_lost_its_index_is_refused(tmp_path: Path) -> None:
     data = clip.read_bytes()
     clip.write_bytes(data[: data.rindex(b"moov") - 4])
     with pytest.raises(SourceError, match="Expected a whole clip"):
-        open_source(str(clip))
+        open_here(str(clip))
 
 
 @given(places=st.lists(st.floats(0.3, 0.999), min_size=1, max_size=60), byte=st.integers(0, 255))
@@ -307,7 +307,7 @@ def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(
         SourceError, match=r"clip\.mp4 cannot be read as a video \((Invalid data|End of file)"
     ) as caught:
-        open_source(str(path))
+        open_here(str(path))
     assert "\n" not in str(caught.value)
 
 
@@ -373,7 +373,7 @@ def test_a_playlist_is_no_clip_also_where_it_names_one(tmp_path: Path) -> None:
 
 def test_a_clip_takes_no_options(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown option 'fps'"):
-        open_source(f"{tmp_path / 'clip.mp4'}?fps=3")
+        open_here(f"{tmp_path / 'clip.mp4'}?fps=3")
 
 
 def test_a_name_that_looks_like_a_uri_is_a_file_if_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from stream.errors import SourceError, UsageError
-from stream.sources import open_here, open_source
+from stream.sources import open_here
 from stream.sources.images import list_pictures, read_rgb
 
 GREY = np.arange(5 * 7, dtype=np.uint8).reshape(5, 7) * 7
@@ -47,7 +47,7 @@ def test_every_page_of_a_stack_is_a_picture(tmp_path: Path) -> None:
     stack = [np.full((5, 7), 20 * number, np.uint8) for number in range(4)]
     assert cv2.imwritemulti(str(tmp_path / "stack.tif"), stack)
     write(tmp_path / "then.png", GREY)
-    with open_source(str(tmp_path)) as source:
+    with open_here(str(tmp_path)) as source:
         frames = list(source.frames())
     assert [frame.index for frame in frames] == list(range(5))
     assert [int(frame.rgb[0, 0, 0]) for frame in frames[:4]] == [0, 20, 40, 60]
@@ -161,7 +161,7 @@ def test_a_broken_picture_is_named_after_all_the_others(tmp_path: Path, keep: in
         path = write(tmp_path / name, GREY)
     broken = tmp_path / "2.png"
     broken.write_bytes(path.read_bytes()[:keep])
-    with open_source(str(tmp_path)) as source:
+    with open_here(str(tmp_path)) as source:
         frames = source.frames()
         assert [(frame.index, frame.source) for frame in islice(frames, 2)] == [(0, "1.png"), (2, "3.png")]
         with pytest.raises(SourceError, match=r"1 of 3 pictures of .* could not be read, the first: 2\.png cannot be"):
@@ -172,7 +172,7 @@ def test_a_broken_picture_is_named_after_all_the_others(tmp_path: Path, keep: in
 def test_a_folder_in_a_loop_goes_on_without_its_broken_picture(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_text("no picture")
     write(tmp_path / "2.png", GREY)
-    with open_source(str(tmp_path), loop=True) as source:
+    with open_here(str(tmp_path), loop=True) as source:
         assert [frame.index for frame in islice(source.frames(), 3)] == [1, 3, 5]
 
 
@@ -180,7 +180,7 @@ def test_a_folder_in_a_loop_goes_on_without_its_broken_picture(tmp_path: Path) -
 def test_a_loop_of_broken_pictures_ends(tmp_path: Path, names: tuple[str, ...]) -> None:
     for name in names:
         (tmp_path / name).write_text("no picture")
-    with open_source(str(tmp_path), loop=True) as source, pytest.raises(SourceError, match=r"1\.png cannot be decoded"):
+    with open_here(str(tmp_path), loop=True) as source, pytest.raises(SourceError, match=r"1\.png cannot be decoded"):
         next(source.frames())
 
 
@@ -196,7 +196,7 @@ def test_a_folder_is_read_in_natural_order_without_masks(tmp_path: Path) -> None
 def test_what_macos_hides_beside_each_picture_is_no_picture(tmp_path: Path) -> None:
     write(tmp_path / "x.png", GREY)
     (tmp_path / "._x.png").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        ")  # AppleDouble
-    with open_source(str(tmp_path)) as source:
+    with open_here(str(tmp_path)) as source:
         assert [frame.source for frame in source.frames()] == ["x.png"]
 
 
@@ -205,7 +205,7 @@ def test_busi_is_read_without_its_masks(shared_data: Path) -> None:
 
 
 def test_a_single_picture_is_a_stream_too(tmp_path: Path) -> None:
-    with open_source(f"{write(tmp_path / 'a.png', GREY)}?fps=4", loop=True) as source:
+    with open_here(f"{write(tmp_path / 'a.png', GREY)}?fps=4", loop=True) as source:
         frames = list(islice(source.frames(), 3))
     assert [frame.pts_s for frame in frames] == [0, 0.25, 0.5]
     assert source.fps == 4
@@ -223,14 +223,14 @@ def test_a_folder_without_pictures_says_that_folders_in_it_are_not_read(tmp_path
     (tmp_path / "benign").mkdir()
     write(tmp_path / "benign" / "a.png", GREY)
     with pytest.raises(SourceError, match=r"contains no picture.* folder in it, is given by its own path"):
-        open_source(str(tmp_path))
+        open_here(str(tmp_path))
 
 
 def test_a_missing_picture_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"gone\.png cannot be read"):
-        open_source(str(tmp_path / "gone.png"))
+        open_here(str(tmp_path / "gone.png"))
 
 
 def test_a_rate_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="option fps='0'"):
-        open_source(f"{tmp_path}?fps=0")
+        open_here(f"{tmp_path}?fps=0")

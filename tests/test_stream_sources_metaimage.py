@@ -93,7 +93,7 @@ def test_times_that_cannot_be_are_not_believed(tmp_path: Path, times_s: list[flo
 
 def test_a_frame_that_the_scanner_did_not_deliver_is_counted_and_left_out(tmp_path: Path) -> None:
     path = write_metaimage(tmp_path / "a.mha", VALUES, times_s=TIMES_S, Seq_Frame0002_ImageStatus="INVALID")
-    with open_source(str(path)) as source:
+    with open_here(str(path)) as source:
         assert [frame.index for frame in source.frames()] == [0, 1, 3, 4, 5]
         assert source.damaged == 1
 
@@ -101,7 +101,7 @@ def test_a_frame_that_the_scanner_did_not_deliver_is_counted_and_left_out(tmp_pa
 def test_what_could_be_read_comes_before_the_error(tmp_path: Path) -> None:
     path = write_metaimage(tmp_path / "a.mha", VALUES)
     path.write_bytes(path.read_bytes()[: -2 * 40 * 60])
-    with open_source(str(path)) as source:
+    with open_here(str(path)) as source:
         frames = source.frames()
         assert [frame.index for frame in islice(frames, 4)] == [0, 1, 2, 3]
         with pytest.raises(SourceError, match="broke off after 4 of 6 frames"):
@@ -129,7 +129,7 @@ def test_what_could_be_read_comes_before_the_error(tmp_path: Path) -> None:
 def test_an_absurd_header_is_refused_with_words(tmp_path: Path, header: dict[str, str], words: str) -> None:
     path = write_metaimage(tmp_path / "a.mha", VALUES, **header)
     with pytest.raises(SourceError, match=words):
-        open_source(str(path))
+        open_here(str(path))
 
 
 def test_a_header_without_an_end_is_not_read_to_the_end_of_the_disk(
@@ -144,7 +144,7 @@ def test_a_header_without_an_end_is_not_read_to_the_end_of_the_disk(
 def test_sixteen_bits_are_refused_with_words(tmp_path: Path) -> None:
     path = write_metaimage(tmp_path / "a.mha", VALUES.astype(np.uint16))
     with pytest.raises(SourceError, match="MET_USHORT"):
-        open_source(str(path))
+        open_here(str(path))
 
 
 def test_a_header_that_names_another_file_is_no_sequence(tmp_path: Path) -> None:
@@ -152,4 +152,4 @@ def test_a_header_that_names_another_file_is_no_sequence(tmp_path: Path) -> None
     path = write_metaimage(tmp_path / "a.mha", VALUES)
     path.write_bytes(path.read_bytes().replace(b"ElementDataFile = LOCAL", b"ElementDataFile = secret"))
     with pytest.raises(SourceError, match="another file"):
-        open_source(str(path))
+        open_here(str(path))

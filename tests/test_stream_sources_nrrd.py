@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stream.errors import SourceError
-from stream.sources import kind, open_here, open_source
+from stream.sources import kind, open_here
 from tests.nrrds import ORDERS, write_nrrd
 
 GREY = np.random.default_rng(1).integers(0, 256, (6, 40, 60), np.uint8)
@@ -27,7 +27,7 @@ def test_a_sequence_plays_with_its_own_times_in_whatever_order_its_pixels_lie(
         tmp_path / "a.seq.nrrd", values if "c" in ORDERS[kinds] else GREY, kinds, index=TIMES, packed=packed
     )
     assert kind(str(path)) == "nrrd"
-    with open_source(str(path)) as source:  # in a process of its own
+    with open_here(str(path)) as source:
         frames = list(source.frames())
         assert source.fps == pytest.approx(25)
         assert not source.still
@@ -152,11 +152,11 @@ def test_what_could_be_read_comes_before_the_error(tmp_path: Path, kinds: str, p
 )
 def test_an_absurd_header_is_refused_with_words(tmp_path: Path, header: dict[str, str], words: str) -> None:
     with pytest.raises(SourceError, match=words):
-        open_source(str(write_nrrd(tmp_path / "a.nrrd", GREY, **header)))
+        open_here(str(write_nrrd(tmp_path / "a.nrrd", GREY, **header)))
 
 
 @pytest.mark.parametrize("content", [b"", b"NRRD0005\n", b"NRRD0005\ntype: uint8\n", b"\x89PNG", b"<html>\n\n"])
 def test_what_is_no_header_is_refused_with_words(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.nrrd").write_bytes(content)
     with pytest.raises(SourceError, match="cannot be read as NRRD"):
-        open_source(str(tmp_path / "a.nrrd"))
+        open_here(str(tmp_path / "a.nrrd"))
