@@ -48,8 +48,8 @@ def test_run_serves_records_and_ends_cleanly_on_ctrl_c(tmp_path: Path, start: tu
 @pytest.mark.parametrize(
     "words",
     [
-        ["run", "--source", "phantom:", "--engine", "fake", "--port", "0", "--record"],
-        ["replay", "phantom:", "--engine", "openvino_cpu", "--out"],
+        ["run", "--source", "phantom:?size=320x240", "--engine", "fake", "--port", "0", "--record"],
+        ["replay", "phantom:?size=320x240", "--engine", "openvino_cpu", "--out"],
     ],
     ids=["run", "replay"],
 )

@@ -21,7 +21,7 @@ from stream.sinks import recording
 from stream.sources import open_source
 
 engine = open_with_failover("fake")
-pipeline = Pipeline(open_source("phantom:"), engine, StreamConfig(), recording(Path(sys.argv[1])))
+pipeline = Pipeline(open_source("phantom:?size=320x240"), engine, StreamConfig(), recording(Path(sys.argv[1])))
 pipeline.start()
 while pipeline.status().counts.captured < 3:
     pipeline.wait(0.01)
@@ -54,7 +54,7 @@ class Slow(JournalSink):
 
 folder = Path(sys.argv[1])
 sinks = (Slow(folder / "slow.jsonl"), *recording(folder))
-pipeline = Pipeline(open_source("phantom:"), open_with_failover("fake"), StreamConfig(), sinks)
+pipeline = Pipeline(open_source("phantom:?size=320x240"), open_with_failover("fake"), StreamConfig(), sinks)
 pipeline.start()
 atexit.register(ending.set)
 while pipeline.status().counts.captured < 3:
