@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from stream.errors import SourceError, UsageError
-from stream.sources import open_here
+from stream.sources import open_here, open_source
 from stream.sources.images import list_pictures, read_rgb
 
 GREY = np.arange(5 * 7, dtype=np.uint8).reshape(5, 7) * 7
