@@ -227,9 +227,8 @@ def last_words(words: Sequence[str], trouble: str, *, under: tuple[str, ...] = (
 @pytest.mark.parametrize("blocks", [0, 16])  # it fails at once, or in the middle
 def test_a_live_recording_that_could_not_be_written_is_told_at_the_end_as_well(tmp_path: Path, blocks: int) -> None:
     small = ("sh", "-c", f'ulimit -f {blocks}; exec "$@"', "sh")
-    code, last = last_words(
-        ["--source", "phantom:?size=320x240", "--record", str(tmp_path)], "File too large", under=small
-    )
+    words = ["--source", "phantom:?size=320x240", "--record", str(tmp_path)]
+    code, last = last_words(words, "File too large", under=small)
     assert code == 2
     assert last.startswith("error: cannot write ")
 
