@@ -1,8 +1,8 @@
 """python -m benchmarks.gates: how often do the gates refuse a real scan, and how often do they let something else pass?
 
 Real B-mode stills must pass, as they are and in many variants. What must be refused is made: test patterns, frozen and
-recycled feeds, colour painted into real stills, two stills side by side, one on its side, a scan that fades out below
-its surface. The thresholds of stream/signal.py were set on BUSI and BUS-BRA, without UDIAT.
+recycled feeds, colour painted into real stills, two stills side by side or one above the other, one on its side, a scan
+that fades out below its surface. The thresholds of stream/signal.py were set on BUSI and BUS-BRA, without UDIAT.
 """
 
 import time
@@ -119,6 +119,9 @@ def refuse_rows(stills: dict[str, list[Picture]]) -> Iterator[Row]:
     for share in (0.02, 0.04):
         yield count(f"two stills, gap {share:.0%}", True, (verdict(side_by_side(*pair, share)) for pair in pairs))
     yield count("two stills, no gap", True, (verdict(side_by_side(*pair, 0.0)) for pair in pairs))
+    for share in (0.02, 0.04):
+        group = f"two stills, one above the other, gap {share:.0%}"
+        yield count(group, True, (verdict(stacked(*pair, share)) for pair in pairs))
     yield count("turned by a quarter", True, (verdict(np.ascontiguousarray(np.rot90(each))) for each in pictures))
     yield count("probe in air", True, (verdict(in_air(each, rng)) for each in pictures))
 
@@ -285,6 +288,13 @@ def side_by_side(left: Picture, right: Picture, gap: float) -> Picture:
     left, right = same_size([left, right])
     black = np.zeros((left.shape[0], round(2 * left.shape[1] * gap), 3), np.uint8)
     return np.concatenate([left, black, right], axis=1)
+
+
+def stacked(upper: Picture, lower: Picture, gap: float) -> Picture:
+    """Two stills of one width; the black gap between them is ``gap`` of their height."""
+    upper, lower = same_size([upper, lower])
+    black = np.zeros((round(2 * upper.shape[0] * gap), upper.shape[1], 3), np.uint8)
+    return np.concatenate([upper, black, lower])
 
 
 def same_size(pictures: list[Picture]) -> list[Picture]:

@@ -98,9 +98,9 @@ class Pipeline:
             source.synthetic,
             engine.spec,
             config,
-            source.still,
-            source.looped,
-            source.left_out,
+            still=source.still,
+            looped=source.looped,
+            left_out=source.left_out,
         )
         self._labels = Labels.of(self.session)
         self._find_area = finder(config.scan_area, still=source.still)

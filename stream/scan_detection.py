@@ -8,6 +8,7 @@ from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from stream.panels import BLUR_PX, STEP, Slices, between_panels, even_panels
+from stream.stacked import are_stacked, sampled
 from stream.types import Corners, ScanArea
 from stream.words import is_page
 
@@ -28,6 +29,11 @@ LETTER_SHARE = 0.01
 TWIN_SHARE, TWIN_LEVEL = 0.6, 0.8
 """A part beside the largest one is a second picture if it has TWIN_SHARE of its area, and TWIN_LEVEL of the lower one's
 rows in common with it. It is included, so that ``stream.signal`` refuses the two: nobody knows which one is meant."""
+
+STRIP_SHARE = 0.2
+"""So is a part above or below the largest one, if it has STRIP_SHARE of its area, and TWIN_LEVEL of the narrower one's
+columns in common with it, and the two ``are_stacked``. An M-mode strip is flat, and may be wider than the scan: only
+the columns in common are included, as a name may stand beside the narrower one."""
 
 PART_SHARE = 0.02
 """A part above or below the largest one that has more than this share of its area belongs to the same scan, beyond a
@@ -146,13 +152,16 @@ def _scan_of(lit: NDArray[np.uint8], raw: MatLike) -> tuple[Slices, NDArray[np.u
     right, bottom = x + across, y + down
     for part in order:
         left, top, across, down, area = found[part].tolist()
-        beside = across - max(0, min(right, left + across) - max(x, left))
-        level = min(bottom, top + down) - max(y, top)
+        inner, outer = (max(x, left), min(right, left + across)), (min(x, left), max(right, left + across))
+        shared, level = inner[1] - inner[0], min(bottom, top + down) - max(y, top)
+        above, below = min(y, top), max(bottom, top + down)
         twin = area >= TWIN_SHARE * largest and level >= TWIN_LEVEL * min(down, bottom - y)
-        beyond = area >= PART_SHARE * largest and beside <= 0.2 * across
-        joins = twin or (beyond and not is_apart(part, labels, found, raw))
+        strip = area >= STRIP_SHARE * largest and shared >= TWIN_LEVEL * min(across, right - x)
+        stacked = strip and are_stacked(sampled(raw[above:below, slice(*outer)]))
+        beyond = area >= PART_SHARE * largest and shared >= 0.8 * across
+        joins = twin or stacked or (beyond and not is_apart(part, labels, found, raw))
         if joins and not is_words(part, labels, found, raw):
-            x, y, right, bottom = min(x, left), min(y, top), max(right, left + across), max(bottom, top + down)
+            (x, right), y, bottom = inner if stacked else outer, above, below
             own[part] = 1
     return np.s_[y:bottom, x:right], own[labels]
 

@@ -1,8 +1,8 @@
 """Is this a picture that we may judge? If not, it gets a state and a reason, and the network never sees it.
 
-All checks look at the same samples: a grid of at most SAMPLES_PX a side over the scan area. Each threshold lies between
-what was measured on real B-mode stills and on pictures that must be refused; `python -m benchmarks.gates` counts how
-many of each it refuses, and why.
+All checks look at the same pixels of the scan area, as ``sampled``. Each threshold lies between what was measured on
+real B-mode stills and on pictures that must be refused; `python -m benchmarks.gates` counts how many of each it
+refuses, and why.
 """
 
 from collections import deque
@@ -12,17 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.stacked import LIT, are_stacked, sampled
 from stream.types import Frame, NotAnalysed, ScanArea, State
 from stream.words import is_page
 
-SAMPLES_PX = 160
-"""Longest side of the grid of pixels that are looked at."""
-
 FLAT = 8.0
 """A picture whose brightness has a smaller standard deviation is empty. The least of 2,655 real stills: 15."""
-
-LIT = 16
-"""A sample that is brighter counts as lit."""
 
 SMOOTH, NOISE = 0.022, 1.4
 """A scan has speckle: its brightness steps from each lit sample to the next. A picture has none if the mean step is
@@ -81,6 +76,7 @@ NO_PICTURE = NotAnalysed("the picture is empty", state=State.NO_SIGNAL)
 NO_TEXTURE = NotAnalysed("a test pattern or a menu, without the texture of a scan", state=State.NO_SIGNAL)
 COLOUR = NotAnalysed("a colour mode, or coloured lines over the scan: only B-mode is judged")
 TWO_PICTURES = NotAnalysed("two pictures side by side: choose one as scan area")
+STACKED = NotAnalysed("two pictures one above the other: choose one as scan area")
 ON_ITS_SIDE = NotAnalysed("the picture lies on its side: rotate it by 90 degrees")
 AIR = NotAnalysed("nothing below the surface: is the probe in contact?")
 FROZEN = NotAnalysed("the picture does not move: the scanner is frozen or the feed is dead", state=State.FROZEN)
@@ -105,8 +101,7 @@ class SignalGate:
         if frame.source != self._source:
             self._motion, self._source = Motion(), frame.source
         rgb = frame.rgb[area.pixels]
-        step = max(1, -(-max(rgb.shape[:2]) // SAMPLES_PX))
-        samples = np.ascontiguousarray(rgb[::step, ::step])
+        samples = sampled(rgb)
         unfit = refusal_of_picture(samples)
         return self._motion.refusal(samples, frame.pts_s) if unfit is None and not self._still else unfit
 
@@ -133,6 +128,8 @@ def refusal_of_picture(rgb: NDArray[np.uint8]) -> NotAnalysed | None:
             return COLOUR
     if has_gap(lit) or has_seam(np.asarray(green, np.uint8)):
         return TWO_PICTURES
+    if are_stacked(np.asarray(green, np.uint8)):
+        return STACKED
     if _mean_step(green[1:], green[:-1], lit[1:], lit[:-1]) < UPRIGHT * across:
         return ON_ITS_SIDE
     deep = green[len(green) // 4 :]

@@ -240,11 +240,12 @@ def tissue_regions(tags: Any, width_px: int, height_px: int) -> Iterator[tuple[S
 
 
 def beside(one: ScanArea, other: ScanArea) -> bool:
-    """Whether these are two pictures side by side, as ``scan_detection`` has it."""
-    apart = max(one.x_px, other.x_px) - min(one.x_px + one.width_px, other.x_px + other.width_px)
-    level = min(one.y_px + one.height_px, other.y_px + other.height_px) - max(one.y_px, other.y_px)
+    """Whether these are two pictures side by side, or one above the other, as ``scan_detection`` has it."""
+    across = min(one.x_px + one.width_px, other.x_px + other.width_px) - max(one.x_px, other.x_px)
+    down = min(one.y_px + one.height_px, other.y_px + other.height_px) - max(one.y_px, other.y_px)
+    common = max(across / min(one.width_px, other.width_px), down / min(one.height_px, other.height_px))
     share = other.width_px * other.height_px / (one.width_px * one.height_px)
-    return apart >= 0 and level >= TWIN_LEVEL * min(one.height_px, other.height_px) and share >= TWIN_SHARE
+    return min(across, down) <= 0 and common >= TWIN_LEVEL and share >= TWIN_SHARE
 
 
 def aspect(tags: Any, mm_per_px: tuple[float, float] | None) -> float:
