@@ -49,6 +49,8 @@ MOVED = NotAnalysed("the scan is no longer where the scan area was set: set it a
 
 NOTHING_FOUND = NotAnalysed("no scan area: nothing like a scan is in the picture", state=State.NO_SIGNAL)
 
+GONE = NotAnalysed("nothing like a scan is in the picture any more: a menu, or a probe in air?", state=State.NO_SIGNAL)
+
 ORIGINS = {"user": "set", "header": "given by the source", "detected": "detected", "full": "the whole picture"}
 
 Finder = Callable[[Frame, ScanArea | None], ScanArea | NotAnalysed]
@@ -110,8 +112,9 @@ class _Detected:
             self._of, self._place = of, _Place()
         if self._place.is_due(frame):  # at full size: a glimpse misses flanks of a sector that light up in its old box
             self._place.look(frame.rgb)
-        known = self._place.known
-        return NOTHING_FOUND if known is None or not self._place.seen else known
+        if self._place.known is None:
+            return NOTHING_FOUND
+        return self._place.known if self._place.seen else GONE
 
 
 class _Place:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stream.scan_area import LOOKS, NOTHING_FOUND, Finder, finder
+from stream.scan_area import GONE, LOOKS, Finder, finder
 from stream.scan_detection import propose
 from stream.types import Frame, NotAnalysed, ScanArea
 from tests.screens import SCREEN, Picture, first
@@ -73,7 +73,7 @@ def test_a_page_in_place_of_the_scan_is_blanked_until_the_scan_is_back(
     find, scan, page = finder(None), screen(breast, 300, 110, 700), np.zeros((*SCREEN, 3), np.uint8)
     paint(page)
     (before,) = watched(find, scan, [0.0])
-    assert watched(find, page, [1.0, 1.1, 2.5]) == [NOTHING_FOUND] * 3
+    assert watched(find, page, [1.0, 1.1, 2.5]) == [GONE] * 3
     assert watched(find, scan, [2.6]) == [before]
 
 
