@@ -58,9 +58,9 @@ LARGEST_PX = 1280
 """A larger picture is shrunk to this longer side before the scan is looked for: that is faster, and a scan that was
 enlarged for a large screen has no texture from one pixel to the next."""
 
-COARSE_PX, STRIP_SHARE = 640, 0.05
+COARSE_PX, COARSE_CUT = 640, 0.05
 """A scan that fills the picture has too little texture if it was enlarged, and would be cut. So it is looked for at
-this longer side as well, unless what was cut is narrower than STRIP_SHARE of it: a name on a strip is lost there."""
+this longer side as well, unless what was cut is narrower than COARSE_CUT of it: a name on a strip is lost there."""
 
 GLIMPSE_PX = 480
 """The same if the question is only whether the scan is still in its place: some 4 ms, instead of 25 at 1280 px."""
@@ -86,7 +86,7 @@ def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     if found is None:
         return None
     longest, cuts = max(small.shape), _cuts(found, small)
-    if found.origin != "full" and longest > COARSE_PX and not any(0 < cut < STRIP_SHARE * longest for cut in cuts):
+    if found.origin != "full" and longest > COARSE_PX and not any(0 < cut < COARSE_CUT * longest for cut in cuts):
         coarse = _propose(shrunk(small, COARSE_PX))
         found = coarse if coarse is not None and coarse.origin == "full" else found
     if found.origin == "full":

@@ -367,12 +367,12 @@ def test_the_title_of_a_window_on_a_desktop_is_blanked(breast: Picture) -> None:
     assert overlap(propose(desktop), (560, 130, 800, 800)) > 0.98
 
 
-@pytest.mark.parametrize("count", [1, 5])
-def test_thumbnails_below_the_scan_are_none_of_it(breast: Picture, count: int) -> None:
+@pytest.mark.parametrize(("count", "width", "height"), [(1, 100, 80), (5, 100, 80), (1, 440, 110)])
+def test_thumbnails_below_the_scan_are_none_of_it(breast: Picture, count: int, width: int, height: int) -> None:
     rgb = np.zeros((720, 1280, 3), np.uint8)
     rgb[50:530, 330:890] = cv2.resize(breast, (560, 480), interpolation=cv2.INTER_CUBIC)
     for x in 340 + 108 * np.arange(count):
-        rgb[600:680, x : x + 100] = cv2.resize(breast, (100, 80), interpolation=cv2.INTER_AREA)
+        rgb[590 : 590 + height, x : x + width] = cv2.resize(breast, (width, height), interpolation=cv2.INTER_AREA)
     assert overlap(propose(rgb), (330, 50, 560, 480)) > 0.98
 
 
