@@ -86,7 +86,7 @@ class _Given:
         self._area = area
         self._still = still
         self._drawn_for = drawn_for
-        self._place = _Place()
+        self._place = _Place(follows=False)
 
     def __call__(self, frame: Frame, header: ScanArea | None) -> ScanArea | NotAnalysed:
         size = size_text(*frame.size_px)
@@ -102,14 +102,14 @@ class _Given:
 class _Detected:
     def __init__(self) -> None:
         self._of: tuple[str, tuple[int, int]] | None = None
-        self._place = _Place()
+        self._place = _Place(follows=True)
 
     def __call__(self, frame: Frame, header: ScanArea | None) -> ScanArea | NotAnalysed:
         if header is not None:
             return header
         of = frame.source, frame.size_px
         if of != self._of or self._place.strayed:  # another recording has its scan elsewhere
-            self._of, self._place = of, _Place()
+            self._of, self._place = of, _Place(follows=True)
         if self._place.is_due(frame):  # at full size: a glimpse misses flanks of a sector that light up in its old box
             self._place.look(frame.rgb)
         if self._place.known is None:
@@ -118,9 +118,14 @@ class _Detected:
 
 
 class _Place:
-    """Where the scan was first seen, enlarged by what was seen of it since; and whether it has left that place."""
+    """Where the scan was first seen, enlarged by what was seen of it since; and whether it has left that place.
 
-    def __init__(self) -> None:
+    One that ``follows`` the scan becomes smaller with it as well. In a drawn area nothing depends on that, and a part
+    of the scan that is seen later, beside a smaller place, would be taken for a scan that has moved.
+    """
+
+    def __init__(self, *, follows: bool) -> None:
+        self._follows = follows
         self.known: ScanArea | None = None
         self.seen = False
         """Whether anything like a scan was seen, wherever, at the last look."""
@@ -132,8 +137,10 @@ class _Place:
         return self._strays >= LOOKS
 
     def is_due(self, frame: Frame) -> bool:
-        """Whether to look at this frame: every LOOK_AGAIN_S, and at each while the scan is not seen in its place."""
-        in_place = self.seen and not self._strays and not self._shrinks
+        """Whether to look at this frame: every LOOK_AGAIN_S, and at each while the scan is not seen in its place. One
+        that does not follow needs no more looks at a scan that has become dark."""
+        lost = not self.seen if self._follows else self.known is None
+        in_place = not lost and not self._strays and not self._shrinks
         due = not in_place or not 0 <= frame.pts_s - self._looked_s < LOOK_AGAIN_S
         if due:
             self._looked_s = frame.pts_s
@@ -149,7 +156,7 @@ class _Place:
             self.known, self._strays, self._shrinks = seen, 0, 0
         elif outside(self.known, seen) > STRAY_SHARE:
             self._strays += 1
-        elif shrunken(self.known, seen, rgb):
+        elif self._follows and shrunken(self.known, seen, rgb):
             self._strays, self._shrinks = 0, self._shrinks + 1
             if self._shrinks >= LOOKS:
                 self.known, self._shrinks = seen, 0

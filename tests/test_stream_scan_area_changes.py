@@ -10,12 +10,7 @@ import pytest
 from stream.scan_area import GONE, LOOKS, Finder, finder
 from stream.scan_detection import propose
 from stream.types import Frame, NotAnalysed, ScanArea
-from tests.screens import SCREEN, Picture, first
-
-
-@pytest.fixture
-def breast(shared_data: Path) -> Picture:
-    return first(str(shared_data / "clips" / "breast_linear_BR001.mp4"))[0].rgb
+from tests.screens import SCREEN, Picture
 
 
 def screen(scan: Picture, x: int, y: int, side: int) -> Picture:
@@ -54,6 +49,17 @@ def test_an_area_stays_as_large_where_the_scan_is_dark(breast: Picture, lit_rows
     dark = whole.copy()
     dark[40 + lit_rows :] //= 20
     assert len(set(watched(find, whole, [0.0]) + watched(find, dark, [float(second) for second in range(1, 9)]))) == 1
+
+
+def test_a_drawn_area_holds_whatever_part_of_the_scan_is_dark(breast: Picture) -> None:
+    find, whole = finder("140,40,880,880"), screen(breast, 140, 40, 880)
+    lifted, tilted = whole.copy(), whole.copy()
+    lifted[340:] = 0
+    named(lifted, 400, 700, 1.2)
+    tilted[:, :400] = tilted[:, 760:] = 0
+    seen = 4 * [whole] + 4 * [lifted] + 4 * [tilted]
+    found = [find(Frame(0, 0, float(second), rgb, "x"), None) for second, rgb in enumerate(seen)]
+    assert set(found) == {ScanArea(140, 40, 880, 880, "user")}
 
 
 def lines(rgb: Picture) -> None:
