@@ -142,7 +142,6 @@ def test_a_matrix_of_nothing_turns_nothing(tmp_path: Path) -> None:
         assert difference(frame.rgb, picture(frame.index)) < 8
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system names no threads in /proc")
 def test_of_two_video_tracks_the_first_is_taken_and_the_other_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -170,6 +169,7 @@ def test_a_cover_is_no_video_track(tmp_path: Path) -> None:
         assert source.left_out == ""
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system names no threads in /proc")
 def test_no_more_threads_decode_than_there_is_memory_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def decoding() -> set[str]:
         threads = set()
