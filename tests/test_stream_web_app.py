@@ -260,7 +260,7 @@ def test_the_folder_of_a_file_is_not_on_the_page(scheme: str) -> None:
 
 def test_any_name_of_a_file_can_be_shown() -> None:
     assert label("caf\udce9.mp4").encode().startswith(b"caf")  # Latin-1 bytes, as Python hands them on
-    assert label(".") == "."
+    assert label(".") == Path.cwd().name
 
 
 def test_two_cards_of_one_name_are_both_offered(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:

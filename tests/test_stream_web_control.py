@@ -246,6 +246,17 @@ def test_recording_is_chosen_while_the_sender_is_away_and_begins_with_it(tmp_pat
     assert (tmp_path / "recordings" / "1" / "frames.jsonl").read_text()
 
 
+def test_an_engine_that_cannot_be_loaded_does_not_end_the_wait_for_a_sender_that_is_away(tmp_path: Path) -> None:
+    with Sender("tcp", tmp_path) as sender:
+        control = Control(StreamConfig(), sender.uri, "fake")
+        control.start()
+    with control:
+        with pytest.raises(EngineError):
+            control.start(engine_name="none such")
+        control.start(engine_name="fake")
+        assert (control.now().stopped, control.now().error) == (False, None)
+
+
 def test_a_sender_that_was_stopped_and_is_away_is_an_error_at_the_next_start(tmp_path: Path) -> None:
     with Sender("tcp", tmp_path) as sender:
         control = Control(StreamConfig(), sender.uri, "fake")

@@ -26,7 +26,8 @@ from stream.sinks.base import Sink
 from stream.smoothing import Smoother
 from stream.sources import ON_DISK, Source, open_source
 from stream.sources.device import devices
-from stream.sources.uri import printable, split, without_secrets
+from stream.sources.uri import label as file_label
+from stream.sources.uri import split, without_secrets
 from stream.types import ScanArea, View
 from stream.web.flagged import LastFlagged
 from stream.web.viewer import Broadcast
@@ -122,7 +123,6 @@ class Control:
                     self._now = replace(now, stopped=True)
                     return False
                 self._now = replace(now, stopped=True, error=str(error) or type(error).__name__)
-                self._begun = None
                 raise
             pipeline.style = self._style  # it may have been set while the source was opened
             self._now = replace(now, pipeline=pipeline)
@@ -319,5 +319,5 @@ def label(uri: str) -> str:
         script, _, inner = target.partition("/")
         return f"faults:{script}/{label(inner)}"
     if scheme is None or scheme in ON_DISK:
-        return printable(Path(target).name or target)
+        return file_label(Path(target))
     return "phantom (synthetic)" if uri == PHANTOM else without_secrets(uri)
