@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.sources.uri import label, options, printable
+from stream.sources.uri import last_name, options, printable
 from stream.types import Frame, ScanArea
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class RecordedSource(Source):
 
     def __init__(self, path: Path, *, fps: float | None = None, loop: bool = False) -> None:
         super().__init__()
-        self.name = label(path)
+        self.name = last_name(path)
         self.fps = fps
         self._path, self._loop = path, loop
 

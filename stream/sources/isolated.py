@@ -27,7 +27,7 @@ from stream.sources import SOURCES, kind, open_here
 from stream.sources.base import Source
 from stream.sources.clocks import Pace
 from stream.sources.geometry import check_size
-from stream.sources.uri import label, printable, split
+from stream.sources.uri import last_name, printable, split
 from stream.types import Frame, ScanArea
 
 PATIENCE_S = 4.0
@@ -81,7 +81,7 @@ class IsolatedSource(Source):
     def __init__(self, uri: str, *, live: bool = False, loop: bool = False) -> None:
         super().__init__()
         self.live, self.looped = live, loop
-        self.name = label(Path(split(uri)[1]))
+        self.name = last_name(Path(split(uri)[1]))
         self._limit_s, self._started = START_S, False
         self._asked_s: float | None = None
         self._overdue = False

@@ -131,7 +131,7 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text[:LONGEST_NAME])
 
 
-def label(path: Path) -> str:
+def last_name(path: Path) -> str:
     """Its last name as one line for people; ``.`` has none of its own."""
     return printable(path.name or path.absolute().name or str(path))
 

@@ -26,8 +26,7 @@ from stream.sinks.base import Sink
 from stream.smoothing import Smoother
 from stream.sources import ON_DISK, Source, open_source
 from stream.sources.device import devices
-from stream.sources.uri import label as file_label
-from stream.sources.uri import split, without_secrets
+from stream.sources.uri import last_name, split, without_secrets
 from stream.types import ScanArea, View
 from stream.web.flagged import LastFlagged
 from stream.web.viewer import Broadcast
@@ -319,5 +318,5 @@ def label(uri: str) -> str:
         script, _, inner = target.partition("/")
         return f"faults:{script}/{label(inner)}"
     if scheme is None or scheme in ON_DISK:
-        return file_label(Path(target))
+        return last_name(Path(target))
     return "phantom (synthetic)" if uri == PHANTOM else without_secrets(uri)
