@@ -45,6 +45,10 @@ share of the picture of INK_SHARE is brighter than INK: words, or something else
 some 430 real stills that were darkened so that only a part of them was seen, the brightest rest had half as much ink,
 and the smallest words that can be read have twice as much."""
 
+TOP_SHARE = 0.4
+"""If no more than this share of its old height is seen, at its top, the probe is in air, whatever is written over the
+rest. Its place stays as it is: that band alone would be judged."""
+
 MOVED = NotAnalysed("the scan is no longer where the scan area was set: set it again")
 
 NOTHING_FOUND = NotAnalysed("no scan area: nothing like a scan is in the picture", state=State.NO_SIGNAL)
@@ -175,7 +179,9 @@ def grown(known: ScanArea, seen: ScanArea) -> bool:
 
 def shrunken(known: ScanArea, seen: ScanArea, rgb: NDArray[np.uint8]) -> bool:
     """Whether ``seen`` is much smaller than ``known``, and what else lies in its place, in ``rgb``, is not dark."""
-    if seen.width_px * seen.height_px > LEFT_SHARE * known.width_px * known.height_px:
+    at_top = seen.y_px - known.y_px <= GROWTH * known.height_px
+    in_air = at_top and seen.height_px <= TOP_SHARE * known.height_px
+    if in_air or seen.width_px * seen.height_px > LEFT_SHARE * known.width_px * known.height_px:
         return False
     ink = rgb[..., 1] > INK
     ink[seen.pixels] = False

@@ -43,11 +43,14 @@ def test_an_area_becomes_smaller_where_a_name_stands_in_its_place(breast: Pictur
     assert near(found[LOOKS], (400, 300, 500, 500))
 
 
-@pytest.mark.parametrize("lit_rows", [60, 300])
-def test_an_area_stays_as_large_where_the_scan_is_dark(breast: Picture, lit_rows: int) -> None:
+@pytest.mark.parametrize(("lit_rows", "label"), [(60, False), (300, False), (600, False), (300, True)])
+def test_an_area_stays_as_large_where_the_scan_is_dark(breast: Picture, lit_rows: int, label: bool) -> None:
+    """Also of a probe in air, with a label in the dark."""
     find, whole = finder(None), screen(breast, 140, 40, 880)
     dark = whole.copy()
     dark[40 + lit_rows :] //= 20
+    if label:
+        cv2.putText(dark, "LEFT 2 H", (400, 800), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (255, 255, 255), 2)
     assert len(set(watched(find, whole, [0.0]) + watched(find, dark, [float(second) for second in range(1, 9)]))) == 1
 
 
