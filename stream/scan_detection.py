@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stream.panels import BLUR_PX, STEP, Slices, between_panels, even_panels
 from stream.stacked import are_stacked, sampled
 from stream.types import Corners, ScanArea
-from stream.words import is_page
+from stream.words import is_lettering, is_page
 
 BLACK = 2
 """Nothing this dark, after blurring, is scan: on a grey or white screen, black would join the scan to the frame of a
@@ -138,7 +138,7 @@ def _scan_of(lit: NDArray[np.uint8], raw: MatLike) -> tuple[Slices, NDArray[np.u
     side = max(3, round(LETTER_SHARE * max(raw.shape))) | 1  # odd: an even one moves what it opens by a pixel
     solid = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
     count, labels, found, _ = cv2.connectedComponentsWithStats(solid)
-    if count == 1:
+    if count == 1 or is_lettering(cv2.calcHist([raw], [0], solid, [256], [0, 256]).ravel()):
         return None
     order = sorted(range(1, count), key=lambda part: -found[part, cv2.CC_STAT_AREA])
     least = PAGE_RIVAL * found[order[0], cv2.CC_STAT_AREA]

@@ -75,7 +75,12 @@ def dialog(rgb: Picture) -> None:
     named(rgb, 400, 420, 1.0)
 
 
-@pytest.mark.parametrize("paint", [lines, dialog])
+def large_lines(rgb: Picture) -> None:
+    for line in range(10):
+        named(rgb, 120, 120 + 80 * line, 3.0)
+
+
+@pytest.mark.parametrize("paint", [lines, large_lines, dialog])
 def test_a_page_in_place_of_the_scan_is_blanked_until_the_scan_is_back(
     breast: Picture, paint: Callable[[Picture], None]
 ) -> None:
@@ -84,6 +89,14 @@ def test_a_page_in_place_of_the_scan_is_blanked_until_the_scan_is_back(
     (before,) = watched(find, scan, [0.0])
     assert watched(find, page, [1.0, 1.1, 2.5]) == [GONE] * 3
     assert watched(find, scan, [2.6]) == [before]
+
+
+def test_a_small_scan_is_found_beside_large_letters(breast: Picture) -> None:
+    rgb = screen(breast, 860, 500, 300)
+    large_lines(rgb)
+    found = propose(rgb)
+    assert found is not None
+    assert near(found, (860, 500, 300, 300))
 
 
 @pytest.mark.parametrize("longest", [1280, 1920])
