@@ -56,11 +56,14 @@ def launched(profile: Path) -> Iterator[webdriver.Chrome]:
 
 
 def opened(browser: webdriver.Chrome, address: str) -> webdriver.Chrome:
-    """It, showing this page, with its controls, the picture painted at least once and its words filled in."""
+    """It, showing this page, with its controls filled in and the picture painted at least once."""
     if urlsplit(browser.current_url).netloc != urlsplit(address).netloc or frame(browser) is None:
         browser.get(address)
         until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#start"))
         until(browser, lambda: frame(browser) is not None and phase(browser) == "running")
+        until(
+            browser, lambda: control(browser, "#engine input").get_property("value")
+        )  # or it is in the midst of typing
     return browser
 
 
