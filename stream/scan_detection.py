@@ -60,7 +60,8 @@ enlarged for a large screen has no texture from one pixel to the next."""
 
 COARSE_PX, COARSE_CUT = 640, 0.05
 """A scan that fills the picture has too little texture if it was enlarged, and would be cut. So it is looked for at
-this longer side as well, unless what was cut is narrower than COARSE_CUT of it: a name on a strip is lost there."""
+this longer side as well if what was found reaches an edge, unless what was cut is narrower than COARSE_CUT of it: a
+name on a strip is lost there."""
 
 GLIMPSE_PX = 480
 """The same if the question is only whether the scan is still in its place: some 4 ms, instead of 25 at 1280 px."""
@@ -86,7 +87,8 @@ def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     if found is None:
         return None
     longest, cuts = max(small.shape), _cuts(found, small)
-    if found.origin != "full" and longest > COARSE_PX and not any(0 < cut < COARSE_CUT * longest for cut in cuts):
+    at_edge = 0 in cuts and not any(0 < cut < COARSE_CUT * longest for cut in cuts)
+    if found.origin != "full" and longest > COARSE_PX and at_edge:
         coarse = _propose(shrunk(small, COARSE_PX))
         found = coarse if coarse is not None and coarse.origin == "full" else found
     if found.origin == "full":
@@ -138,7 +140,7 @@ def _scan_of(lit: NDArray[np.uint8], raw: MatLike) -> tuple[Slices, NDArray[np.u
     side = max(3, round(LETTER_SHARE * max(raw.shape))) | 1  # odd: an even one moves what it opens by a pixel
     solid = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
     count, labels, found, _ = cv2.connectedComponentsWithStats(solid)
-    if count == 1 or is_lettering(cv2.calcHist([raw], [0], solid, [256], [0, 256]).ravel()):
+    if count == 1 or is_lettering(cv2.calcHist([raw], [0], solid, [256], [0, 256]).ravel(), PAGE_LEVEL):
         return None
     order = sorted(range(1, count), key=lambda part: -found[part, cv2.CC_STAT_AREA])
     least = PAGE_RIVAL * found[order[0], cv2.CC_STAT_AREA]

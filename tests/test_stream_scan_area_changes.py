@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stream.scan_area import GONE, LOOKS, Finder, finder
+from stream.scan_area import GONE, Finder, finder
 from stream.scan_detection import propose
 from stream.types import Frame, NotAnalysed, ScanArea
 from tests.screens import SCREEN, Picture
@@ -37,10 +37,10 @@ def test_an_area_becomes_smaller_where_a_name_stands_in_its_place(breast: Pictur
     find = finder(None)
     (before,) = watched(find, screen(breast, 140, 40, 880), [0.0])
     smaller = named(screen(breast, 400, 300, 500), 400, 180, height)
-    found = watched(find, smaller, [0.5, *(1 + index / 30 for index in range(LOOKS))])
+    found = watched(find, smaller, [0.5, 1.0, 1.03, 1.06])
     assert near(before, (140, 40, 880, 880))
-    assert found[:LOOKS] == [before] * LOOKS  # one strange picture is no new layout
-    assert near(found[LOOKS], (400, 300, 500, 500))
+    assert found[:3] == [before] * 3  # one strange picture, or two, are no new layout
+    assert near(found[3], (400, 300, 500, 500))
 
 
 @pytest.mark.parametrize(("lit_rows", "label"), [(60, False), (300, False), (600, False), (300, True)])
