@@ -1,6 +1,6 @@
-"""The only file that knows the order of the stages, and that owns the threads.
+"""The only file that knows the order of the stages. It owns their threads; a recording has one of its own.
 
-    source -> _capture -> [captured] -> _analyse -> [judged] -> _draw -> [drawn] -> _record -> recorders
+    source -> _capture -> [captured] -> _analyse -> [judged] -> _draw -> Recorder -> [drawn] -> sinks on disk
                                                                   └-> page, receivers
 
 Each arrow is a call, each bracket a handover to the next thread. ``_analyse`` blanks what lies outside the scan area,
@@ -10,7 +10,8 @@ refuses what is no scan, asks the network and smooths its answer.
 import atexit
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from typing import Self
@@ -23,6 +24,7 @@ from stream.analyzer import Analyzer
 from stream.config import OverlayStyle, StreamConfig
 from stream.handover import STOPPED, EveryFrame, Handover, LatestFrame
 from stream.overlay import Labels, draw
+from stream.recorder import Recorder
 from stream.scan_area import blank_outside, finder, sketch, why_unfit
 from stream.session import Session
 from stream.signal import NO_TEXTURE, SignalGate
@@ -31,16 +33,16 @@ from stream.sinks.base import Sink
 from stream.smoothing import Smoother
 from stream.sources.base import Source
 from stream.stage import POLL_S, Caught, Stage, explain, received, unforeseen
-from stream.status import Board, Phase, Recording, Status
+from stream.status import Board, Phase, Status
 from stream.types import Assessment, Frame, NotAnalysed, ScanArea, State, View
-
-RECORD_AHEAD = 30
-"""Views that may wait for the disk in live use: a second of video, 185 MB at 720p. Any more are not recorded."""
 
 CUT_SHORT = "stopped before the end of the source"
 
 LET_GO_S = 5.0
 """How long ``stop`` waits for a source to notice that it was closed."""
+
+SETTLE_S = 1.0
+"""How long the source is held back at most, for what was captured before to be drawn: an engine may hang."""
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +58,11 @@ class Judged:
 
 
 class Pipeline:
-    """capture -> analysis -> drawing -> recording, each on its own thread. A context manager: started, then stopped.
+    """capture -> analysis -> drawing, each on its own thread, as is each recording. A context manager: started, then
+    stopped.
 
     Live, the newest frame wins at every hop; in replay every frame takes every hop, in order. The pipeline closes
-    ``source`` and ``sinks``; the engine stays with the caller, for the next pipeline, and must not be closed before
+    ``source`` and all sinks; the engine stays with the caller, for the next pipeline, and must not be closed before
     ``stop`` has returned.
 
     ``on_view`` and the sinks that are not on disk get every drawn frame, on the drawing thread, and should return at
@@ -108,13 +111,12 @@ class Pipeline:
         self._board = Board(self.session)
         self._gate = SignalGate(still=source.still)
         self._analyzer = Analyzer(engine, self._board.stages)
-        self._recorders = SinkGroup([sink for sink in sinks if sink.on_disk], self.session, self._board)
+        self._recorder = self._recorder_of([sink for sink in sinks if sink.on_disk])
         self._receivers = SinkGroup([sink for sink in sinks if not sink.on_disk], self.session, self._board)
         self._on_view = on_view
         self._batch = 1 if source.live else engine.info.batch
         self._captured: Handover[Frame] = LatestFrame() if source.live else EveryFrame(max(4, self._batch))
         self._judged: Handover[Judged] = LatestFrame() if source.live else EveryFrame()
-        self._drawn: Handover[View] = EveryFrame(RECORD_AHEAD) if source.live else EveryFrame()
         self._damaged = 0
         self._judging_ns: int | None = None  # since when the present frames are judged, monotonic
         self._seen: tuple[Frame, ScanArea | None] | None = None
@@ -122,13 +124,15 @@ class Pipeline:
         self._stopping = Event()
         self._finished = Event()
         self._starting = Lock()
-        stages = (self._capture, self._analyse, self._draw, self._record)
+        self._taking_in, self._showing, self._switching = Lock(), Lock(), Lock()
+        stages = (self._capture, self._analyse, self._draw)
         self._threads = [Thread(target=stage, name=stage.__name__.strip("_"), daemon=True) for stage in stages]
 
     def start(self) -> None:
         """Start the threads and return. Raises RuntimeError the second time: a source can be read once."""
         atexit.register(self.stop)  # a daemon thread that is in OpenCV or an engine when Python ends aborts the program
         with self._starting:
+            self._recorder.start()
             for thread in self._threads:
                 thread.start()
 
@@ -146,6 +150,30 @@ class Pipeline:
             thread.join()
         self._finished.wait()  # Python before 3.13 takes a thread whose join Ctrl-C broke off for one that has ended
         atexit.unregister(self.stop)  # last: what another Ctrl-C breaks off is then finished as Python ends
+
+    def record(self, sinks: Sequence[Sink]) -> str | None:
+        """End the recording, if there is one, and begin another with these sinks on disk; without any, only end it.
+        What is seen goes on. Returns why the one that ended is incomplete, if it is.
+
+        For a live run that was started; nothing happens once it is stopped or has ended.
+        """
+        if self._stopping.is_set():
+            return None
+        with self._switching:
+            if self._finished.is_set():
+                return None
+            with self._between_two_frames():
+                before, status = self._recorder, self.status()
+                self._recorder = self._recorder_of(sinks)
+            failed = before.finish(status)
+            self._board.recording_over()
+            self._recorder.start()
+            return failed
+
+    @property
+    def recorded(self) -> bool:
+        """Whether it has sinks on disk, or had them at its end."""
+        return not self._recorder.idle
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """True once the source has ended or failed and everything drawn is recorded."""
@@ -171,6 +199,20 @@ class Pipeline:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def _recorder_of(self, sinks: Sequence[Sink]) -> Recorder:
+        return Recorder(sinks, self.session, self._board, self.status)
+
+    @contextmanager
+    def _between_two_frames(self) -> Iterator[None]:
+        """Hold the source back, and wait until all that was captured is drawn or lost: so each recording counts its own
+        frames, and all of them."""
+        until_s = time.monotonic() + SETTLE_S
+        with self._taking_in:
+            while not self._board.settled and not self._stopping.is_set() and time.monotonic() < until_s:
+                time.sleep(0.001)
+            with self._showing:
+                yield
+
     def _capture(self) -> None:
         counters = self._board.counters
         with Stage(None, self._captured), self._source:
@@ -185,10 +227,11 @@ class Pipeline:
                 if frame is None:
                     self._cut_short = self._cut_short and self._stopping.is_set()
                     return
-                counters.captured()
-                lost = self._captured.put(frame)
-                if lost is not None:
-                    counters.dropped(lost)
+                with self._taking_in:
+                    counters.captured()
+                    lost = self._captured.put(frame)
+                    if lost is not None:
+                        counters.dropped(lost)
                 if lost == STOPPED:
                     return
 
@@ -196,8 +239,9 @@ class Pipeline:
         """Frames that the source could not decode were captured as well, and lost."""
         new = self._source.damaged - self._damaged
         self._damaged += new
-        self._board.counters.captured(new)
-        self._board.counters.dropped("damaged", new)
+        with self._taking_in:
+            self._board.counters.captured(new)
+            self._board.counters.dropped("damaged", new)
 
     def _analyse(self) -> None:
         with Stage(self._captured, self._judged):
@@ -254,23 +298,35 @@ class Pipeline:
         return frame, found, refusal
 
     def _draw(self) -> None:
-        with Stage(None, self._drawn):
+        """Also ends the run, as what broke in the stages before is known here."""
+        with Stage(self._judged, None) as drawing:
             self._receivers.open()
             last: Frame | None = None
             last_ns = time.perf_counter_ns()
-            with Stage(self._judged, None) as drawing:
-                for judged in received(self._judged):
-                    if judged is not None:
-                        last, last_ns = judged.frame, time.perf_counter_ns()
-                        self._show(judged)
-                    elif self.session.live and last is not None:
-                        self._withdraw_finding(last, (time.perf_counter_ns() - last_ns) / 1e9)
-            if self.session.live and last is not None:  # else the last finding would stay on the screen
-                reason = "stopped" if self._stopping.is_set() else "the source has ended"
-                with Caught():  # what broke may be the drawing itself
-                    self._show_again(last, reason if drawing.error is None else explain(drawing.error))
-            if drawing.error is not None:
-                raise drawing.error
+            for judged in received(self._judged):
+                if judged is not None:
+                    last, last_ns = judged.frame, time.perf_counter_ns()
+                    self._show(judged)
+                elif self.session.live and last is not None:
+                    self._withdraw_finding(last, (time.perf_counter_ns() - last_ns) / 1e9)
+        self._end(last, drawing.error)
+
+    def _end(self, last: Frame | None, error: BaseException | None) -> None:
+        """Finish what is recorded and sent; ``error`` is what broke the run."""
+        self.error = error
+        fault = None if error is None else explain(error)
+        if self.session.live and last is not None:  # else the last finding would stay on the screen
+            why = "stopped" if self._stopping.is_set() else "the source has ended"
+            with Caught():  # what broke may be the drawing itself
+                self._show_again(last, fault or why)
+        if fault is not None and self.session.live:  # a replay ends with it
+            log.error("the run broke off: %s", fault, exc_info=unforeseen(error))
+        end = Phase.STOPPING if self._stopping.is_set() else Phase.ENDED
+        self._board.ended(end, fault or (CUT_SHORT if self._cut_short else None))
+        with self._switching:
+            self._recorder.finish(self.status())
+            self._receivers.close(self.status)  # last: to close one may take long
+            self._finished.set()
 
     def _withdraw_finding(self, last: Frame, silent_s: float) -> None:
         """Show that the last finding no longer holds, and why, once nothing was judged for ``stall_after_s``."""
@@ -289,17 +345,13 @@ class Pipeline:
 
     def _show(self, judged: Judged) -> None:
         frame, assessment = judged.frame, judged.assessment
-        with self._board.stages.measure("drawing", judged.times):
-            picture = draw(frame, assessment, self.style, self._labels)
-        view = View(frame, assessment, picture, judged.times, judged.engine)
-        self._board.drawn(frame, assessment)
-        self._hand_out(view)
-        if not self._recorders.sinks:
-            return
-        if self.session.live and self._drawn.full:
-            self._board.not_recorded()
-        else:
-            self._drawn.put(view)
+        with self._showing:
+            with self._board.stages.measure("drawing", judged.times):
+                picture = draw(frame, assessment, self.style, self._labels)
+            view = View(frame, assessment, picture, judged.times, judged.engine)
+            self._board.drawn(frame, assessment)
+            self._hand_out(view)
+            self._recorder.put(view)
 
     def _hand_out(self, view: View) -> None:
         if self._on_view is not None:
@@ -315,22 +367,3 @@ class Pipeline:
         if self._on_view is not None or self._receivers.working:
             picture = draw(frame, assessment, self.style, self._labels)
             self._hand_out(View(frame, assessment, picture, engine=self._engine.info.name, repeated=True))
-
-    def _record(self) -> None:
-        with Stage(self._drawn, None) as stage:
-            self._recorders.open()
-            if self._recorders.working:
-                self._board.recording(Recording.ON)
-            for view in received(self._drawn):
-                if view is not None:
-                    with self._board.stages.measure("recording"):
-                        self._recorders.write(view)
-        self.error = stage.error
-        fault = None if stage.error is None else explain(stage.error)
-        if fault is not None and self.session.live:  # a replay ends with it
-            log.error("the run broke off: %s", fault, exc_info=unforeseen(stage.error))
-        end = Phase.STOPPING if self._stopping.is_set() else Phase.ENDED
-        self._board.ended(end, fault or (CUT_SHORT if self._cut_short else None))
-        self._recorders.close(self.status)
-        self._receivers.close(self.status)  # last: to close one may take long
-        self._finished.set()

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from threading import Lock
 
@@ -81,6 +81,16 @@ class Status:
     assessment: Assessment | None
     timeline: tuple[Moment, ...]
 
+    def since(self, begin: "Status") -> "Status":
+        """The same with what was counted after ``begin`` alone."""
+        return replace(
+            self,
+            reopened=self.reopened - begin.reopened,
+            counts=self.counts.since(begin.counts),
+            not_drawn=self.not_drawn - begin.not_drawn,
+            not_recorded=self.not_recorded - begin.not_recorded,
+        )
+
 
 class Board:
     """Where all stages of one pipeline write what happens, and ``snapshot`` reads it. Safe from any thread."""
@@ -100,10 +110,12 @@ class Board:
         self._error: str | None = None
         self._recording = Recording.OFF
         self._recording_error: str | None = None
-        self._not_drawn = self._not_recorded = 0
+        self._undrawn = self._not_drawn = self._not_recorded = 0
 
     def judged(self, outcome: Prediction | NotAnalysed) -> None:
         """A frame left the analysis."""
+        with self._lock:
+            self._undrawn += 1
         if isinstance(outcome, Prediction):
             self.counters.analysed()
         elif outcome.failed:
@@ -116,6 +128,7 @@ class Board:
         self._rate.tick()
         self._latency.add(time.perf_counter_ns() - frame.captured_ns)
         with self._lock:
+            self._undrawn -= 1
             self._phase = Phase.RUNNING
             self._assessment = assessment
             self._size_px = frame.size_px
@@ -142,6 +155,7 @@ class Board:
     def not_drawn(self) -> None:
         """A newer assessment overtook one that waited to be drawn."""
         with self._lock:
+            self._undrawn -= 1
             self._not_drawn += 1
 
     def not_recorded(self) -> None:
@@ -155,10 +169,21 @@ class Board:
             if self._recording is not Recording.FAILED:
                 self._recording, self._recording_error = recording, error
 
+    def recording_over(self) -> None:
+        """What was recorded is finished, well or not."""
+        with self._lock:
+            self._recording, self._recording_error = Recording.OFF, None
+
     def ended(self, phase: Phase, error: str | None) -> None:
         """No frame comes any more; with an ``error``, the phase is FAILED."""
         with self._lock:
             self._phase, self._error = (phase if error is None else Phase.FAILED), error
+
+    @property
+    def settled(self) -> bool:
+        """Whether every frame that was captured is drawn or lost."""
+        with self._lock:
+            return self._undrawn == 0 and self.counters.snapshot().in_flight == 0
 
     def snapshot(self, engine: EngineInfo, reopened: int, trouble: str | None) -> Status:
         """What holds now."""

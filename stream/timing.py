@@ -144,6 +144,14 @@ class Counts:
         """Captured and not yet accounted for; 0 once a pipeline has ended."""
         return self.captured - self.analysed - sum(sum(reasons.values()) for reasons in self.lost.values())
 
+    def since(self, begin: "Counts") -> "Counts":
+        """What was counted after ``begin``."""
+        lost = (
+            dict(Counter(reasons) - Counter(before))
+            for reasons, before in zip(self.lost.values(), begin.lost.values(), strict=True)
+        )
+        return Counts(self.captured - begin.captured, self.analysed - begin.analysed, *lost)
+
 
 class Counters:
     """Counts frames by what became of them; ``snapshot`` is consistent."""

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from engines.errors import EngineError
 from stream.config import OverlayStyle, StreamConfig
 from stream.errors import SourceError, UsageError
-from stream.pipeline import CUT_SHORT, RECORD_AHEAD, Pipeline
+from stream.pipeline import CUT_SHORT, Pipeline
+from stream.recorder import AHEAD
 from stream.sinks import recording
 from stream.sinks.journal import JournalSink
 from stream.status import Phase, Recording
@@ -74,7 +75,7 @@ def test_live_the_newest_frame_wins_and_the_others_are_counted() -> None:
 
 
 def test_live_a_slow_disk_holds_nothing_up_and_what_it_misses_is_counted(tmp_path: Path) -> None:
-    count = RECORD_AHEAD + 10
+    count = AHEAD + 10
     writing, all_shown = threading.Event(), threading.Event()
     shown = [threading.Event() for _ in range(count)]
 
@@ -102,7 +103,7 @@ def test_live_a_slow_disk_holds_nothing_up_and_what_it_misses_is_counted(tmp_pat
     status, written = pipeline.status(), len(journal.read_text().splitlines())
     assert status.counts.analysed == count
     assert written + status.not_recorded == count
-    assert 7 <= status.not_recorded <= 9  # one was being written, RECORD_AHEAD waited; of the last two either
+    assert 7 <= status.not_recorded <= 9  # one was being written, AHEAD waited; of the last two either
 
 
 def test_a_failing_engine_is_a_visible_state_and_the_run_goes_on() -> None:

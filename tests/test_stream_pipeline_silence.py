@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from engines.base import EngineOutput
 from stream.config import StreamConfig
 from stream.errors import UsageError
-from stream.pipeline import RECORD_AHEAD, Pipeline
+from stream.pipeline import Pipeline
+from stream.recorder import AHEAD
 from stream.session import Session
 from stream.sources.clocks import Pace
 from stream.status import Recording, Status
@@ -54,7 +55,7 @@ def test_a_receiver_hears_everything_at_once_however_slow_the_disk_is() -> None:
         def write(self, view: View) -> None:
             read.wait(PATIENCE_S)
 
-    paced, seen, count = threading.Semaphore(0), Seen(), RECORD_AHEAD + 10
+    paced, seen, count = threading.Semaphore(0), Seen(), AHEAD + 10
 
     def hold(index: int) -> None:
         assert paced.acquire(timeout=PATIENCE_S)

@@ -54,12 +54,12 @@ class Control:
 
     The page may only choose among ``sources()``: the one given at start, the phantom and the devices attached. It takes
     no paths and no addresses, so that nobody can read a file or reach another machine through it. ``make_receivers``
-    and ``make_recording`` are called once per start, the latter only if it ``records``; without it nothing can be
-    recorded. ``weights`` is the folder of the network.
+    is called once per start, ``make_recording`` once per recording; without it nothing can be recorded. ``weights`` is
+    the folder of the network.
     """
 
     records: bool
-    """Whether the next start is recorded."""
+    """Whether what runs, or will be started, is recorded."""
 
     def __init__(
         self,
@@ -80,6 +80,7 @@ class Control:
         self._kept_areas = kept_areas or KeptAreas()
         self._changing = Lock()
         self._asking = Lock()
+        self._switching_recording = Lock()
         self._given_up = Event()  # of the last start: set by whatever is asked for after it, as a stop
         self._engine: Engine | None = None
         self._style = config.overlay
@@ -125,6 +126,7 @@ class Control:
                 raise
             pipeline.style = self._style  # it may have been set while the source was opened
             self._now = replace(now, pipeline=pipeline)
+            self._switch_recording()  # likewise
             return True
 
     def stop(self) -> None:
@@ -182,24 +184,27 @@ class Control:
         return self._make_recording is not None
 
     def record(self, on: bool) -> None:
-        """Begin or end a recording: what runs starts anew with it or without, and so does every later start.
+        """Begin or end a recording of what runs, and of whatever is started later. What is seen goes on.
 
-        Raises UsageError if there is no place for it, and as ``start`` does. If its folder cannot be made, what runs
-        goes on without.
+        Raises UsageError if there is no place for it, or if its folder cannot be made.
         """
         if not self.can_record:
             raise UsageError("there is no folder for recordings. Start RcdNet Live with --record FOLDER.")
-        if on == self.records:  # another tab was first
-            return
         self.records = on
-        if self._now.stopped or self._given_up.is_set():  # or is about to be
-            return
-        try:
-            self.start()
-        except UsageError:
-            self.records = False
-            self.start()
-            raise
+        self._switch_recording()
+
+    def _switch_recording(self) -> None:
+        """Let what runs be recorded if it ``records``, and only then."""
+        with self._switching_recording:
+            pipeline = None if self._now.stopped else self._now.pipeline
+            if pipeline is None or pipeline.recorded == self.records or self._make_recording is None:
+                return
+            try:
+                failed = pipeline.record(self._make_recording() if self.records else ())
+            except UsageError:
+                self.records = False
+                raise
+            self.unrecorded = self.unrecorded or failed
 
     def scan_area(self) -> ScanArea | None:
         """As ``Pipeline.scan_area``, of what runs or ran last."""
