@@ -78,9 +78,9 @@ class Control:
         self._make_recording = make_recording
         self.records = self.can_record
         self._kept_areas = kept_areas or KeptAreas()
-        self._changing = Lock()
-        self._asking = Lock()
-        self._switching_recording = Lock()
+        self._asking = Lock()  # for a moment: a start or stop takes the place of the one before
+        self._changing = Lock()  # for as long as the source opens: one start after another
+        self._switching_recording = Lock()  # for as long as a recording is finished
         self._given_up = Event()  # of the last start: set by whatever is asked for after it, as a stop
         self._engine: Engine | None = None
         self._style = config.overlay
