@@ -113,21 +113,23 @@ def test_the_scan_area_is_shown_changed_kept_and_found_again(browser: webdriver.
 
 
 def test_what_lies_around_the_scan_area_is_shown_to_whoever_draws_it_and_not_else(browser: webdriver.Chrome) -> None:
-    over_the_scan = """
-        const strip = document.querySelector('#rcd-canvas').getContext('2d').getImageData(0, 0, 800, 60);
-        return strip.data.reduce((most, value, at) => at % 4 ? most : Math.max(most, value)); // of red
+    above_the_scan = """
+        const canvas = document.querySelector('#rcd-canvas'), whole = canvas.width === 1280 + 288;
+        const strip = canvas.getContext('2d').getImageData(0, 0, 800, whole ? 60 : 8);
+        return [whole, strip.data.reduce((most, value, at) => at % 4 ? most : Math.max(most, value)) > 20]; // of red
     """
     panel, _ = scan_area(browser)
-    until(browser, lambda: browser.execute_script(over_the_scan) > 20)
+    until(browser, lambda: browser.execute_script(above_the_scan) == [True, True])
     panel.click()
-    until(browser, lambda: browser.execute_script(over_the_scan) < 10)
+    until(browser, lambda: browser.execute_script(above_the_scan) == [False, False])
     panel.click()
-    until(browser, lambda: browser.execute_script(over_the_scan) > 20)
+    until(browser, lambda: browser.execute_script(above_the_scan) == [True, True])
 
 
 def test_the_scan_area_is_drawn_with_the_mouse(browser: webdriver.Chrome) -> None:
     _, numbers = scan_area(browser)
     picture = control(browser, "#rcd-canvas")
+    until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, ".rcd-drawing"))  # and the picture is shown whole
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", picture)
     drawn = ".rcd-drawn"
     scale = picture.rect["width"] / browser.execute_script("return arguments[0].width", picture)

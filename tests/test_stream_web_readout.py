@@ -22,7 +22,7 @@ NOBODY = Audience(viewers=0, skipped=0, painted_ms=None)
 
 
 def test_no_lesion_is_said_in_grey_and_never_as_normal() -> None:
-    said = verdict(view(finding="normal").assessment)
+    said = verdict(view(finding="normal").assessment, (64, 48))
     assert said["headline"] == "no lesion flagged"
     red, green, blue = (int(said["headline_colour"][at : at + 2], 16) for at in (1, 3, 5))
     assert max(red, green, blue) - min(red, green, blue) < 24
@@ -31,9 +31,18 @@ def test_no_lesion_is_said_in_grey_and_never_as_normal() -> None:
 
 @pytest.mark.parametrize("state", [State.NOT_ANALYSED, State.NO_SIGNAL, State.FROZEN])
 def test_what_cannot_be_judged_is_said_with_its_reason(state: State) -> None:
-    said = verdict(view(state=state).assessment)
+    said = verdict(view(state=state).assessment, (64, 48))
     assert said["headline"] == state.value.replace("_", " ")
     assert said["reason"] == "no picture"
+
+
+def test_where_the_scan_lies_is_told_with_the_size_of_the_picture() -> None:
+    assessment = view(size_px=(48, 64)).assessment
+    found, lost = (
+        json.loads(json.dumps(verdict(each, (80, 60)))) for each in (assessment, replace(assessment, scan_area=None))
+    )
+    assert (found["scan_area"], found["size_px"]) == ([0, 0, 64, 48], [80, 60])
+    assert lost["scan_area"] is None
 
 
 @pytest.mark.parametrize(

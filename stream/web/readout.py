@@ -56,7 +56,7 @@ def run(status: Status, not_shown: int) -> dict[str, Any]:
         "weights": session.network,
         "classes": [class_label(name) for name in session.spec.class_names],
         "class_colours": [css(class_colour(name)) for name in session.spec.class_names],
-        "verdict": None if status.assessment is None else verdict(status.assessment),
+        "verdict": None if status.assessment is None else verdict(status.assessment, status.size_px),
         "scan_area": None if status.assessment is None else describe_area(status.assessment.scan_area),
         "fps": round(status.fps, 1),
         "drawn_ms": milliseconds(status.latency_ms),
@@ -85,14 +85,18 @@ def episode(number: int, flagged: Episode) -> dict[str, Any]:
     }
 
 
-def verdict(assessment: Assessment) -> dict[str, str]:
-    """What is said about one frame, in the words and the colour of its picture, and why."""
+def verdict(assessment: Assessment, size_px: tuple[int, int] | None) -> dict[str, Any]:
+    """What is said about one frame, in the words and the colour of its picture, and why; and where the scan lies in it.
+    ``size_px`` is the width and height of the source's picture, right of which the panel begins."""
     words, colour = headline(assessment)
+    area = assessment.scan_area
     return {
         "state": assessment.state.value,
         "headline": words,
         "headline_colour": css(colour),
         "reason": assessment.reason,
+        "scan_area": None if area is None else area.sides,
+        "size_px": size_px,
     }
 
 

@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Picture:
-    """An annotated frame as JPEG bytes, with what is said about it; ``captured_ns`` and ``encoded_ns`` are monotonic.
+    """An annotated frame as JPEG bytes, with what is said about it; ``captured_ns`` and ``encoded_ns`` are monotonic,
+    ``size_px`` is the frame's own, without the panel.
 
     ``repeated``: an old frame shown again because no new one comes, which says nothing about latency.
     """
@@ -28,6 +29,7 @@ class Picture:
     repeated: bool
     captured_ns: int
     encoded_ns: int
+    size_px: tuple[int, int]
     jpeg: bytes
     assessment: Assessment
 
@@ -190,6 +192,7 @@ def encode(view: View, jpeg_quality: int) -> Picture:
         repeated=view.repeated,
         captured_ns=view.frame.captured_ns,
         encoded_ns=time.perf_counter_ns(),
+        size_px=view.frame.size_px,
         jpeg=jpeg,
         assessment=view.assessment,
     )

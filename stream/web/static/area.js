@@ -1,5 +1,5 @@
 // A rectangle drawn on the picture becomes the four numbers of the scan area, while they are on the page.
-// What lies around the area is shown only then.
+// All of the picture, and what lies around the area, is shown only then.
 
 const NUMBERS = '#scan-area input[type="number"]';
 const LEAST_PX = 4; // less is a click
@@ -7,8 +7,7 @@ const DONE = "#keep-area, #find-area";
 const LOOK_EVERY_MS = 250; // whether the panel is open
 const SKETCH_EVERY_MS = 1000;
 
-// sizePx tells width and height of the source's picture, which the panel stands beside; or nothing.
-export function drawArea(frame, canvas, sizePx) {
+export function drawArea(frame, picture) {
   const rectangle = document.createElement("div");
   rectangle.className = "rcd-drawn";
   rectangle.hidden = true;
@@ -16,7 +15,7 @@ export function drawArea(frame, canvas, sizePx) {
   let from = null; // where the drag began, in the window
 
   frame.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || !drawing() || !sizePx()) return;
+    if (event.button !== 0 || !isDrawing(frame) || !picture.size) return;
     event.preventDefault(); // no selection, no dragging of the page
     frame.setPointerCapture(event.pointerId);
     from = [event.clientX, event.clientY];
@@ -33,8 +32,7 @@ export function drawArea(frame, canvas, sizePx) {
   });
   frame.addEventListener("pointerup", (event) => {
     if (from === null) return;
-    if (!sizePx()) return stop(); // the run has ended meanwhile
-    const [start, end] = [from, [event.clientX, event.clientY]].map((point) => inPicture(point, canvas, sizePx()));
+    const [start, end] = [from, [event.clientX, event.clientY]].map((point) => inPicture(point, picture));
     const sides = spanned(start, end);
     from = null; // the rectangle stays, to be looked at
     if (Math.min(sides[2], sides[3]) >= LEAST_PX) fill(sides);
@@ -44,8 +42,10 @@ export function drawArea(frame, canvas, sizePx) {
   document.addEventListener("keydown", (event) => event.key === "Escape" && stop());
   document.addEventListener("click", (event) => event.target.closest(DONE) && stop());
   setInterval(() => {
-    frame.classList.toggle("rcd-drawing", drawing());
-    if (!drawing()) stop();
+    if (isDrawing(frame) === numbersInSight()) return;
+    frame.classList.toggle("rcd-drawing");
+    picture.draw();
+    stop();
   }, LOOK_EVERY_MS);
 
   function stop() {
@@ -54,14 +54,19 @@ export function drawArea(frame, canvas, sizePx) {
   }
 }
 
-// Paints a coarse sketch of what is blanked over a picture, for whoever draws another area; else nothing.
-export function surroundings(sizePx) {
+// Whether somebody may draw on the picture in this frame, which then is shown whole.
+export function isDrawing(frame) {
+  return frame.classList.contains("rcd-drawing");
+}
+
+// Paints a coarse sketch of what is blanked over a picture of this size, for whoever draws another area.
+export function surroundings() {
   let sketch = null;
   setInterval(async () => {
-    sketch = drawing() ? await fetched("/sketch.png").catch(() => null) : null;
+    sketch = numbersInSight() ? await fetched("/sketch.png").catch(() => null) : null;
   }, SKETCH_EVERY_MS);
-  return (context) => {
-    if (sketch && sizePx()) context.drawImage(sketch, 0, 0, ...sizePx());
+  return (context, size) => {
+    if (sketch) context.drawImage(sketch, 0, 0, ...size);
   };
 }
 
@@ -70,7 +75,7 @@ async function fetched(address) {
   return answer.ok ? createImageBitmap(await answer.blob()) : null;
 }
 
-function drawing() {
+function numbersInSight() {
   return numbers().some((input) => input.offsetParent !== null);
 }
 
@@ -88,7 +93,7 @@ function spanned([x1, y1], [x2, y2]) {
 }
 
 // A point of the window in pixels of the source's picture; the canvas shows it whole, with bars if it must.
-function inPicture([x, y], canvas, [width, height]) {
+function inPicture([x, y], { canvas, size: [width, height] }) {
   const on = canvas.getBoundingClientRect();
   const scale = Math.min(on.width / canvas.width, on.height / canvas.height);
   const left = on.left + (on.width - scale * canvas.width) / 2;

@@ -1,6 +1,6 @@
 // The large picture, the line above it that says what holds, and the veil over it when it is not live.
 
-import { drawArea, surroundings } from "/viewer/area.js";
+import { drawArea, isDrawing, surroundings } from "/viewer/area.js";
 import { showFlagged } from "/viewer/flagged.js";
 import { offerFullScreen } from "/viewer/full.js";
 import { Picture } from "/viewer/picture.js";
@@ -12,14 +12,15 @@ const STALE_AFTER_MS = 1000; // longer than any dropped frame, short for the eye
 export function showStage(root) {
   const state = root.querySelector(".rcd-state");
   const timeline = root.querySelector("#rcd-timeline");
+  const frame = root.querySelector(".rcd-picture");
   let status = { phase: "starting" };
-  const sizePx = () => status.size_px;
   const showVerdict = ({ headline, headline_colour, reason }) => {
     show(root, { headline, reason });
     state.style.color = headline_colour;
   };
-  const picture = new Picture(root.querySelector("#rcd-canvas"), showVerdict, surroundings(sizePx));
-  drawArea(root.querySelector(".rcd-picture"), picture.canvas, sizePx);
+  const isWhole = () => isDrawing(frame);
+  const picture = new Picture(root.querySelector("#rcd-canvas"), showVerdict, isWhole, surroundings());
+  drawArea(frame, picture);
   offerFullScreen(root.querySelector(".rcd-full"));
   onStatus((latest) => {
     status = latest;
