@@ -110,6 +110,19 @@ def scan_area(browser: webdriver.Chrome) -> tuple[WebElement, list[WebElement]]:
 
 
 @contextmanager
+def screen(
+    browser: webdriver.Chrome, width: int, height: int, scale: int = 1, *, phone: bool = False
+) -> Iterator[None]:
+    """The page as it is on a screen of this size."""
+    size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": phone}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@contextmanager
 def another_page(browser: webdriver.Chrome, address: str) -> Iterator[str]:
     """A page in a tab of its own, in front at first; yields the tab before."""
     page = browser.current_window_handle

@@ -12,24 +12,11 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
-from tests.pages import another_page, choose, control, needs_chromium, phase, running, scan_area, shown, until
+from tests.pages import another_page, choose, control, needs_chromium, phase, running, scan_area, screen, shown, until
 from tests.programs import python
 from tests.stream_views import SESSION, written
 
 pytestmark = needs_chromium
-
-
-@contextmanager
-def screen(
-    browser: webdriver.Chrome, width: int, height: int, scale: int = 1, *, phone: bool = False
-) -> Iterator[None]:
-    """The page as it is on a screen of this size."""
-    size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": phone}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
-        yield
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.mark.parametrize("labelled", [True, False])
@@ -259,8 +246,8 @@ def test_a_zoomed_page_gives_neither_notice_nor_button_a_row_of_its_own_and_has_
 def test_nothing_of_an_old_picture_is_said_once_no_new_one_comes(browser: webdriver.Chrome) -> None:
     """The phantom goes on, but nothing reaches this screen any more, as on a bad network."""
     never = "const { Picture } = await import('/viewer/picture.js'); Picture.prototype.take = () => {};"
-    bright = """return [...document.querySelectorAll(".rcd-phase, .rcd-state, .rcd-reason")].filter((each) =>
-        getComputedStyle(each).visibility === "visible").map((each) => each.textContent)"""
+    bright = """return [...document.querySelectorAll(".rcd-phase, .rcd-state, .rcd-reason, .rcd-words")]
+        .filter((each) => getComputedStyle(each).visibility === "visible").map((each) => each.textContent)"""
     until(browser, lambda: "live" in browser.execute_script(bright))
     browser.execute_script(f"(async () => {{ {never} }})()")
     try:

@@ -1,12 +1,13 @@
 """Which part of the picture the page shows: the scan as large as it may be, with the words of its panel."""
 
+import re
 from pathlib import Path
 
 import cv2
 import pytest
 from selenium import webdriver
 
-from tests.pages import needs_chromium, running, scan_area, until
+from tests.pages import needs_chromium, running, scan_area, screen, until
 from tests.screens import textured
 
 pytestmark = needs_chromium
@@ -115,3 +116,57 @@ def test_the_part_that_is_shown_follows_the_scan_and_does_not_jump(
             done(areas.reduce((before, area) => partToShow(before, area, [1280, 720]), null)));
     """
     assert browser.execute_async_script(last, areas) == shown
+
+
+@pytest.mark.parametrize(("width", "height", "scale"), [(390, 844, 3), (844, 390, 3), (683, 384, 2)])
+def test_where_the_panel_would_be_too_small_the_probabilities_stand_beside_the_scan_in_large_letters(
+    browser: webdriver.Chrome, width: int, height: int, scale: int
+) -> None:
+    never = "const { Picture } = await import('/viewer/picture.js'); Picture.prototype.take = () => {};"
+    words = """return [...document.querySelectorAll(".rcd-bars li")].filter((each) => each.offsetParent)
+        .map((each) => [each.innerText, parseFloat(getComputedStyle(each).fontSize) >= 16])"""
+    until(browser, lambda: browser.execute_script(SIZE)[0] == 774 + 2 * 13 + 288)
+    assert browser.execute_script(words) == []
+    browser.execute_script(f"(async () => {{ {never} }})()")  # as if it were stopped
+    try:
+        with screen(browser, width, height, scale, phone=True):
+            until(browser, lambda: browser.execute_script(SIZE) == [774 + 2 * 13, 619 + 2 * 13])
+            said = browser.execute_script(words)
+        assert [re.sub(r"\s[<>]?\d+%$", " p", each) for each, _ in said] == ["no lesion p", "benign p", "malignant p"]
+        assert all(legible for _, legible in said)
+    finally:
+        browser.refresh()
+
+
+def test_the_probabilities_are_those_of_the_picture_that_is_seen(browser: webdriver.Chrome) -> None:
+    compared = """
+        const done = arguments[0];
+        import("/viewer/picture.js").then(({ Picture }) => {
+            const paint = Picture.prototype.paint;
+            Picture.prototype.paint = async function (message) {
+                const seen = await paint.call(this, message), length = new DataView(message).getUint32(8, true);
+                const { surely } = JSON.parse(new TextDecoder().decode(message.slice(12, 12 + length)));
+                Picture.prototype.paint = paint;
+                done([surely, [...document.querySelectorAll(".rcd-bars b")].map((each) => each.textContent)]);
+                return seen;
+            };
+        });
+    """
+    until(browser, lambda: browser.execute_script("return document.querySelector('.rcd-bars b')"))
+    told, shown = browser.execute_async_script(compared)
+    assert told == shown != []
+
+
+def test_of_a_picture_that_is_not_judged_no_probability_is_said(browser: webdriver.Chrome) -> None:
+    refused = """
+        const done = arguments[0], list = document.createElement("ul");
+        import("/viewer/bars.js").then(({ nameBars, fillBars }) => {
+            nameBars(list, { classes: ["benign"], class_colours: ["#40beb2"] });
+            const said = [[0.7], []].map((smoothed) => {
+                fillBars(list, { smoothed, surely: smoothed.map(() => "70%") });
+                return list.textContent + list.firstChild.style.getPropertyValue("--share");
+            });
+            done(said);
+        });
+    """
+    assert browser.execute_async_script(refused) == ["benign70%0.7", "benign–0"]

@@ -36,6 +36,14 @@ def test_what_cannot_be_judged_is_said_with_its_reason(state: State) -> None:
     assert said["reason"] == "no picture"
 
 
+def test_each_class_is_told_with_its_probability_in_order_and_in_words_or_with_none_if_it_was_not_judged() -> None:
+    judged, refused = view(malignant=0.896), view(state=State.NO_SIGNAL)
+    said = verdict(judged.assessment, (64, 48))
+    assert (said["smoothed"], said["surely"]) == ([0.004, 0.896, 0.1], ["<1%", "90%", "10%"])
+    said = verdict(refused.assessment, (64, 48))
+    assert (said["smoothed"], said["surely"]) == ([], [])
+
+
 def test_where_the_scan_lies_is_told_with_the_size_of_the_picture() -> None:
     assessment = view(size_px=(48, 64)).assessment
     found, lost = (

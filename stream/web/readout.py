@@ -86,8 +86,9 @@ def episode(number: int, flagged: Episode) -> dict[str, Any]:
 
 
 def verdict(assessment: Assessment, size_px: tuple[int, int] | None) -> dict[str, Any]:
-    """What is said about one frame, in the words and the colour of its picture, and why; and where the scan lies in it.
-    ``size_px`` is the width and height of the source's picture, right of which the panel begins."""
+    """What is said about one frame, in the words and the colour of its picture, how surely of each class (0..1, and in
+    words; nothing if it was not judged), and why; and where the scan lies in it. ``size_px`` is the width and height of
+    the source's picture, right of which the panel begins."""
     words, colour = headline(assessment)
     area = assessment.scan_area
     return {
@@ -95,6 +96,8 @@ def verdict(assessment: Assessment, size_px: tuple[int, int] | None) -> dict[str
         "headline": words,
         "headline_colour": css(colour),
         "reason": assessment.reason,
+        "smoothed": [round(float(p), 3) for p in assessment.smoothed],
+        "surely": [percent(float(p)) for p in assessment.smoothed],
         "scan_area": None if area is None else area.sides,
         "size_px": size_px,
     }

@@ -12,13 +12,11 @@ const RATE_WINDOW_MS = 2000;
 const painted = []; // performance.now() of each
 
 export class Picture {
-  // onVerdict is called with what is said about a frame in the moment in which that frame is painted. While isWhole(),
-  // all of the source's picture is shown, and paintOver called with the context and the picture's size, to add to it.
-  constructor(canvas, onVerdict, isWhole, paintOver) {
-    this.canvas = canvas;
-    this.onVerdict = onVerdict;
-    this.isWhole = isWhole;
-    this.paintOver = paintOver;
+  // onVerdict is called with what is said about a frame in the moment in which that frame is painted. hasPanel tells
+  // whether the panel is shown. While isWhole(), all of the source's picture is, and paintOver is called with the context
+  // and the picture's size, to add to it.
+  constructor(canvas, { onVerdict, hasPanel, isWhole, paintOver }) {
+    Object.assign(this, { canvas, onVerdict, hasPanel, isWhole, paintOver });
     this.context = canvas.getContext("2d", { alpha: false });
     this.bitmap = null; // the picture and its panel, as they came last
     this.size = null; // width and height of the source's picture in it
@@ -65,17 +63,17 @@ export class Picture {
     if (!this.bitmap) return;
     const { bitmap, context, size } = this, whole = this.isWhole();
     const [x, y, width, height] = whole ? [0, 0, ...size] : this.part;
-    const panel = bitmap.width - size[0], foot = Math.ceil(PANEL_FOOT * panel);
+    const panel = this.hasPanel() ? bitmap.width - size[0] : 0, foot = Math.ceil(PANEL_FOOT * panel);
     const rows = Math.min(Math.max(height, Math.ceil(PANEL_HEIGHT * panel)), bitmap.height);
     this.resize(width + panel, rows);
-    if (rows === bitmap.height && width === size[0]) {
+    if (rows === bitmap.height && width + panel === bitmap.width) {
       context.drawImage(bitmap, 0, 0);
     } else {
       const copy = (fromX, fromY, w, h, toX, toY) => context.drawImage(bitmap, fromX, fromY, w, h, toX, toY, w, h);
       copy(x, y, width, height, 0, 0);
       context.fillRect(0, height, width, rows - height);
-      copy(size[0], 0, panel, rows - foot, width, 0);
-      copy(size[0], bitmap.height - foot, panel, foot, width, rows - foot);
+      if (panel) copy(size[0], 0, panel, rows - foot, width, 0);
+      if (panel) copy(size[0], bitmap.height - foot, panel, foot, width, rows - foot);
     }
     if (whole) this.paintOver(context, size);
   }

@@ -1,5 +1,6 @@
 // The large picture, the line above it that says what holds, and the veil over it when it is not live.
 
+import { fillBars, nameBars } from "/viewer/bars.js";
 import { drawArea, isDrawing, surroundings } from "/viewer/area.js";
 import { showFlagged } from "/viewer/flagged.js";
 import { offerFullScreen } from "/viewer/full.js";
@@ -13,18 +14,25 @@ export function showStage(root) {
   const state = root.querySelector(".rcd-state");
   const timeline = root.querySelector("#rcd-timeline");
   const frame = root.querySelector(".rcd-picture");
+  const bars = root.querySelector(".rcd-bars");
   let status = { phase: "starting" };
-  const showVerdict = ({ headline, headline_colour, reason }) => {
-    show(root, { headline, reason });
-    state.style.color = headline_colour;
-  };
-  const isWhole = () => isDrawing(frame);
-  const picture = new Picture(root.querySelector("#rcd-canvas"), showVerdict, isWhole, surroundings());
+  const picture = new Picture(root.querySelector("#rcd-canvas"), {
+    onVerdict: (verdict) => {
+      show(root, { headline: verdict.headline, reason: verdict.reason });
+      state.style.color = verdict.headline_colour;
+      fillBars(bars, verdict);
+    },
+    hasPanel: () => bars.offsetParent === null, // live.css shows the one or the other
+    isWhole: () => isDrawing(frame),
+    paintOver: surroundings(),
+  });
   drawArea(frame, picture);
+  window.addEventListener("resize", () => picture.draw());
   offerFullScreen(root.querySelector(".rcd-full"));
   onStatus((latest) => {
     status = latest;
     showStrip(root, status);
+    nameBars(bars, status);
     drawTimeline(timeline, status);
     showFlagged(root.querySelector(".rcd-flagged"), status.flagged);
     refreshControls(status);

@@ -1,0 +1,18 @@
+// The probability of each class, as on the panel, for screens on which that would be too small to be read.
+
+export function nameBars(list, { classes = [], class_colours }) {
+  if (list.childElementCount === classes.length) return;
+  list.replaceChildren(...classes.map((label, row) => {
+    const entry = document.createElement("li");
+    entry.append(label, document.createElement("b"));
+    entry.style.setProperty("--colour", class_colours[row]);
+    return entry;
+  }));
+}
+
+export function fillBars(list, { smoothed, surely }) {
+  [...list.children].forEach((entry, row) => {
+    entry.lastChild.textContent = surely[row] ?? "–"; // an empty bar alone would read as 0 %
+    entry.style.setProperty("--share", smoothed[row] ?? 0);
+  });
+}
