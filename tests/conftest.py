@@ -101,7 +101,7 @@ def finished(data: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) 
     from tests.tiny_training import recipe
     from train import loop
 
-    return loop.fit(recipe(), data, tmp_path_factory.mktemp("finished"), start=start)
+    return loop.fit({tmp_path_factory.mktemp("finished"): recipe()}, data, start=start)
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def test_a_finished_run_holds_weights_curves_predictions_and_provenance(data, st
     assert json.loads((folder / "spec.json").read_text())["class_names"] == ["benign", "malignant"]
     assert json.loads((folder / "predictions_heat_maps.json").read_text())["n_masks"] == 8
     assert not (folder / "state.pt").exists()
-    assert loop.fit(recipe(), data, folder.parent, start=start, only=["random", "group"]) == [folder, twin]
+    assert loop.fit({folder.parent: recipe()}, data, start=start, only=["random", "group"]) == [folder, twin]
 
 
 def test_training_on_the_external_set_is_refused(data, tmp_path):
@@ -46,7 +46,7 @@ def test_training_on_the_external_set_is_refused(data, tmp_path):
 def test_a_peer_trains_under_the_same_recipe(data, tmp_path):
     plain = {"frozen_stages": 0, "frozen_large_filters": False}
     peer = recipe(architecture="peer", backbone="mobilenetv2_100", **plain)
-    (folder,) = loop.fit(peer, data, tmp_path, start="scratch", only=["random"])
+    (folder,) = loop.fit({tmp_path: peer}, data, start="scratch", only=["random"])
     logits, maps = loop.load_trained(folder)(torch.zeros(1, 64, 64, dtype=torch.uint8))
     torch.testing.assert_close(logits, maps.mean(dim=(2, 3)))
 
@@ -55,7 +55,7 @@ def test_a_start_that_has_seen_the_test_pictures_is_refused(data, finished, tmp_
     random = Path(shutil.copytree(finished[0], tmp_path / "first"))
     (random / "predictions.csv").unlink()  # as a network would come whose held-out pictures nobody knows
     with pytest.raises(splits.LeakError, match=r"was trained on 8 pictures that seed0-random .* names alone"):
-        loop.fit(recipe(), data, tmp_path / "second", start=random / "model.safetensors")
+        loop.fit({tmp_path / "second": recipe()}, data, start=random / "model.safetensors")
 
 
 def test_a_network_that_only_lies_beside_held_out_answers_may_have_seen_them(data, finished, tmp_path):
@@ -63,44 +63,44 @@ def test_a_network_that_only_lies_beside_held_out_answers_may_have_seen_them(dat
     mixed = Path(shutil.copytree(random, tmp_path / "first")) / "mixed.safetensors"
     checkpoint.save(checkpoint.load(by_group / "model.safetensors"), mixed)
     with pytest.raises(splits.LeakError, match="pictures that seed0-random tests on"):
-        loop.fit(recipe(), data, tmp_path / "second", start=mixed, only=["random"])
+        loop.fit({tmp_path / "second": recipe()}, data, start=mixed, only=["random"])
 
 
 def test_random_filters_are_not_kept_as_they_are(data, tmp_path):
     with pytest.raises(RecipeError, match="--set frozen_stages=0"):
-        loop.fit(recipe(), data, tmp_path, start="scratch", only=["random"])
+        loop.fit({tmp_path: recipe()}, data, start="scratch", only=["random"])
 
 
 def test_a_backbone_that_cannot_be_folded_is_refused_before_it_is_trained(data, tmp_path):
     with pytest.raises(RecipeError, match="densenet121 cannot be RcdNet's backbone"):
-        loop.fit(recipe(backbone="densenet121", **PLAIN), data, tmp_path, start="scratch", only=["random"])
+        loop.fit({tmp_path: recipe(backbone="densenet121", **PLAIN)}, data, start="scratch", only=["random"])
     assert not (tmp_path / "seed0-random" / "metrics.csv").exists()
 
 
 def test_stages_that_are_not_known_are_not_frozen(data, tmp_path):
     seen_elsewhere = teacher_that_says("benign", tmp_path, backbone="resnet18")
     with pytest.raises(RecipeError, match=r"which stages of resnet18 .* --set frozen_stages=0"):
-        loop.fit(recipe(backbone="resnet18"), data, tmp_path, start=seen_elsewhere, only=["random"])
+        loop.fit({tmp_path: recipe(backbone="resnet18")}, data, start=seen_elsewhere, only=["random"])
 
 
 @pytest.mark.parametrize("architecture", ["rcdnet", "peer"])
 def test_a_backbone_that_the_hub_has_no_weights_of_is_refused_in_words(data, tmp_path, architecture):
     rare = recipe(backbone="efficientnet_b0_gn", architecture=architecture)
     with pytest.raises(RecipeError, match=r"hub has no weights of efficientnet_b0_gn\. Start --from-scratch"):
-        loop.fit(rare, data, tmp_path, start="hub", only=["random"])
+        loop.fit({tmp_path: rare}, data, start="hub", only=["random"])
 
 
 def test_a_start_that_held_out_the_same_pictures_is_taken_on(data, finished, tmp_path):
-    (second,) = loop.fit(recipe(), data, tmp_path, start=finished[0] / "model.safetensors", only=["random"])
+    (second,) = loop.fit({tmp_path: recipe()}, data, start=finished[0] / "model.safetensors", only=["random"])
     assert json.loads((second / "config.json").read_text())["start"] == "trained on tiny"
 
 
 def test_a_run_on_everything_is_trained_on_by_itself_and_held_to_nothing(data, start, tmp_path):
     everything = recipe().model_copy(update={"protocol": "all"})
-    (first,) = loop.fit(everything, data, tmp_path / "first", start=start)
-    assert loop.fit(everything, data, tmp_path / "second", start=first / "model.safetensors")
+    (first,) = loop.fit({tmp_path / "first": everything}, data, start=start)
+    assert loop.fit({tmp_path / "second": everything}, data, start=first / "model.safetensors")
     with pytest.raises(splits.LeakError, match="was trained on"):
-        loop.fit(recipe(), data, tmp_path / "third", start=first / "model.safetensors", only=["random"])
+        loop.fit({tmp_path / "third": recipe()}, data, start=first / "model.safetensors", only=["random"])
 
 
 @pytest.mark.parametrize(
@@ -117,21 +117,21 @@ def test_a_run_on_everything_is_trained_on_by_itself_and_held_to_nothing(data, s
 )
 def test_a_start_of_another_kind_is_refused_in_words(data, finished, tmp_path, changes, error, message):
     with pytest.raises(error, match=message):
-        loop.fit(recipe(**changes), data, tmp_path, start=finished[0] / "model.safetensors", only=["random"])
+        loop.fit({tmp_path: recipe(**changes)}, data, start=finished[0] / "model.safetensors", only=["random"])
 
 
 def test_a_network_remembers_what_its_start_has_seen(data, finished, tmp_path):
     (tmp_path / "other").symlink_to(data / "tiny")
     other = recipe().model_copy(update={"data": ("other",)})
     start = finished[0] / "model.safetensors"
-    (second,) = loop.fit(other, tmp_path, tmp_path / "second", start=start, only=["random"])
+    (second,) = loop.fit({tmp_path / "second": other}, tmp_path, start=start, only=["random"])
     assert checkpoint.read_spec(second / "model.safetensors").trained_on == "tiny + other"
 
 
 def test_a_network_learns_to_answer_as_its_teacher_does_whatever_the_labels_say(data, start, tmp_path):
     teacher = teacher_that_says("benign", tmp_path)  # without it, the network would say malignant
     learning = recipe(teacher_weight=1.0, pointing_weight=0.0, epochs=2, lr_head=0.1, lr_body=0.0, ema_decay=0.0)
-    (folder,) = loop.fit(learning, data, tmp_path / "runs", start=start, teachers=[teacher], only=["random"])
+    (folder,) = loop.fit({tmp_path / "runs": learning}, data, start=start, teachers=[teacher], only=["random"])
     with (folder / "predictions.csv").open(newline="") as file:
         assert all(float(row["benign"]) > float(row["malignant"]) for row in csv.DictReader(file))
     assert json.loads((folder / "config.json").read_text())["teachers"][0].startswith("tf_efficientnet_lite0 by tiny, ")
@@ -141,8 +141,8 @@ def test_a_network_learns_to_answer_as_its_teacher_does_whatever_the_labels_say(
 def test_a_teacher_that_has_seen_the_test_pictures_is_refused(data, start, finished, tmp_path):
     random, by_group = (folder / "model.safetensors" for folder in finished)
     with pytest.raises(splits.LeakError, match="pictures that seed0-by_group tests on"):
-        loop.fit(recipe(), data, tmp_path, start=start, teachers=[random], only=["by_group"])
-    assert loop.fit(recipe(), data, tmp_path, start=start, teachers=[by_group], only=["by_group"])
+        loop.fit({tmp_path: recipe()}, data, start=start, teachers=[random], only=["by_group"])
+    assert loop.fit({tmp_path: recipe()}, data, start=start, teachers=[by_group], only=["by_group"])
 
 
 @pytest.mark.parametrize(
@@ -155,13 +155,13 @@ def test_a_teacher_that_has_seen_the_test_pictures_is_refused(data, start, finis
 def test_a_teacher_of_another_question_or_size_is_refused(data, start, tmp_path, changes, said):
     teacher = teacher_that_says("malignant", tmp_path, **changes)
     with pytest.raises(CheckpointError, match=f"cannot teach this network: {said}"):
-        loop.fit(recipe(), data, tmp_path / "runs", start=start, teachers=[teacher], only=["random"])
+        loop.fit({tmp_path / "runs": recipe()}, data, start=start, teachers=[teacher], only=["random"])
     assert not list(tmp_path.glob("runs/*/*"))  # the folder is still free
 
 
 def test_a_missing_external_set_is_told_before_anything_is_trained(data, start, tmp_path):
     with pytest.raises(DataError, match="nowhere is not a folder"):
-        loop.fit(recipe(external=("nowhere",)), data, tmp_path / "runs", start=start)
+        loop.fit({tmp_path / "runs": recipe(external=("nowhere",))}, data, start=start)
     assert not (tmp_path / "runs").exists()
 
 
@@ -170,7 +170,7 @@ def test_a_teacher_that_has_seen_the_external_set_is_refused(data, start, tmp_pa
     shutil.copytree(data / "tiny", tmp_path / "data" / "tiny")
     teacher, known = teacher_that_says("benign", tmp_path), recipe(external=("elsewhere",))
     with pytest.raises(splits.LeakError, match="was trained on 2 pictures that tiny tests on"):
-        loop.fit(known, tmp_path / "data", tmp_path / "runs", start=start, teachers=[teacher])
+        loop.fit({tmp_path / "runs": known}, tmp_path / "data", start=start, teachers=[teacher])
 
 
 def lay_elsewhere(root):
@@ -189,21 +189,21 @@ def test_a_mask_that_cannot_be_decoded_is_told_before_anything_is_trained(data, 
     lay_elsewhere(tmp_path / "data")
     (tmp_path / "data" / broken).write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"_mask\.png cannot be decoded"):
-        loop.fit(recipe(external=("elsewhere",)), tmp_path / "data", tmp_path / "runs", start=start)
+        loop.fit({tmp_path / "runs": recipe(external=("elsewhere",))}, tmp_path / "data", start=start)
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_lesion_class_without_pictures_is_refused(data, start, tmp_path):
     shutil.copytree(data / "tiny" / "benign", tmp_path / "data" / "tiny" / "benign")
     with pytest.raises(DataError, match="no picture to learn malignant from"):
-        loop.fit(recipe(protocol="all"), tmp_path / "data", tmp_path / "runs", start=start)
+        loop.fit({tmp_path / "runs": recipe(protocol="all")}, tmp_path / "data", start=start)
 
 
 def test_a_hub_out_of_reach_is_one_clear_line(data, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     with pytest.raises(RecipeError, match="--pretrained FILE"):
-        loop.fit(recipe(), data, tmp_path / "runs", start="hub", only=["random"])
+        loop.fit({tmp_path / "runs": recipe()}, data, start="hub", only=["random"])
 
 
 def weights(folder):
@@ -238,12 +238,12 @@ def test_networks_trained_side_by_side_are_those_trained_alone_also_where_one_wa
     monkeypatch.setattr(training, "SAVING_PAUSE", 0)
     together = {tmp_path / "ours": OURS, tmp_path / "peer": PEER}
     with pytest.raises(KeyboardInterrupt):
-        loop.fit_together(together, data, start="scratch", only=["random"])
+        loop.fit(together, data, start="scratch", only=["random"])
     monkeypatch.setattr(training, "_write_rows", write)
-    folders = loop.fit_together(together, data, start="scratch", only=["random"])
+    folders = loop.fit(together, data, start="scratch", only=["random"])
     assert [folder.parent.name for folder in folders] == ["ours", "peer"]
     for folder, alone in zip(folders, (OURS, PEER), strict=True):
-        (other,) = loop.fit(alone, data, tmp_path / f"{folder.parent.name} alone", start="scratch", only=["random"])
+        (other,) = loop.fit({tmp_path / f"{folder.parent.name} alone": alone}, data, start="scratch", only=["random"])
         assert same(weights(folder), weights(other))
 
 
@@ -256,12 +256,12 @@ def test_an_interrupted_run_goes_on_where_it_stopped_and_learns_the_same(data, s
 
     write, written = training._write_rows, []
     learning = {"teachers": [teacher_that_says("benign", tmp_path)], "start": start, "only": ["random"]}
-    (whole,) = loop.fit(recipe(epochs=2), data, tmp_path / "whole", **learning)
+    (whole,) = loop.fit({tmp_path / "whole": recipe(epochs=2)}, data, **learning)
     monkeypatch.setattr(training, "_write_rows", stop_in_the_second)
     with pytest.raises(KeyboardInterrupt):
-        loop.fit(recipe(epochs=2), data, tmp_path / "parts", **learning)
+        loop.fit({tmp_path / "parts": recipe(epochs=2)}, data, **learning)
     monkeypatch.setattr(training, "_write_rows", lambda path, rows: written.append(len(rows)) or write(path, rows))
-    (parts,) = loop.fit(recipe(epochs=2), data, tmp_path / "parts", **learning)
+    (parts,) = loop.fit({tmp_path / "parts": recipe(epochs=2)}, data, **learning)
     assert written == [2]
     with (parts / "metrics.csv").open(newline="") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
@@ -279,19 +279,19 @@ def test_how_many_processes_draw_views_changes_nothing(data, start, tmp_path, mo
             asked.append(num_workers) or DataLoader(*args, num_workers=num_workers, **how)
         ),
     )
-    (one,) = loop.fit(recipe(), data, tmp_path / "one", start=start, only=["random"])
-    (two,) = loop.fit(recipe(), data, tmp_path / "two", start=start, only=["random"], workers=2)
+    (one,) = loop.fit({tmp_path / "one": recipe()}, data, start=start, only=["random"])
+    (two,) = loop.fit({tmp_path / "two": recipe()}, data, start=start, only=["random"], workers=2)
     assert asked == [1, 2]
     assert same(weights(one), weights(two))
 
 
 def test_a_training_that_diverges_ends_there_and_leaves_no_network(data, start, tmp_path):
     with pytest.raises(RecipeError, match=r"has diverged\. Lower lr_head \(1e\+30\)"):
-        loop.fit(recipe(lr_head=1e30, lr_body=1e30), data, tmp_path, start=start, only=["random"])
+        loop.fit({tmp_path: recipe(lr_head=1e30, lr_body=1e30)}, data, start=start, only=["random"])
     assert not (tmp_path / "seed0-random" / "model.safetensors").exists()
 
 
 def test_networks_of_different_recipes_are_not_trained_side_by_side(data, tmp_path):
     together = {tmp_path / "ours": OURS, tmp_path / "peer": PEER.model_copy(update={"batch": 4})}
     with pytest.raises(RecipeError, match="need one recipe: these differ in batch"):
-        loop.fit_together(together, data, start="scratch")
+        loop.fit(together, data, start="scratch")

@@ -107,9 +107,8 @@ def fit(
             raise failed("--pretrained and --from-scratch exclude each other", 2)
         start: Start = pretrained or ("scratch" if from_scratch else "hub")
         folders = loop.fit(
-            chosen,
+            {out_dir: chosen},
             data,
-            out_dir,
             start=start,
             teachers=teacher or (),
             precision=precision,

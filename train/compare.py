@@ -41,11 +41,11 @@ def compare(
     workers: int | None = None,
 ) -> list[dict[str, str]]:
     """Train the networks together by each recipe, resumably, into OUT/NETWORK/RECIPE. Returns the ``table`` of all that
-    is finished. Raises as ``loop.fit_together``, RecipeError also if no run is in ``only``."""
+    is finished. Raises as ``loop.fit``, RecipeError also if no run is in ``only``."""
     trained = []
     for recipe in recipes:
         recipe_in = {out / network / recipe.name: recipe_for(network, recipe) for network in networks}
-        trained += loop.fit_together(recipe_in, data_root, start=start, precision=precision, only=only, workers=workers)
+        trained += loop.fit(recipe_in, data_root, start=start, precision=precision, only=only, workers=workers)
     if not trained:
         raise RecipeError(f"no recipe has a run whose name contains {' or '.join(only)}")
     return table(out)

@@ -7,8 +7,10 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -29,6 +31,7 @@ from train.losses import pointing_loss
 from train.plan import TrainingRun
 from train.predict import predict
 from train.recipes import Precision, Recipe, RecipeError
+from train.run_folder import config_of, differing, recipe_of
 from train.start import Start, network, require_unseen, start_name, start_sha256, with_data_sets_of
 from train.teachers import Teachers, teacher_name
 
@@ -39,6 +42,29 @@ wait for the disk."""
 STATE = "state.pt"
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What a training needs beside a recipe and pictures."""
+
+    start: Start
+    teachers: Sequence[Path]
+    precision: Precision
+
+    def require_unseen(self, tested: Sequence[Sample], run: str) -> None:
+        """Raises LeakError if the start or a teacher was trained on pictures that ``run`` tests on."""
+        for weights in (self.start, *self.teachers):
+            require_unseen(tested, weights, run)
+
+    def recorded(self) -> dict[str, Any]:
+        """What config.json says of it."""
+        return {
+            "start": start_name(self.start),
+            "start_sha256": start_sha256(self.start),
+            "teachers": [teacher_name(path) for path in self.teachers],
+            "precision": self.precision,
+        }
+
+
 class Training:
     """One network in training: ``begin`` each epoch, ``step`` through its batches, ``end`` it; finally ``finish``.
 
@@ -46,24 +72,14 @@ class Training:
     the state of an interrupted run. Raises LeakError, RecipeError and CheckpointError as ``train.start`` does.
     """
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        run: TrainingRun,
-        folder: Path,
-        start: Start,
-        precision: Precision,
-        n_views: int,
-        teachers: Sequence[Path],
-    ) -> None:
-        for weights in (start, *teachers):
-            require_unseen(run.test, weights, run.name)
+    def __init__(self, recipe: Recipe, run: TrainingRun, folder: Path, setup: Setup, n_views: int) -> None:
+        setup.require_unseen(run.test, run.name)
         folder.mkdir(parents=True, exist_ok=True)
-        self.recipe, self.run, self.folder, self.start = recipe, run, folder, start
-        self.fabric = Fabric(accelerator="auto", devices=1, precision=precision)
+        self.recipe, self.run, self.folder, self.start = recipe, run, folder, setup.start
+        self.fabric = Fabric(accelerator="auto", devices=1, precision=setup.precision)
         self.fabric.seed_everything(run.seed, verbose=False)
-        self.model = network(recipe, start).to(self.fabric.device)
-        for path in teachers:
+        self.model = network(recipe, setup.start).to(self.fabric.device)
+        for path in setup.teachers:
             self.model.spec = with_data_sets_of(self.model.spec, path)
         self.optimizer = _optimizer(recipe, self.model, _trainable_body(self.model, recipe))
         factor = _warmup_cosine(recipe, steps_per_epoch=math.ceil(n_views / recipe.batch))
@@ -77,14 +93,18 @@ class Training:
         if self.fabric.device.type == "cpu":
             _keep_slow_layers_in_float32(self.model)
         self._fabric_model, self._fabric_optimizer = self.fabric.setup(self.model, self.optimizer)
-        self._teachers = self.fabric.setup(Teachers(teachers, self.model.spec)) if teachers else None
-        provenance = _provenance(recipe, run, self.fabric, start, teachers, precision)
+        self._teachers = self.fabric.setup(Teachers(setup.teachers, self.model.spec)) if setup.teachers else None
         with written_whole(folder / "config.json") as part:
-            part.write_text(json.dumps(provenance, indent=1))
+            part.write_text(json.dumps(_provenance(recipe, run, setup, self.fabric), indent=1))
 
-    def begin(self, epoch: int) -> None:
-        """Start an epoch (from 0). Its random numbers do not depend on what was trained before it or beside it."""
-        self._rng = np.random.default_rng([self.run.seed, epoch])
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        return len(self.rows)
+
+    def begin(self) -> None:
+        """Start an epoch. Its random numbers do not depend on what was trained before it or beside it."""
+        self._rng = np.random.default_rng([self.run.seed, self.epoch])
         self._losses: list[Tensor] = []
         self.model.train()
 
@@ -101,21 +121,27 @@ class Training:
         self._losses.append(loss.detach())  # kept as a tensor: float() would wait for the GPU in each step
 
     def loss(self) -> float:
-        """The mean loss over the steps of this epoch."""
-        return float(torch.stack(self._losses).mean())
+        """The mean loss over the steps of this epoch. Raises RecipeError if it is not finite."""
+        loss = float(torch.stack(self._losses).mean())
+        if not math.isfinite(loss):
+            raise RecipeError(
+                f"epoch {self.epoch + 1} of {self.recipe.name} has a loss that is not finite: it has diverged. Lower "
+                f"lr_head ({self.recipe.lr_head:g}) and lr_body ({self.recipe.lr_body:g}), into a new --out"
+            )
+        return loss
 
-    def end(self, epoch: int, loss: float, seconds: float) -> None:
+    def end(self, loss: float, seconds: float) -> None:
         """Write the epoch's row, in which ``seconds`` is the time of all networks trained together. From time to time,
         save the state to resume from."""
         lr_head = float(self.schedule.get_last_lr()[0])
-        self.rows.append({"epoch": epoch + 1, "loss": loss, "lr_head": lr_head, "seconds": seconds})
+        self.rows.append({"epoch": self.epoch + 1, "loss": loss, "lr_head": lr_head, "seconds": seconds})
         _write_rows(self.folder / "metrics.csv", self.rows)
         now_s = time.monotonic()
         if now_s - self._saved_at_s >= SAVING_PAUSE * self._save_took_s:
             self._save()
             self._saved_at_s = time.monotonic()
             self._save_took_s = self._saved_at_s - now_s
-        self.fabric.print(f"{self.folder} epoch {epoch + 1}/{self.recipe.epochs}: loss {loss:.4f}, {seconds:.0f} s")
+        self.fabric.print(f"{self.folder} epoch {self.epoch}/{self.recipe.epochs}: loss {loss:.4f}, {seconds:.0f} s")
 
     def finish(self) -> None:
         """Write the weights, the curve of the loss, and the answers to the pictures that were held out."""
@@ -251,9 +277,7 @@ def _warmup_cosine(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], floa
     return factor
 
 
-def _provenance(
-    recipe: Recipe, run: TrainingRun, fabric: Fabric, start: Start, teachers: Sequence[Path], precision: Precision
-) -> dict[str, object]:
+def _provenance(recipe: Recipe, run: TrainingRun, setup: Setup, fabric: Fabric) -> dict[str, Any]:
     """What config.json holds."""
     return {
         "recipe": recipe.model_dump(mode="json"),
@@ -262,14 +286,31 @@ def _provenance(
         "n_test": len(run.test),
         "data_sha256": run.data_sha256,
         "n_test_leaked": run.leaked,
-        "start": start_name(start),
-        "start_sha256": start_sha256(start),
-        "teachers": [teacher_name(path) for path in teachers],
+        **setup.recorded(),
         "device": torch.cuda.get_device_name() if fabric.device.type == "cuda" else str(fabric.device),
         "processor": platform.processor() or platform.machine(),
         "versions": {"torch": torch.__version__, "timm": timm.__version__, "python": platform.python_version()},
-        "precision": precision,
     }
+
+
+def require_same(folder: Path, recipe: Recipe, run: TrainingRun, setup: Setup) -> None:
+    """Raises RecipeError if the folder holds a run of another recipe, data or setup. What a folder does not record
+    (before 2026-11-27) is not compared."""
+    if not (folder / "config.json").exists():
+        return
+    asked = {"data_sha256": run.data_sha256, **setup.recorded()}
+    held = asked | {"teachers": []} | config_of(folder)
+    differ = differing(recipe.model_dump(), recipe_of(folder).model_dump())
+    if held["data_sha256"] != asked["data_sha256"]:  # it may have trained on what is held out now
+        differ.append("data set")
+    if held["start"] != asked["start"] or held["start_sha256"] not in (asked["start_sha256"], ""):
+        differ.append("start")
+    if sorted(held["teachers"]) != sorted(asked["teachers"]):
+        differ.append("teacher")
+    if held["precision"] != asked["precision"]:
+        differ.append("precision")
+    if differ:
+        raise RecipeError(f"{folder} holds a run with another {', '.join(differ)}. Choose another --out, or delete it.")
 
 
 def _write_rows(path: Path, rows: list[dict[str, float]]) -> None:
