@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from stream.errors import SourceError
 from stream.sources.base import Source
+from stream.sources.damage import Breaks, Losses
 from stream.sources.geometry import Matrix, check_size, square_px, upright
 from stream.sources.uri import SIZE_LIMIT_PX
 from stream.types import Frame
@@ -34,9 +35,6 @@ REFUSED = (av.InvalidDataError, av.ArgumentError)
 
 MOST_WAITING = 4
 """Pictures that ``settled`` holds back: as many B-frames as encoders usually put in a row, and 100 MB of 4K."""
-
-MOST_KEYS = 64
-"""Key frames that are remembered until they come out: more than any decoder holds back."""
 
 IDLE_S = 0.002
 """Pause before a device without a new picture is asked again: it adds half of this to the latency."""
@@ -65,57 +63,54 @@ class PacketTally:
             self.end_s = max(self.end_s, float(begins * packet.time_base) + lasts_s)
 
 
-class Damage:
-    """Which pictures are spoilt? All from a loss on the way to the next key frame that arrived whole, and all from a
-    picture that could not be decoded whole to the next key frame: each is made from the one before.
+class Decoder:
+    """FFmpeg's decoder of a stream, which invents what is missing in a picture, and most often says so.
 
-    FFmpeg marks the packet that lost something, or the one before it where it looks for the end of a picture. Two kinds
-    are missed: an encoder may refresh its pictures bit by bit, and FFmpeg calls the beginning of that a key frame, so
-    that pictures pass which are still incomplete; and B-frames are shown before the picture that they are made from
-    (``settled``).
+    A picture counts as damaged if FFmpeg had to invent part of it or refuses it, as one that breaks LIMITS, and if
+    anything was lost or damaged since the last key frame. Of what is streamed, only MPEG-TS tells of a loss.
     """
 
-    def __init__(self) -> None:
-        self._sent = 0  # packets
-        self._refused_at = 0  # of them
-        self._last_key = 0
-        self._keys: dict[int, int] = {}  # time of a key frame that did not come out yet -> which packet it was
-        self._broken = False  # the last picture
-        self._marked = False  # the last packet
-        self._spans: list[tuple[float, float]] = []  # of pictures, by the stream's own clock, half-open
+    def __init__(self, stream: av.VideoStream) -> None:
+        codec = stream.codec_context
+        self._each_alone, self._is_mjpeg = stream.codec.intra_only, codec.name == "mjpeg"
+        self._losses, self._breaks = Losses(), Breaks()
+        codec.options = codec.options | LIMITS  # those of ``av.open`` end with it
+        if self._is_mjpeg:  # it fills up what was cut off, and tells nobody unless it is to give up there
+            codec.options = codec.options | {"err_detect": "explode"}
 
-    def add(self, packet: "av.Packet[av.VideoStream]") -> None:
-        """Take in the next packet."""
-        self._sent += 1
-        if packet.is_keyframe:
-            self._last_key = self._sent
-            if packet.pts is not None:
-                self._keys[packet.pts] = self._sent
-            if len(self._keys) > MOST_KEYS:  # as where none can be decoded, for days
-                del self._keys[next(iter(self._keys))]
-        if packet.is_corrupt:  # what is decoded from here on is shown no earlier than this is decoded
-            self._spans.append((-math.inf if packet.dts is None else packet.dts, math.inf))
-        elif packet.is_keyframe and not self._marked:
-            at = -math.inf if packet.pts is None else packet.pts
-            self._spans = [(begin, min(end, at)) for begin, end in self._spans]
-        self._marked = packet.is_corrupt
+    def decode(self, packet: "av.Packet[av.VideoStream]") -> list[av.VideoFrame] | None:
+        """The pictures that come out once this packet went in; None if one is damaged, and does not come."""
+        if packet.is_corrupt and self._each_alone:  # such decoders fill up what was cut off without a word
+            return None
+        self._losses.add(packet)
+        self._breaks.add(packet)
+        try:
+            return packet.decode()
+        except REFUSED:
+            if self._is_mjpeg:  # or what comes next goes in the place of the second field that was cut
+                with suppress(*REFUSED):
+                    packet.decode()
+            if not self._each_alone:
+                self._breaks.refused()
+            return None
 
-    def refused(self) -> None:
-        """FFmpeg gave no picture for a packet: for this one or, with threads, for an earlier one. A key frame that was
-        sent before now may be older than the damage, so it does not end it, whenever it comes out."""
-        self._broken, self._refused_at = True, self._sent
+    def spoilt(self, picture: av.VideoFrame) -> bool:
+        """Whether a picture that came out is damaged. Ask once for each, in order."""
+        return any([self._losses.spoil(picture), self._breaks.spoil(picture)])
 
-    def spoils(self, picture: av.VideoFrame) -> bool:
-        """Whether this picture lacks something. Pictures come later than packets, in the order of their times."""
-        pts = picture.pts
-        key = self._last_key if picture.key_frame else 0  # as where packets have no times
-        if pts is not None:  # where a refresh begins, only the packet is called a key frame
-            key = self._keys.get(pts, key)
-        self._keys = {time: packet for time, packet in self._keys.items() if pts is not None and time > pts}
-        self._broken = picture.is_corrupt or (self._broken and key <= self._refused_at)
-        at = -math.inf if pts is None else pts
-        self._spans = [span for span in self._spans if at < span[1]]
-        return self._broken or any(begin <= at for begin, _ in self._spans)
+
+class PixelShape:
+    """How wide pixels are: as the container says, to the end, or as each part of the stream does."""
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        self._codec, self._aspect = stream.codec_context, stream.sample_aspect_ratio
+        self._told_by_codec = self._codec.sample_aspect_ratio == self._aspect
+
+    def aspect(self, picture: av.VideoFrame) -> float:
+        """How many times as wide as high the pixels of this picture are. Ask for each, in order."""
+        if self._told_by_codec and (picture.width, picture.height) == (self._codec.width, self._codec.height):
+            self._aspect = self._codec.sample_aspect_ratio  # else the picture is older than what the codec tells
+        return float(self._aspect or 1)
 
 
 @dataclass(frozen=True)
@@ -145,42 +140,21 @@ def decode_pictures(
 ) -> Iterator[Arrival]:
     """What comes, also what is damaged; until ``closed``. Raises SourceError if a picture is larger than any scanner's.
 
-    Pictures are upright and their pixels square, as the header wants them shown: "taller than wide" is a finding. A
-    picture counts as damaged if FFmpeg had to invent part of it, cannot tell its colours or finds that it breaks
-    LIMITS, or if anything was lost or damaged since the last key frame. Of what is streamed, only MPEG-TS tells of a
-    loss.
+    Pictures are upright and their pixels square, as the header wants them shown: "taller than wide" is a finding.
+    Those whose colours FFmpeg cannot tell count as damaged too.
     """
-    codec, told = stream.codec_context, stream.sample_aspect_ratio
-    aspect = float(told or 1)
-    told_by_codec = codec.sample_aspect_ratio == told  # else the container has its own, which holds to the end
-    in_order = container.format.name == "avi"
-    codec.options = codec.options | LIMITS  # those of ``av.open`` end with it
-    if codec.name == "mjpeg":  # it fills up what was cut off, and tells nobody unless it is to give up there
-        codec.options = codec.options | {"err_detect": "explode"}
-    damage = Damage()
+    decoder, shape, is_avi = Decoder(stream), PixelShape(stream), container.format.name == "avi"
     for packet in _packets(container, stream, closed):
         arrived_ns = time.perf_counter_ns()
         if tally is not None and packet.size:
             tally.add(packet)
-        if packet.is_corrupt and stream.codec.intra_only:  # such decoders fill up what was cut off without a word
+        pictures = decoder.decode(packet)
+        if pictures is None:
             yield Arrival(arrived_ns)
-            continue
-        damage.add(packet)
-        try:
-            found = packet.decode()
-        except REFUSED:
-            with suppress(*REFUSED):
-                if codec.name == "mjpeg":  # or what comes next goes in the place of the second field that was cut
-                    packet.decode()
-            if not stream.codec.intra_only:  # else each picture stands alone
-                damage.refused()
-            yield Arrival(arrived_ns)
-            continue
-        for picture in found:
-            if told_by_codec and (picture.width, picture.height) == (codec.width, codec.height):  # else it is older
-                aspect = float(codec.sample_aspect_ratio or 1)
-            rgb = None if damage.spoils(picture) else _to_rgb(picture, aspect, name)
-            time_s = _decoded_s(picture) if in_order else picture.time
+        for picture in pictures or ():
+            aspect = shape.aspect(picture)
+            rgb = None if decoder.spoilt(picture) else _to_rgb(picture, aspect, name)
+            time_s = _decoded_s(picture) if is_avi else picture.time
             between = picture.pict_type == PictureType.B
             yield Arrival(arrived_ns) if rgb is None else Arrival(arrived_ns, time_s, rgb, between)
 
