@@ -76,33 +76,9 @@ class ReportSink:
             write_whole(self._summary_path, (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
 
     def _summary(self, status: Status) -> dict[str, Any]:
-        session, spec, config = self._session, self._session.spec, self._session.config
-        timeline, tally = self._timeline, self._tally
-        point = spec.operating_points[config.operating_point]
+        timeline, tally, episodes = self._timeline, self._tally, self._episodes
         return {
-            "notice": RESEARCH_NOTICE,
-            "scope": SCOPE,
-            "software": f"rcdnet-live {version('rcdnet-live')}",
-            "source": {
-                "name": session.source,
-                "live": session.live,
-                "synthetic": session.synthetic,
-                "still": session.still,
-                "looped": session.looped,
-                "left_out": session.left_out or None,
-                "reopened": status.reopened,
-            },
-            "engine": asdict(status.engine),
-            "model": {
-                "version": spec.version,
-                "weights_sha256": spec.weights_sha256,
-                "trained_on": spec.trained_on,
-                "class_names": list(spec.class_names),
-                "calibration": spec.calibration,
-                "operating_point": asdict(point),
-                "called": asdict(Rule.of(spec, point, config.lesion_margin)),
-            },
-            "config": config.model_dump(),
+            **made_with(self._session, status),
             "error": status.error,
             "recording_error": self._without_folder(status.recording_error),
             "frames": {
@@ -113,19 +89,10 @@ class ReportSink:
             },
             "first_pts_s": round(timeline.first_pts_s, 6),
             "duration_s": round(timeline.duration_s, 6),
-            "states": dict(tally.states),
-            "findings": {name: tally.findings[name] for name in spec.class_names},
-            "peaks": tally.peaks,
-            "episodes": self._episodes.listed,
-            "episodes_unlisted": self._episodes.unlisted,
-            "scan_areas": [
-                {"where": describe_area(area), "sides": area.sides, "corners": area.corners, "frames": frames}
-                for area, frames in tally.areas.most_common(MOST_AREAS)
-            ],
-            "scan_areas_unlisted": {
-                "areas": max(0, len(tally.areas) - MOST_AREAS),
-                "frames": sum(frames for _, frames in tally.areas.most_common()[MOST_AREAS:]),
-            },
+            **tally.found(),
+            "episodes": episodes.listed,
+            "episodes_unlisted": episodes.unlisted,
+            **tally.looked_at(),
             "times": {
                 "started_at": self._started_at,
                 "first_frame_at": timeline.first_frame_at,
@@ -140,29 +107,82 @@ class ReportSink:
         return None if text is None else text.replace(f"{self._summary_path.parent}{os.sep}", "")
 
 
+def made_with(session: Session, status: Status) -> dict[str, Any]:
+    """What holds for the whole run: the program, the source, the network and the settings."""
+    spec, config = session.spec, session.config
+    point = spec.operating_points[config.operating_point]
+    return {
+        "notice": RESEARCH_NOTICE,
+        "scope": SCOPE,
+        "software": f"rcdnet-live {version('rcdnet-live')}",
+        "source": {
+            "name": session.source,
+            "live": session.live,
+            "synthetic": session.synthetic,
+            "still": session.still,
+            "looped": session.looped,
+            "left_out": session.left_out or None,
+            "reopened": status.reopened,
+        },
+        "engine": asdict(status.engine),
+        "model": {
+            "version": spec.version,
+            "weights_sha256": spec.weights_sha256,
+            "trained_on": spec.trained_on,
+            "class_names": list(spec.class_names),
+            "calibration": spec.calibration,
+            "operating_point": asdict(point),
+            "called": asdict(Rule.of(spec, point, config.lesion_margin)),
+        },
+        "config": config.model_dump(),
+    }
+
+
 class FrameTally:
-    """How many frames had each state, finding and scan area; where each class was surest; and what was said about
-    each still."""
+    """How many frames had each state, finding and scan area; where each class was surest; and what was said about each
+    of the ``stills``."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
-        self.states: Counter[str] = Counter()
-        self.findings: Counter[str | None] = Counter()
-        self.areas: Counter[ScanArea] = Counter()
-        self.peaks: dict[str, dict[str, Any]] = {}
+        self._still, self._class_names = session.still, session.spec.class_names
+        self._states: Counter[str] = Counter()
+        self._findings: Counter[str | None] = Counter()
+        self._areas: Counter[ScanArea] = Counter()
+        self._peaks: dict[str, dict[str, Any]] = {}
         self.stills: list[tuple[str, Assessment]] = []
 
     def add(self, frame: Frame, assessment: Assessment) -> None:
         """Count one frame."""
-        self.states[assessment.state.value] += 1
-        self.findings[assessment.finding] += 1
+        self._states[assessment.state.value] += 1
+        self._findings[assessment.finding] += 1
         if assessment.scan_area is not None:
-            self.areas[assessment.scan_area] += 1
-        for name, value in zip(self._session.spec.class_names, assessment.smoothed, strict=False):
-            if assessment.state is not State.WARMING_UP and value > self.peaks.get(name, {}).get("probability", 0):
-                self.peaks[name] = peak(float(value), frame)
-        if self._session.still and len(self.stills) < MOST_PICTURES:
+            self._areas[assessment.scan_area] += 1
+        for name, value in zip(self._class_names, assessment.smoothed, strict=False):
+            if assessment.state is not State.WARMING_UP and value > self._peaks.get(name, {}).get("probability", 0):
+                self._peaks[name] = peak(float(value), frame)
+        if self._still and len(self.stills) < MOST_PICTURES:
             self.stills.append((frame.source, replace(assessment, attention=None)))
+
+    def found(self) -> dict[str, Any]:
+        """What the summary says of the calls."""
+        return {
+            "states": dict(self._states),
+            "findings": {name: self._findings[name] for name in self._class_names},
+            "peaks": self._peaks,
+        }
+
+    def looked_at(self) -> dict[str, Any]:
+        """What the summary says of the scan areas."""
+        areas = self._areas.most_common()
+        return {
+            "scan_areas": [
+                {"where": describe_area(area), "sides": area.sides, "corners": area.corners, "frames": frames}
+                for area, frames in areas[:MOST_AREAS]
+            ],
+            "scan_areas_unlisted": {
+                "areas": len(areas[MOST_AREAS:]),
+                "frames": sum(frames for _, frames in areas[MOST_AREAS:]),
+            },
+        }
 
 
 def write_whole(path: Path, data: bytes) -> None:
