@@ -48,6 +48,7 @@ class IgtlinkSink:
         self._over_the_source = False
         self._newest: View | None = None
         self._skipped = 0
+        self._reachable = True
         self._ending = self._given_up = False
         self._changed = Condition()
         self._thread: Thread | None = None
@@ -81,33 +82,42 @@ class IgtlinkSink:
             log.warning("%s was busy or away: %d pictures were skipped for newer ones", self._name, skipped)
 
     def _run(self, session: Session) -> None:
-        reachable = True
         while (view := self._next()) is not None:
             last_try = self._ending
             try:
                 connection = self._connection()
                 for message in messages(view, session):
                     connection.send(message)
-                if not reachable:
-                    log.info("%s takes pictures again", self._name)
-                reachable = True
+                self._tell(None)
             except (OSError, SourceError) as error:
                 if self._given_up:
                     break
                 self._hang_up()
-                with self._changed:
-                    if self._newest is None and not last_try:
-                        self._newest = view  # it may be the last one
-                    else:
-                        self._skipped += not view.repeated
-                    ended = self._changed.wait_for(lambda: self._ending, RETRY_S)
-                if reachable and (last_try or not ended):  # a closed source is nothing new
-                    why = error if isinstance(error, SourceError) else f"{self._name} hung up ({error})."
-                    log.warning("no pictures are sent until it takes them: %s", why)
-                    reachable = False
+                ended = self._pause(view, last_try)
+                if last_try or not ended:  # a closed source is nothing new
+                    self._tell(error)
         if self._over_the_source and self._own is not None and not self._given_up:
             self._own.finish()
         self._hang_up()
+
+    def _pause(self, missed: View, last_try: bool) -> bool:
+        """Wait before the next try, which sends ``missed`` again unless a newer view came. Returns whether the run
+        ends."""
+        with self._changed:
+            if self._newest is None and not last_try:
+                self._newest = missed  # it may be the last one
+            else:
+                self._skipped += not missed.repeated
+            return self._changed.wait_for(lambda: self._ending, RETRY_S)
+
+    def _tell(self, error: Exception | None) -> None:
+        """Log once that the receiver takes no pictures, and why; and once, without an error, that it does again."""
+        was_reachable, self._reachable = self._reachable, error is None
+        if error is None and not was_reachable:
+            log.info("%s takes pictures again", self._name)
+        elif error is not None and was_reachable:
+            why = error if isinstance(error, SourceError) else f"{self._name} hung up ({error})."
+            log.warning("no pictures are sent until it takes them: %s", why)
 
     def _hang_up(self) -> None:
         if self._own is not None:
