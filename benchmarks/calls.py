@@ -38,10 +38,9 @@ from stream.types import Assessment, Frame, State
 
 try:
     from train import datasets, predictions
-    from train.datasets import DataError, Sample
+    from train.datasets import DataError, LeakError, Sample
     from train.evaluate import subgroup_indices
     from train.predictions import Predictions
-    from train.splits import LeakError
 except ModuleNotFoundError as error:
     sys.stderr.write(f"error: {error.name} is not installed: it comes with {install('measure')}\n")
     sys.exit(2)

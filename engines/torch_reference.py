@@ -10,6 +10,7 @@ from engines.base import Engine, EngineInfo, EngineOutput, require_images
 from engines.errors import WeightsError, faults_of
 from engines.weights import require_folder_of_weights
 from rcdnet import checkpoint
+from rcdnet.errors import CheckpointError
 from rcdnet.model import RcdNet
 from rcdnet.weights import CHECKPOINT
 
@@ -38,5 +39,5 @@ def read_checkpoint(weights: Path) -> RcdNet:
     require_folder_of_weights(weights)
     try:
         return checkpoint.load(weights / CHECKPOINT.name)
-    except checkpoint.CheckpointError as error:
+    except CheckpointError as error:
         raise WeightsError(str(error)) from error

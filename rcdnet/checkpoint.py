@@ -9,13 +9,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from rcdnet.errors import CheckpointError
 from rcdnet.files import written_whole
 from rcdnet.model import Network, RcdNet
 from rcdnet.spec import SPEC_KEY, ModelSpec
-
-
-class CheckpointError(ValueError):
-    """The file is not an RcdNet checkpoint, or not the one that it claims to be."""
 
 
 def tensors_sha256(tensors: dict[str, Tensor]) -> str:

@@ -12,6 +12,7 @@ import typer
 from onnx import TensorProto, helper, numpy_helper
 
 from rcdnet import checkpoint, onnx_file
+from rcdnet.errors import CheckpointError
 from rcdnet.golden import Golden, pictures
 from rcdnet.spec import ModelSpec
 from rcdnet.weights import CHECKPOINT, GOLDEN, ONNX
@@ -100,7 +101,7 @@ def main(
         golden = write_golden(weights, golden_set)
         if not (copy.exists() and copy.samefile(weights)):
             shutil.copyfile(weights, copy)
-    except checkpoint.CheckpointError as error:
+    except CheckpointError as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(4) from error
     except OSError as error:

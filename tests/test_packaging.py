@@ -91,7 +91,8 @@ def test_a_network_runs_in_an_environment_without_torch(untrained: Path) -> None
 @pytest.mark.parametrize(
     ("program", "package", "extra"),
     [
-        *(("from train.__main__ import app; app(['audit', 'no'])", each, "train") for each in ("torch", "imagehash")),
+        ("from train.__main__ import app; app(['average', 'no', '--out', 'no'])", "torch", "train"),
+        ("from train.__main__ import app; app(['audit', 'no'])", "imagehash", "train"),
         *(("import benchmarks.calls", each, "measure") for each in ("sklearn", "imagehash")),
     ],
 )
@@ -100,6 +101,13 @@ def test_what_needs_an_extra_says_how_to_get_it(program: str, package: str, extr
     done = python("-c", program)
     assert done.returncode == 2
     assert done.stderr == f'error: {package} is not installed: it comes with python -m pip install -e ".[{extra}]"\n'
+
+
+def test_data_sets_are_audited_with_the_extra_measure_alone(data: Path) -> None:
+    barred = ("torch", "torchvision", "timm", "safetensors", "lightning_fabric", "joblib", "matplotlib")
+    program = f"import sys; sys.modules.update(dict.fromkeys({barred})); from train.__main__ import app; app()"
+    done = python("-c", program, "audit", data / "tiny")
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_python_too_old_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rcdnet import checkpoint
-from rcdnet.checkpoint import CheckpointError
+from rcdnet.errors import CheckpointError
 from rcdnet.model import RcdNet
 from rcdnet.spec import SPEC_KEY
 

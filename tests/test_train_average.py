@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rcdnet import checkpoint
-from rcdnet.checkpoint import CheckpointError
+from rcdnet.errors import CheckpointError
 from rcdnet.model import RcdNet
 from rcdnet.spec import ModelSpec
 from train.average import average

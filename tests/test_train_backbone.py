@@ -2,7 +2,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from rcdnet.checkpoint import CheckpointError
+from rcdnet.errors import CheckpointError
 from rcdnet.model import RcdNet
 from rcdnet.spec import ModelSpec
 from train.backbone import load_folded

@@ -12,10 +12,9 @@ from rcdnet.glance import softmax
 from rcdnet.spec import ModelSpec
 from rcdnet.weights import SHIPPED
 from train import calibrate, predictions
-from train.datasets import DataError
+from train.datasets import DataError, LeakError
 from train.metrics import expected_calibration_error
 from train.predictions import Predictions
-from train.splits import LeakError
 
 SPEC = ModelSpec(("normal", "benign", "malignant"), 224, 224, 0.485, 0.229, "tf_efficientnet_lite0")
 

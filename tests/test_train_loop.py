@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
 from rcdnet import checkpoint
-from rcdnet.checkpoint import CheckpointError
+from rcdnet.errors import CheckpointError
 from tests.tiny_training import like_udiat, recipe, teacher_that_says
-from train import loop, splits, training
-from train.datasets import DataError, load
+from train import loop, training
+from train.datasets import DataError, LeakError, load
 from train.plan import plan
 from train.recipes import Recipe, RecipeError
 
@@ -39,7 +39,7 @@ def test_a_finished_run_holds_weights_curves_predictions_and_provenance(data, st
 def test_training_on_the_external_set_is_refused(data, tmp_path):
     like_udiat(load(data / "tiny"), tmp_path / "udiat")
     external = Recipe(name="x", about="", data=("udiat",), protocol="all", class_names=("benign", "malignant"))
-    with pytest.raises(splits.LeakError, match="external"):
+    with pytest.raises(LeakError, match="external"):
         plan(external, tmp_path)
 
 
@@ -54,7 +54,7 @@ def test_a_peer_trains_under_the_same_recipe(data, tmp_path):
 def test_a_start_that_has_seen_the_test_pictures_is_refused(data, finished, tmp_path):
     random = Path(shutil.copytree(finished[0], tmp_path / "first"))
     (random / "predictions.csv").unlink()  # as a network would come whose held-out pictures nobody knows
-    with pytest.raises(splits.LeakError, match=r"was trained on 8 pictures that seed0-random .* names alone"):
+    with pytest.raises(LeakError, match=r"was trained on 8 pictures that seed0-random .* names alone"):
         loop.fit({tmp_path / "second": recipe()}, data, start=random / "model.safetensors")
 
 
@@ -62,7 +62,7 @@ def test_a_network_that_only_lies_beside_held_out_answers_may_have_seen_them(dat
     random, by_group = finished
     mixed = Path(shutil.copytree(random, tmp_path / "first")) / "mixed.safetensors"
     checkpoint.save(checkpoint.load(by_group / "model.safetensors"), mixed)
-    with pytest.raises(splits.LeakError, match="pictures that seed0-random tests on"):
+    with pytest.raises(LeakError, match="pictures that seed0-random tests on"):
         loop.fit({tmp_path / "second": recipe()}, data, start=mixed, only=["random"])
 
 
@@ -99,7 +99,7 @@ def test_a_run_on_everything_is_trained_on_by_itself_and_held_to_nothing(data, s
     everything = recipe().model_copy(update={"protocol": "all"})
     (first,) = loop.fit({tmp_path / "first": everything}, data, start=start)
     assert loop.fit({tmp_path / "second": everything}, data, start=first / "model.safetensors")
-    with pytest.raises(splits.LeakError, match="was trained on"):
+    with pytest.raises(LeakError, match="was trained on"):
         loop.fit({tmp_path / "third": recipe()}, data, start=first / "model.safetensors", only=["random"])
 
 
@@ -140,7 +140,7 @@ def test_a_network_learns_to_answer_as_its_teacher_does_whatever_the_labels_say(
 
 def test_a_teacher_that_has_seen_the_test_pictures_is_refused(data, start, finished, tmp_path):
     random, by_group = (folder / "model.safetensors" for folder in finished)
-    with pytest.raises(splits.LeakError, match="pictures that seed0-by_group tests on"):
+    with pytest.raises(LeakError, match="pictures that seed0-by_group tests on"):
         loop.fit({tmp_path: recipe()}, data, start=start, teachers=[random], only=["by_group"])
     assert loop.fit({tmp_path: recipe()}, data, start=start, teachers=[by_group], only=["by_group"])
 
@@ -169,7 +169,7 @@ def test_a_teacher_that_has_seen_the_external_set_is_refused(data, start, tmp_pa
     lay_elsewhere(tmp_path / "data")
     shutil.copytree(data / "tiny", tmp_path / "data" / "tiny")
     teacher, known = teacher_that_says("benign", tmp_path), recipe(external=("elsewhere",))
-    with pytest.raises(splits.LeakError, match="was trained on 2 pictures that tiny tests on"):
+    with pytest.raises(LeakError, match="was trained on 2 pictures that tiny tests on"):
         loop.fit({tmp_path / "runs": known}, tmp_path / "data", start=start, teachers=[teacher])
 
 

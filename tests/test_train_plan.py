@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from train.augment import Augmentation
-from train.datasets import DataError, load
+from train.datasets import DataError, LeakError, load
 from train.plan import plan
 from train.recipes import Recipe
-from train.splits import LeakError
 
 RECIPE = Recipe(name="tiny", about="", data=("tiny",), protocol="all")
 

@@ -7,8 +7,7 @@ from rcdnet.box import Box
 from rcdnet.glance import Judgement
 from rcdnet.preprocess import Placement
 from train import predictions
-from train.datasets import DataError, Sample
-from train.splits import LeakError
+from train.datasets import DataError, LeakError, Sample
 
 CLASSES = ("normal", "benign", "malignant")
 

@@ -7,7 +7,7 @@ import cv2
 import pytest
 from typer.testing import CliRunner
 
-from rcdnet.checkpoint import CheckpointError
+from rcdnet.errors import CheckpointError
 from tests.screens import read
 from tests.tiny_training import like_udiat, pictures
 from train import ablation, compare, datasets, publish

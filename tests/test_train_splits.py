@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train import datasets, recipes, splits
-from train.datasets import DataError, Sample
+from train.datasets import DataError, LeakError, Sample
 from train.duplicates import groups_of
 from train.plan import plan
-from train.splits import LeakError
 
 
 def sample(number: int, label: str = "benign", **others: object) -> Sample:

@@ -12,11 +12,12 @@ import cv2
 import typer
 from rich.console import Console
 
+from rcdnet.errors import CheckpointError
 from rcdnet.extras import install
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.printing import escape_what_stdout_lacks
 from train import datasets, recipes  # the rest is imported where it is used, so that --help need not wait for PyTorch
-from train.datasets import DataError, Task
+from train.datasets import DataError, LeakError, Task
 from train.recipes import RecipeError
 from train.tables import out, print_findings, print_result, print_rows
 
@@ -294,19 +295,15 @@ def exit_codes() -> Iterator[None]:
     the disk, 3 for the data, 4 for the weights."""
     escape_what_stdout_lacks()
     try:
-        from rcdnet.checkpoint import CheckpointError
-        from train.splits import LeakError
-
-        try:
-            yield
-        except (RecipeError, OSError) as error:
-            raise failed(error, 2) from error
-        except (DataError, LeakError) as error:
-            raise failed(error, 3) from error
-        except CheckpointError as error:
-            raise failed(error, 4) from error
+        yield
     except ModuleNotFoundError as error:
         raise failed(f"{error.name} is not installed: it comes with {install('train')}", 2) from error
+    except (RecipeError, OSError) as error:
+        raise failed(error, 2) from error
+    except (DataError, LeakError) as error:
+        raise failed(error, 3) from error
+    except CheckpointError as error:
+        raise failed(error, 4) from error
 
 
 def failed(error: Exception | str, code: int) -> typer.Exit:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from rcdnet import checkpoint
-from rcdnet.checkpoint import CheckpointError
+from rcdnet.errors import CheckpointError
 from rcdnet.model import RcdNet
 
 

@@ -6,7 +6,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from rcdnet.checkpoint import CheckpointError
+from rcdnet.errors import CheckpointError
 from rcdnet.model import RcdNet
 
 _FILE_MEAN = 127 / 255

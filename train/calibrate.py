@@ -15,9 +15,8 @@ from sklearn.metrics import roc_curve
 
 from rcdnet.spec import ModelSpec, OperatingPoint
 from train import metrics
-from train.datasets import DataError
+from train.datasets import DataError, LeakError
 from train.predictions import Predictions
-from train.splits import LeakError
 
 POINTS = ("sensitive", "balanced", "specific")
 """The operating points. Each of their two thresholds meets the target below, or maximises the Youden index if it has

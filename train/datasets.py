@@ -41,6 +41,10 @@ class DataError(ValueError):
     """The folder contains no data set of a known layout, or a broken one. The message names the file."""
 
 
+class LeakError(ValueError):
+    """A near copy, a patient or an external picture is on the wrong side of a split."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """One labelled picture.

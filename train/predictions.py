@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from rcdnet.files import written_whole
 from rcdnet.glance import Judgement, calibrated, softmax
-from train.datasets import DataError, Sample, load_all, read_table
+from train.datasets import DataError, LeakError, Sample, load_all, read_table
 from train.metrics import has_both
 from train.run_folder import config_of, seed_and_split
-from train.splits import LeakError
 
 _KEYS = ("dataset", "name", "label", "patient", "external")
 

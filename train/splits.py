@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from train.datasets import DataError, Sample
+from train.datasets import DataError, LeakError, Sample
 from train.duplicates import conflicts
 
 Groups = Mapping[Sample, str]
@@ -19,10 +19,6 @@ Split = tuple[list[Sample], list[Sample]]
 FOLDS = 5
 TRAIN_SHARE = 0.7
 """The share of the pictures on which the paper's split, and its leak-free twin, train."""
-
-
-class LeakError(ValueError):
-    """A near copy, a patient or an external picture is on the wrong side of a split."""
 
 
 def without_conflicts(samples: Sequence[Sample], groups: Groups) -> list[Sample]:

@@ -12,15 +12,14 @@ import timm
 import torch
 
 from rcdnet import checkpoint
-from rcdnet.checkpoint import CheckpointError
+from rcdnet.errors import CheckpointError
 from rcdnet.model import Network, RcdNet
 from rcdnet.spec import ModelSpec
 from train import backbone, predictions
-from train.datasets import Sample
+from train.datasets import LeakError, Sample
 from train.peers import Peer
 from train.recipes import Recipe, RecipeError
 from train.run_folder import read_json
-from train.splits import LeakError
 
 Start = Path | Literal["hub", "scratch"]
 """The initial weights: a file (one of our checkpoints, or a backbone for ``backbone.load_folded``), timm's hub, or

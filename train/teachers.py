@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rcdnet import checkpoint
-from rcdnet.checkpoint import CheckpointError
+from rcdnet.errors import CheckpointError
 from rcdnet.spec import ModelSpec
 
 
