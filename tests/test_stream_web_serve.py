@@ -110,6 +110,24 @@ def test_ctrl_c_lets_go_of_all_who_watch_whether_they_answer_late_or_never() -> 
         assert process.stderr.read() == ""
 
 
+def test_ctrl_c_does_not_wait_for_a_player_that_stopped_reading() -> None:
+    with served() as (process, address), socket.socket() as player:
+        player.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # soon full
+        host, port = address.split(":")
+        player.connect((host, int(port)))
+        player.sendall(f"GET /live.mjpg HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
+        while skipped(address) < 5:  # until what lies between the two is full
+            time.sleep(POLL_S)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
+
+
+def skipped(address: str) -> int:
+    """How many pictures a viewer had not taken when a newer one came."""
+    rows = httpx2.get(f"http://{address}/status.json").json().get("counts", [])
+    return sum(int(row["count"]) for row in rows if row["label"] == "drawn, skipped by a screen")
+
+
 def test_a_second_ctrl_c_cuts_nothing_off(caplog: pytest.LogCaptureFixture) -> None:
     def twice() -> None:
         signal.raise_signal(signal.SIGINT)
