@@ -34,7 +34,7 @@ from benchmarks.report import (
     write_json,
 )
 from benchmarks.workload import CLIP, EngineRuns, make_clip, measure_engine
-from engines.catalog import ENGINES, choices
+from engines.catalog import ENGINES, choices, expected
 from engines.errors import EngineError, EngineUnavailable, UnknownEngine
 from rcdnet.weights import SHIPPED
 from stream.__main__ import WeightsFolder, exit_codes
@@ -83,7 +83,7 @@ def measure(engine: str, source: str | None, seconds: float, weights: Path, *, p
     """Measure engines and ratios, one after the other. Raises EngineError if no engine could be measured, or the one
     that was named."""
     if engine not in ("all", *choices()):
-        raise UnknownEngine(f"no engine '{engine}'. Expected one of: all, auto, {', '.join(ENGINES)}.")
+        raise UnknownEngine(f"no engine '{engine}'. {expected('all', 'auto')}")
     machine_before = machine()
     with conditions.watched() as watched:
         engines = measure_engines(engine, source, seconds, weights, paint)

@@ -107,7 +107,7 @@ def verify(
     if name != "all" and name not in catalog.ENGINES:
         pretends = name in (catalog.FAKE, catalog.FAILING)
         why = f"{name} computes no network of its own." if pretends else f"no engine '{name}'."
-        err.print(f"{why} Expected one of: all, {', '.join(catalog.ENGINES)}.")
+        err.print(f"{why} {catalog.expected('all')}")
         raise typer.Exit(UnknownEngine.exit_code)
     try:
         require_folder_of_weights(weights)

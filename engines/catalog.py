@@ -70,6 +70,11 @@ def choices() -> list[str]:
     return ["auto", *ENGINES, FAKE, FAILING]
 
 
+def expected(*words: str) -> str:
+    """What may be named, for whoever named something else: an engine of ENGINES, or one of these ``words``."""
+    return f"Expected one of: {', '.join([*words, *ENGINES])}."
+
+
 def missing(name: str, weights: Path = SHIPPED) -> str | None:
     """Why an engine of ENGINES cannot run here and how to fix that, or None if it can. Quick: loads no runtime."""
     candidate = ENGINES[name]
@@ -154,7 +159,7 @@ def open_first(names: Sequence[str], weights: Path = SHIPPED, batched: bool = Fa
 def load(name: str, weights: Path = SHIPPED) -> Engine:
     """Load one engine of ENGINES without verifying it against the golden set. Raises as ``open_engine`` does."""
     if name not in ENGINES:
-        raise UnknownEngine(f"no engine '{name}'. Expected one of: auto, {', '.join(ENGINES)}.")
+        raise UnknownEngine(f"no engine '{name}'. {expected('auto')}")
     reason = missing(name, weights)
     if reason is not None:
         raise EngineUnavailable(f"{name}: {reason}")
