@@ -2,10 +2,9 @@
 
 import errno
 import math
-import os
-import struct
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -16,13 +15,8 @@ from stream.errors import SourceError, UsageError
 from stream.sources.clocks import DeviceClock, Pace
 from stream.sources.decode import LIMITS, OPEN_ERRORS, Arrival, Receiver, reason, video_stream
 from stream.sources.uri import Size, options, printable
+from stream.sources.v4l2_list import v4l2_devices
 from stream.types import Frame
-
-SYSFS = Path("/sys/class/video4linux")
-"""Where Linux lists its capture devices."""
-
-BY_ID = Path("/dev/v4l/by-id")
-"""Where udev links them by maker and serial number."""
 
 OPEN_TIMEOUT_S = 5.0
 """A card without a cable may never deliver the first picture that opening waits for."""
@@ -32,15 +26,6 @@ NONBLOCK = {"fflags": "+4"}
 
 FALLBACK_FPS = 25.0
 """Where a device tells neither times nor a rate."""
-
-AHEAD_S = 1.0
-"""By which a device's times may run ahead of the arrivals; beyond, its clock has jumped."""
-
-VIDIOC_QUERYCAP, VIDEO_CAPTURE = 0x80685600, 0x1 | 0x1000
-"""<linux/videodev2.h>: the question, and the answers V4L2_CAP_VIDEO_CAPTURE and V4L2_CAP_VIDEO_CAPTURE_MPLANE."""
-
-CAPABILITY = struct.Struct("84x2I12x")
-"""struct v4l2_capability: capabilities of the whole card, device_caps of this node."""
 
 LIST = "`python -m stream devices` lists what is attached."
 
@@ -63,20 +48,15 @@ class DeviceSource(Receiver):
     FORMAT: ClassVar[str] = "v4l2"
     PIXEL_FORMAT: ClassVar[str] = "input_format"
     """What FFmpeg calls the option ``format`` of this kind."""
-    AT_ONCE: ClassVar[bool] = False
-    """Whether it delivers as fast as it is read, before its times; live, it is held to them."""
+    AHEAD_S: ClassVar[float] = 1.0
+    """By which times may run ahead of the arrivals; beyond, the device's clock has jumped."""
+    live = True
 
     def __init__(
-        self,
-        target: str,
-        size_px: Size | None = None,
-        fps: float | None = None,
-        pixel_format: str | None = None,
-        *,
-        live: bool = True,
+        self, target: str, size_px: Size | None = None, fps: float | None = None, pixel_format: str | None = None
     ) -> None:
         super().__init__()
-        self.name, self.live = self._label(target), live
+        self.name = self._label(target)
         wanted = {
             "video_size": None if size_px is None else f"{size_px[0]}x{size_px[1]}",
             "framerate": None if fps is None else f"{fps:g}",
@@ -108,8 +88,7 @@ class DeviceSource(Receiver):
 
     def _received(self, arrivals: Iterator[Arrival]) -> Iterator[Frame]:
         step_s = 1 / (self.fps or FALLBACK_FPS)
-        index, clock = 0, DeviceClock(step_s, math.inf if self.AT_ONCE else AHEAD_S)
-        pace = Pace(self._closed) if self.AT_ONCE and self.live else None
+        index, clock = 0, DeviceClock(step_s, self.AHEAD_S)
         try:
             for arrival in arrivals:
                 if arrival.rgb is None:
@@ -118,10 +97,7 @@ class DeviceSource(Receiver):
                     continue
                 told_s = arrival.time_s if arrival.time_s is not None else index * step_s
                 pts_s = clock.since_first(told_s, arrival.arrived_ns)
-                if pace is not None and not pace.wait(pts_s):
-                    return
-                captured_ns = arrival.arrived_ns if pace is None else time.perf_counter_ns()
-                yield Frame(index, captured_ns, pts_s, arrival.rgb, self.name)
+                yield Frame(index, arrival.arrived_ns, pts_s, arrival.rgb, self.name)
                 index += 1
         except OPEN_ERRORS as error:
             if not self._closed.is_set():
@@ -193,8 +169,12 @@ class LavfiSource(DeviceSource):
     """
 
     FORMAT: ClassVar[str] = "lavfi"
-    AT_ONCE: ClassVar[bool] = True
+    AHEAD_S: ClassVar[float] = math.inf  # pictures come as fast as they are read
     synthetic = True
+
+    def __init__(self, graph: str, *, live: bool = True) -> None:
+        super().__init__(graph)
+        self.live = live
 
     @classmethod
     def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
@@ -203,6 +183,15 @@ class LavfiSource(DeviceSource):
         if not graph:
             raise UsageError("lavfi: names no filter graph. Expected one like lavfi:testsrc2=size=640x480:rate=30")
         return cls(graph, live=live is not False)
+
+    def _received(self, arrivals: Iterator[Arrival]) -> Iterator[Frame]:
+        """In real time, each picture is held back until its time has come."""
+        pace = Pace(self._closed)
+        for frame in super()._received(arrivals):
+            if not self.live:
+                yield frame
+            elif pace.wait(frame.pts_s):  # else it was closed, and nothing more arrives
+                yield replace(frame, captured_ns=time.perf_counter_ns())
 
     def _label(self, target: str) -> str:
         return f"lavfi {printable(target)}"
@@ -217,16 +206,13 @@ class LavfiSource(DeviceSource):
             ) from error
 
 
-def devices(sysfs: Path = SYSFS, by_id: Path = BY_ID) -> dict[str, str]:
-    """URI -> name of every capture device of this machine, in order; empty where there is none.
-
-    The URI is what stays when a card is plugged in again, where there is such a thing: its number changes.
-    """
+def devices() -> dict[str, str]:
+    """URI -> name of every capture device of this machine, in order; empty where there is none."""
     dshow = {f"dshow:video={name}": title for name, title in named_devices("dshow")}
     cards = named_devices("avfoundation")
     titles = [title for _, title in cards]
     macos = {f"avfoundation:{title if names_one_device(title, titles) else number}": title for number, title in cards}
-    return _v4l2_devices(sysfs, by_id) | dshow | macos
+    return v4l2_devices() | dshow | macos
 
 
 def mend(error: BaseException) -> str:
@@ -259,40 +245,3 @@ def names_one_device(title: str, titles: list[str]) -> bool:
     """
     fit = title[:1].isalpha() and ":" not in title and title not in ("default", "none")
     return fit and sum(other.startswith(title) for other in titles) == 1
-
-
-def _v4l2_devices(sysfs: Path, by_id: Path) -> dict[str, str]:
-    found = [path for path in sysfs.glob("video*") if path.name[5:].isdecimal()]
-    found.sort(key=lambda path: int(path.name[5:]))
-    own = {link.resolve().name: link for link in by_id.glob("*")}
-    nodes = {path: own.get(path.name, Path("/dev") / path.name) for path in found}
-    return {f"v4l2:{node}": _device_name(path) for path, node in nodes.items() if delivers_pictures(node)}
-
-
-def delivers_pictures(node: Path) -> bool:
-    """False for a V4L2 device without a picture, as the second one of each webcam: it tells of the pictures' making.
-
-    True for one that cannot be asked; whoever opens it will be told why.
-    """
-    import fcntl  # which Windows lacks
-
-    told = bytearray(CAPABILITY.size)
-    try:
-        device = os.open(node, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
-        return True
-    try:
-        fcntl.ioctl(device, VIDIOC_QUERYCAP, told)
-    except OSError:
-        return True
-    finally:
-        os.close(device)
-    *_, of_this_node = CAPABILITY.unpack(told)
-    return bool(of_this_node & VIDEO_CAPTURE)
-
-
-def _device_name(folder: Path) -> str:
-    try:
-        return printable((folder / "name").read_text(errors="replace").strip())
-    except OSError:  # unplugged since it was listed
-        return "unknown"
