@@ -78,7 +78,7 @@ class ReportSink:
     def _summary(self, status: Status) -> dict[str, Any]:
         timeline, tally, episodes = self._timeline, self._tally, self._episodes
         return {
-            **made_with(self._session, status),
+            **run_facts(self._session, status),
             "error": status.error,
             "recording_error": self._without_folder(status.recording_error),
             "frames": {
@@ -107,7 +107,7 @@ class ReportSink:
         return None if text is None else text.replace(f"{self._summary_path.parent}{os.sep}", "")
 
 
-def made_with(session: Session, status: Status) -> dict[str, Any]:
+def run_facts(session: Session, status: Status) -> dict[str, Any]:
     """What holds for the whole run: the program, the source, the network and the settings."""
     spec, config = session.spec, session.config
     point = spec.operating_points[config.operating_point]
