@@ -1,4 +1,4 @@
-"""What on a scanner's screen is a grey panel, and not the scan? A name may be on it."""
+"""What on a scanner's screen is a panel or a bar, and not the scan? A name may be on it."""
 
 import cv2
 import numpy as np
@@ -47,6 +47,55 @@ LIGHT = 128
 
 SMALLEST_PX = 60
 """No panel is looked for in a box with a shorter side."""
+
+BAR_EDGE, BAR_EDGE_PX = 0.6, 2
+"""A bar ends at a straight edge: BAR_EDGE of its last row differ by more than STEP from the row BAR_EDGE_PX beyond."""
+
+BAR_EVEN, BAR_PARTS = 0.85, 4
+"""Its last row has no letters: BAR_EVEN of it is within STEP of the median of its part, of BAR_PARTS side by side as it
+may fade, and nothing differs from that by INK."""
+
+BAR_DEPTH, BAR_PX, BAR_LETTERS_PX = 0.16, 8, 50
+"""A bar is at most BAR_DEPTH of the picture deep, and at least BAR_PX: letters in less cannot be read. They have
+BAR_LETTERS_PX pixels that differ by INK, and a row without any above them: the white of a scan's first rows has not.
+With all these rules the area changes on none of 2,818 real stills, nor of 940 enlarged to 1280 or 1920 px, nor at half
+the gain. At 1.8 times the gain 3 of 2,818 lose the white of their first rows."""
+
+
+def between_bars(grey: NDArray[np.uint8]) -> Slices:
+    """The part of a picture uint8 [H, W] that lies between the bars with letters along its edges."""
+    cuts = []
+    for _ in range(4):
+        cuts.append(_bar_rows(grey))
+        grey = np.rot90(grey[cuts[-1] :])  # the right side is up next
+    top, _, _, left = cuts
+    height, width = grey.shape
+    return np.s_[top : top + height, left : left + width]
+
+
+def _bar_rows(grey: NDArray[np.uint8]) -> int:
+    """How many rows at the top are bars with letters, which end at a straight edge. Few scans begin with one."""
+    if min(grey.shape) < SMALLEST_PX:
+        return 0
+    rows = np.ascontiguousarray(grey[: round(BAR_DEPTH * len(grey)), : grey.shape[1] // BAR_PARTS * BAR_PARTS])
+    edges = np.flatnonzero(_shares(cv2.absdiff(rows[BAR_EDGE_PX:], rows[:-BAR_EDGE_PX]) > STEP) >= BAR_EDGE)
+    if not edges.size:
+        return 0
+    parts = rows[: edges[-1] + 1].reshape(-1, rows.shape[1] // BAR_PARTS)
+    median = np.median(parts, axis=1, keepdims=True).astype(np.uint8)
+    off = cv2.absdiff(parts, np.broadcast_to(median, parts.shape)).reshape(-1, rows.shape[1])
+    even, ink = _shares(off <= STEP) >= BAR_EVEN, np.count_nonzero(off >= INK, axis=1)
+    cut, after = 0, int(np.argmax(ink == 0))
+    for end in edges + 1:
+        plain = even[end - 1] and ink[end - 1] == 0
+        if end >= BAR_PX and plain and ink[after:end].sum() >= BAR_LETTERS_PX:
+            cut = after = int(end)
+    return cut
+
+
+def _shares(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Which share of each row is true."""
+    return np.asarray(cv2.reduce(mask.view(np.uint8), 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel(), np.float32)
 
 
 def even_panels(grey: NDArray[np.uint8], detail: MatLike, box: Slices) -> NDArray[np.bool_]:

@@ -1,13 +1,14 @@
 """Which part of a scanner's screen is the scan? The box around it, and the outline of a sector in that box."""
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from cv2.typing import MatLike
 from numpy.typing import NDArray
 
-from stream.panels import BLUR_PX, STEP, Slices, between_panels, even_panels
+from stream.panels import BLUR_PX, STEP, Slices, between_bars, between_panels, even_panels
 from stream.stacked import are_stacked, sampled
 from stream.types import Corners, ScanArea
 from stream.words import is_lettering, is_page
@@ -83,17 +84,29 @@ def propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     """
     height, width = rgb.shape[:2]
     small = shrunk(rgb, LARGEST_PX)
-    found = _propose(small)
+    inner = between_bars(np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8))
+    found = _propose_twice(small[inner])
     if found is None:
         return None
-    longest, cuts = max(small.shape), _cuts(found, small)
-    at_edge = 0 in cuts and not any(0 < cut < COARSE_CUT * longest for cut in cuts)
-    if found.origin != "full" and longest > COARSE_PX and at_edge:
-        coarse = _propose(shrunk(small, COARSE_PX))
-        found = coarse if coarse is not None and coarse.origin == "full" else found
-    if found.origin == "full":
+    if found.origin == "full" and small[inner].shape == small.shape:
         return ScanArea(0, 0, width, height, "full")
+    y, x = inner[0].start, inner[1].start
+    corners = tuple((x + across, y + down) for across, down in found.corners)
+    found = replace(found, x_px=x + found.x_px, y_px=y + found.y_px, origin="detected", corners=corners)
     return found if small is rgb else scaled(found, width / small.shape[1], height / small.shape[0])
+
+
+def _propose_twice(rgb: NDArray[np.uint8]) -> ScanArea | None:
+    """The same between the bars along the screen's edges, at the size that is given and at COARSE_PX."""
+    found = _propose(rgb)
+    if found is None or found.origin == "full" or max(rgb.shape) <= COARSE_PX:
+        return found
+    cuts = _cuts(found, rgb)
+    if 0 not in cuts or any(0 < cut < COARSE_CUT * max(rgb.shape) for cut in cuts):
+        return found
+    coarse = _propose(shrunk(rgb, COARSE_PX))
+    whole = coarse is not None and coarse.origin == "full"
+    return ScanArea(0, 0, rgb.shape[1], rgb.shape[0], "full") if whole else found
 
 
 def _cuts(area: ScanArea, rgb: NDArray[np.uint8]) -> tuple[int, int, int, int]:

@@ -121,9 +121,60 @@ def test_an_even_stretch_of_a_scan_is_kept(scan: Picture, share: float, words: s
     assert (found.y_px, found.height_px) == (0, len(rgb))
 
 
-@pytest.mark.parametrize("still", ["bus_1018-l", "bus_1048-l", "bus_1064-l"])
+@pytest.mark.parametrize("still", ["bus_0254-l", "bus_1018-l", "bus_1048-l", "bus_1064-l"])
 def test_a_caption_below_the_echoes_takes_nothing_from_a_scan(shared_data: Path, still: str) -> None:
     rgb = np.asarray(cv2.imread(str(shared_data / "busbra" / "Images" / f"{still}.jpg")), np.uint8)
     found = propose(rgb)
     assert found is not None
     assert (found.width_px, found.height_px) == rgb.shape[1::-1]
+
+
+FIELDS = "DOE, JANE    F 1961-04-12    ID 00471183    MI 1.1"
+
+BARS = [
+    *(("top", 24, 24, (1920, 1080)), ("top", 24, 225, (1280, 720)), ("top", 36, 128, (1920, 1080))),
+    *(("top", 30, 40, (800, 600)), ("bottom", 24, 64, (1920, 1080)), ("bottom", 30, 225, (1024, 768))),
+    *(("left", 150, 225, (1920, 1080)), ("right", 150, 40, (1280, 720))),
+]
+"""Side, depth in pixels of a screen of 1920x1080, grey level, and the screen's width and height."""
+
+
+def barred(scan: Picture, side: str, deep_px: int, grey: int, noise: float) -> tuple[Picture, list[int]]:
+    """A scan with a bar that fades and has words on it along one side of the screen, and the scan's box."""
+    turns = ("top", "left", "bottom", "right").index(side)
+    rgb = np.rot90(scan, -turns).astype(np.float64)
+    rgb[:deep_px] = grey + np.linspace(0, 20, rgb.shape[1])[:, None]
+    rgb = np.ascontiguousarray(np.rot90(noisy(rgb, noise), turns))
+    height, width = rgb.shape[:2]
+    box = [0, 0, width, height]
+    box[("left", "top", "right", "bottom").index(side)] += deep_px * (1 if side in ("top", "left") else -1)
+    ink, size = 20.0 if grey > 128 else 220.0, deep_px / 50 if side in ("top", "bottom") else deep_px / 240
+    lines = [FIELDS] if side in ("top", "bottom") else FIELDS.split("    ")
+    x, y = (box[2] if side == "right" else 0) + 6, round((box[3] if side == "bottom" else 0) + deep_px * 0.7)
+    for line, words in enumerate(lines):
+        place = (x, y + round(50 * size * line))
+        cv2.putText(rgb, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, (ink,) * 3, 1, cv2.LINE_AA)
+    return rgb, box
+
+
+@pytest.mark.parametrize("noise", [0.0, 2.0])
+@pytest.mark.parametrize(("side", "deep_px", "grey", "size"), BARS)
+def test_a_thin_bar_with_a_name_beside_a_scan_that_fills_the_rest_is_no_part_of_it(
+    breast: Picture, side: str, deep_px: int, grey: int, size: tuple[int, int], noise: float
+) -> None:
+    scan = np.asarray(cv2.resize(breast, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    rgb, box = barred(scan, side, round(deep_px * size[1] / 1080), grey, noise)
+    found = propose(rgb)
+    assert found is not None
+    sides = (found.x_px, found.y_px, found.x_px + found.width_px, found.y_px + found.height_px)
+    assert sides == pytest.approx(box, abs=4)
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0, 8), (3, 14)], ids=["from its edge", "to the tissue"])
+def test_dark_flecks_in_the_white_of_a_scan_s_first_rows_are_no_letters(breast: Picture, begin: int, end: int) -> None:
+    rgb = breast.copy()
+    rgb[:14] = 255
+    rgb[begin:end, 10:490:80] = rgb[begin:end, 11:490:80] = 60
+    found = propose(rgb)
+    assert found is not None
+    assert (found.y_px, found.origin) == (0, "full")
