@@ -92,6 +92,18 @@ def test_an_end_is_a_break_too_and_is_told_in_the_log(caplog: pytest.LogCaptureF
     assert caplog.messages == ["card ended; trying again in 0 s", "card is back after 0 s"] * 2
 
 
+@pytest.mark.parametrize("nothing", [SourceError("no sender"), Connection(0, "no sender")], ids=["refused", "silent"])
+def test_a_sender_that_is_off_for_long_fills_no_log(
+    nothing: Connection | SourceError, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervised, "backoff_s", lambda attempt, chance: 0.0)
+    caplog.set_level("INFO")
+    with SupervisedSource(opening(Connection(1), *[nothing] * 100, Connection(2))) as source:
+        list(islice(source.frames(), 3))
+    tries = ["card ended; trying again in 0 s", *["no sender; trying again in 0 s"] * 6]
+    assert caplog.messages == [*tries, "card is back after 0 s"]  # attempts 1, 2, 4 ... 64 of 101
+
+
 def test_the_lost_frames_of_all_connections_are_counted() -> None:
     with SupervisedSource(opening(Connection(2, "gone"), Connection(2, "gone"), Connection(2))) as source:
         list(islice(source.frames(), 6))
@@ -264,18 +276,23 @@ def test_a_connection_that_opens_while_it_is_closed_is_closed_too() -> None:
 
 
 @given(st.integers(1, 10**9), st.floats(0, 1))
-def test_a_wait_grows_from_the_first_to_the_longest(failures: int, chance: float) -> None:
-    wait = backoff_s(failures, chance)
+def test_a_wait_grows_from_the_first_to_the_longest(attempt: int, chance: float) -> None:
+    wait = backoff_s(attempt, chance)
     assert supervised.FIRST_WAIT_S <= wait <= supervised.LONGEST_WAIT_S
-    assert backoff_s(failures + 1, chance) >= wait
-    assert wait >= backoff_s(failures, 0.0) * (1 - JITTER)
+    assert backoff_s(attempt + 1, chance) >= wait
+    assert wait >= backoff_s(attempt, 0.0) * (1 - JITTER)
     assert (backoff_s(1, chance), backoff_s(20, 0.0)) == (supervised.FIRST_WAIT_S, supervised.LONGEST_WAIT_S)
     assert backoff_s(20, 1.0) == pytest.approx(supervised.LONGEST_WAIT_S * (1 - JITTER))
 
 
+def test_a_scanner_that_was_off_for_long_is_tried_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # what ``impatient`` did
+    assert backoff_s(1000, 0.0) <= 4
+
+
 def test_a_connection_that_dies_again_and_again_is_left_alone_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervised, "STORM_WAIT_S", 3600.0)
-    monkeypatch.setattr(supervised, "backoff_s", lambda failures, chance: 0.0)
+    monkeypatch.setattr(supervised, "LONGEST_WAIT_S", 3600.0)
+    monkeypatch.setattr(supervised, "backoff_s", lambda attempt, chance: 0.0)
     monkeypatch.setattr(supervised, "STORM", 5)
     seen: list[int] = []
     stormy = threading.Event()
@@ -298,7 +315,7 @@ def test_a_connection_that_dies_again_and_again_is_left_alone_for_long(monkeypat
 
 
 def test_breaks_that_are_far_apart_are_no_storm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervised, "STORM_WAIT_S", 3600.0)
+    monkeypatch.setattr(supervised, "LONGEST_WAIT_S", 3600.0)
     monkeypatch.setattr(supervised, "STORM", 2)
     monkeypatch.setattr(supervised, "STORM_S", 0.0)
     with SupervisedSource(lambda: Connection(1, "flaps")) as source:

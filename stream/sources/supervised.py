@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from dataclasses import replace
-from itertools import count
 from threading import Event, Thread
 
 from stream.errors import SourceError
@@ -27,16 +26,16 @@ from its next key frame on, which whoever gives up too early never sees."""
 WATCH_S = 0.2
 """How often the watchdog looks."""
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
-"""The pause between two attempts grows from the first to the second: a card that is plugged in again is there within
-seconds, and a machine that is off need not be asked each second."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 4.0
+"""The pause between two attempts grows from the first to the second. Not longer: an attempt costs little, and whoever
+switches a scanner on waits for its picture."""
 
 JITTER = 0.2
 """Share by which a wait is shortened at random: many viewers of one sender must not come back at the same moment."""
 
-STORM, STORM_S, STORM_WAIT_S = 50, 60.0, 4.0
-"""After STORM recoveries within STORM_S, each attempt waits for STORM_WAIT_S: a source that opens and dies again and
-again has not recovered. Not longer: once it is well it is to be seen within 5 s, like any other."""
+STORM, STORM_S = 50, 60.0
+"""After STORM recoveries within STORM_S, each attempt waits for LONGEST_WAIT_S: a source that opens and dies again and
+again has not recovered."""
 
 LAST_S = 2.0
 """How long the program, when it ends, waits for an attempt that is under way."""
@@ -44,9 +43,9 @@ LAST_S = 2.0
 log = logging.getLogger(__name__)
 
 
-def backoff_s(failures: int, chance: float) -> float:
-    """Seconds before the next attempt, after ``failures`` (1 or more) in a row; ``chance`` 0..1 of JITTER comes off."""
-    longest = min(FIRST_WAIT_S * 2.0 ** min(failures - 1, 10), LONGEST_WAIT_S)
+def backoff_s(attempt: int, chance: float) -> float:
+    """Seconds before an attempt, the first of which is 1; ``chance`` 0..1 of JITTER comes off."""
+    longest = min(FIRST_WAIT_S * 2.0 ** min(attempt - 1, 10), LONGEST_WAIT_S)
     return max(FIRST_WAIT_S, longest * (1 - JITTER * chance))
 
 
@@ -67,6 +66,7 @@ class SupervisedSource(Source):
         super().__init__()
         self._connect = connect
         self._lost_s: float | None = None  # since when
+        self._attempts = 0  # since then
         try:
             first = self._opened(given_up or self._closed)
         except SourceError as error:
@@ -93,7 +93,7 @@ class SupervisedSource(Source):
         with self:
             recoveries_s: deque[float] = deque(maxlen=STORM)
             if self.trouble is not None:
-                self._open_again(0.0)
+                self._open_again()
             while not self._closed.is_set():
                 try:
                     with self._inner:
@@ -108,7 +108,7 @@ class SupervisedSource(Source):
                 self._lost_s = now_s if self._lost_s is None else self._lost_s
                 storm = len(recoveries_s) == STORM and now_s - recoveries_s[0] < STORM_S
                 recoveries_s.append(now_s)
-                self._open_again(STORM_WAIT_S if storm else 0.0)
+                self._open_again(LONGEST_WAIT_S if storm else 0.0)
 
     def close(self) -> None:
         """End ``frames``, also while it waits for the next attempt."""
@@ -144,13 +144,16 @@ class SupervisedSource(Source):
         self.trouble = None
         if self._lost_s is not None:
             log.info("%s is back after %.0f s", self.name, time.monotonic() - self._lost_s)
-            self._lost_s = None
+            self._lost_s, self._attempts = None, 0
 
-    def _open_again(self, least_s: float) -> None:
-        """Try until it opens or this source is closed; the first attempt comes after ``least_s`` or more."""
-        for failures in count(1):
-            pause_s = max(backoff_s(failures, random.random()), least_s if failures == 1 else 0.0)
-            log.warning("%s; trying again in %.0f s", self.trouble, pause_s)
+    def _open_again(self, least_s: float = 0.0) -> None:
+        """Try until it opens or this source is closed, each time after ``least_s`` or more. Until a frame comes, the
+        log has attempts 1, 2, 4, 8 and so on: 15 lines for a day without a sender."""
+        while True:
+            self._attempts += 1
+            pause_s = max(backoff_s(self._attempts, random.random()), least_s)
+            if self._attempts.bit_count() == 1:
+                log.warning("%s; trying again in %.0f s", self.trouble, pause_s)
             if self._closed.wait(pause_s):
                 return
             try:
