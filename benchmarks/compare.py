@@ -1,7 +1,8 @@
 """python -m benchmarks.compare OLD.json NEW.json: has a ratio become worse?
 
-Milliseconds are never compared, because another day, machine or neighbour changes them all. The two sides of a ratio
-were timed in turns, so such a change affects both.
+Milliseconds are never compared, because another day or machine changes them all. The two sides of a ratio were timed
+in turns, so a machine that was slower for a while was so for both. Other work on its cores is another matter
+(``benchmarks.ratios``), and told.
 """
 
 import json
@@ -13,15 +14,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from benchmarks import conditions
 from stream.__main__ import exit_codes
 from stream.errors import UsageError
 
 TOLERANCE = "10%"
-"""Runs of one commit on a quiet machine gave ratios of 16 to 18, so about a tenth is noise."""
-
-QUIET_CORES = 0.2
-"""If other work keeps more cores than this busy, a warning is printed: with 1.5 of 2 cores busy, the commit that gives
-ratios of 16 to 18 gave 71."""
+"""About that much is noise between runs of one commit on a quiet machine."""
 
 HIGHER_IS_BETTER = {
     "eager_gradcam_over_best_cpu": True,
@@ -92,9 +90,8 @@ def print_changes(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: flo
         if then and now and then != now:
             err.print(f"another engine: {name} was with {then}, now {now}", style="yellow")
     for when, report in (("old", old), ("new", new)):
-        busy = report.get("conditions", {}).get("during", {}).get("foreign_cores_busy")
-        if busy is not None and busy > QUIET_CORES:
-            err.print(f"the {when} run shared the machine: {busy} cores were busy with other work", style="yellow")
+        if shared := conditions.shared(report.get("conditions", {})):
+            err.print(f"the {when} run: {shared}", style="yellow")
     found = changes(old["ratios"], new["ratios"])
     for change in found:
         out.print(change.described(tolerance), highlight=False)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,9 @@ from engines import nvidia
 from engines.errors import EngineUnavailable
 
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+QUIET_CORES = 0.2
+"""A machine is shared if other work keeps more cores than this busy during a measurement."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,14 @@ def watched() -> Iterator[dict[str, Any]]:
     start = ProcessorTimes.now()
     yield found
     found["during"] = load(foreign_cores(start, ProcessorTimes.now()))
+
+
+def shared(found: Mapping[str, Any]) -> str | None:
+    """A warning if other work kept cores busy during a measurement; ``found`` is what ``watched`` gave."""
+    busy = found.get("during", {}).get("foreign_cores_busy")
+    if busy is None or busy <= QUIET_CORES:
+        return None
+    return f"{busy} cores were busy with other work. Ratios, too, differ from those of a quiet machine."
 
 
 def load(foreign_cores: float | None) -> dict[str, Any]:

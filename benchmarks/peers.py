@@ -124,6 +124,8 @@ def main(
             results = measure(chosen, seconds, rounds, looks)
         out.print(machine_line(machine_before))
         show(results, out)
+        if shared := conditions.shared(watched):
+            out.print(shared, style="yellow")
         if json_file is not None:
             words = ["--seconds", f"{seconds:g}", "--rounds", str(rounds), "--looks", str(looks)]
             words += [] if clip is None else ["--clip", clip.name]

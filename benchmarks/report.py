@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.conditions import load_1_min
+from benchmarks import conditions
 from benchmarks.layers import Row
 from benchmarks.ratios import Ratio
 from benchmarks.workload import WARM_UP_S, EngineRuns, PipelineRun
@@ -141,7 +141,7 @@ def machine() -> dict[str, Any]:
         "cores_usable": len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else None,
         "cores_logical": psutil.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "load_1_min": load_1_min(),
+        "load_1_min": conditions.load_1_min(),
         "os": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: installed(name) for name in PACKAGES},
@@ -194,6 +194,8 @@ def show(report: Report, console: Console) -> None:
     console.print()
     for name, ratio in report.ratios.items():
         console.print(f"{name}: {described(ratio)}")
+    if shared := conditions.shared(report.conditions):
+        console.print(shared, style="yellow")
 
 
 def stage_table(title: str, run: PipelineRun) -> Table:

@@ -77,7 +77,7 @@ def test_a_run_that_shared_the_machine_is_told(tmp_path: Path, busy: float, told
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"conditions": {"during": {"foreign_cores_busy": busy}}, "ratios": RATIOS}))
     result = CliRunner().invoke(app, [str(path), str(path)])
-    assert ("the new run shared the machine: 1.5 cores" in result.stderr) == told
+    assert ("the new run: 1.5 cores were busy with other work" in result.stderr) == told
 
 
 @pytest.mark.parametrize(

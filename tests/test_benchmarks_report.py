@@ -67,6 +67,15 @@ def test_the_tables_show_percentiles_losses_and_what_is_missing(report: Report) 
     assert "class_maps_cost: not measured: OpenVINO is not here" in text
 
 
+@pytest.mark.parametrize(("busy", "told"), [(1.5, True), (0.2, False), (None, False)])
+def test_what_other_work_did_to_the_machine_stands_below_the_ratios(
+    report: Report, busy: float | None, told: bool
+) -> None:
+    page = StringIO()
+    show(replace(report, conditions={"during": {"foreign_cores_busy": busy}}), Console(file=page, width=140))
+    assert ("\n1.5 cores were busy with other work." in page.getvalue().partition("class_maps_cost")[2]) is told
+
+
 def test_a_gpu_is_told_with_its_driver(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nvidia, "gpu", lambda: nvidia.Gpu("NVIDIA GeForce RTX 3090", "8.6", "580.65.06"))
     told = machine()
