@@ -58,8 +58,8 @@ class Smoother:
         smoothed = self._smooth(outcome.probabilities, frame, area)
         seen_s = frame.pts_s - self._since_s
         if seen_s < self._config.warm_up_s and not (self._still or frame.still):
-            seen = f"{seen_s:.2f} of {self._config.warm_up_s:.2f} s seen"
-            state, finding, reason = State.WARMING_UP, None, too_slow or seen
+            early = f"nothing is called before {self._config.warm_up_s:g} s are seen"
+            state, finding, reason = State.WARMING_UP, None, too_slow or early
         else:
             state, finding, reason = self._rule.decide(smoothed, self._spec, doubted=self._doubted)
             self._doubted = finding != "normal"
