@@ -65,6 +65,14 @@ def test_the_cards_add_up_to_the_frames_analysed(tmp_path: Path, still: bool, un
     assert sum(number for number, _ in cards[1:]) == analysed
 
 
+def test_the_report_counts_each_finding_by_itself(tmp_path: Path) -> None:
+    _, page = written(tmp_path)
+    table = page[page.index("<h2>Frames</h2>") :]
+    rows = re.findall(r'<tr><th>([^<]+)</th><td class="n">(\d+)</td></tr>', table[: table.index("</table>")])
+    counts = {"flagged malignant": 10, "no lesion flagged": 10, "warming up": 10, "not analysed": 1}
+    assert {name: int(count) for name, count in rows} == counts
+
+
 def test_the_report_shows_the_timeline_and_the_notice_and_needs_no_network(tmp_path: Path) -> None:
     summary, page = written(tmp_path)
     svg = page[page.index("<svg") : page.index("</svg>") + 6]
