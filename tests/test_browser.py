@@ -173,19 +173,19 @@ def test_stop_is_visible_and_start_goes_on(browser: webdriver.Chrome) -> None:
     until(browser, lambda: not browser.find_element(By.CSS_SELECTOR, ".rcd-veil").is_displayed())
 
 
-def test_a_choice_that_does_not_run_yet_is_told_by_the_button_that_runs_it(browser: webdriver.Chrome) -> None:
+def test_the_first_button_tells_whether_what_is_chosen_runs_already(browser: webdriver.Chrome) -> None:
     def reads(word: str) -> None:
         until(browser, lambda: control(browser, "#start").text == word)
 
-    reads("Start")
+    reads("Restart")
     choose(browser, "onnx_cpu")
     reads("Switch")
     choose(browser, "auto")
-    reads("Start")
+    reads("Restart")
     choose(browser, "onnx_cpu")
     reads("Switch")
     control(browser, "#start").click()
-    reads("Start")
+    reads("Restart")
     until(browser, lambda: shown(browser, "engine") == "onnx_cpu")
 
 

@@ -134,7 +134,7 @@ def test_the_controls_show_what_was_started_on_another_page(browser: webdriver.C
         start(before)
         until(browser, lambda: phase(browser) == "running" and shown(browser, "engine") != "onnx_cpu")
     until(browser, lambda: engine() == before)
-    until(browser, lambda: control(browser, "#start").text == "Start")
+    until(browser, lambda: control(browser, "#start").text == "Restart")
 
 
 def test_a_recording_ends_and_another_begins_while_the_page_runs(browser: webdriver.Chrome, tmp_path: Path) -> None:

@@ -12,16 +12,19 @@ from tests.pages import another_page, choose, control, needs_chromium, phase, ru
 pytestmark = needs_chromium
 
 
-def test_a_page_that_another_one_stopped_names_the_button_that_it_has(browser: webdriver.Chrome, address: str) -> None:
-    choose(browser, "onnx_cpu")
-    until(browser, lambda: control(browser, "#start").text == "Switch")
+@pytest.mark.parametrize(("choice", "word"), [("fake", "Restart"), ("onnx_cpu", "Switch")])
+def test_a_page_that_another_one_stopped_has_the_button_that_it_names(
+    browser: webdriver.Chrome, address: str, choice: str, word: str
+) -> None:
+    start = control(browser, "#start")
+    choose(browser, choice)
+    until(browser, lambda: start.text == word)
     with another_page(browser, address):
         control(browser, "#stop").click()
         until(browser, lambda: phase(browser) == "stopped")
-        until(browser, lambda: shown(browser, "veil-reason") == "press Start")
-    until(browser, lambda: shown(browser, "veil-reason") == "press Switch")
-    control(browser, "#start").click()
-    until(browser, lambda: phase(browser) == "running")
+    until(browser, lambda: (shown(browser, "veil-reason"), start.text) == ("press Start", "Start"))
+    start.click()
+    until(browser, lambda: phase(browser) == "running" and start.text == "Restart")
 
 
 @pytest.mark.parametrize(("recording", "words"), [("on", "finishing what was recorded"), ("off", "")])

@@ -85,3 +85,20 @@ def test_a_start_that_another_one_overtook_is_not_logged_as_one(caplog: pytest.L
     assert [each.getMessage() for each in caplog.records] == [
         "started on the page: phantom (synthetic), engine fake, operating point balanced"
     ]
+
+
+def test_what_broke_off_by_itself_is_to_be_started_not_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stream.web.page import Actions
+
+    with Control(StreamConfig(), "phantom:?size=320x240", "fake") as control:
+
+        def word() -> object:
+            return Actions(control).named("phantom:?size=320x240", "fake", "balanced").value
+
+        control.start()
+        assert word() == "Restart"
+        monkeypatch.setattr(control.broadcast, "publish", None)  # on the drawing thread it is a fault of ours
+        pipeline = control.now().pipeline
+        assert pipeline is not None
+        assert pipeline.wait(PATIENCE_S)
+        assert word() == "Start"

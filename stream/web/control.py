@@ -27,6 +27,7 @@ from stream.smoothing import Smoother
 from stream.sources import ON_DISK, Source, open_source
 from stream.sources.device import devices
 from stream.sources.uri import last_name, split, without_secrets
+from stream.status import Phase
 from stream.types import ScanArea, View
 from stream.web.flagged import LastFlagged
 from stream.web.viewer import Broadcast
@@ -47,6 +48,12 @@ class Now:
     pipeline: Pipeline | None = None
     stopped: bool = False
     error: str | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Or is being started."""
+        over = Phase.ENDED, Phase.FAILED
+        return not self.stopped and (self.pipeline is None or self.pipeline.status().phase not in over)
 
 
 class Control:

@@ -131,8 +131,8 @@ def build(control: Control) -> gr.Blocks:
                 opacity = gr.Slider(
                     0, 1, step=0.05, label="Heat map opacity", interactive=True, elem_id="opacity", buttons=[]
                 )
-                refresh, refresh_record = (  # pressed by stage.js
-                    gr.Button(visible="hidden", elem_id=name) for name in ("refresh", "refresh-record")
+                refresh, refresh_record, rename = (  # pressed by stage.js
+                    gr.Button(visible="hidden", elem_id=name) for name in ("refresh", "refresh-record", "rename")
                 )
                 running = gr.JSON(visible="hidden")
                 gr.HTML(
@@ -154,8 +154,8 @@ def build(control: Control) -> gr.Blocks:
         filled = told.then(None, [running, *chosen], chosen, js=FILL_IN, **quiet)
         started = start.click(act.restart, chosen, js=STARTED, **at_once, **quiet)
         stopped = stop.click(act.halt, **at_once, **quiet)
-        for done in (filled.then, started.then, started.failure, stopped.then):  # no ``then`` after a failure
-            done(act.named, chosen, start, **in_turn, **quiet)
+        for event in (rename.click, filled.then, started.then, started.failure, stopped.then):  # failed: no ``then``
+            event(act.named, chosen, start, **in_turn, **quiet)
         changed = record.input(act.set_recording, record, **at_once, **quiet)
         changed.failure(lambda: control.records, outputs=record, **quiet)  # not where its folder cannot be made
         panel.expand(act.read_area, outputs=box, **quiet)
@@ -180,12 +180,14 @@ class Actions:
         return gr.Dropdown(choices=list(sources)), points, [source, now.engine_name, now.operating_point]
 
     def named(self, label: str | None, engine_name: str, operating_point: str) -> gr.Button:
-        """What the first button does: what is chosen runs only once it is pressed."""
+        """What the first button does: what is chosen runs only once it is pressed, and what runs begins anew."""
         now = self._control.now()
-        runs = now.source_uri, now.engine_name, now.operating_point
-        other = (self._control.sources().get(label or ""), engine_name, operating_point) != runs
-        switches = other and not now.stopped
-        return gr.Button("Switch" if switches else "Start", elem_classes=["rcd-switches"] if switches else [])
+        if not now.runs:
+            return gr.Button("Start", elem_classes=[])
+        chosen = self._control.sources().get(label or ""), engine_name, operating_point
+        if chosen == (now.source_uri, now.engine_name, now.operating_point):
+            return gr.Button("Restart", elem_classes=[])
+        return gr.Button("Switch", elem_classes=["rcd-switches"])
 
     def restart(self, label: str, engine_name: str, operating_point: str) -> None:
         """Run what is chosen."""

@@ -64,16 +64,17 @@ function showStrip(root, status) {
   }
 }
 
-let ran; // source, engine and operating point of the last answer by which something ran
+const UNDER_WAY = ["starting", "stopping", "unreachable"];
+let ran; // source, engine and operating point by the last answer but these; "" if nothing ran
 
-// The controls show what runs, also if it was started on another page.
+// The controls show what runs, and their first button whether anything does, also if that changed on another page.
 function refreshControls({ phase, source, engine, operating_point }) {
-  if (phase !== "running") {
+  const now = phase === "running" ? [source, engine.name, operating_point].join() : "";
+  if (UNDER_WAY.includes(phase)) {
     ran ??= ""; // the page was opened before anything ran
     return;
   }
-  const now = [source, engine.name, operating_point].join();
-  if (ran !== undefined && ran !== now) document.querySelector("#refresh")?.click();
+  if (ran !== undefined && ran !== now) document.querySelector(now ? "#refresh" : "#rename")?.click();
   ran = now;
 }
 
@@ -94,7 +95,7 @@ function veil(status, paintedAt) {
   switch (status.phase) {
     case "unreachable": return ["No connection", "RcdNet Live does not answer. Is it still running?"];
     case "starting": return ["Starting", status.trouble ?? "opening the source and the engine"];
-    case "stopped": return ["Stopped", `press ${document.querySelector("#start")?.textContent.trim() || "Start"}`];
+    case "stopped": return ["Stopped", "press Start"];
     case "ended": return ["The source has ended", ""];
     case "stopping": return ["Stopping", status.recording === "on" ? "finishing what was recorded" : ""];
     case "failed": return ["Failed", status.error];
