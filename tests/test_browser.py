@@ -99,6 +99,14 @@ def test_the_opacity_has_no_button_that_would_move_its_slider_alone(browser: web
     assert not [one for one in browser.find_elements(By.CSS_SELECTOR, "#opacity button") if one.is_displayed()]
 
 
+def test_the_number_of_the_opacity_looks_like_the_text_that_it_is(browser: webdriver.Chrome) -> None:
+    number = control(browser, "#opacity input[type=number]")
+    box = number.find_element(By.XPATH, "..")
+    assert {each.value_of_css_property("border-top-width") for each in (number, box)} == {"0px"}
+    assert {each.value_of_css_property("background-color") for each in (number, box)} == {"rgba(0, 0, 0, 0)"}
+    assert number.accessible_name == "number input for Heat map opacity"
+
+
 def test_the_scan_area_is_shown_changed_kept_and_found_again(browser: webdriver.Chrome) -> None:
     until(browser, lambda: "given by the source" in shown(browser, "area"))
     _, numbers = scan_area(browser)
