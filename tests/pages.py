@@ -91,8 +91,14 @@ def control(browser: webdriver.Chrome, selector: str) -> WebElement:
 
 
 def choose(browser: webdriver.Chrome, name: str, of: str = "engine") -> None:
-    control(browser, f"#{of} input").send_keys(Keys.CONTROL, "a")
-    control(browser, f"#{of} input").send_keys(name, Keys.ENTER)
+    """Typed again where Gradio loses it, which on a busy machine happens to keys that come within milliseconds."""
+
+    def chosen() -> bool:
+        control(browser, f"#{of} input").send_keys(Keys.CONTROL, "a")
+        control(browser, f"#{of} input").send_keys(name, Keys.ENTER)
+        return control(browser, f"#{of} input").get_property("value") == name
+
+    until(browser, chosen)
 
 
 def scan_area(browser: webdriver.Chrome) -> tuple[WebElement, list[WebElement]]:
