@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,10 @@ window. STEP would be too high for this: dark parts of a scan would be lost."""
 TEXTURE, TEXTURE_PX = 0.5, 15
 """In a box of TEXTURE_PX a side a scan deviates from its blurred picture by more than TEXTURE grey levels on average; a
 shaded bar does not."""
+
+SPECKLE, SPECKLE_NOISE, SPECKLE_EDGE = 1.0, 2.0, 10.0
+"""Where a scan is as bright as the background, it is known by its speckle: it deviates as above by more than SPECKLE
+grey levels beyond SPECKLE_NOISE times the background, and by less than SPECKLE_EDGE, as do the edges of letters."""
 
 UNIFORM_SHARE = 0.6
 """If this share of the outermost pixels is within STEP of their median, the median is the background. Else black is."""
@@ -121,7 +126,10 @@ def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     raw = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     grey = np.asarray(cv2.blur(raw, (BLUR_PX, BLUR_PX)), np.uint8)
     detail = cv2.boxFilter(cv2.absdiff(raw, grey), cv2.CV_32F, (TEXTURE_PX, TEXTURE_PX))
-    lit = ((cv2.absdiff(grey, background(grey)) > STEP) & (grey > BLACK) & (detail > TEXTURE)).view(np.uint8)
+    speckle = (detail > SPECKLE + SPECKLE_NOISE * np.median(outermost(detail))) & (detail < SPECKLE_EDGE)
+    differs = cv2.absdiff(grey, background(grey)) > STEP
+    inner = cv2.erode(speckle.view(np.uint8), np.ones((TEXTURE_PX, TEXTURE_PX), np.uint8))  # as far as edges spread
+    lit = ((differs | (inner > 0)) & (grey > BLACK) & (detail > TEXTURE)).view(np.uint8)
     found = _scan_of(lit, raw)
     if found is None:
         return None
@@ -226,10 +234,15 @@ def scaled(area: ScanArea, wider: float, higher: float) -> ScanArea:
 
 def background(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The brightness of the screen around the scan, as an array of the shape of ``grey``, uint8 [H, W]."""
-    ring = np.concatenate([grey[:4].ravel(), grey[-4:].ravel(), grey[:, :4].ravel(), grey[:, -4:].ravel()])
+    ring = outermost(grey)
     median = np.uint8(np.median(ring))
     uniform = np.mean(cv2.absdiff(ring, np.full_like(ring, median)) <= STEP) >= UNIFORM_SHARE
     return np.full_like(grey, median if uniform else 0)
+
+
+def outermost(picture: MatLike) -> NDArray[Any]:
+    """The values of [H, W] along its four sides."""
+    return np.concatenate([side.ravel() for side in (picture[:4], picture[-4:], picture[:, :4], picture[:, -4:])])
 
 
 def outline(scan: NDArray[np.uint8]) -> Corners:

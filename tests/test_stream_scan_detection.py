@@ -117,6 +117,17 @@ def test_a_scan_of_dark_tissue_on_a_light_screen_is_found_whole(shared_data: Pat
     assert overlap(propose(np.asarray(screen, np.uint8)), (150, 100, width, height)) > 0.95
 
 
+@pytest.mark.parametrize("still", ["udiat/original/000127", "busbra/Images/bus_0181-s", "busbra/Images/bus_0853-l"])
+def test_a_scan_is_found_whole_on_a_screen_as_grey_as_its_dark_tissue(shared_data: Path, still: str) -> None:
+    scan = cv2.imread(str(shared_data / f"{still}.jpg"))
+    zoom = 700 / max(scan.shape)
+    scan = cv2.resize(scan, None, fx=zoom, fy=zoom)
+    height, width = scan.shape[:2]
+    screen = np.full((960, 1280, 3), 40, np.uint8)
+    screen[110 : 110 + height, 300 : 300 + width] = scan
+    assert overlap(propose(screen), (300, 110, width, height)) > 0.9
+
+
 def test_of_a_large_picture_that_is_all_scan_nothing_is_cut() -> None:
     large = np.asarray(cv2.resize(textured(360, 640), (2560, 1440), interpolation=cv2.INTER_NEAREST), np.uint8)
     assert propose(large) == ScanArea(0, 0, 2560, 1440, "full")
