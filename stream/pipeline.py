@@ -324,7 +324,8 @@ class Pipeline:
         end = Phase.STOPPING if self._stopping.is_set() else Phase.ENDED
         self._board.ended(end, fault or (CUT_SHORT if self._cut_short else None))
         with self._switching:
-            self._recorder.finish(self.status())
+            if self._recorder.finish(self.status()) is None:
+                self._board.recording_over()
             self._receivers.close(self.status)  # last: to close one may take long
             self._finished.set()
 

@@ -170,6 +170,14 @@ def test_an_engine_that_hangs_does_not_keep_a_recording_from_its_end() -> None:
         engine.goes_on.set()
 
 
+def test_once_a_run_is_stopped_nothing_is_said_to_be_recorded() -> None:
+    kept = Kept()
+    with Pipeline(Clip(ENDLESS, live=True), Scripted(), StreamConfig(), [kept]) as pipeline:
+        kept.until_longer_by(1)
+        assert pipeline.status().recording is Recording.ON
+    assert pipeline.status().recording is Recording.OFF
+
+
 def test_a_run_that_was_stopped_is_not_recorded() -> None:
     kept = Kept()
     with Pipeline(Clip(ENDLESS, live=True), Scripted(), StreamConfig()) as pipeline:
