@@ -63,7 +63,9 @@ export function isDrawing(frame) {
 export function surroundings() {
   let sketch = null;
   setInterval(async () => {
+    const before = sketch;
     sketch = numbersInSight() ? await fetched("/sketch.png").catch(() => null) : null;
+    before?.close();
   }, SKETCH_EVERY_MS);
   return (context, size) => {
     if (sketch) context.drawImage(sketch, 0, 0, ...size);

@@ -45,7 +45,10 @@ export class Picture {
     const jpegFrom = HEADER_BYTES + header.getUint32(8, true);
     const verdict = JSON.parse(new TextDecoder().decode(message.slice(HEADER_BYTES, jpegFrom)));
     const bitmap = await createImageBitmap(new Blob([new Uint8Array(message, jpegFrom)], { type: "image/jpeg" }));
-    if (!(await nextRepaint())) return false;
+    if (!(await nextRepaint())) {
+      bitmap.close();
+      return false;
+    }
     this.bitmap?.close();
     this.bitmap = bitmap;
     if (this.size?.join() !== verdict.size_px.join()) this.part = null;
