@@ -16,8 +16,10 @@ export function showStage(root) {
   const frame = root.querySelector(".rcd-picture");
   const bars = root.querySelector(".rcd-bars");
   let status = { phase: "starting" };
+  let verdict = { smoothed: [], surely: [] }; // on the frame that is shown
   const picture = new Picture(root.querySelector("#rcd-canvas"), {
-    onVerdict: (verdict) => {
+    onVerdict: (latest) => {
+      verdict = latest;
       show(root, { headline: verdict.headline, reason: verdict.reason });
       state.style.color = verdict.headline_colour;
       fillBars(bars, verdict);
@@ -33,6 +35,7 @@ export function showStage(root) {
     status = latest;
     showStrip(root, status);
     nameBars(bars, status);
+    fillBars(bars, verdict); // which may have come before the names
     drawTimeline(timeline, status);
     showFlagged(root.querySelector(".rcd-flagged"), status.flagged);
     refreshControls(status);
