@@ -42,16 +42,18 @@ with no_stubs():
 
 log = logging.getLogger(__name__)
 
-HEAD = '<link rel="stylesheet" href="/viewer/live.css"><meta name="color-scheme" content="dark">'
-ON_OPEN = """() => {
-    document.body.classList.add("dark");
+HEAD = """<link rel="stylesheet" href="/viewer/live.css"><meta name="color-scheme" content="dark">
+<script>
     addEventListener("keydown", (event) => { // Gradio would open the list again that is being left
         if (["Tab", "Shift"].includes(event.key) && event.target.matches("[role=combobox]")) event.stopPropagation();
     }, true);
     addEventListener("beforeinput", (event) => { // it tells; Gradio cannot take it empty
         if (event.target.matches("#opacity input[type=number]")) event.preventDefault();
     }, true);
-}"""
+</script>"""
+"""Gradio runs a script of the head before it draws the first control, and ``js`` up to 0.1 s after."""
+
+DARK = "() => document.body.classList.add('dark')"
 
 STARTED = "(...chosen) => { window.rcdKnown = chosen; return chosen; }"
 FILL_IN = """(running, ...chosen) => {
@@ -84,7 +86,7 @@ def create_control_room(control: Control) -> FastAPI:
         path="/",
         theme=theme(),
         head=HEAD,
-        js=ON_OPEN,
+        js=DARK,
         allowed_paths=[],
         max_file_size="1kb",
         enable_monitoring=False,
