@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import UsageError
-from stream.scan_detection import GLIMPSE_PX, joined, propose, shrunk
+from stream.scan_detection import GLIMPSE_PX, propose, shrunk
+from stream.sector import joined
 from stream.types import Corners, Frame, NotAnalysed, ScanArea, State
 
 FULL = "full"

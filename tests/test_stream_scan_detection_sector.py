@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from stream.scan_area import blank_outside, finder
-from stream.scan_detection import joined, propose
+from stream.scan_detection import propose
+from stream.sector import joined
 from stream.types import Frame, ScanArea
 from tests.screens import RINGING_PX, SCREEN, Picture, read, replayed, textured
 

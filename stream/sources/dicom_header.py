@@ -20,7 +20,8 @@ from pydicom.uid import MPEGTransferSyntaxes
 
 from rcdnet.extras import install
 from stream.errors import SourceError
-from stream.scan_detection import TWIN_LEVEL, TWIN_SHARE, scaled
+from stream.scan_detection import scaled
+from stream.scan_parts import ALIGNED, TWIN_SHARE
 from stream.sources.geometry import check_count, check_size, square_px, valid_spacing
 from stream.sources.uri import FPS_LIMIT, STILLS_FPS, printable
 from stream.types import ScanArea
@@ -245,7 +246,7 @@ def beside(one: ScanArea, other: ScanArea) -> bool:
     down = min(one.y_px + one.height_px, other.y_px + other.height_px) - max(one.y_px, other.y_px)
     common = max(across / min(one.width_px, other.width_px), down / min(one.height_px, other.height_px))
     share = other.width_px * other.height_px / (one.width_px * one.height_px)
-    return min(across, down) <= 0 and common >= TWIN_LEVEL and share >= TWIN_SHARE
+    return min(across, down) <= 0 and common >= ALIGNED and share >= TWIN_SHARE
 
 
 def aspect(tags: Any, mm_per_px: tuple[float, float] | None) -> float:
