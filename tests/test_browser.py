@@ -226,6 +226,24 @@ def test_the_keyboard_reaches_every_control_in_sight_and_leaves_no_list_open(bro
     until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, "[role=listbox]"))
 
 
+def test_a_list_that_is_left_as_soon_as_it_is_drawn_closes(browser: webdriver.Chrome) -> None:
+    leave = """
+        const timer = setInterval(() => {
+            const list = document.querySelector("#engine input");
+            if (!list) return;
+            clearInterval(timer);
+            list.focus();
+            list.dispatchEvent(new KeyboardEvent("keydown", {key: "Tab", bubbles: true}));
+            list.blur();
+        }, 1);
+    """
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": leave})
+    browser.refresh()
+    until(browser, lambda: control(browser, "#engine input").get_property("value"))  # what runs is filled in last
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+    assert not browser.find_elements(By.CSS_SELECTOR, "[role=listbox]")
+
+
 def test_nothing_is_fetched_from_elsewhere(browser: webdriver.Chrome) -> None:
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
