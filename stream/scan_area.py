@@ -1,4 +1,7 @@
-"""Where does the ultrasound picture lie in the screen? What lies outside is blanked: names are burnt in there."""
+"""Where does the ultrasound picture lie in the screen? The user says it, or the source, or it is detected.
+
+What lies outside is blanked: names are burnt in there.
+"""
 
 import re
 from collections.abc import Callable
@@ -10,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import UsageError
-from stream.scan_detection import GLIMPSE_PX, propose, shrunk
-from stream.sector import joined
+from stream.scan_detection import shrunk
+from stream.scan_place import SMALLEST_SIDE_PX, ScanPlace
 from stream.types import Corners, Frame, NotAnalysed, ScanArea, State
 
 FULL = "full"
@@ -24,31 +27,6 @@ MOST_CORNERS = 200
 
 SKETCH_CELLS = 48
 """Longer side of a sketch. A letter needs five cells to be read, and so would have to be a ninth of the screen high."""
-
-SMALLEST_SIDE_PX = 32
-"""A scan area with a shorter side holds fewer pixels than the network's class maps have cells to fill."""
-
-LOOK_AGAIN_S, GROWTH = 1.0, 0.05
-"""How often the scan is looked for again while it is where it was, and by which share it must have grown for its area
-to be replaced."""
-
-LOOKS = 3
-"""As many looks in a row, at as many frames, make sure that the scan has moved or become smaller."""
-
-STRAY_SHARE = 0.25
-"""The scan has moved if more than this share of it lies outside its old place. On both scanners' screens at most 0.06
-of it did, even dimmed to an eighth, or dark except for its top. All 154 scans that were pasted elsewhere, a third of
-each outside, exceeded it."""
-
-LEFT_SHARE, INK, INK_SHARE = 0.75, 64, 1e-4
-"""The scan has become smaller if it is seen in at most LEFT_SHARE of its old place, and in the rest of that place a
-share of the picture of INK_SHARE is brighter than INK: words, or something else, and not a scan that is dark there. Of
-some 430 real stills that were darkened so that only a part of them was seen, the brightest rest had half as much ink,
-and the smallest words that can be read have twice as much."""
-
-TOP_SHARE = 0.4
-"""If no more than this share of its old height is seen, at its top, the probe is in air, whatever is written over the
-rest. Its place stays as it is: that band alone would be judged."""
 
 MOVED = NotAnalysed("the scan is no longer where the scan area was set: set it again")
 
@@ -87,11 +65,13 @@ def finder(text: str | None, *, still: bool = False) -> Finder:
 
 
 class _Given:
+    """The user's area, while the scan stays where it was when it was first seen."""
+
     def __init__(self, area: ScanArea, drawn_for: str, still: bool) -> None:
         self._area = area
         self._still = still
         self._drawn_for = drawn_for
-        self._place = _Place(follows=False)
+        self._place = ScanPlace(follows=False)
 
     def __call__(self, frame: Frame, header: ScanArea | None) -> ScanArea | NotAnalysed:
         size = size_text(*frame.size_px)
@@ -99,106 +79,28 @@ class _Given:
         if size != self._drawn_for:
             reason = f"the picture is {size}, but the scan area was drawn for {self._drawn_for}: set it again"
             return NotAnalysed(reason)
-        if not self._still and self._place.is_due(frame):
-            self._place.look(shrunk(frame.rgb, GLIMPSE_PX))
-        return MOVED if self._place.strayed else self._area
+        if not self._still:
+            self._place.watch(frame)
+        return MOVED if self._place.was_left else self._area
 
 
 class _Detected:
+    """The source's own area, else where the scan is seen."""
+
     def __init__(self) -> None:
-        self._of: tuple[str, tuple[int, int]] | None = None
-        self._place = _Place(follows=True)
+        self._recording: tuple[str, tuple[int, int]] | None = None
+        self._place = ScanPlace(follows=True)
 
     def __call__(self, frame: Frame, header: ScanArea | None) -> ScanArea | NotAnalysed:
         if header is not None:
             return header
-        of = frame.source, frame.size_px
-        if of != self._of or self._place.strayed:  # another recording has its scan elsewhere
-            self._of, self._place = of, _Place(follows=True)
-        if self._place.is_due(frame):  # at full size: a glimpse misses flanks of a sector that light up in its old box
-            self._place.look(frame.rgb)
-        if self._place.known is None:
+        recording = frame.source, frame.size_px
+        if recording != self._recording or self._place.was_left:  # another recording has its scan elsewhere
+            self._recording, self._place = recording, ScanPlace(follows=True)
+        self._place.watch(frame)
+        if self._place.area is None:
             return NOTHING_FOUND
-        return self._place.known if self._place.seen else GONE
-
-
-class _Place:
-    """Where the scan was first seen, enlarged by what was seen of it since; and whether it has left that place.
-
-    One that ``follows`` the scan becomes smaller with it as well. In a drawn area nothing depends on that, and a part
-    of the scan that is seen later, beside a smaller place, would be taken for a scan that has moved.
-    """
-
-    def __init__(self, *, follows: bool) -> None:
-        self._follows = follows
-        self.known: ScanArea | None = None
-        self.seen = False
-        """Whether anything like a scan was seen, wherever, at the last look."""
-        self._strays = self._shrinks = 0
-        self._looked_s = 0.0
-
-    @property
-    def strayed(self) -> bool:
-        return self._strays >= LOOKS
-
-    def is_due(self, frame: Frame) -> bool:
-        """Whether to look at this frame: every LOOK_AGAIN_S, and at each while the scan is not seen in its place. One
-        that does not follow needs no more looks at a scan that has become dark."""
-        lost = not self.seen if self._follows else self.known is None
-        in_place = not lost and not self._strays and not self._shrinks
-        due = not in_place or not 0 <= frame.pts_s - self._looked_s < LOOK_AGAIN_S
-        if due:
-            self._looked_s = frame.pts_s
-        return due
-
-    def look(self, rgb: NDArray[np.uint8]) -> None:
-        """Take in where the scan lies in this picture. If nowhere, or only as a line of words, it may be anywhere."""
-        seen = propose(rgb)
-        self.seen = seen is not None and min(seen.width_px, seen.height_px) >= SMALLEST_SIDE_PX
-        if seen is None or not self.seen:
-            return
-        if self.known is None or grown(self.known, seen):
-            self.known, self._strays, self._shrinks = seen, 0, 0
-        elif outside(self.known, seen) > STRAY_SHARE:
-            self._strays += 1
-        elif self._follows and shrunken(self.known, seen, rgb):
-            self._strays, self._shrinks = 0, self._shrinks + 1
-            if self._shrinks >= LOOKS:
-                self.known, self._shrinks = seen, 0
-        else:
-            self._strays = self._shrinks = 0
-            if outside(seen, self.known) <= GROWTH:  # a part of a sector has another outline
-                self.known = replace(self.known, corners=joined(self.known.corners, seen.corners))
-
-
-def grown(known: ScanArea, seen: ScanArea) -> bool:
-    """Whether ``seen`` holds ``known`` and is larger by GROWTH: as when a probe in air, which shows only the top of its
-    scan, touches the skin."""
-    before, after = known.width_px * known.height_px, seen.width_px * seen.height_px
-    return shared_px(known, seen) >= (1 - GROWTH) * before and after >= (1 + GROWTH) * before
-
-
-def shrunken(known: ScanArea, seen: ScanArea, rgb: NDArray[np.uint8]) -> bool:
-    """Whether ``seen`` is much smaller than ``known``, and what else lies in its place, in ``rgb``, is not dark."""
-    at_top = seen.y_px - known.y_px <= GROWTH * known.height_px
-    in_air = at_top and seen.height_px <= TOP_SHARE * known.height_px
-    if in_air or seen.width_px * seen.height_px > LEFT_SHARE * known.width_px * known.height_px:
-        return False
-    ink = rgb[..., 1] > INK
-    ink[seen.pixels] = False
-    return int(np.count_nonzero(ink[known.pixels])) >= INK_SHARE * ink.size
-
-
-def outside(known: ScanArea, seen: ScanArea) -> float:
-    """The share of ``seen`` that is not in ``known``: 0 for a scan that is partly dark and so looks smaller."""
-    return 1 - shared_px(known, seen) / (seen.width_px * seen.height_px)
-
-
-def shared_px(one: ScanArea, other: ScanArea) -> int:
-    """How many pixels lie in both."""
-    across = min(one.x_px + one.width_px, other.x_px + other.width_px) - max(one.x_px, other.x_px)
-    down = min(one.y_px + one.height_px, other.y_px + other.height_px) - max(one.y_px, other.y_px)
-    return max(across, 0) * max(down, 0)
+        return self._place.area if self._place.in_sight else GONE
 
 
 def format_scan_area(area: ScanArea, size_px: tuple[int, int]) -> str:

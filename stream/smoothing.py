@@ -16,7 +16,7 @@ from stream.attention import attention
 from stream.config import StreamConfig
 from stream.decision import Rule
 from stream.errors import UsageError
-from stream.scan_area import STRAY_SHARE, outside
+from stream.scan_place import STRAY_SHARE, outside
 from stream.types import Assessment, Frame, NotAnalysed, Prediction, ScanArea, State
 
 LEAST_PROBABILITY = 1e-3

@@ -75,6 +75,22 @@ class ScanArea(Box):
         """x, y, width and height in pixels."""
         return self.x_px, self.y_px, self.width_px, self.height_px
 
+    @property
+    def count_px(self) -> int:
+        """How many pixels its box has."""
+        return self.width_px * self.height_px
+
+    def common_sides(self, other: "ScanArea") -> tuple[int, int]:
+        """Width and height of what lies in both boxes, each below 0 where they do not meet."""
+        across = min(self.x_px + self.width_px, other.x_px + other.width_px) - max(self.x_px, other.x_px)
+        down = min(self.y_px + self.height_px, other.y_px + other.height_px) - max(self.y_px, other.y_px)
+        return across, down
+
+    def common_px(self, other: "ScanArea") -> int:
+        """How many pixels lie in both boxes."""
+        width, height = self.common_sides(other)
+        return max(width, 0) * max(height, 0)
+
 
 @dataclass(frozen=True)
 class Prediction:

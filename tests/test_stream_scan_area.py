@@ -19,7 +19,6 @@ from stream.scan_area import (
     finder,
     format_scan_area,
     full_frame,
-    outside,
     parse_scan_area,
     why_unfit,
 )
@@ -106,11 +105,6 @@ def test_the_full_frame_is_not_copied() -> None:
 )
 def test_an_area_that_cannot_be_judged_is_refused_with_a_reason(area: ScanArea, reason: str) -> None:
     assert reason in (why_unfit(area, (64, 64)) or "")
-
-
-@pytest.mark.parametrize(("x_px", "y_px"), [(80, 0), (0, 80), (80, 80), (20, 20)])
-def test_an_area_that_touches_another_nowhere_is_all_outside_it(x_px: int, y_px: int) -> None:
-    assert outside(ScanArea(0, 0, 20, 20, "detected"), ScanArea(x_px, y_px, 20, 20, "detected")) == 1
 
 
 def test_an_area_that_was_drawn_is_refused_when_the_picture_changes_its_size() -> None:

@@ -15,7 +15,7 @@ from stream.scan_detection import propose
 from stream.signal import TWO_PICTURES, SignalGate
 from stream.sources import open_here
 from stream.types import Frame, NotAnalysed, ScanArea
-from tests.screens import RINGING_PX, SCREEN, Picture, first, read, replayed, textured
+from tests.screens import RINGING_PX, Picture, first, read, replayed, textured
 
 DRAWN = {
     "scanner_screen_clarius": (264, 87, 752, 792),
@@ -217,57 +217,6 @@ def test_a_detected_area_grows_when_the_probe_is_put_on() -> None:
     assert find(Frame(3, 0, 3.0, air, "x"), None) == late
 
 
-def laid_out(scan: Picture, x: int, y: int, seconds: range) -> list[Frame]:
-    """A screen with a scan, a frame each second."""
-    rgb = np.zeros((*SCREEN, 3), np.uint8)
-    rgb[y : y + scan.shape[0], x : x + scan.shape[1]] = scan
-    return [Frame(second, 0, float(second), rgb, "x") for second in seconds]
-
-
-@pytest.fixture
-def scan(shared_data: Path) -> Picture:
-    frame, _ = first(str(shared_data / "clips" / "scanner_screen_sonosite.mp4"))
-    x, y, width, height = DRAWN["scanner_screen_sonosite"]
-    return frame.rgb[y : y + height, x : x + width]
-
-
-def test_where_the_scan_leaves_the_drawn_area_nothing_is_judged_until_it_is_back(scan: Picture) -> None:
-    find = finder("100,100,336,599")
-    before = [find(frame, None) for frame in laid_out(scan, 100, 100, range(3))]
-    moved = [find(frame, None) for frame in laid_out(scan, 500, 200, range(3, 9))]
-    back = [find(frame, None) for frame in laid_out(scan, 100, 100, range(9, 11))]
-    area = ScanArea(100, 100, 336, 599, "user")
-    assert before == [area] * 3
-    refusal = moved[-1]
-    assert isinstance(refusal, NotAnalysed)
-    assert refusal.reason == "the scan is no longer where the scan area was set: set it again"
-    assert moved[:2] == [area] * 2  # one strange picture is no new layout
-    assert moved[2:] == [refusal] * 4
-    assert back == [area] * 2
-
-
-def test_a_larger_scan_elsewhere_is_a_new_layout_as_well(scan: Picture) -> None:
-    find = finder("100,100,336,599")
-    larger = np.asarray(cv2.resize(scan, (420, 740)), np.uint8)
-    for frame in [*laid_out(scan, 100, 100, range(3)), *laid_out(larger, 700, 200, range(3, 9))]:
-        found = find(frame, None)
-    assert isinstance(found, NotAnalysed)
-
-
-def test_stills_may_have_their_scan_anywhere(scan: Picture) -> None:
-    find = finder("100,100,336,599", still=True)
-    for frame in [*laid_out(scan, 100, 100, range(3)), *laid_out(scan, 500, 200, range(3, 9))]:
-        assert find(frame, None) == ScanArea(100, 100, 336, 599, "user")
-
-
-def test_a_detected_area_follows_the_scan(scan: Picture) -> None:
-    find = finder(None)
-    for frame in [*laid_out(scan, 100, 100, range(3)), *laid_out(scan, 500, 200, range(3, 9))]:
-        area = find(frame, None)
-    assert isinstance(area, ScanArea)
-    assert overlap(area, (500, 200, 336, 599)) > 0.9
-
-
 NAME_PX = 70
 """Of a bar with a name, above a scan that is all else of the screen."""
 
@@ -307,16 +256,6 @@ def test_any_picture_gives_an_area_in_it_or_none(size: tuple[int, int], seed: in
         assert found.y_px + found.height_px <= size[0]
         assert all(found.x_px <= x < found.x_px + found.width_px for x, _ in found.corners)
         assert all(found.y_px <= y < found.y_px + found.height_px for _, y in found.corners)
-
-
-@pytest.mark.parametrize("dimmed", [0.5, 0.125, 0.0])
-@pytest.mark.parametrize("lit_rows", [0, 60, 300])
-def test_a_dark_scan_or_a_lifted_probe_is_no_new_layout(scan: Picture, dimmed: float, lit_rows: int) -> None:
-    dark = scan.copy()
-    dark[lit_rows:] = np.rint(dimmed * scan[lit_rows:]).astype(np.uint8)
-    find = finder("150,150,200,400")  # a part of the scan, as somebody wanted it
-    for frame in [*laid_out(scan, 100, 100, range(2)), *laid_out(dark, 100, 100, range(2, 12))]:
-        assert find(frame, None) == ScanArea(150, 150, 200, 400, "user")
 
 
 @pytest.mark.parametrize("clip", [*DRAWN, "breast_linear_BR001", "thyroid_linear_0002"])

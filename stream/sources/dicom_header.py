@@ -205,7 +205,7 @@ def region_calibration(tags: Any, width_px: int, height_px: int) -> tuple[ScanAr
     regions = list(tissue_regions(tags, width_px, height_px))
     if not regions:
         return None, pixel_spacing
-    best, mm_per_px = max(regions, key=lambda region: region[0].width_px * region[0].height_px)
+    best, mm_per_px = max(regions, key=lambda region: region[0].count_px)
     if any(beside(best, other) for other, _ in regions):
         return None, mm_per_px  # nobody knows which is meant: the scan is looked for, and refused if it shows both
     return best, mm_per_px
@@ -242,10 +242,9 @@ def tissue_regions(tags: Any, width_px: int, height_px: int) -> Iterator[tuple[S
 
 def beside(one: ScanArea, other: ScanArea) -> bool:
     """Whether these are two pictures side by side, or one above the other, as ``scan_detection`` has it."""
-    across = min(one.x_px + one.width_px, other.x_px + other.width_px) - max(one.x_px, other.x_px)
-    down = min(one.y_px + one.height_px, other.y_px + other.height_px) - max(one.y_px, other.y_px)
+    across, down = one.common_sides(other)
     common = max(across / min(one.width_px, other.width_px), down / min(one.height_px, other.height_px))
-    share = other.width_px * other.height_px / (one.width_px * one.height_px)
+    share = other.count_px / one.count_px
     return min(across, down) <= 0 and common >= ALIGNED and share >= TWIN_SHARE
 
 

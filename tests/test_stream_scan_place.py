@@ -9,8 +9,9 @@ import pytest
 
 from stream.scan_area import GONE, Finder, finder
 from stream.scan_detection import propose
+from stream.scan_place import outside
 from stream.types import Frame, NotAnalysed, ScanArea
-from tests.screens import SCREEN, Picture
+from tests.screens import SCREEN, Picture, first
 
 
 def screen(scan: Picture, x: int, y: int, side: int) -> Picture:
@@ -116,3 +117,67 @@ def test_an_enlarged_scan_is_not_kept_whole_where_a_name_stands_on_a_strip(share
     found = propose(rgb)
     assert found is not None
     assert found.y_px >= 12
+
+
+def laid_out(scan: Picture, x: int, y: int, seconds: range) -> list[Frame]:
+    """A screen with a scan, a frame each second."""
+    rgb = np.zeros((*SCREEN, 3), np.uint8)
+    rgb[y : y + scan.shape[0], x : x + scan.shape[1]] = scan
+    return [Frame(second, 0, float(second), rgb, "x") for second in seconds]
+
+
+@pytest.fixture
+def scan(shared_data: Path) -> Picture:
+    frame, _ = first(str(shared_data / "clips" / "scanner_screen_sonosite.mp4"))
+    return frame.rgb[41:640, 387:723]
+
+
+def test_where_the_scan_leaves_the_drawn_area_nothing_is_judged_until_it_is_back(scan: Picture) -> None:
+    find = finder("100,100,336,599")
+    before = [find(frame, None) for frame in laid_out(scan, 100, 100, range(3))]
+    moved = [find(frame, None) for frame in laid_out(scan, 500, 200, range(3, 9))]
+    back = [find(frame, None) for frame in laid_out(scan, 100, 100, range(9, 11))]
+    area = ScanArea(100, 100, 336, 599, "user")
+    assert before == [area] * 3
+    refusal = moved[-1]
+    assert isinstance(refusal, NotAnalysed)
+    assert refusal.reason == "the scan is no longer where the scan area was set: set it again"
+    assert moved[:2] == [area] * 2  # one strange picture is no new layout
+    assert moved[2:] == [refusal] * 4
+    assert back == [area] * 2
+
+
+def test_a_larger_scan_elsewhere_is_a_new_layout_as_well(scan: Picture) -> None:
+    find = finder("100,100,336,599")
+    larger = np.asarray(cv2.resize(scan, (420, 740)), np.uint8)
+    for frame in [*laid_out(scan, 100, 100, range(3)), *laid_out(larger, 700, 200, range(3, 9))]:
+        found = find(frame, None)
+    assert isinstance(found, NotAnalysed)
+
+
+def test_stills_may_have_their_scan_anywhere(scan: Picture) -> None:
+    find = finder("100,100,336,599", still=True)
+    for frame in [*laid_out(scan, 100, 100, range(3)), *laid_out(scan, 500, 200, range(3, 9))]:
+        assert find(frame, None) == ScanArea(100, 100, 336, 599, "user")
+
+
+def test_a_detected_area_follows_the_scan(scan: Picture) -> None:
+    find = finder(None)
+    for frame in [*laid_out(scan, 100, 100, range(3)), *laid_out(scan, 500, 200, range(3, 9))]:
+        area = find(frame, None)
+    assert near(area, (500, 200, 336, 599))
+
+
+@pytest.mark.parametrize("dimmed", [0.5, 0.125, 0.0])
+@pytest.mark.parametrize("lit_rows", [0, 60, 300])
+def test_a_dark_scan_or_a_lifted_probe_is_no_new_layout(scan: Picture, dimmed: float, lit_rows: int) -> None:
+    dark = scan.copy()
+    dark[lit_rows:] = np.rint(dimmed * scan[lit_rows:]).astype(np.uint8)
+    find = finder("150,150,200,400")  # a part of the scan, as somebody wanted it
+    for frame in [*laid_out(scan, 100, 100, range(2)), *laid_out(dark, 100, 100, range(2, 12))]:
+        assert find(frame, None) == ScanArea(150, 150, 200, 400, "user")
+
+
+@pytest.mark.parametrize(("x_px", "y_px"), [(80, 0), (0, 80), (80, 80), (20, 20)])
+def test_an_area_that_touches_another_nowhere_is_all_outside_it(x_px: int, y_px: int) -> None:
+    assert outside(ScanArea(0, 0, 20, 20, "detected"), ScanArea(x_px, y_px, 20, 20, "detected")) == 1
