@@ -16,7 +16,7 @@ from stream.scan_area import parse_scan_area
 from stream.sinks import recording
 from stream.status import Status
 from stream.types import ScanArea, State
-from stream.web import control as control_module
+from stream.web import loaded_engine
 from stream.web.control import Control
 from tests.senders import Sender
 from tests.stream_runs import PATIENCE_S, Receiver
@@ -123,7 +123,7 @@ def test_what_is_stopped_while_the_engine_loads_makes_no_recording(monkeypatch: 
         assert load.wait(PATIENCE_S)
         return FakeEngine()
 
-    monkeypatch.setattr(control_module, "open_with_failover", open_engine)
+    monkeypatch.setattr(loaded_engine, "open_with_failover", open_engine)
     with Control(StreamConfig(), GIVEN, "fake", runs) as control, ThreadPoolExecutor(2) as pool:
         started = pool.submit(control.start)
         assert loading.wait(PATIENCE_S)
@@ -148,7 +148,7 @@ def test_what_is_chosen_about_recording_while_the_engine_loads_holds(
         assert load.wait(PATIENCE_S)
         return FakeEngine()
 
-    monkeypatch.setattr(control_module, "open_with_failover", open_engine)
+    monkeypatch.setattr(loaded_engine, "open_with_failover", open_engine)
     control = Control(StreamConfig(), GIVEN, "fake", make_recording=lambda: recording(tmp_path / "1"))
     control.record(not on)
     with control, ThreadPoolExecutor(1) as pool:
@@ -180,7 +180,7 @@ def test_another_engine_is_loaded_once_the_one_before_is_given_back(
         opened.append(Given())
         return opened[-1]
 
-    monkeypatch.setattr(control_module, "open_with_failover", open_engine)
+    monkeypatch.setattr(loaded_engine, "open_with_failover", open_engine)
     with Control(StreamConfig(), GIVEN, "one") as control:
         for name in names:
             control.start(engine_name=name)
@@ -201,7 +201,7 @@ def test_an_engine_that_failed_is_tried_again_with_the_next_start_and_else_its_s
             opened[0].info = replace(opened[0].info, name="successor", replaced=("fake failed: device lost",))
         return opened[-1]
 
-    monkeypatch.setattr(control_module, "open_with_failover", open_engine)
+    monkeypatch.setattr(loaded_engine, "open_with_failover", open_engine)
     with Control(StreamConfig(), GIVEN, "fake", runs) as control:
         control.start()
         runs.area()

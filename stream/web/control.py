@@ -12,10 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import Engine
 from engines.catalog import ENGINES, missing
-from engines.errors import EngineError
-from engines.failover import open_with_failover
 from rcdnet.weights import SHIPPED
 from stream.config import StreamConfig
 from stream.errors import SourceError, UsageError
@@ -30,6 +27,7 @@ from stream.sources.uri import last_name, split, without_secrets
 from stream.status import Phase
 from stream.types import ScanArea, View
 from stream.web.flagged import LastFlagged
+from stream.web.loaded_engine import LoadedEngine
 from stream.web.viewer import Broadcast
 
 log = logging.getLogger(__name__)
@@ -51,7 +49,7 @@ class Now:
 
     @property
     def runs(self) -> bool:
-        """Or is being started."""
+        """Whether it runs, or is being started."""
         over = Phase.ENDED, Phase.FAILED
         return not self.stopped and (self.pipeline is None or self.pipeline.status().phase not in over)
 
@@ -83,23 +81,25 @@ class Control:
         self._weights = weights
         self._make_receivers = make_receivers
         self._make_recording = make_recording
-        self.records = self.can_record
         self._kept_areas = kept_areas or KeptAreas()
+        self.jpeg_quality = config.jpeg_quality
+        self.timeline_s = config.timeline_s
+
+        self.records = self.can_record
+        self._style = config.overlay
+        self._now = Now(source_uri, engine_name, config.operating_point, stopped=True)
+        self._asked = self._now  # by the last start, which may still wait for what ends before it
+        self._given_up = Event()  # of the last start: set by whatever is asked for after it, as a stop
+        self._begun: dict[str, Source] = {}  # URI -> what was opened last, unless it was stopped; at most one
+        self._loaded = LoadedEngine(weights)
+        self.broadcast = Broadcast(config.jpeg_quality)
+        self.flagged = LastFlagged()
+        self.unrecorded: str | None = None
+        """Why the first recording that failed did."""
+
         self._asking = Lock()  # for a moment: a start or stop takes the place of the one before
         self._changing = Lock()  # for as long as the source opens: one start after another
         self._switching_recording = Lock()  # for as long as a recording is finished
-        self._given_up = Event()  # of the last start: set by whatever is asked for after it, as a stop
-        self._engine: Engine | None = None
-        self._style = config.overlay
-        self.jpeg_quality = config.jpeg_quality
-        self.timeline_s = config.timeline_s
-        self.unrecorded: str | None = None
-        """Why the first recording that failed did."""
-        self._now = Now(source_uri, engine_name, config.operating_point, stopped=True)
-        self._asked = self._now  # by the last start, which may still wait for what ends before it
-        self._begun: tuple[str, Source] | None = None  # what was opened last, by its URI, unless it was stopped
-        self.broadcast = Broadcast(config.jpeg_quality)
-        self.flagged = LastFlagged()
 
     def start(
         self, source_uri: str | None = None, engine_name: str | None = None, operating_point: str | None = None
@@ -121,10 +121,9 @@ class Control:
             if given_up.is_set():
                 return False
             self._stop_pipeline()
-            another = now.engine_name != self._now.engine_name
             self._now = now
             try:
-                pipeline = self._start_pipeline(now, another, given_up)
+                pipeline = self._start_pipeline(now, given_up)
             except Exception as error:
                 if given_up.is_set():
                     self._now = replace(now, stopped=True)
@@ -143,7 +142,7 @@ class Control:
             self._asked = self._now
         with self._changing:
             self._stop_pipeline()
-            self._begun = None
+            self._begun = {}
 
     def _supersede(self) -> Event:
         """End the wait of the start before; the event that will end this one's. Call it while ``_asking``."""
@@ -168,7 +167,7 @@ class Control:
 
     def operating_points(self) -> list[str]:
         """What the page may choose now: those of the weights, once an engine has loaded them."""
-        engine = self._engine  # which another thread may close meanwhile
+        engine = self._loaded.engine  # which another thread may close meanwhile
         return [self._now.operating_point] if engine is None else list(engine.spec.operating_points)
 
     @property
@@ -249,32 +248,34 @@ class Control:
         self.stop()
         self.broadcast.close()
         with self._changing:
-            self._close_engine()
+            self._loaded.close()
 
-    def _start_pipeline(self, now: Now, another_engine: bool, given_up: Event) -> Pipeline:
+    def _start_pipeline(self, now: Now, given_up: Event) -> Pipeline:
         self.broadcast.begin()
-        if another_engine:
-            self._close_engine()
-        self._engine = self._load_engine(now.engine_name)
+        engine = self._loaded.load(now.engine_name)
         if given_up.is_set():
             raise SourceError("it was given up while the engine loaded")
-        given = self._config.scan_area if now.source_uri == self._given_uri else None  # it was measured there
-        area = given or self._kept_area(now.source_uri)
-        chosen = {"overlay": self._style, "scan_area": area, "operating_point": now.operating_point}
-        config = self._config.model_copy(update=chosen)
-        Smoother(self._engine.spec, config)  # refuses what the weights do not know, before a recording has its folder
+        config = self._config_of(now)
+        Smoother(engine.spec, config)  # refuses what the weights do not know, before a recording has its folder
         with ExitStack() as unless_started:
-            before = self._begun[1] if self._begun is not None and self._begun[0] == now.source_uri else None
+            before = self._begun.get(now.source_uri)
             opened = open_source(now.source_uri, live=True, loop=True, given_up=given_up, before=before)
             source = unless_started.enter_context(opened)
             recording = self._make_recording() if self._make_recording and self.records else ()
             sinks = (*recording, *self._make_receivers())
-            pipeline = Pipeline(source, self._engine, config, sinks, self._show)
+            pipeline = Pipeline(source, engine, config, sinks, self._show)
             self.flagged.begin(pipeline.session)
             pipeline.start()
             unless_started.pop_all()
-        self._begun = now.source_uri, source
+        self._begun = {now.source_uri: source}
         return pipeline
+
+    def _config_of(self, now: Now) -> StreamConfig:
+        """The settings of a run: those that were given at the start, and what was chosen on the page since."""
+        given = self._config.scan_area if now.source_uri == self._given_uri else None  # it was measured there
+        area = given or self._kept_area(now.source_uri)
+        chosen = {"overlay": self._style, "scan_area": area, "operating_point": now.operating_point}
+        return self._config.model_copy(update=chosen)
 
     def _kept_area(self, uri: str) -> str | None:
         """What is kept for a source, unless the file was damaged or is of a version that wrote something else."""
@@ -296,25 +297,6 @@ class Control:
             self._now.pipeline.stop()
             self.unrecorded = self.unrecorded or self._now.pipeline.status().recording_error
             self._now = replace(self._now, stopped=True)
-
-    def _load_engine(self, name: str) -> Engine:
-        """The engine that is loaded. If it only stands in for one that failed, that one is tried again first."""
-        if self._engine is None or self._engine.info.replaced:
-            try:
-                opened = open_with_failover(name, self._weights)
-            except EngineError as error:
-                if self._engine is None:
-                    raise
-                log.warning("engine %s is still not available: %s", name, error)
-            else:
-                self._close_engine()
-                return opened
-        return self._engine
-
-    def _close_engine(self) -> None:
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
 
     def __enter__(self) -> Self:
         return self
