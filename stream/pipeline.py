@@ -301,17 +301,17 @@ class Pipeline:
         """Also ends the run, as what broke in the stages before is known here."""
         with Stage(self._judged, None) as drawing:
             self._receivers.open()
-            last: Frame | None = None
+            last: Judged | None = None
             last_ns = time.perf_counter_ns()
             for judged in received(self._judged):
                 if judged is not None:
-                    last, last_ns = judged.frame, time.perf_counter_ns()
+                    last, last_ns = judged, time.perf_counter_ns()
                     self._show(judged)
                 elif self.session.live and last is not None:
                     self._withdraw_finding(last, (time.perf_counter_ns() - last_ns) / 1e9)
         self._end(last, drawing.error)
 
-    def _end(self, last: Frame | None, error: BaseException | None) -> None:
+    def _end(self, last: Judged | None, error: BaseException | None) -> None:
         """Finish what is recorded and sent; ``error`` is what broke the run."""
         self.error = error
         fault = None if error is None else explain(error)
@@ -329,7 +329,7 @@ class Pipeline:
             self._receivers.close(self.status)  # last: to close one may take long
             self._finished.set()
 
-    def _withdraw_finding(self, last: Frame, silent_s: float) -> None:
+    def _withdraw_finding(self, last: Judged, silent_s: float) -> None:
         """Show that the last finding no longer holds, and why, once nothing was judged for ``stall_after_s``."""
         stall_s = self.session.config.stall_after_s
         if silent_s <= stall_s:
@@ -360,10 +360,11 @@ class Pipeline:
                 self._on_view(view)
         self._receivers.write(view)
 
-    def _show_again(self, frame: Frame, reason: str, state: State = State.NO_SIGNAL) -> None:
+    def _show_again(self, last: Judged, reason: str, state: State = State.NO_SIGNAL) -> None:
         """Show and send the last frame once more, with the reason why nothing is said of it any more."""
+        frame, area = last.frame, last.assessment.scan_area
         age_ms = (time.perf_counter_ns() - frame.captured_ns) / 1e6
-        assessment = Assessment(frame.index, None, state, reason, age_ms)
+        assessment = Assessment(frame.index, area, state, reason, age_ms)
         self._board.interrupted(assessment)
         if self._on_view is not None or self._receivers.working:
             picture = draw(frame, assessment, self.style, self._labels)

@@ -7,7 +7,7 @@ import cv2
 import pytest
 from selenium import webdriver
 
-from tests.pages import needs_chromium, running, scan_area, screen, until
+from tests.pages import control, frame, needs_chromium, phase, running, scan_area, screen, until
 from tests.screens import textured
 
 pytestmark = needs_chromium
@@ -42,6 +42,17 @@ def test_the_scan_is_shown_alone_and_pixel_for_pixel(browser: webdriver.Chrome) 
     """
     until(browser, lambda: browser.execute_script(SIZE) == [774 + 2 * 13 + 288, 619 + 2 * 13])
     assert browser.execute_async_script(compared + PAINTED) == [True, True]
+
+
+def test_a_page_that_is_opened_after_stop_shows_the_scan_alone_as_well(browser: webdriver.Chrome) -> None:
+    control(browser, "#stop").click()
+    until(browser, lambda: phase(browser) == "stopped")
+    browser.refresh()
+    until(browser, lambda: frame(browser) is not None)
+    seen = browser.execute_script(SIZE)
+    control(browser, "#start").click()
+    until(browser, lambda: phase(browser) == "running")
+    assert seen == [774 + 2 * 13 + 288, 619 + 2 * 13]
 
 
 def test_beside_a_low_scan_no_word_of_the_panel_is_lost(browser: webdriver.Chrome, tmp_path: Path) -> None:
