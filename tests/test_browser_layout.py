@@ -12,7 +12,7 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
-from tests.pages import another_page, choose, control, needs_chromium, phase, running, scan_area, screen, shown, until
+from tests.pages import another_page, choose, control, needs_chromium, phase, running, screen, shown, until
 from tests.programs import python
 from tests.stream_views import SESSION, written
 
@@ -303,48 +303,6 @@ def test_the_controls_are_seen_in_forced_colours(browser: webdriver.Chrome, tmp_
         assert [each.value_of_css_property("appearance") for each in inputs] == ["auto", "auto"]
         buttons = [control(browser, each) for each in ("#start", "#stop")]
         assert [each.value_of_css_property("border-left-width") for each in buttons] == ["1px", "1px"]
-
-
-ERROR = """
-    window.scrollTo(0, 0);
-    const error = document.querySelector(".toast-body")?.getBoundingClientRect();
-    const rest = [...document.querySelectorAll(".rcd-picture, #start, #stop, #record, #keep-area, #find-area")];
-    const covered = rest.filter((each) => {
-        const at = each.getBoundingClientRect();
-        return at.right > error?.left && at.left < error?.right && at.bottom > error?.top && at.top < error?.bottom;
-    });
-    const said = document.querySelector(".toast-messages")?.innerText.split(":")[0];
-    return [said, covered.map((each) => each.id || "picture")];
-"""
-"""What stands there as an error, up to its colon, and what it covers of the page where it begins."""
-
-
-def test_an_error_about_the_scan_area_covers_neither_picture_nor_control_and_takes_the_place_of_the_one_before(
-    browser: webdriver.Chrome,
-) -> None:
-    _, numbers = scan_area(browser)
-    with screen(browser, 1366, 700):
-        for width in "98":
-            numbers[2].clear()
-            numbers[2].send_keys(width)
-            control(browser, "#keep-area").click()
-            error = f"scan area of {width}x619 px is too small"
-            until(browser, lambda error=error: browser.execute_script(ERROR) == [error, []])
-
-
-def test_an_error_about_a_recording_covers_neither_picture_nor_control(
-    browser: webdriver.Chrome, tmp_path: Path
-) -> None:
-    with running("fake", tmp_path, "phantom:?fps=4", "--record", str(tmp_path / "r")) as recorded:
-        browser.get(recorded)
-        record, chip = control(browser, "#record input"), control(browser, ".rcd-recording")
-        until(browser, lambda: record.is_selected() and chip.is_displayed())
-        record.click()
-        until(browser, lambda: not chip.is_displayed() and phase(browser) == "running")
-        (tmp_path / "r").rename(tmp_path / "full").with_name("r").touch()
-        with screen(browser, 1366, 625):
-            record.click()
-            until(browser, lambda: browser.execute_script(ERROR) == [f"cannot write {tmp_path / 'r'}", []])
 
 
 def test_a_narrow_report_breaks_no_number_and_has_legible_axes(browser: webdriver.Chrome, tmp_path: Path) -> None:

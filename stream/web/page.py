@@ -50,6 +50,13 @@ HEAD = """<link rel="stylesheet" href="/viewer/live.css"><meta name="color-schem
     addEventListener("beforeinput", (event) => { // it tells; Gradio cannot take it empty
         if (event.target.matches("#opacity input[type=number]")) event.preventDefault();
     }, true);
+    const dismissError = () => document.querySelector(".toast-close")?.click();
+    addEventListener("click", (event) => { // what is tried again has not been refused yet
+        if (event.target.closest("#start, #stop, #record, #keep-area, #find-area")) dismissError();
+    }, true);
+    addEventListener("animationend", (event) => { // Gradio's own clock would take the next error away as well
+        if (event.animationName === "rcd-read") dismissError();
+    });
 </script>"""
 """Gradio runs a script of the head before it draws the first control, and ``js`` up to 0.1 s after."""
 
@@ -69,9 +76,6 @@ SIDES = ("left", "top"), ("width", "height")
 
 HOW_TO_DRAW = """<p class="rcd-hint">Draw it on the picture, or give it in pixels; then keep it. What lies around it is
 shown here alone, too coarse to be read.</p>"""
-
-READ_S = 20.0
-"""How long an error stands on the page: to be read twice, and gone before it is taken for the next one's."""
 
 FONT = ["system-ui", "Segoe UI", "Noto Sans", "DejaVu Sans", "sans-serif"]
 """What the machine has: a font from elsewhere would be fetched, and would tell that the page is in use."""
@@ -242,7 +246,7 @@ def as_message() -> Iterator[None]:
         yield
     except (StreamError, EngineError) as error:
         log.warning("refused on the page: %s", error)
-        raise gr.Error(escape(str(error)), duration=READ_S, print_exception=False) from error
+        raise gr.Error(escape(str(error)), duration=None, print_exception=False) from error
 
 
 def loads(module: str, function: str) -> str:
