@@ -225,6 +225,15 @@ def test_what_holds_no_picture_is_passed_over_in_a_folder_and_refused_by_itself(
     assert [frame.source for frame in read(tmp_path)] == ["a.dcm"]
 
 
+def test_pictures_of_other_machines_are_refused_and_not_judged_as_breast_ultrasound(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a.dcm", noise(1, 8, 8), Modality="US")
+    write_dicom(tmp_path / "b.dcm", noise(1, 8, 8), Modality="OT")
+    assert [frame.source for frame in read(tmp_path)] == ["a.dcm", "b.dcm"]
+    write_dicom(tmp_path / "c.dcm", noise(1, 8, 8), Modality="MG")
+    with pytest.raises(SourceError, match=r"c\.dcm is no ultrasound: its header says MG"):
+        open_here(str(tmp_path))
+
+
 def test_an_image_that_was_cut_short_before_its_size_is_told_in_a_folder_too(tmp_path: Path) -> None:
     write_dicom(tmp_path / "a.dcm", noise(1, 8, 8))
     cut = write_dicom(tmp_path / "b.dcm", noise(1, 8, 8))

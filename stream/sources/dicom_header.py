@@ -27,8 +27,9 @@ from stream.sources.uri import FPS_LIMIT, STILLS_FPS, printable
 from stream.types import ScanArea
 
 TAGS: Sequence[str] = (
-    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "InstanceNumber"),
-    *("BitsAllocated", "BitsStored", "PixelRepresentation", "RescaleSlope", "RescaleIntercept"),
+    *("Modality", "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
+    *("PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation"),
+    *("RescaleSlope", "RescaleIntercept"),
     *("WindowCenter", "WindowWidth", "VOILUTFunction"),
     *("PixelSpacing", "PixelAspectRatio", "SequenceOfUltrasoundRegions"),
     *("FrameTime", "FrameTimeVector", "CineRate", "RecommendedDisplayFrameRate"),
@@ -40,6 +41,10 @@ TAGS: Sequence[str] = (
     *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
 )
 """Everything that is read of a header (PS3.6)."""
+
+NO_ULTRASOUND = frozenset({"CR", "CT", "DX", "MG", "MR", "NM", "PT", "RF", "XA"})
+"""Modalities (PS3.3 C.7.3.1.1.1) of other machines. Not all but US: captured screens of a scanner call themselves OT,
+SC or nothing."""
 
 COLOURS = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
 """Photometric interpretations (PS3.3 C.7.6.3.1.2) that pydicom's decoders hand out as RGB."""
@@ -93,7 +98,7 @@ class Header:
 def read_header(path: Path, fps: float | None) -> Header | None:
     """None for what contains no picture, as a DICOMDIR, a report or a presentation state.
 
-    Raises SourceError for what is no DICOM, contradicts itself, or is compressed as nothing here reads.
+    Raises SourceError for what is no DICOM, no ultrasound, contradicts itself, or is compressed as nothing here reads.
     """
     name = printable(path.name)
     if not path.is_file():
@@ -106,6 +111,8 @@ def read_header(path: Path, fps: float | None) -> Header | None:
         tags = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
         if "Rows" not in tags and "Image" not in meta.MediaStorageSOPClassUID.name:  # an image has them, or is damaged
             return None
+        if (modality := str(tags.get("Modality", ""))) in NO_ULTRASOUND:
+            raise SourceError(f"{name} is no ultrasound: its header says {modality}. Expected one of modality US.")
         return parse_header(path, tags, decoder_of(name, syntax), fps)
     except SourceError:
         raise
