@@ -233,6 +233,20 @@ def test_an_address_without_a_host_is_wrong_use() -> None:
         open_source("rtsp:camera")
 
 
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("udp://", "udp:// names no port"),
+        ("tcp://127.0.0.1", r"tcp://127\.0\.0\.1 names no port"),
+        ("udp://:70000", r"udp://:70000: there is no such port"),
+        ("rtsp://127.0.0.1:0/a", r"rtsp://127\.0\.0\.1:0: there is no such port"),
+    ],
+)
+def test_an_address_without_a_possible_port_is_wrong_use(uri: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        open_source(uri)
+
+
 SECRET = st.text(st.sampled_from("QXZ0/?#@:&=%\\ é"), min_size=6, max_size=12).map(lambda text: f"Q{text}Z")
 """Where a part of it is taken for a host, that is none, or 0, which is this machine."""
 

@@ -1,5 +1,6 @@
 """What FFmpeg receives over a network: RTSP, MPEG-TS over TCP, UDP or SRT, MPEG-TS and MJPEG over HTTP."""
 
+import re
 import time
 from collections.abc import Iterator
 from errno import EPROTONOSUPPORT
@@ -20,6 +21,9 @@ OPEN_TIMEOUT_S = 5.0
 SILENCE_S = 2.0
 """A sender that says nothing for longer is gone. So ``close`` can take this long to end ``frames``, but only during a
 silence: FFmpeg cannot be told from outside to stop waiting."""
+
+NO_USUAL_PORT = ("srt://", "tcp://", "udp://")
+"""What begins thus has to name its port. FFmpeg takes a wrong one for 0, and waits."""
 
 PROTOCOLS = {"protocol_whitelist": "http,https,rtp,srt,tcp,tls,udp", "format_whitelist": "mjpeg,mpegts,mpjpeg,rtsp"}
 """Nothing that a sender says makes FFmpeg open a file or a playlist."""
@@ -89,6 +93,12 @@ class NetworkSource(Receiver):
         """See ``stream.sources.open_source``; a sender is always live. What follows a ``?`` is the protocol's."""
         if "://" not in target:
             raise UsageError(f"{target.partition(':')[0]}: names no host. Expected an address like rtsp://host/path")
+        name = without_secrets(target)
+        port = re.search(r":(\d+)$", name)
+        if port is None and name.lower().startswith(NO_USUAL_PORT):
+            raise UsageError(f"{name} names no port. Expected an address like udp://:5000 or tcp://host:5000")
+        if port is not None and not 1 <= int(port[1]) <= 65535:
+            raise UsageError(f"{name}: there is no such port. Expected one from 1 to 65535.")
         return cls(target)
 
     def _received(self, arrivals: Iterator[Arrival]) -> Iterator[Frame]:
