@@ -247,6 +247,11 @@ def test_an_address_without_a_possible_port_is_wrong_use(uri: str, says: str) ->
         open_source(uri)
 
 
+def test_a_port_is_found_before_options_that_may_hold_anything() -> None:
+    with pytest.raises(SourceError, match="Connection refused"):
+        open_source("tcp://127.0.0.1:1?to=a@b/c:70000")
+
+
 SECRET = st.text(st.sampled_from("QXZ0/?#@:&=%\\ é"), min_size=6, max_size=12).map(lambda text: f"Q{text}Z")
 """Where a part of it is taken for a host, that is none, or 0, which is this machine."""
 

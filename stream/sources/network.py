@@ -94,8 +94,8 @@ class NetworkSource(Receiver):
         if "://" not in target:
             raise UsageError(f"{target.partition(':')[0]}: names no host. Expected an address like rtsp://host/path")
         name = without_secrets(target)
-        port = re.search(r":(\d+)$", name)
-        if port is None and name.lower().startswith(NO_USUAL_PORT):
+        port = re.match(r"[^:]+://[^/?#]*:(\d+)(?![^/?#])", target)
+        if port is None and target.lower().startswith(NO_USUAL_PORT):
             raise UsageError(f"{name} names no port. Expected an address like udp://:5000 or tcp://host:5000")
         if port is not None and not 1 <= int(port[1]) <= 65535:
             raise UsageError(f"{name}: there is no such port. Expected one from 1 to 65535.")
