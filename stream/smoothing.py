@@ -5,6 +5,7 @@ is the time between the frames in the source. That is the exact step of a first-
 alike, and dt comes from the source, so a replay decides exactly what the first run decided.
 """
 
+from dataclasses import dataclass
 from math import exp
 
 import numpy as np
@@ -23,8 +24,21 @@ LEAST_PROBABILITY = 1e-3
 """Lower ones are raised to this before the logarithm: without it, one frame that is certain would outvote seconds."""
 
 
+@dataclass
+class Memory:
+    """What is remembered of a run of frames: its smoothed answer, the times of its first and its last frame, the last
+    one's source and scan area, and whether the last decision was another one than "no lesion flagged"."""
+
+    log_probabilities: NDArray[np.float64]
+    began_s: float
+    last_s: float
+    source: str
+    area: ScanArea | None
+    doubted: bool = False
+
+
 class Smoother:
-    """Steadies the predictions of one stream. It restarts with another ``Frame.source``, which is another recording,
+    """Steadies the predictions of one stream. It starts anew with another ``Frame.source``, which is another recording,
     with a scan area elsewhere, after a gap, and if time does not advance: a step of 0 s would keep the old answer for
     ever. ``still`` pictures are independent: each is judged by itself.
 
@@ -41,28 +55,25 @@ class Smoother:
         self._config = config
         self._rule = Rule.of(spec, spec.operating_points[config.operating_point], config.lesion_margin)
         self._still = still
-        self._log_probabilities: NDArray[np.float64] | None = None
-        self._since_s = self._last_s = 0.0
-        self._doubted = False
-        self._source = ""
-        self._area: ScanArea | None = None
+        self._memory: Memory | None = None
 
     def update(self, frame: Frame, area: ScanArea | None, outcome: Prediction | NotAnalysed, now_ns: int) -> Assessment:
         """Add one frame's outcome and say what holds now; ``now_ns`` is monotonic, only for the age."""
         age_ms = (now_ns - frame.captured_ns) / 1e6
         if isinstance(outcome, NotAnalysed):
             if not outcome.failed:  # something else was in view; a fault of ours says nothing about the picture
-                self._log_probabilities = None
+                self._memory = None
             return Assessment(frame.index, area, outcome.state, outcome.reason, age_ms)
         too_slow = self._too_slow(frame)
-        smoothed = self._smooth(outcome.probabilities, frame, area)
-        seen_s = frame.pts_s - self._since_s
+        memory = self._memory = self._remember(outcome.probabilities, frame, area)
+        smoothed = softmax(np.asarray(memory.log_probabilities, np.float32))
+        seen_s = frame.pts_s - memory.began_s
         if seen_s < self._config.warm_up_s and not (self._still or frame.still):
             early = f"nothing is called before {self._config.warm_up_s:g} s are seen"
             state, finding, reason = State.WARMING_UP, None, too_slow or early
         else:
-            state, finding, reason = self._rule.decide(smoothed, self._spec, doubted=self._doubted)
-            self._doubted = finding != "normal"
+            state, finding, reason = self._rule.decide(smoothed, self._spec, doubted=memory.doubted)
+            memory.doubted = finding != "normal"
         shown = attention_class(smoothed, state, finding, self._spec)
         heat = None if shown is None or area is None else attention(outcome.class_maps, shown, area, self._spec)
         return Assessment(
@@ -70,24 +81,29 @@ class Smoother:
         )
 
     def _too_slow(self, frame: Frame) -> str | None:
-        """Why nothing is ever called, if this frame, and the one before it, came too late to go on from another."""
-        began = self._log_probabilities is not None and self._since_s == self._last_s and frame.source == self._source
-        apart_s = frame.pts_s - self._last_s
-        if not began or apart_s <= self._config.gap_s:
+        """Why nothing is ever called, if this frame starts anew because it came late, and so did the one before it."""
+        before = self._memory
+        if before is None or before.last_s != before.began_s or before.source != frame.source:
+            return None
+        apart_s = frame.pts_s - before.last_s
+        if apart_s <= self._config.gap_s:
             return None
         return f"a frame is judged only every {apart_s:.1f} s: source or machine is too slow for a call"
 
-    def _smooth(self, probabilities: NDArray[np.float32], frame: Frame, area: ScanArea | None) -> NDArray[np.float32]:
+    def _remember(self, probabilities: NDArray[np.float32], frame: Frame, area: ScanArea | None) -> Memory:
+        """What is remembered from this frame on."""
         new = np.log(np.maximum(probabilities.astype(np.float64), LEAST_PROBABILITY))
-        step_s = frame.pts_s - self._last_s
-        follows = frame.source == self._source and 0 < step_s <= self._config.gap_s and not moved(self._area, area)
-        if self._still or self._log_probabilities is None or not follows:
-            self._log_probabilities, self._since_s, self._doubted = new, frame.pts_s, False
-        else:
-            weight = 1 - exp(-step_s / self._config.smoothing_s)
-            self._log_probabilities = self._log_probabilities + weight * (new - self._log_probabilities)
-        self._last_s, self._source, self._area = frame.pts_s, frame.source, area
-        return softmax(np.asarray(self._log_probabilities, np.float32))
+        before = self._memory
+        if before is None or self._still or not self._goes_on(before, frame, area):
+            return Memory(new, frame.pts_s, frame.pts_s, frame.source, area)
+        weight = 1 - exp(-(frame.pts_s - before.last_s) / self._config.smoothing_s)
+        smoothed = before.log_probabilities + weight * (new - before.log_probabilities)
+        return Memory(smoothed, before.began_s, frame.pts_s, frame.source, area, before.doubted)
+
+    def _goes_on(self, before: Memory, frame: Frame, area: ScanArea | None) -> bool:
+        """Whether this frame shows what the frames ``before`` it showed."""
+        step_s = frame.pts_s - before.last_s
+        return frame.source == before.source and 0 < step_s <= self._config.gap_s and not moved(before.area, area)
 
 
 def moved(before: ScanArea | None, now: ScanArea | None) -> bool:
