@@ -197,9 +197,8 @@ class Motion:
 
     def __init__(self) -> None:
         self._known: deque[NDArray[np.float32]] = deque(maxlen=KEPT)
-        self._new_s = 0.0
-        self._repeated: set[int] = set()
-        self._count = 0
+        self._new_s = 0.0  # when the newest of them came
+        self._repeated: set[int] = set()  # those that came again since, by their places in the deque
 
     def refusal(self, rgb: NDArray[np.uint8], time_s: float) -> NotAnalysed | None:
         """FROZEN or RECYCLED once nothing new has come for FREEZE_S; ``rgb`` is uint8 [H, W, 3], time only rises."""
@@ -207,11 +206,10 @@ class Motion:
         differences = [difference(cells, known) for known in self._known]
         if not differences or min(differences) > SAME or time_s < self._new_s:
             self._known.append(cells)
-            self._count += 1
             self._new_s = time_s
             self._repeated.clear()
             return None
-        self._repeated.add(self._count - len(differences) + int(np.argmin(differences)))
+        self._repeated.add(int(np.argmin(differences)))
         if time_s - self._new_s < FREEZE_S:
             return None
         return FROZEN if len(self._repeated) == 1 else RECYCLED
