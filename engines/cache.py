@@ -146,23 +146,26 @@ def read(key: Key, folder: Path | None = None) -> Artefact:
         raise ArtefactError(f"{place} cannot be read ({error.strerror}); {mend(key)}") from error
     for each, told in facts:
         _require_private(each, told, stat.S_ISDIR, key)
+    hashes, precision = _read_manifest(place, key)
+    files = {name: _private_bytes(place / Path(name).name, key) for name in hashes}
+    for name, data in files.items():
+        if hashlib.sha256(data).hexdigest() != hashes[name]:
+            raise ArtefactError(f"{place / name} was altered after it was built; {mend(key)}")
+    return Artefact(files, precision)
+
+
+def _read_manifest(place: Path, key: Key) -> tuple[dict[str, str], str]:
+    """SHA-256 of each file by its name, and the precision. Raises ArtefactError if it was built for another key."""
     try:
         manifest = json.loads(_private_bytes(place / MANIFEST, key))
         found, hashes, precision = Key(**manifest["key"]), dict(manifest["sha256"]), str(manifest["precision"])
     except (ValueError, TypeError, KeyError) as error:
         raise ArtefactError(f"{place / MANIFEST} is damaged; {mend(key)}") from error
     if found != key:
-        differing = [
-            f"{name} {theirs} and not {ours}"
-            for (name, theirs), ours in zip(asdict(found).items(), asdict(key).values(), strict=True)
-            if theirs != ours
-        ]
+        theirs, ours = asdict(found), asdict(key)
+        differing = [f"{name} {theirs[name]} and not {ours[name]}" for name in ours if theirs[name] != ours[name]]
         raise ArtefactError(f"{place} was built for {', '.join(differing)}; {mend(key)}")
-    files = {name: _private_bytes(place / Path(name).name, key) for name in hashes}
-    for name, data in files.items():
-        if hashlib.sha256(data).hexdigest() != hashes[name]:
-            raise ArtefactError(f"{place / name} was altered after it was built; {mend(key)}")
-    return Artefact(files, precision)
+    return hashes, precision
 
 
 def mend(key: Key) -> str:
