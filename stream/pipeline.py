@@ -117,14 +117,16 @@ class Pipeline:
         self._batch = 1 if source.live else engine.info.batch
         self._captured: Handover[Frame] = LatestFrame() if source.live else EveryFrame(max(4, self._batch))
         self._judged: Handover[Judged] = LatestFrame() if source.live else EveryFrame()
-        self._damaged = 0
+        self._damaged = 0  # of the source's damaged frames, how many are counted
         self._judging_ns: int | None = None  # since when the present frames are judged, monotonic
-        self._seen: tuple[Frame, ScanArea | None] | None = None
-        self._cut_short = False
+        self._seen: tuple[Frame, ScanArea | None] | None = None  # what was looked at last, and where the scan lay
+        self._cut_short = False  # a replay that does not get to the end of its source
         self._stopping = Event()
         self._finished = Event()
-        self._starting = Lock()
-        self._taking_in, self._showing, self._switching = Lock(), Lock(), Lock()
+        self._starting = Lock()  # held while the threads are started: ``stop`` joins all or none
+        self._taking_in = Lock()  # held while a frame is counted and handed to the analysis
+        self._showing = Lock()  # held while a frame is drawn and handed out
+        self._switching = Lock()  # held while a recording is finished
         stages = (self._capture, self._analyse, self._draw)
         self._threads = [Thread(target=stage, name=stage.__name__.strip("_"), daemon=True) for stage in stages]
 
@@ -255,7 +257,7 @@ class Pipeline:
 
     def _judge(self, frames: Sequence[Frame]) -> None:
         """Several frames share the time that their analysis takes."""
-        left = len(frames)
+        left = len(frames)  # which are not counted yet
         start_ns = time.perf_counter_ns()
         self._judging_ns = start_ns
         try:
