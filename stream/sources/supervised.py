@@ -78,9 +78,9 @@ class SupervisedSource(Source):
         self._take(first)
         self.name, self.live, self.synthetic, self.looped = first.name, first.live, first.synthetic, first.looped
         self._damaged_before = -first.damaged  # before anything came
-        self._due_s = math.inf
+        self._due_s = math.inf  # by when the next frame must come, monotonic; for the watchdog
         self._next_index, self._last_pts_s = 0, 0.0
-        self._start_ns: int | None = None
+        self._start_ns: int | None = None  # when the first frame was captured
         Thread(target=self._watch, name="source watchdog", daemon=True).start()
 
     @property
@@ -119,18 +119,7 @@ class SupervisedSource(Source):
         """The frames of one connection, counted on from the last one's. Raises SourceError, also after a silence."""
         first_index, shift_s, patience_s = self._next_index, None, FIRST_S
         frames = self._inner.frames()
-        while True:
-            asked_s = time.monotonic()
-            self._due_s = asked_s + patience_s
-            try:
-                frame = next(frames, None)
-            finally:
-                self._due_s = math.inf
-            if frame is None:
-                waited_s = time.monotonic() - asked_s
-                if waited_s >= patience_s:
-                    raise SourceError(f"{self.name} sent no whole picture for {waited_s:.0f} s")
-                return
+        while (frame := self._next(frames, patience_s)) is not None:
             patience_s = SILENCE_S
             if shift_s is None:
                 self._note_return()
@@ -139,6 +128,19 @@ class SupervisedSource(Source):
             index, self._last_pts_s = first_index + frame.index, shift_s + frame.pts_s
             self._next_index = index + 1
             yield replace(frame, index=index, pts_s=self._last_pts_s, source=self.name)
+
+    def _next(self, frames: Iterator[Frame], patience_s: float) -> Frame | None:
+        """The next frame, None at the end. Raises SourceError if the connection was closed as none came in time."""
+        asked_s = time.monotonic()
+        self._due_s = asked_s + patience_s
+        try:
+            frame = next(frames, None)
+        finally:
+            self._due_s = math.inf
+        waited_s = time.monotonic() - asked_s
+        if frame is None and waited_s >= patience_s:
+            raise SourceError(f"{self.name} sent no whole picture for {waited_s:.0f} s")
+        return frame
 
     def _note_return(self) -> None:
         self.trouble = None
