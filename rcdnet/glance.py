@@ -17,7 +17,6 @@ Floats = NDArray[np.float32]
 RunNetwork = Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
 """uint8 [N, H, W] -> logits [N, K], class maps [N, K, h, w]: a network, whatever computes it."""
 
-
 ATTENTION_LOGITS = 8.0
 """How far, in logits, a cell must rise above its map's median to be drawn at full strength: on held-out lesions
 the peak rises 5 to 10. The same for every picture, so a flat map stays dark."""
@@ -126,7 +125,7 @@ def calibrated(logits: Floats, class_names: Sequence[str], temperature: float = 
     equation 9. The second is ours: it changes large z most, because our networks are most underconfident where they are
     surest. With more answers, z is twice the distance of each logit to their mean.
     """
-    lesions = [index for index, name in enumerate(class_names) if name != "normal"]
+    lesions = _lesions(class_names)
     found = np.zeros(logits.shape, np.float32)
     found[..., lesions] = _sharpened(logits[..., lesions], temperature, cubic)
     if "normal" in class_names:
@@ -136,6 +135,11 @@ def calibrated(logits: Floats, class_names: Sequence[str], temperature: float = 
         found[..., normal] = sides[..., 0]
         found[..., lesions] += sides[..., 1:]
     return found
+
+
+def _lesions(class_names: Sequence[str]) -> list[int]:
+    """The indices of the classes that are lesions."""
+    return [index for index, name in enumerate(class_names) if name != "normal"]
 
 
 def _sharpened(logits: Floats, temperature: float, cubic: float) -> Floats:
@@ -176,8 +180,7 @@ def scaled_rise(class_map: Floats, at: Placement | None = None) -> Floats:
 
 def lesion_class(logits: Floats, spec: ModelSpec) -> int:
     """Index of the likeliest class that is a lesion, from logits or probabilities [K]."""
-    lesions = [index for index, name in enumerate(spec.class_names) if name != "normal"]
-    return max(lesions, key=lambda index: float(logits[index]))
+    return max(_lesions(spec.class_names), key=lambda index: float(logits[index]))
 
 
 def locate(class_maps: Floats, logits: Floats, at: Placement, spec: ModelSpec) -> Box:
