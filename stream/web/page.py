@@ -80,6 +80,12 @@ shown here alone, too coarse to be read.</p>"""
 FONT = ["system-ui", "Segoe UI", "Noto Sans", "DejaVu Sans", "sans-serif"]
 """What the machine has: a font from elsewhere would be fetched, and would tell that the page is in use."""
 
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+"""Of every event: nothing is covered while it is handled, and no program is offered it."""
+
+AT_ONCE = QUIET | {"trigger_mode": "multiple", "concurrency_limit": None}
+"""Of one that waits for nothing that is under way."""
+
 
 def create_control_room(control: Control) -> FastAPI:
     """Gradio's application for the page at /, with every door shut that the page does not need."""
@@ -146,29 +152,53 @@ def build(control: Control) -> gr.Blocks:
                 )
 
         act = Actions(control)
-        quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        chosen = [source, engine, point]
-        page.load(lambda: control.opacity, outputs=opacity, **quiet)
-        for event in (page.load, refresh_record.click):
-            event(lambda: control.records, outputs=record, **quiet)
-        at_once = {"trigger_mode": "multiple", "concurrency_limit": None}  # not after what is under way
-        in_turn = {"trigger_mode": "always_last", "concurrency_id": "named"}  # or an older answer may come last
-        gr.on([one.input for one in chosen], act.named, chosen, start, **in_turn, **quiet)
-        told = gr.on(
-            [page.load, refresh.click], act.shown, None, [source, point, running], trigger_mode="always_last", **quiet
-        )
-        filled = told.then(None, [running, *chosen], chosen, js=FILL_IN, **quiet)
-        started = start.click(act.restart, chosen, js=STARTED, **at_once, **quiet)
-        stopped = stop.click(act.halt, **at_once, **quiet)
-        for event in (rename.click, filled.then, started.then, started.failure, stopped.then):  # failed: no ``then``
-            event(act.named, chosen, start, **in_turn, **quiet)
-        changed = record.input(act.set_recording, record, **at_once, **quiet)
-        changed.failure(lambda: control.records, outputs=record, **quiet)  # not where its folder cannot be made
-        panel.expand(act.read_area, outputs=box, **quiet)
-        keep.click(act.keep_area, box, **quiet)
-        find.click(act.find_area, outputs=box, **quiet)
-        opacity.input(control.set_opacity, opacity, trigger_mode="always_last", **quiet)
+        connect_opacity(page, control, opacity)
+        connect_record(page, control, act, record, refresh_record)
+        connect_runs(page, act, [source, engine, point], running, start, stop, refresh, rename)
+        panel.expand(act.read_area, outputs=box, **QUIET)
+        keep.click(act.keep_area, box, **QUIET)
+        find.click(act.find_area, outputs=box, **QUIET)
     return page
+
+
+def connect_opacity(page: gr.Blocks, control: Control, opacity: gr.Slider) -> None:
+    """The slider shows what holds, and sets it at once."""
+    page.load(lambda: control.opacity, outputs=opacity, **QUIET)
+    opacity.input(control.set_opacity, opacity, trigger_mode="always_last", **QUIET)
+
+
+def connect_record(
+    page: gr.Blocks, control: Control, act: "Actions", record: gr.Checkbox, refresh_record: gr.Button
+) -> None:
+    """The box shows what holds, also where another page changed it, and where its folder cannot be made."""
+    changed = record.input(act.set_recording, record, **AT_ONCE)
+    for event in (page.load, refresh_record.click, changed.failure):
+        event(lambda: control.records, outputs=record, **QUIET)
+
+
+def connect_runs(
+    page: gr.Blocks,
+    act: "Actions",
+    chosen: list[gr.Dropdown],
+    running: gr.JSON,
+    start: gr.Button,
+    stop: gr.Button,
+    refresh: gr.Button,
+    rename: gr.Button,
+) -> None:
+    """What is ``chosen``, source, engine and operating point, can be started, and ``running`` holds what runs. Whatever
+    changes either may change the name of the first button."""
+    source, _, point = chosen
+    told = gr.on(
+        [page.load, refresh.click], act.shown, None, [source, point, running], trigger_mode="always_last", **QUIET
+    )
+    filled = told.then(None, [running, *chosen], chosen, js=FILL_IN, **QUIET)
+    started = start.click(act.restart, chosen, js=STARTED, **AT_ONCE)
+    stopped = stop.click(act.halt, **AT_ONCE)
+    in_turn = QUIET | {"trigger_mode": "always_last", "concurrency_id": "named"}  # or an older answer may come last
+    gr.on([one.input for one in chosen], act.named, chosen, start, **in_turn)
+    for event in (rename.click, filled.then, started.then, started.failure, stopped.then):  # failed: no ``then``
+        event(act.named, chosen, start, **in_turn)
 
 
 class Actions:
