@@ -32,7 +32,7 @@ def require_folder_of_weights(path: Path) -> None:
     """Raises NoWeights if it is none: a checkpoint, a run folder, or a name that does not exist."""
     with suppress(OSError):  # it may not be looked into, which is told when it is read
         if not any((path / file.name).is_file() for file in (CHECKPOINT, ONNX, GOLDEN)):
-            made_of = path if path.is_file() else "CHECKPOINT"
+            made_of = path if path.is_file() and path.suffix == CHECKPOINT.suffix else "CHECKPOINT"
             raise NoWeights(
                 f"{path} is not a folder of weights. Make one with: python -m rcdnet.export {made_of} --out FOLDER"
             )

@@ -113,12 +113,16 @@ def test_a_folder_without_weights_is_wrong_use_and_gets_the_mend(tmp_path: Path,
     assert "python -m rcdnet.export" in " ".join(result.stderr.split())
 
 
-@pytest.mark.parametrize(("named", "made_of"), [("model.safetensors", "model.safetensors"), ("", "CHECKPOINT")])
-def test_a_checkpoint_or_a_run_folder_instead_of_weights_gets_a_command_that_works(
+@pytest.mark.parametrize(
+    ("named", "made_of"),
+    [("model.safetensors", "model.safetensors"), ("model.onnx", "CHECKPOINT"), ("", "CHECKPOINT")],
+)
+def test_a_file_or_a_run_folder_instead_of_weights_gets_a_command_that_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, made_of: str
 ) -> None:
     (tmp_path / "run").mkdir()
     shutil.copy(CHECKPOINT, tmp_path / "run" / "model.safetensors")
+    (tmp_path / "run" / "model.onnx").touch()
     monkeypatch.chdir(tmp_path / "run")
     result = command("verify", "openvino_cpu", "--weights", named)
     assert result.exit_code == 2
