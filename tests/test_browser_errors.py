@@ -4,6 +4,7 @@ from pathlib import Path
 
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
 
 from tests.pages import control, needs_chromium, phase, running, scan_area, screen, until
 
@@ -23,21 +24,21 @@ ERROR = """
 """What stands there as an error, up to its colon, and what it covers of the page where it begins."""
 
 
-def refused(browser: webdriver.Chrome, width: str) -> None:
+def refused(browser: webdriver.Chrome, width: WebElement, text: str) -> None:
     """Press Keep with a scan area that is as wide as this, which is too little."""
-    _, numbers = scan_area(browser)
-    numbers[2].clear()
-    numbers[2].send_keys(width)
+    width.clear()
+    width.send_keys(text)
     control(browser, "#keep-area").click()
 
 
 def test_an_error_about_the_scan_area_covers_neither_picture_nor_control_and_takes_the_place_of_the_one_before(
     browser: webdriver.Chrome,
 ) -> None:
+    _, numbers = scan_area(browser)
     with screen(browser, 1366, 700):
-        for width in "98":
-            refused(browser, width)
-            error = f"scan area of {width}x619 px is too small"
+        for text in "98":
+            refused(browser, numbers[2], text)
+            error = f"scan area of {text}x619 px is too small"
             until(browser, lambda error=error: browser.execute_script(ERROR) == [error, []])
 
 
@@ -58,7 +59,7 @@ def test_an_error_about_a_recording_covers_neither_picture_nor_control(
 
 def test_an_error_goes_by_itself(browser: webdriver.Chrome) -> None:
     soon = "<style>.toast-message-item { animation-duration: .1s !important; }</style>"
-    refused(browser, "9")
+    refused(browser, scan_area(browser)[1][2], "9")
     control(browser, ".toast-body")
     browser.execute_script("document.head.insertAdjacentHTML('beforeend', arguments[0])", soon)
     until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, ".toast-body"))
