@@ -300,13 +300,14 @@ def test_pictures_in_colours_that_do_not_exist_are_damaged(tmp_path: Path) -> No
     assert 5 < len(frames) == 20 - source.damaged
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", bytes(range(256)) * 20], ids=["empty", "text", "noise"])
-def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"", "is empty"), (b"hello", r"cannot .+ \(Invalid data"), (bytes(range(256)) * 20, r"cannot .+ \(Invalid data")],
+)
+def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
-    with pytest.raises(
-        SourceError, match=r"clip\.mp4 cannot be read as a video \((Invalid data|End of file)"
-    ) as caught:
+    with pytest.raises(SourceError, match=rf"clip\.mp4 {says}") as caught:
         open_here(str(path))
     assert "\n" not in str(caught.value)
 

@@ -111,6 +111,8 @@ class FileSource(RecordedSource):
             meant_for_a_card = self.name.isdecimal() or self._path.is_relative_to("/dev")  # as OpenCV takes them
             card = ", or the name of a capture card that `python -m stream devices` lists" if meant_for_a_card else ""
             raise SourceError(f"{self.name} does not exist, or is not a file. Expected a video{card}.")
+        if not size_bytes(self._path):
+            raise SourceError(f"{self.name} is empty: 0 bytes. Copy it again from its origin.")
         try:
             # an absolute path, for FFmpeg takes "name:rest" for a protocol
             return av.open(
