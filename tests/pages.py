@@ -102,11 +102,11 @@ def choose(browser: webdriver.Chrome, name: str, of: str = "engine") -> None:
 
 
 def scan_area(browser: webdriver.Chrome) -> tuple[WebElement, list[WebElement]]:
-    """The button over the numbers of the scan area, and these: opened anew, and so filled in with what holds."""
+    """The button over the numbers of the scan area, and these, filled in with what holds. On a page that is loaded
+    anew, where nothing stood in them before: else they might be filled in after what a test types.
+    """
+    browser.refresh()
     panel = control(browser, "#scan-area button")
-    if "open" in (panel.get_attribute("class") or "").split():
-        panel.click()
-        until(browser, lambda: "open" not in (panel.get_attribute("class") or "").split())
     panel.click()
     numbers = "#scan-area input[type=number]"
     until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, numbers)) == 4)
