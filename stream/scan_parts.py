@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream.panels import BLUR_PX, Slices
 from stream.stacked import are_stacked, sampled
+from stream.types import Span
 from stream.words import is_lettering, is_page
 
 LETTER_SHARE = 0.01
@@ -47,30 +48,6 @@ BAR_RATIO, BAR_SHARE, BAR_SHADE = 4, 0.35, 2
 BAR_SHADE grey levels of the median of their row."""
 
 
-class Span(NamedTuple):
-    """Rows or columns, half-open."""
-
-    begin: int
-    end: int
-
-    @property
-    def length(self) -> int:
-        """How many there are."""
-        return self.end - self.begin
-
-    def common(self, other: "Span") -> "Span":
-        """What is in both. Its length is below 0 if they do not meet."""
-        return Span(max(self.begin, other.begin), min(self.end, other.end))
-
-    def around(self, other: "Span") -> "Span":
-        """What holds both."""
-        return Span(min(self.begin, other.begin), max(self.end, other.end))
-
-    def is_aligned(self, other: "Span") -> bool:
-        """Whether the shorter one lies within the other, or nearly so."""
-        return self.common(other).length >= ALIGNED * min(self.length, other.length)
-
-
 class Part(NamedTuple):
     """A connected part of what is lit: its number, the box around it, and how many pixels it has."""
 
@@ -101,10 +78,12 @@ def scan_of(lit: NDArray[np.uint8], raw: MatLike) -> tuple[Slices, NDArray[np.ui
     is_scan = np.zeros(len(parts) + 1, np.uint8)  # by the number of the part
     is_scan[first.number] = 1
     for part in parts:
+        if part is first:
+            continue
         share, common = part.area / first.area, columns.common(part.columns)
         all_rows, all_columns = rows.around(part.rows), columns.around(part.columns)
-        twin = share >= TWIN_SHARE and rows.is_aligned(part.rows)
-        strip = share >= STRIP_SHARE and columns.is_aligned(part.columns)
+        twin = share >= TWIN_SHARE and are_aligned(rows, part.rows)
+        strip = share >= STRIP_SHARE and are_aligned(columns, part.columns)
         stacked = strip and are_stacked(sampled(raw[slice(*all_rows), slice(*all_columns)]))
         beyond = share >= PART_SHARE and common.length >= ALIGNED * part.columns.length  # not one that is wider
         joins = twin or stacked or (beyond and not is_apart(part, parts, labels, raw))
@@ -120,6 +99,11 @@ def connected(solid: MatLike) -> tuple[MatLike, list[Part]]:
     boxes = enumerate(found[1:].tolist(), start=1)  # 0 is what is not lit
     parts = [Part(number, Span(y, y + down), Span(x, x + across), area) for number, (x, y, across, down, area) in boxes]
     return labels, sorted(parts, key=lambda part: -part.area)
+
+
+def are_aligned(one: Span, other: Span) -> bool:
+    """Whether the shorter one lies within the other, or nearly so."""
+    return one.common(other).length >= ALIGNED * min(one.length, other.length)
 
 
 def is_words(part: Part, labels: MatLike, raw: MatLike) -> bool:

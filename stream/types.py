@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,26 @@ Corners = tuple[tuple[int, int], ...]
 """The corners of a polygon, each (x, y) in pixels."""
 
 
+class Span(NamedTuple):
+    """Rows or columns of a picture, half-open."""
+
+    begin: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        """How many there are."""
+        return self.end - self.begin
+
+    def common(self, other: "Span") -> "Span":
+        """What is in both. Its length is below 0 if they do not meet."""
+        return Span(max(self.begin, other.begin), min(self.end, other.end))
+
+    def around(self, other: "Span") -> "Span":
+        """What holds both."""
+        return Span(min(self.begin, other.begin), max(self.end, other.end))
+
+
 @dataclass(frozen=True)
 class ScanArea(Box):
     """Where the ultrasound picture lies in the screen.
@@ -80,16 +100,19 @@ class ScanArea(Box):
         """How many pixels its box has."""
         return self.width_px * self.height_px
 
-    def common_sides(self, other: "ScanArea") -> tuple[int, int]:
-        """Width and height of what lies in both boxes, each below 0 where they do not meet."""
-        across = min(self.x_px + self.width_px, other.x_px + other.width_px) - max(self.x_px, other.x_px)
-        down = min(self.y_px + self.height_px, other.y_px + other.height_px) - max(self.y_px, other.y_px)
-        return across, down
+    @property
+    def rows(self) -> Span:
+        """Of its box."""
+        return Span(self.y_px, self.y_px + self.height_px)
+
+    @property
+    def columns(self) -> Span:
+        """Of its box."""
+        return Span(self.x_px, self.x_px + self.width_px)
 
     def common_px(self, other: "ScanArea") -> int:
         """How many pixels lie in both boxes."""
-        width, height = self.common_sides(other)
-        return max(width, 0) * max(height, 0)
+        return max(self.rows.common(other.rows).length, 0) * max(self.columns.common(other.columns).length, 0)
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,15 @@ def choose(browser: webdriver.Chrome, name: str, of: str = "engine") -> None:
     until(browser, chosen)
 
 
+def stop_recording(browser: webdriver.Chrome) -> tuple[WebElement, WebElement]:
+    """The box Record and the words that tell of a recording, once the one that began with the run has ended."""
+    record, chip = control(browser, "#record input"), control(browser, ".rcd-recording")
+    until(browser, lambda: record.is_selected() and chip.is_displayed())
+    record.click()
+    until(browser, lambda: not chip.is_displayed() and phase(browser) == "running")
+    return record, chip
+
+
 def scan_area(browser: webdriver.Chrome) -> tuple[WebElement, list[WebElement]]:
     """The button over the numbers of the scan area, and these, filled in with what holds. On a page that is loaded
     anew, where nothing stood in them before: else they might be filled in after what a test types.

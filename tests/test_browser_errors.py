@@ -6,7 +6,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from tests.pages import control, needs_chromium, phase, running, scan_area, screen, until
+from tests.pages import control, needs_chromium, running, scan_area, screen, stop_recording, until
 
 pytestmark = needs_chromium
 
@@ -47,10 +47,7 @@ def test_an_error_about_a_recording_covers_neither_picture_nor_control(
 ) -> None:
     with running("fake", tmp_path, "phantom:?fps=4", "--record", str(tmp_path / "r")) as recorded:
         browser.get(recorded)
-        record, chip = control(browser, "#record input"), control(browser, ".rcd-recording")
-        until(browser, lambda: record.is_selected() and chip.is_displayed())
-        record.click()
-        until(browser, lambda: not chip.is_displayed() and phase(browser) == "running")
+        record, _ = stop_recording(browser)
         (tmp_path / "r").rename(tmp_path / "full").with_name("r").touch()
         with screen(browser, 1366, 625):
             record.click()

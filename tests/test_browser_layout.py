@@ -12,7 +12,18 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
-from tests.pages import another_page, choose, control, needs_chromium, phase, running, screen, shown, until
+from tests.pages import (
+    another_page,
+    choose,
+    control,
+    needs_chromium,
+    phase,
+    running,
+    screen,
+    shown,
+    stop_recording,
+    until,
+)
 from tests.programs import python
 from tests.stream_views import SESSION, written
 
@@ -140,10 +151,7 @@ def test_the_controls_show_what_was_started_on_another_page(browser: webdriver.C
 def test_a_recording_ends_and_another_begins_while_the_page_runs(browser: webdriver.Chrome, tmp_path: Path) -> None:
     with running("fake", tmp_path, "phantom:?size=320x240&fps=4", "--record", str(tmp_path / "recordings")) as recorded:
         browser.get(recorded)
-        record, chip = control(browser, "#record input"), control(browser, ".rcd-recording")
-        until(browser, lambda: record.is_selected() and chip.is_displayed())
-        record.click()
-        until(browser, lambda: not chip.is_displayed() and phase(browser) == "running")
+        record, chip = stop_recording(browser)
         assert len(list(tmp_path.glob("recordings/*/summary.json"))) == 1
         record.click()
         until(browser, lambda: chip.is_displayed() and phase(browser) == "running")

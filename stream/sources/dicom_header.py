@@ -21,7 +21,7 @@ from pydicom.uid import MPEGTransferSyntaxes
 from rcdnet.extras import install
 from stream.errors import SourceError
 from stream.scan_detection import scaled
-from stream.scan_parts import ALIGNED, TWIN_SHARE
+from stream.scan_parts import TWIN_SHARE, are_aligned
 from stream.sources.geometry import check_count, check_size, square_px, valid_spacing
 from stream.sources.uri import FPS_LIMIT, STILLS_FPS, printable
 from stream.types import ScanArea
@@ -43,8 +43,8 @@ TAGS: Sequence[str] = (
 """Everything that is read of a header (PS3.6)."""
 
 NO_ULTRASOUND = frozenset({"CR", "CT", "DX", "MG", "MR", "NM", "PT", "RF", "XA"})
-"""Modalities (PS3.3 C.7.3.1.1.1) of other machines. Not all but US: captured screens of a scanner call themselves OT,
-SC or nothing."""
+"""Modalities (PS3.3 C.7.3.1.1.1) of other machines. Not all but US: a captured screen of a scanner may be OT or
+nothing."""
 
 COLOURS = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
 """Photometric interpretations (PS3.3 C.7.6.3.1.2) that pydicom's decoders hand out as RGB."""
@@ -248,11 +248,9 @@ def tissue_regions(tags: Any, width_px: int, height_px: int) -> Iterator[tuple[S
 
 
 def beside(one: ScanArea, other: ScanArea) -> bool:
-    """Whether these are two pictures side by side, or one above the other, as ``scan_detection`` has it."""
-    across, down = one.common_sides(other)
-    common = max(across / min(one.width_px, other.width_px), down / min(one.height_px, other.height_px))
-    share = other.count_px / one.count_px
-    return min(across, down) <= 0 and common >= ALIGNED and share >= TWIN_SHARE
+    """Whether these are two pictures side by side, or one above the other, as ``scan_parts`` has it."""
+    aligned = are_aligned(one.rows, other.rows) or are_aligned(one.columns, other.columns)
+    return aligned and not one.common_px(other) and other.count_px >= TWIN_SHARE * one.count_px
 
 
 def aspect(tags: Any, mm_per_px: tuple[float, float] | None) -> float:
