@@ -59,11 +59,22 @@ app = typer.Typer(
     help=f"RcdNet on every frame of an ultrasound stream. {RESEARCH_NOTICE}",
 )
 
+
+def path(text: str | Path) -> Path:
+    """Without this, an empty one, as of a variable that is not set, would be the current folder. Raises BadParameter.
+    A default comes as it is."""
+    if not str(text):
+        raise typer.BadParameter("it is empty. Expected a path; a variable of the shell may not be set.")
+    return Path(text)
+
+
 EngineName = Annotated[str, typer.Option("--engine", help="auto, or a name from: python -m engines list")]
 WeightsFolder = Annotated[
-    Path, typer.Option("--weights", help="folder of another network, as python -m rcdnet.export makes it")
+    Path, typer.Option("--weights", parser=path, help="folder of another network, as python -m rcdnet.export makes it")
 ]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with the keys of stream/config.py")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", parser=path, help="TOML file with the keys of stream/config.py")
+]
 Receiver = Annotated[
     str | None,
     typer.Option(
@@ -93,7 +104,9 @@ def run(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one")] = 7860,
     record: Annotated[
         Path | None,
-        typer.Option(help="folder that gets one subfolder per recording; the page can end one and begin the next"),
+        typer.Option(
+            parser=path, help="folder that gets one subfolder per recording; the page can end one and begin the next"
+        ),
     ] = None,
     scan_area: AreaText = None,
     send: Receiver = None,
@@ -137,7 +150,9 @@ def run(
 @app.command()
 def replay(
     clip: Annotated[str, typer.Argument(help="clip or image folder")],
-    out: Annotated[Path, typer.Option(help="folder for the results; those of an earlier replay are replaced")],
+    out: Annotated[
+        Path, typer.Option(parser=path, help="folder for the results; those of an earlier replay are replaced")
+    ],
     engine: EngineName = "auto",
     weights: WeightsFolder = SHIPPED,
     config: ConfigFile = None,

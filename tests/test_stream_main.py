@@ -180,6 +180,18 @@ def test_wrong_use_is_one_line_and_a_code(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(("what", "option"), [("replay", "--out"), ("run", "--record"), ("run", "--weights")])
+def test_a_folder_without_a_name_is_wrong_use_and_not_the_current_one(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, option: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = [clip] if what == "replay" else ["--source", "none.mp4"]
+    result = command(what, *source, "--engine", "fake", option, "")
+    assert result.exit_code == 2
+    assert f"'{option}': it is empty" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_missing_clip_is_one_line_and_leaves_no_folder(tmp_path: Path) -> None:
     result = command("replay", tmp_path / "none.mp4", "--out", tmp_path / "out", "--engine", "fake")
     assert result.exit_code == 3
