@@ -37,7 +37,7 @@ from stream.pipeline import Pipeline
 from stream.scan_area import finder
 from stream.sinks import CINE, RESULTS, alone_in, exporting, recording, sending
 from stream.sinks.base import Sink, refused
-from stream.sources import ON_DISK, kind, open_source
+from stream.sources import ON_DISK, kind, open_source, opener
 from stream.sources.uri import is_path, split
 from stream.stage import explain, unforeseen
 from stream.status import Recording, Status
@@ -117,11 +117,12 @@ def run(
         from stream.web.control import Control, label
 
         settings = settings_of(config, scan_area)
+        opener(source)  # what makes no sense is told before anything runs
         if kind(source) in ON_DISK and not is_path(split(source)[1]):
-            open_source(source)  # which says that it is not there, before anything runs
+            open_source(source)  # which says that it is not there
         listener = listen(host, port)
         receivers = partial(sending, send)
-        receivers()  # a wrong address is told before anything runs
+        receivers()  # as a wrong address
         recordings = None if record is None else partial(announced_recording, record)
 
         def ready() -> None:

@@ -205,6 +205,13 @@ def test_a_run_whose_clip_is_missing_says_so_before_it_loads_an_engine(tmp_path:
     assert "none.mp4 does not exist" in result.stderr
 
 
+@pytest.mark.parametrize("source", ["phantom:?size=foo", "v4l2:/dev/video0?size=foo", "{clip}?size=foo", "igtl://"])
+def test_what_makes_no_sense_in_a_source_is_told_before_an_engine_loads(clip: Path, source: str) -> None:
+    result = command("run", "--source", source.format(clip=clip), "--engine", "none_such", "--port", "0")
+    assert result.exit_code == 2
+    assert "none_such" not in result.stderr
+
+
 def test_a_truncated_clip_keeps_the_frames_that_could_be_read(clip: Path, tmp_path: Path) -> None:
     with av.open(str(clip)) as whole, av.open(str(tmp_path / "scan.ts"), "w") as container:
         stream = container.add_stream_from_template(whole.streams.video[0])

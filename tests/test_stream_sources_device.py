@@ -135,7 +135,8 @@ def test_name_and_options_reach_ffmpeg(
     monkeypatch.setattr("stream.sources.device.ffmpeg_has", lambda kind: True)
     monkeypatch.setattr(av, "open", instead)
     scheme, target, query = split(uri)
-    with {"dshow": DshowSource, "avfoundation": AvfoundationSource}[scheme].open(target, query, None, False) as source:
+    kind = {"dshow": DshowSource, "avfoundation": AvfoundationSource}[scheme]
+    with kind.opener(target, query, None, False)() as source:
         assert next(source.frames()).rgb.shape == (480, 640, 3)
     assert (seen["format"], seen["file"]) == (scheme, name)
     assert seen["options"].items() >= options.items()

@@ -1,5 +1,6 @@
 """Where frames come from: one URI, one source. Every kind lives in its own file and is imported when asked for."""
 
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from itertools import islice
@@ -77,24 +78,31 @@ def open_source(
 
 def open_here(uri: str, *, live: bool | None = None, loop: bool = False) -> Source:
     """``open_source`` without the process of its own, and without the second chance."""
+    open_it = opener(uri, live=live, loop=loop)
+    try:
+        return open_it()
+    except OSError as error:  # as where a folder on the way may not be entered
+        target = split(uri)[1]
+        why = error.strerror or type(error).__name__
+        last = target if "://" in target else Path(target).name  # the page tells it: folders may name a patient
+        message = f"{without_secrets(last)} cannot be opened ({why}). Expected a path that you may read."
+        raise SourceError(message) from None
+
+
+def opener(uri: str, *, live: bool | None = None, loop: bool = False) -> Callable[[], Source]:
+    """What opens ``uri`` as ``open_here`` does. Raises UsageError for what makes no sense, and opens nothing."""
     _, target, query = split(uri)
     scheme = kind(uri)
     module, _, class_name = SOURCES[scheme].partition(":")
     try:
-        opener: type[Source] = getattr(import_module(module), class_name)
+        source: type[Source] = getattr(import_module(module), class_name)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         extra = EXTRAS.get(package)
         if extra is None:
             raise
         raise UsageError(f"{scheme}: needs {package}: {install(extra)}") from error
-    try:
-        return opener.open(target, query, live, loop)
-    except OSError as error:  # as where a folder on the way may not be entered
-        why = error.strerror or type(error).__name__
-        last = target if "://" in target else Path(target).name  # the page tells it: folders may name a patient
-        message = f"{without_secrets(last)} cannot be opened ({why}). Expected a path that you may read."
-        raise SourceError(message) from None
+    return source.opener(target, query, live, loop)
 
 
 def kind(uri: str) -> str:
@@ -124,4 +132,4 @@ def _kind_on_disk(path: Path) -> str:
     return SEQUENCES.get(suffix, "images" if suffix in IMAGE_SUFFIXES else "file")
 
 
-__all__ = ["ON_DISK", "SOURCES", "Source", "kind", "open_here", "open_source"]
+__all__ = ["ON_DISK", "SOURCES", "Source", "kind", "open_here", "open_source", "opener"]

@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import ClassVar, Self
@@ -60,8 +61,9 @@ class Source:
         self._closed = Event()
 
     @classmethod
-    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> "Source":
-        """The source for a split URI; ``live`` and ``loop`` are those of ``stream.sources.open_source``."""
+    def opener(cls, target: str, query: str, live: bool | None, loop: bool) -> Callable[[], "Source"]:
+        """What opens the source of a split URI; ``live`` and ``loop`` are those of ``stream.sources.open_source``.
+        Raises UsageError for what makes no sense, which takes no look at the source itself."""
         raise NotImplementedError
 
     def frames(self) -> Iterator[Frame]:
@@ -110,11 +112,11 @@ class RecordedSource(Source):
         self._path, self._loop = path, loop
 
     @classmethod
-    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
-        """See ``stream.sources.open_source``."""
+    def opener(cls, target: str, query: str, live: bool | None, loop: bool) -> Callable[[], Self]:
+        """See ``Source``."""
         asked = options(cls.SCHEME, query)
         asked.expect("fps")
-        return cls(Path(target), fps=asked.fps(), loop=loop)
+        return partial(cls, Path(target), fps=asked.fps(), loop=loop)
 
     def frames(self) -> Iterator[Frame]:
         """See ``Source``. A loop goes on counting: ``pts_s`` is the time since the first start."""

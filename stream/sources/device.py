@@ -3,8 +3,9 @@
 import errno
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -78,13 +79,13 @@ class DeviceSource(Receiver):
         self.fps = float(stream.average_rate) if stream.average_rate else fps
 
     @classmethod
-    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
-        """See ``stream.sources.open_source``; a device is always live and has no end to loop from."""
+    def opener(cls, target: str, query: str, live: bool | None, loop: bool) -> Callable[[], Self]:
+        """See ``stream.sources.base.Source``; a device is always live and has no end to loop from."""
         asked = options(cls.FORMAT, query)
         asked.expect("size", "fps", "format")
         if not target:
             raise UsageError(f"v4l2: names no device. Expected v4l2:/dev/video0. {LIST}")
-        return cls(target, asked.size_px(), asked.fps(), asked.word("format"))
+        return partial(cls, target, asked.size_px(), asked.fps(), asked.word("format"))
 
     def _received(self, arrivals: Iterator[Arrival]) -> Iterator[Frame]:
         step_s = 1 / (self.fps or FALLBACK_FPS)
@@ -128,8 +129,8 @@ class NamedDevice(DeviceSource):
     """What FFmpeg wants before the name."""
 
     @classmethod
-    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
-        """See ``stream.sources.open_source``. A name may hold ``?`` and ``=`` itself: what follows the last ``?`` is
+    def opener(cls, target: str, query: str, live: bool | None, loop: bool) -> Callable[[], Self]:
+        """See ``stream.sources.base.Source``. A name may hold ``?`` and ``=`` itself: what follows the last ``?`` is
         options if there is a ``=`` in it, else a part of the name.
         """
         whole = f"{target}?{query}" if query else target
@@ -143,7 +144,7 @@ class NamedDevice(DeviceSource):
             raise UsageError(f"{kind}: FFmpeg takes what follows a colon for a sound device. {LIST}")
         if not ffmpeg_has(kind):
             raise UsageError(f"{kind}: PyAV's FFmpeg has no such input on this system. {LIST}")
-        return super().open(name, asked, live, loop)
+        return super().opener(name, asked, live, loop)
 
     def _attached(self, target: str) -> bool:
         return True  # whoever opens it will tell
@@ -177,12 +178,12 @@ class LavfiSource(DeviceSource):
         self.live = live
 
     @classmethod
-    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
-        """See ``stream.sources.open_source``; the whole text after the colon is FFmpeg's filter graph."""
+    def opener(cls, target: str, query: str, live: bool | None, loop: bool) -> Callable[[], Self]:
+        """See ``stream.sources.base.Source``; the whole text after the colon is FFmpeg's filter graph."""
         graph = f"{target}?{query}" if query else target
         if not graph:
             raise UsageError("lavfi: names no filter graph. Expected one like lavfi:testsrc2=size=640x480:rate=30")
-        return cls(graph, live=live is not False)
+        return partial(cls, graph, live=live is not False)
 
     def _received(self, arrivals: Iterator[Arrival]) -> Iterator[Frame]:
         """In real time, each picture is held back until its time has come."""

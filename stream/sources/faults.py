@@ -6,7 +6,7 @@ Before the slash stand events, ``kind@start+length`` in seconds since the first 
 import re
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -99,11 +99,11 @@ class FaultySource(Source):
         self._truncated = 0
 
     @classmethod
-    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Source:
-        """See ``stream.sources.open_source``. Always live, and opened again when the script lets it."""
+    def opener(cls, target: str, query: str, live: bool | None, loop: bool) -> Callable[[], Source]:
+        """See ``stream.sources.base.Source``. Always live, and opened again when the script lets it."""
         events, _, inner_uri = (f"{target}?{query}" if query else target).partition("/")
         script = Script(parse(events))
-        return SupervisedSource(lambda: cls(script, inner_uri))
+        return lambda: SupervisedSource(lambda: cls(script, inner_uri))
 
     @property
     def damaged(self) -> int:  # type: ignore[override]  # counted, not set

@@ -3,8 +3,9 @@
 import math
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -69,10 +70,10 @@ class FileSource(RecordedSource):
         self._step_s = 1 / (self.fps or FALLBACK_FPS)
 
     @classmethod
-    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
-        """See ``stream.sources.open_source``."""
+    def opener(cls, target: str, query: str, live: bool | None, loop: bool) -> Callable[[], Self]:
+        """See ``stream.sources.base.Source``."""
         options("file", query).expect()
-        return cls(Path(target), loop=loop)
+        return partial(cls, Path(target), loop=loop)
 
     def _once(self) -> Iterator[RecordedPicture]:
         """Raises SourceError at the end if the clip is shorter than its header says, or was still being written."""

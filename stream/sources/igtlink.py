@@ -7,8 +7,9 @@ whatever memory a header asks for.
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from threading import Event, Lock
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -136,9 +137,10 @@ class IgtlinkSource(Source):
         self._connection = CONNECTIONS[address] = Connection(address, self.name)
 
     @classmethod
-    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
-        """See ``stream.sources.open_source``; a server is always live."""
-        return cls(target)
+    def opener(cls, target: str, query: str, live: bool | None, loop: bool) -> Callable[[], Self]:
+        """See ``stream.sources.base.Source``; a server is always live."""
+        address_of(target)  # raises if it is none
+        return partial(cls, target)
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``."""

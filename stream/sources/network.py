@@ -2,8 +2,9 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from errno import EPROTONOSUPPORT
+from functools import partial
 from typing import Self
 
 import av
@@ -89,8 +90,8 @@ class NetworkSource(Receiver):
         self.fps = float(rate) if rate and not unread else None  # it invents one for bare JPEGs
 
     @classmethod
-    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
-        """See ``stream.sources.open_source``; a sender is always live. What follows a ``?`` is the protocol's."""
+    def opener(cls, target: str, query: str, live: bool | None, loop: bool) -> Callable[[], Self]:
+        """See ``stream.sources.base.Source``; a sender is always live. What follows a ``?`` is the protocol's."""
         if "://" not in target:
             raise UsageError(f"{target.partition(':')[0]}: names no host. Expected an address like rtsp://host/path")
         name = without_secrets(target)
@@ -99,7 +100,7 @@ class NetworkSource(Receiver):
             raise UsageError(f"{name} names no port. Expected an address like udp://:5000 or tcp://host:5000")
         if port is not None and not 1 <= int(port[1]) <= 65535:
             raise UsageError(f"{name}: there is no such port. Expected one from 1 to 65535.")
-        return cls(target)
+        return partial(cls, target)
 
     def _received(self, arrivals: Iterator[Arrival]) -> Iterator[Frame]:
         clock = ArrivalClock()

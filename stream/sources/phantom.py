@@ -2,8 +2,9 @@
 that come and go, and a scanner's screen around it with a made-up name. A pure function of URI and frame index."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Self
 
 import cv2
@@ -63,13 +64,13 @@ class PhantomSource(Source):
         self._mm_per_px = DEPTH_MM / self.scan_area.height_px, WIDTH_MM / self.scan_area.width_px
 
     @classmethod
-    def open(cls, target: str, query: str, live: bool | None, loop: bool) -> Self:
-        """See ``stream.sources.open_source``; live unless told otherwise."""
+    def opener(cls, target: str, query: str, live: bool | None, loop: bool) -> Callable[[], Self]:
+        """See ``stream.sources.base.Source``; live unless told otherwise."""
         asked = options("phantom", query, target)
         asked.expect("size", "fps", "seed", "frames")
         size_px, seed = asked.size_px(LEAST_PX) or SIZE_PX, asked.count("seed")
         fps, frames = asked.fps() or 30.0, asked.count("frames")
-        return cls(size_px, fps, 1 if seed is None else seed, frames, live=live is not False)
+        return partial(cls, size_px, fps, 1 if seed is None else seed, frames, live=live is not False)
 
     def frames(self) -> Iterator[Frame]:
         """See ``stream.sources.base.Source``."""
