@@ -1,5 +1,6 @@
 """Real little videos for the tests, written by FFmpeg."""
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -78,3 +79,50 @@ def spoil_a_scene(clip: Path, place: float) -> None:
     at = key_frame.pos + round(place * key_frame.size)
     data[at : at + 200] = bytes(200)
     clip.write_bytes(data)
+
+
+def box(kind: bytes, *parts: bytes, version: int | None = None) -> bytes:
+    """Of ISO 14496-12; with a version also its flags, which are all 0."""
+    head = b"" if version is None else struct.pack(">I", version << 24)
+    content = head + b"".join(parts)
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def write_tiles(path: Path) -> Path:
+    """A photograph of two tiles of 64x64, as telephones write them (HEIF, ISO 23008-12), in AV1."""
+    single = path.with_name("tile.avif")
+    with av.open(str(single), "w", format="avif") as container:
+        stream = container.add_stream("libsvtav1")
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(1, 64, 64), format="rgb24")))
+        container.mux(stream.encode(None))
+    data = single.read_bytes()
+    settings, tile = (
+        data[at : at + int.from_bytes(data[at : at + 4])] for at in (data.index(b"av1C") - 4, data.index(b"mdat") - 4)
+    )
+    grid = struct.pack(">4B2H", 0, 0, 0, 1, 128, 64)  # one row of two columns, 128x64
+    kinds = [
+        box(b"infe", struct.pack(">2H4sx", 1 + i, 0, kind), version=2)
+        for i, kind in enumerate([b"grid", b"av01", b"av01"])
+    ]
+    shown = [box(b"ispe", struct.pack(">2I", width, 64), version=0) for width in (64, 128)]
+    owned = struct.pack(">I HBB HBBB HBBB", 3, 1, 1, 2, 2, 2, 1, 3, 3, 2, 1, 3)
+
+    def meta(tile_at: int) -> bytes:
+        places = struct.pack(">4H2I", 1, 1, 0, 1, 0, len(grid))  # in idat
+        places += b"".join(struct.pack(">4H2I", i, 0, 0, 1, tile_at, len(tile) - 8) for i in (2, 3))
+        return box(
+            b"meta",
+            box(b"hdlr", struct.pack(">4x4s13x", b"pict"), version=0),
+            box(b"pitm", struct.pack(">H", 1), version=0),
+            box(b"iloc", struct.pack(">2BH", 0x44, 0, 3), places, version=1),
+            box(b"iinf", struct.pack(">H", 3), *kinds, version=0),
+            box(b"iref", box(b"dimg", struct.pack(">4H", 1, 2, 2, 3)), version=0),
+            box(b"iprp", box(b"ipco", *shown, settings), box(b"ipma", owned, version=0)),
+            box(b"idat", grid),
+            version=0,
+        )
+
+    kind = box(b"ftyp", b"avif\0\0\0\0mif1")
+    path.write_bytes(kind + meta(len(kind) + len(meta(0)) + 8) + tile)
+    return path

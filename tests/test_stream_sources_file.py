@@ -300,18 +300,6 @@ def test_pictures_in_colours_that_do_not_exist_are_damaged(tmp_path: Path) -> No
     assert 5 < len(frames) == 20 - source.damaged
 
 
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [(b"", "is empty"), (b"hello", r"cannot .+ \(Invalid data"), (bytes(range(256)) * 20, r"cannot .+ \(Invalid data")],
-)
-def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
-    path = tmp_path / "clip.mp4"
-    path.write_bytes(content)
-    with pytest.raises(SourceError, match=rf"clip\.mp4 {says}") as caught:
-        open_here(str(path))
-    assert "\n" not in str(caught.value)
-
-
 @pytest.mark.parametrize("content", [b"", bytes(200), ASF_FACTS, bytes(150) + ASF_FACTS])
 def test_a_wmv_whose_header_is_not_all_there_has_no_length(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "clip.wmv").write_bytes(content + b"\xff" * 50)

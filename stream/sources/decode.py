@@ -14,6 +14,7 @@ import numpy as np
 from av.buffer import Buffer
 from av.container import InputContainer
 from av.sidedata.sidedata import SideDataContainer
+from av.stream import Disposition
 from av.video.frame import PictureType
 from numpy.typing import NDArray
 
@@ -124,11 +125,20 @@ class Arrival:
     between: bool = False
 
 
+def video_streams(container: InputContainer) -> list[av.VideoStream]:
+    """All but the covers of sound recordings."""
+    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+
+
 def video_stream(container: InputContainer, name: str) -> av.VideoStream:
-    """The first video stream. Raises SourceError if there is none, or if its header asks for an absurd size."""
-    if not container.streams.video:
+    """The first video stream. Raises SourceError if there is none, if it is a tile of a picture, or if its header asks
+    for an absurd size."""
+    streams = video_streams(container)
+    if not streams:
         raise SourceError(f"{name} contains no video. Expected a clip or stream with pictures.")
-    stream = container.streams.video[0]
+    stream = streams[0]
+    if stream.disposition & Disposition.dependent:
+        raise SourceError(f"{name} is a picture in tiles, as HEIC files are. Save it as PNG or JPEG.")
     if stream.codec_context is None:
         raise SourceError(f"{name} contains video that cannot be decoded. Expected one like H.264 in MP4 or MPEG-TS.")
     check_size(stream.codec_context.width, stream.codec_context.height, name)
@@ -205,7 +215,7 @@ class Receiver(Source):
                 return
             self._reading = True
         with self, self._container as container:
-            stream = container.streams.video[0]
+            stream = video_stream(container, self.name)
             # threads that share out frames add a frame of delay each; those that share out slices hide damage in H.264
             stream.codec_context.thread_count = 1
             yield from self._received(decode_pictures(container, stream, self.name, self._closed))

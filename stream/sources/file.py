@@ -12,12 +12,20 @@ from typing import Self
 
 import av
 from av.container import InputContainer
-from av.stream import Disposition
 
 from stream.errors import SourceError
 from stream.sources.base import RecordedPicture, RecordedSource
 from stream.sources.clocks import ClipClock
-from stream.sources.decode import LIMITS, OPEN_ERRORS, PacketTally, decode_pictures, reason, settled, video_stream
+from stream.sources.decode import (
+    LIMITS,
+    OPEN_ERRORS,
+    PacketTally,
+    decode_pictures,
+    reason,
+    settled,
+    video_stream,
+    video_streams,
+)
 from stream.sources.uri import options, printable
 
 FALLBACK_FPS = 25.0
@@ -31,10 +39,13 @@ AHEAD_S = {"mpeg": 10.0, "mpegts": 10.0}
 byte. In others a jump is a pause."""
 
 FORMATS = (
-    "asf,av1,avi,dv,flv,gif,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,webm,"
+    "asf,av1,avi,dv,flv,gif,h264,hevc,ivf,matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,webm,"
     "yuv4mpegpipe"
 )
-"""FFmpeg's names of what is a clip. Not its playlists, which reach into the network and can wait for ever."""
+"""FFmpeg's names of what is a clip. Not its playlists, which reach into the network and can wait for ever, nor its raw
+MPEG-4 (m4v), for which it takes libraries of programs and translations."""
+
+BEGIN_OF_JPEG = b"\xff\xd8"
 
 ASF_FACTS = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 """Begins the File Properties Object of a WMV or ASF (Advanced Systems Format, 3.2), which stands in its header."""
@@ -60,10 +71,11 @@ class FileSource(RecordedSource):
         super().__init__(path, loop=loop)
         with self._open() as container:
             stream = video_stream(container, self.name)
+            if container.format.name == "mjpeg" and first_bytes(path) != BEGIN_OF_JPEG:  # which FFmpeg finds anywhere
+                raise SourceError(f"{self.name} is no video, though it holds a JPEG. Save its pictures as PNG or JPEG.")
             rate = stream.average_rate
             self.still = holds_one_picture(container, stream)
-            covers = [bool(track.disposition & Disposition.attached_pic) for track in container.streams.video]
-            others = [f"video track {number}" for number, cover in enumerate(covers, 1) if number > 1 and not cover]
+            others = [f"video track {number}" for number in range(2, len(video_streams(container)) + 1)]
             why = "only the first video track is read; ffmpeg -i CLIP -map 0:v:1 -c copy OTHER.mkv extracts the second"
             self._leave_out(others, why)
         self.fps = float(rate) if rate else None
@@ -123,8 +135,9 @@ class FileSource(RecordedSource):
                 timeout=(OPEN_TIMEOUT_S, None),
             )
         except OPEN_ERRORS as error:
+            why = "another kind of file" if isinstance(error, av.ArgumentError) else reason(error)  # not in FORMATS
             raise SourceError(
-                f"{self.name} cannot be read as a video ({reason(error)}). Expected a whole clip like MP4, AVI or MKV."
+                f"{self.name} cannot be read as a video ({why}). Expected a whole clip like MP4, AVI or MKV."
             ) from error
 
 
@@ -134,6 +147,12 @@ def size_bytes(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def first_bytes(path: Path) -> bytes:
+    """The first two."""
+    with path.open("rb") as file:
+        return file.read(2)
 
 
 def recorded_stream(container: InputContainer, name: str) -> av.VideoStream:

@@ -1,0 +1,76 @@
+"""What is no clip, whatever FFmpeg makes of it."""
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from av.stream import Disposition
+
+from stream.errors import SourceError
+from stream.sources import open_here
+from stream.sources.file import FileSource
+from tests.clips import picture, write_tiles
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"hello", r"cannot .+ \(Invalid data"),
+        (b"<svg xmlns=", r"cannot .+ \(another kind of file"),
+        (bytes(range(256)) * 20, r"cannot .+ \(Invalid data"),
+    ],
+)
+def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=rf"clip\.mp4 {says}") as caught:
+        open_here(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def jpeg() -> bytes:
+    return cv2.imencode(".jpg", picture(1))[1].tobytes()
+
+
+def test_a_document_that_holds_a_jpeg_is_no_clip(tmp_path: Path) -> None:
+    (tmp_path / "report.pdf").write_bytes(
+        b"%PDF-1.7\n1 0 obj <</Filter /DCTDecode>> stream\n" + 2 * jpeg() + b"\nendstream"
+    )
+    with pytest.raises(SourceError, match=r"report\.pdf is no video, though it holds a JPEG"):
+        FileSource(tmp_path / "report.pdf")
+
+
+def test_jpegs_one_after_the_other_are_a_clip(tmp_path: Path) -> None:
+    (tmp_path / "clip.mjpeg").write_bytes(12 * jpeg())
+    with FileSource(tmp_path / "clip.mjpeg") as source:
+        assert len(list(source.frames())) == 12
+
+
+def test_a_program_is_not_taken_for_raw_mpeg_4(tmp_path: Path) -> None:
+    (tmp_path / "a.so").write_bytes(
+        b"\x7fELF" + b"".join(b"\0\0\1" + bytes([mark]) for mark in (0, 32, 182, 182, 182, 0))
+    )
+    with pytest.raises(SourceError, match="cannot be read as a video"):
+        FileSource(tmp_path / "a.so")
+
+
+def test_a_sound_recording_s_cover_is_no_video(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        sound, cover = container.add_stream("aac", rate=44100, layout="mono"), container.add_stream("mjpeg")
+        cover.width, cover.height, cover.pix_fmt, cover.disposition = 64, 48, "yuvj420p", Disposition.attached_pic
+        packet = av.Packet(jpeg())
+        packet.stream, packet.pts, packet.dts = cover, 0, 0
+        container.mux(packet)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        silence.rate = 44100
+        container.mux([*sound.encode(silence), *sound.encode(None)])
+    with pytest.raises(SourceError, match=r"sound\.mp4 contains no video"):
+        FileSource(tmp_path / "sound.mp4")
+
+
+def test_a_photograph_in_tiles_is_not_taken_for_its_first(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"photo\.avif is a picture in tiles"):
+        FileSource(write_tiles(tmp_path / "photo.avif"))
