@@ -229,11 +229,16 @@ def test_a_recording_that_broke_off_inside_a_fragment_gives_what_is_left_and_say
     assert "19 of 20 frames" in message
 
 
-def test_a_clip_that_lost_its_index_is_refused(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "clip.mp4", 20)
-    data = clip.read_bytes()
+@pytest.mark.parametrize("ended", [True, False])
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mov"])
+def test_a_clip_that_lost_its_index_is_called_incomplete(tmp_path: Path, name: str, ended: bool) -> None:
+    clip = write_clip(tmp_path / name, 20)
+    data = bytearray(clip.read_bytes())
+    if not ended:  # the length of the pictures is not known yet
+        pictures = data.index(b"mdat")
+        data[pictures - 4 : pictures] = bytes(4)
     clip.write_bytes(data[: data.rindex(b"moov") - 4])
-    with pytest.raises(SourceError, match="Expected a whole clip"):
+    with pytest.raises(SourceError, match=rf"{name} is incomplete: it lacks the index"):
         open_here(str(clip))
 
 

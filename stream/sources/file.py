@@ -135,6 +135,12 @@ class FileSource(RecordedSource):
                 timeout=(OPEN_TIMEOUT_S, None),
             )
         except OPEN_ERRORS as error:
+            if lacks_index(self._path):
+                raise SourceError(
+                    f"{self.name} is incomplete: it lacks the index (moov), which is written last. If it is not being "
+                    "recorded right now, copy it again; if its recording was cut off, untrunc may mend it, by another "
+                    "clip of that recorder."
+                ) from error
             why = "another kind of file" if isinstance(error, av.ArgumentError) else reason(error)  # not in FORMATS
             raise SourceError(
                 f"{self.name} cannot be read as a video ({why}). Expected a whole clip like MP4, AVI or MKV."
@@ -153,6 +159,18 @@ def first_bytes(path: Path) -> bytes:
     """The first two."""
     with path.open("rb") as file:
         return file.read(2)
+
+
+def lacks_index(path: Path) -> bool:
+    """Whether a file is an MP4 or MOV without a box ``moov`` (ISO 14496-12), which FFmpeg merely calls invalid."""
+    boxes, at, end = [], 0, size_bytes(path)
+    with path.open("rb") as file:
+        while at < end and len(head := file.read(16)) == 16:
+            size, kind, large = struct.unpack(">I4sQ", head)
+            boxes.append(kind)
+            at += (large if size == 1 else size) or end  # 0 is up to the end
+            file.seek(min(at, end))
+    return boxes[:1] == [b"ftyp"] and b"moov" not in boxes
 
 
 def recorded_stream(container: InputContainer, name: str) -> av.VideoStream:
