@@ -37,6 +37,13 @@ def test_every_picture_comes_back_in_order_and_at_its_time(tmp_path: Path) -> No
         assert container.streams.video[0].codec_context.name == "h264"
 
 
+def test_a_run_without_a_picture_leaves_no_file(tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path / "a.mp4")
+    sink.open(SESSION)
+    sink.close(ending())
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_file_says_by_itself_what_it_is_for_and_what_made_it(tmp_path: Path) -> None:
     recorded(tmp_path / "a.mp4", [0.0, 0.04])
     with av.open(str(tmp_path / "a.mp4")) as container:

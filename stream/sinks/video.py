@@ -51,7 +51,9 @@ class VideoSink:
         self._clock = RecordingClock(session)
         movflags = "frag_keyframe+empty_moov+default_base_moof"
         try:
-            self._file = self._opened.enter_context(self._path.open("wb"))  # PyAV opens it only with the first picture
+            file = self._path.open("wb")  # PyAV opens it only with the first picture
+            self._opened.callback(self._remove_if_empty)  # once the file is closed
+            self._file = self._opened.enter_context(file)
             container = av.open(
                 str(self._path.absolute()),  # FFmpeg takes "name:rest" for a protocol
                 "w",
@@ -91,6 +93,10 @@ class VideoSink:
             self._opened.close()
         except OSError as error:
             raise refused(self._path, error) from error
+
+    def _remove_if_empty(self) -> None:
+        if self._stream is None:  # no picture came
+            self._path.unlink(missing_ok=True)
 
 
 def fit(picture: NDArray[np.uint8], height_px: int, width_px: int) -> NDArray[np.uint8]:
