@@ -179,7 +179,7 @@ def test_other_files_beside_dicom_are_not_passed_over_in_silence(
         (tmp_path / name).touch()
     with open_here(str(tmp_path)) as source:
         assert len(list(source.frames())) == 1
-    assert "b.mp4 and 3 more left out; beside DICOM files no others are read" in caplog.text
+    assert "b.mp4 and 3 more left out; beside DICOM ultrasound nothing else is read" in caplog.text
 
 
 def test_dicom_files_are_found_however_many_pictures_lie_beside_them(tmp_path: Path) -> None:
@@ -226,12 +226,18 @@ def test_what_holds_no_picture_is_passed_over_in_a_folder_and_refused_by_itself(
 
 
 def test_pictures_of_other_machines_are_refused_and_not_judged_as_breast_ultrasound(tmp_path: Path) -> None:
-    write_dicom(tmp_path / "a.dcm", noise(1, 8, 8), Modality="US")
-    write_dicom(tmp_path / "b.dcm", noise(1, 8, 8), Modality="OT")
-    assert [frame.source for frame in read(tmp_path)] == ["a.dcm", "b.dcm"]
-    write_dicom(tmp_path / "c.dcm", noise(1, 8, 8), Modality="MG")
-    with pytest.raises(SourceError, match=r"c\.dcm is no ultrasound: its header says MG"):
-        open_here(str(tmp_path))
+    mammogram = write_dicom(tmp_path / "c.dcm", noise(1, 9, 8), Modality="MG")
+    for path in (mammogram, tmp_path):
+        with pytest.raises(SourceError, match=r"c\.dcm is no ultrasound: its header says MG"):
+            open_here(str(path))
+
+
+def test_of_a_study_the_ultrasound_is_read_and_the_rest_is_told(tmp_path: Path) -> None:
+    for name, modality in (("a.dcm", "US"), ("b.dcm", "OT"), ("c.dcm", "MG")):
+        write_dicom(tmp_path / name, noise(1, 8, 8), Modality=modality)
+    with open_here(str(tmp_path)) as source:
+        assert [frame.source for frame in source.frames()] == ["a.dcm", "b.dcm"]
+    assert source.left_out == "1 left out; beside DICOM ultrasound nothing else is read"
 
 
 def test_an_image_that_was_cut_short_before_its_size_is_told_in_a_folder_too(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pydicom.pixels import iter_pixels
 
 from stream.errors import SourceError
 from stream.sources.base import RecordedPicture, RecordedSource
-from stream.sources.dicom_header import FFMPEG, Header, read_header
+from stream.sources.dicom_header import FFMPEG, Header, NoUltrasound, read_header
 from stream.sources.dicom_video import video_frames
 from stream.sources.geometry import stretched
 from stream.sources.uri import holds_pictures, is_dicom, printable
@@ -19,22 +19,28 @@ from stream.sources.uri import holds_pictures, is_dicom, printable
 class DicomSource(RecordedSource):
     """Raises SourceError if a header is damaged or makes no sense, before any memory is taken for what it declares.
 
-    The scan area and mm_per_px are those of the largest two-dimensional tissue
-    region in the header. Oblong pixels are made square.
+    Of a folder, what other machines made is left out. The scan area and mm_per_px are those of the largest
+    two-dimensional tissue region in the header. Oblong pixels are made square.
     """
 
     SCHEME = "dicom"
 
     def __init__(self, path: Path, *, fps: float | None, loop: bool) -> None:
         super().__init__(path, fps=fps, loop=loop)
-        paths = [path]
+        paths, others = [path], set[Path]()
         if path.is_dir():
             paths = sorted(file for file in path.iterdir() if is_dicom(file))
             others = set(filter(holds_pictures, path.iterdir())).difference(paths)
-            self._leave_out((file.name for file in others), "beside DICOM files no others are read")
-        headers = [header for file in paths if (header := read_header(file, fps)) is not None]
+        headers, refusal = [], f"{self.name} contains no DICOM picture. Expected one, or the folder that holds them."
+        for file in paths:
+            try:
+                headers += [header for header in (read_header(file, fps),) if header is not None]
+            except NoUltrasound as error:
+                others.add(file)
+                refusal = str(error)
         if not headers:
-            raise SourceError(f"{self.name} contains no DICOM picture. Expected one, or the folder that holds them.")
+            raise SourceError(refusal)
+        self._leave_out((file.name for file in others), "beside DICOM ultrasound nothing else is read")
         self._headers = sorted(headers, key=lambda header: (header.instance, header.path.name))
         places = {(header.shown_px, header.area): printable(header.path.name) for header in reversed(self._headers)}
         if len(places) > 1 and any(area is not None for _, area in places):

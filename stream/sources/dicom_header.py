@@ -73,6 +73,10 @@ SHRUNK = range(1, 9)
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # its warnings quote the header
 
 
+class NoUltrasound(SourceError):
+    """What another machine made."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What matters of one file. ``size_px`` is what is stored, ``shown_px`` with square pixels, as ``area`` and
@@ -98,7 +102,8 @@ class Header:
 def read_header(path: Path, fps: float | None) -> Header | None:
     """None for what contains no picture, as a DICOMDIR, a report or a presentation state.
 
-    Raises SourceError for what is no DICOM, no ultrasound, contradicts itself, or is compressed as nothing here reads.
+    Raises NoUltrasound, or SourceError for what is no DICOM, contradicts itself, or is compressed as nothing here
+    reads.
     """
     name = printable(path.name)
     if not path.is_file():
@@ -112,7 +117,7 @@ def read_header(path: Path, fps: float | None) -> Header | None:
         if "Rows" not in tags and "Image" not in meta.MediaStorageSOPClassUID.name:  # an image has them, or is damaged
             return None
         if (modality := str(tags.get("Modality", ""))) in NO_ULTRASOUND:
-            raise SourceError(f"{name} is no ultrasound: its header says {modality}. Expected one of modality US.")
+            raise NoUltrasound(f"{name} is no ultrasound: its header says {modality}. Expected one of modality US.")
         return parse_header(path, tags, decoder_of(name, syntax), fps)
     except SourceError:
         raise
