@@ -117,6 +117,8 @@ def open_engine(name: str = "auto", weights: Path = SHIPPED, batched: bool = Fal
     ParityError, or EngineError if it fails.
     """
     if name == FAKE:
+        if weights != SHIPPED:
+            raise UnknownEngine(f"{FAKE} computes no network, so it takes no weights. {expected('auto')}")
         from engines.fake import FakeEngine
 
         return FakeEngine()

@@ -1,5 +1,5 @@
 """EngineError               exit code
-├── UnknownEngine         2   no engine of that name
+├── UnknownEngine         2   no engine of that name, or none that takes weights
 ├── EngineUnavailable     4   its runtime or device is not on this machine
 ├── WeightsError          4   a file of the weights is missing, altered, or of another network
 │   └── NoWeights         2   the folder has none of their files, or does not exist
@@ -23,7 +23,7 @@ class EngineError(Exception):
 
 
 class UnknownEngine(EngineError):
-    """No engine of that name."""
+    """No engine of that name, or none that takes weights."""
 
     exit_code = 2
 

@@ -238,7 +238,9 @@ def test_a_build_that_fails_is_one_line(untrained: Path, monkeypatch: pytest.Mon
         catalog.build_artefact("made", untrained)
 
 
-def test_the_fake_is_never_chosen_and_needs_no_weights(tmp_path: Path) -> None:
+def test_the_fake_is_never_chosen_and_takes_no_weights(tmp_path: Path) -> None:
     assert catalog.FAKE not in catalog.ENGINES
-    with catalog.open_engine("fake", tmp_path) as engine:
+    with catalog.open_engine("fake") as engine:
         assert np.isfinite(engine.run(np.zeros((1, 224, 224), np.uint8)).logits).all()
+    with pytest.raises(UnknownEngine, match="computes no network"):
+        catalog.open_engine("fake", tmp_path)

@@ -162,6 +162,7 @@ def test_two_replays_at_once_do_not_mix_in_one_folder(clip: Path, tmp_path: Path
     ("arguments", "code", "words"),
     [
         (["--engine", "none_such"], 2, "none_such"),
+        (["--engine", "fake", "--weights", "mine"], 2, "fake computes no network, so it takes no weights"),
         (["--engine", "fake", "--scan-area", "1,2,3"], 2, "1,2,3"),
         (["--engine", "fake", "--scan-area", "90,0,64,64"], 2, "scan area 90,0,64,64 leaves the 96x64 picture"),
         (["--engine", "fake", "--config", "none.toml"], 2, "none.toml"),
