@@ -79,10 +79,10 @@ class Handover(ABC, Generic[T]):
                 self._changed.notify_all()
 
     @property
-    def full(self) -> bool:
-        """Whether there is no room. The producer may rely on False, since nobody else adds anything."""
+    def waiting(self) -> int:
+        """How many items wait. The producer may rely on it for a limit, since nobody else adds anything."""
         with self._changed:
-            return len(self._items) >= self._capacity
+            return len(self._items)
 
     @property
     def exhausted(self) -> bool:

@@ -14,7 +14,10 @@ from stream.status import Board, Recording, Status
 from stream.types import View
 
 AHEAD = 30
-"""Views that may wait for the disk in live use: a second of video, 185 MB at 720p. Any more are not recorded."""
+"""Views that may wait for the disk in live use: a second of video. Any more are not recorded."""
+
+AHEAD_BYTES = 420_000_000
+"""Of the pictures of these views at most: a second of 1080p, a quarter of 4K."""
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ class Recorder:
         """Hand a view on to the disk. In a replay this waits for it; live, the view is lost if the disk is too slow."""
         if self.idle:
             return
-        if self._live and self._views.full:
+        if self._live and self._views.waiting >= most_ahead(view):
             self._board.not_recorded()
         else:
             self._views.put(view)
@@ -73,3 +76,8 @@ class Recorder:
         if stage.error is not None:  # a fault of ours
             log.error("nothing more is recorded", exc_info=stage.error)
             self._board.recording(Recording.FAILED, explain(stage.error))
+
+
+def most_ahead(view: View) -> int:
+    """How many views of this size may wait."""
+    return max(1, min(AHEAD, AHEAD_BYTES // (view.frame.rgb.nbytes + view.picture.nbytes)))
