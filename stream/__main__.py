@@ -266,11 +266,13 @@ def outcome(status: Status, out: Path) -> str:
 
 
 def raise_failures(pipeline: Pipeline, status: Status, scan_area: str | None) -> None:
-    """Raise what went wrong in a run that is over: the source, the disk, the engine, or the scan area asked for."""
+    """Raise what went wrong in a run that is over: source, disk, receiver, engine, or the scan area asked for."""
     if pipeline.error is not None:
         raise pipeline.error
     if status.recording is Recording.FAILED:
         raise UsageError(status.recording_error)
+    if status.sending_error is not None:
+        raise UsageError(status.sending_error)
     if status.counts.failed:
         raise EngineError(f"{sum(status.counts.failed.values())} frames failed: {next(iter(status.counts.failed))}")
     if scan_area not in (None, "full") and status.counts.not_analysed and not status.counts.analysed:

@@ -43,9 +43,13 @@ class SinkGroup:
         if caught.error is None:
             return True
         reason, fault = explain(caught.error), unforeseen(caught.error)
-        self._board.recording(Recording.FAILED, reason)
+        if sink.on_disk:
+            self._board.recording(Recording.FAILED, reason)
+        else:
+            self._board.not_sent(reason)
+        lost = "recorded" if sink.on_disk else f"sent by {type(sink).__name__}"
         if self._session.live:  # a replay ends with it
-            log.warning("the run continues, but is no longer recorded: %s", reason, exc_info=fault)
+            log.warning("the run continues, but is no longer %s: %s", lost, reason, exc_info=fault)
         elif fault is not None:
-            log.error("nothing more is recorded", exc_info=fault)
+            log.error("nothing more is %s", lost, exc_info=fault)
         return False

@@ -61,6 +61,7 @@ class Status:
 
     ``latency_ms`` is from capture to the drawn picture. ``not_drawn`` counts frames that were judged or refused, but
     then overtaken by a newer one or by the end of the run; ``not_recorded`` those for which the disk was too slow.
+    ``sending_error`` is why a sink that is not on disk gets nothing more.
     """
 
     phase: Phase
@@ -80,6 +81,7 @@ class Status:
     not_recorded: int
     assessment: Assessment | None
     timeline: tuple[Moment, ...]
+    sending_error: str | None = None
 
     def since(self, begin: "Status") -> "Status":
         """The same with what was counted after ``begin`` alone."""
@@ -110,6 +112,7 @@ class Board:
         self._error: str | None = None
         self._recording = Recording.OFF
         self._recording_error: str | None = None
+        self._sending_error: str | None = None
         self._undrawn = self._not_drawn = self._not_recorded = 0
 
     def judged(self, outcome: Prediction | NotAnalysed) -> None:
@@ -169,6 +172,11 @@ class Board:
             if self._recording is not Recording.FAILED:
                 self._recording, self._recording_error = recording, error
 
+    def not_sent(self, error: str) -> None:
+        """A sink that is not on disk failed; the first error stays."""
+        with self._lock:
+            self._sending_error = self._sending_error or error
+
     def recording_over(self) -> None:
         """What was recorded is finished, well or not."""
         with self._lock:
@@ -206,4 +214,5 @@ class Board:
                 not_recorded=self._not_recorded,
                 assessment=self._assessment,
                 timeline=tuple(self._timeline),
+                sending_error=self._sending_error,
             )

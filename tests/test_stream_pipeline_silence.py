@@ -3,6 +3,7 @@
 import threading
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from engines.base import EngineOutput
@@ -72,7 +73,9 @@ def test_a_receiver_hears_everything_at_once_however_slow_the_disk_is() -> None:
     assert receiver.views[-1].repeated
 
 
-def test_a_receiver_that_failed_is_still_told_after_the_recording_began() -> None:
+def test_a_receiver_that_failed_is_told_as_that_and_not_as_a_failed_recording(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     failed = threading.Event()
 
     class Unwilling(Receiver):
@@ -90,16 +93,18 @@ def test_a_receiver_that_failed_is_still_told_after_the_recording_began() -> Non
             closed.append("recording")
 
     def hold(index: int) -> None:
-        while index == 0 and pipeline.status().recording is not Recording.FAILED:
+        while index == 0 and pipeline.status().sending_error is None:
             pipeline.wait(0.01)
         failed.set()
 
     closed: list[str] = []
     sinks = [Unwilling(on_disk=False), Recorder(on_disk=True)]
-    pipeline = Pipeline(Clip(4, hold=hold), Scripted(), StreamConfig(), sinks)
+    pipeline = Pipeline(Clip(4, live=True, hold=hold), Scripted(), StreamConfig(), sinks)
     with pipeline:
         assert pipeline.wait(PATIENCE_S)
-    assert (pipeline.status().recording, pipeline.status().recording_error) == (Recording.FAILED, "no receiver")
+    status = pipeline.status()
+    assert (status.recording, status.recording_error, status.sending_error) == (Recording.OFF, None, "no receiver")
+    assert "is no longer sent by Unwilling: no receiver" in caplog.text
     assert closed == ["recording", "receiver"]  # what is on disk is whole before anybody waits for a receiver
 
 
