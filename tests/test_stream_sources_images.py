@@ -1,5 +1,7 @@
 """Pictures of every kind that is met in practice become uint8 [H, W, 3], in the order in which a person counts."""
 
+import os
+import sys
 from itertools import islice
 from pathlib import Path
 
@@ -78,6 +80,15 @@ def test_every_page_of_a_stack_is_a_picture_whatever_its_name(tmp_path: Path) ->
     assert cv2.imwritemulti(str(tmp_path / "Übersicht.tif"), stack)
     with open_here(str(tmp_path / "Übersicht.tif")) as source:
         assert [int(frame.rgb[0, 0, 0]) for frame in source.frames()] == [0, 20, 40, 60]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every name is text")
+@pytest.mark.parametrize(("name", "count"), [(b"Bild \xfc.png", 1), (b"Bild \xfc.tif", 4)])
+def test_a_name_in_the_letters_of_an_older_system_is_read(tmp_path: Path, name: bytes, count: int) -> None:
+    path = tmp_path / f"a{os.fsdecode(name)[-4:]}"
+    assert cv2.imwritemulti(str(path), [np.full((5, 7), 20 * number, np.uint8) for number in range(count)])
+    with open_source(str(path.rename(tmp_path / os.fsdecode(name)))) as source:
+        assert [int(frame.rgb[0, 0, 0]) for frame in source.frames()] == [20 * number for number in range(count)]
 
 
 @pytest.mark.usefixtures("windows")

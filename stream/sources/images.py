@@ -80,10 +80,18 @@ def _count(path: Path) -> int:
     """OpenCV cannot open every name on Windows, so what it finds nothing in is counted in memory, where it needs room
     for all pages at once."""
     try:
-        found = cv2.imcount(str(path), cv2.IMREAD_UNCHANGED)
+        found = cv2.imcount(str(path), cv2.IMREAD_UNCHANGED) if is_text(path) else 0
         return found or len(cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)[1]) or 1
     except (OSError, cv2.error, MemoryError):  # told when it is read
         return 1
+
+
+def is_text(path: Path) -> bool:
+    """Whether its name is UTF-8: another one crashes OpenCV."""
+    try:
+        return bool(str(path).encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def read_rgb(path: Path, page: int = 0) -> NDArray[np.uint8]:
@@ -126,7 +134,7 @@ def require_depth(path: Path, page: int) -> None:
 
 def _decoded(path: Path, page: int) -> NDArray[Any] | None:
     """Also what OpenCV cannot show as colours, so that the caller can say what it is."""
-    if page and (found := cv2.imreadmulti(str(path), page, 1, flags=UPRIGHT)[1]):
+    if page and is_text(path) and (found := cv2.imreadmulti(str(path), page, 1, flags=UPRIGHT)[1]):
         return np.asarray(found[0])
     data = np.fromfile(path, np.uint8)  # not imread, which cannot open every name on Windows
     if page:
