@@ -1,5 +1,7 @@
 """One URI, one source: what is meant is found, and nothing secret is repeated."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,9 +51,11 @@ def test_numbers_that_nothing_could_deliver_are_refused(query: str) -> None:
         open_source(f"phantom:?{query}")
 
 
-def test_no_source_at_all_is_told() -> None:
+@pytest.mark.parametrize("uri", ["", "images:", "dicom:?fps=5"])
+def test_no_source_at_all_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="no source is named"):
-        open_source("")
+        open_source(uri)
 
 
 @given(text=st.text(max_size=30))

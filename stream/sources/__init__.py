@@ -108,7 +108,7 @@ def opener(uri: str, *, live: bool | None = None, loop: bool = False) -> Callabl
 def kind(uri: str) -> str:
     """Which of SOURCES ``uri`` names; for a path, as it looks from outside. Raises UsageError."""
     scheme, target, _ = split(uri)
-    if scheme is None and not target:
+    if not target and (scheme is None or scheme in ON_DISK):  # the current folder is named by a dot
         raise UsageError(f"no source is named. Expected {EXPECTED}")
     if scheme is None and "://" in target and not is_path(target):  # a slip in an address, which may hold a password
         raise UsageError(f"no such kind of address is known. Expected {EXPECTED}")
