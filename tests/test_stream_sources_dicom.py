@@ -233,11 +233,11 @@ def test_pictures_of_other_machines_are_refused_and_not_judged_as_breast_ultraso
 
 
 def test_of_a_study_the_ultrasound_is_read_and_the_rest_is_told(tmp_path: Path) -> None:
-    for name, modality in (("a.dcm", "US"), ("b.dcm", "OT"), ("c.dcm", "MG")):
+    for name, modality in (("a.dcm", "US"), ("b.dcm", "OT"), ("c.dcm", "MG"), ("d.dcm", "SEG")):
         write_dicom(tmp_path / name, noise(1, 8, 8), Modality=modality)
     with open_here(str(tmp_path)) as source:
         assert [frame.source for frame in source.frames()] == ["a.dcm", "b.dcm"]
-    assert source.left_out == "1 left out; beside DICOM ultrasound nothing else is read"
+    assert source.left_out == "2 left out; beside DICOM ultrasound nothing else is read"
 
 
 def test_an_image_that_was_cut_short_before_its_size_is_told_in_a_folder_too(tmp_path: Path) -> None:

@@ -42,9 +42,9 @@ TAGS: Sequence[str] = (
 )
 """Everything that is read of a header (PS3.6)."""
 
-NO_ULTRASOUND = frozenset({"CR", "CT", "DX", "MG", "MR", "NM", "PT", "RF", "XA"})
-"""Modalities (PS3.3 C.7.3.1.1.1) of other machines. Not all but US: a captured screen of a scanner may be OT or
-nothing."""
+NO_ULTRASOUND = frozenset({"CR", "CT", "DX", "MG", "MR", "NM", "PT", "RF", "SEG", "SM", "XA", "XC"})
+"""Modalities (PS3.3 C.7.3.1.1.1) of other machines, and SEG, masks drawn over pictures. Not all but US: a captured
+screen of a scanner may be OT or nothing."""
 
 COLOURS = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
 """Photometric interpretations (PS3.3 C.7.6.3.1.2) that pydicom's decoders hand out as RGB."""
