@@ -31,6 +31,12 @@ def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes, says: str) 
     assert "\n" not in str(caught.value)
 
 
+def test_how_a_picture_is_to_be_named_is_told(tmp_path: Path) -> None:
+    (tmp_path / "IMG0001").write_bytes(jpeg())
+    with pytest.raises(SourceError, match=r"a picture is known by a name like scan\.png"):
+        open_here(str(tmp_path / "IMG0001"))
+
+
 def jpeg() -> bytes:
     return cv2.imencode(".jpg", picture(1))[1].tobytes()
 

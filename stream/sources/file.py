@@ -141,7 +141,8 @@ class FileSource(RecordedSource):
                     "recorded right now, copy it again; if its recording was cut off, untrunc may mend it, by another "
                     "clip of that recorder."
                 ) from error
-            why = "another kind of file" if isinstance(error, av.ArgumentError) else reason(error)  # not in FORMATS
+            other = "another kind of file; a picture is known by a name like scan.png"  # none of FORMATS
+            why = other if isinstance(error, av.ArgumentError) else reason(error)
             raise SourceError(
                 f"{self.name} cannot be read as a video ({why}). Expected a whole clip like MP4, AVI or MKV."
             ) from error
