@@ -103,6 +103,11 @@ def split(uri: str) -> tuple[str | None, str, str]:
     """
     if is_path(uri):
         return None, uri, ""
+    if uri.startswith("file://"):  # of whatever kind, as a file manager copies it (RFC 8089)
+        from urllib.request import url2pathname  # slow to import
+
+        target, _, query = uri.removeprefix("file://").removeprefix("localhost").partition("?")
+        return None, url2pathname(target), query
     scheme, colon, rest = uri.partition(":")
     if not colon or not scheme.isalnum() or len(scheme) == 1:  # C:\clips is a path
         scheme, rest = "", uri
