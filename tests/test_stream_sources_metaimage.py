@@ -149,7 +149,8 @@ def test_sixteen_bits_are_refused_with_words(tmp_path: Path) -> None:
 
 def test_a_header_that_names_another_file_is_no_sequence(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(bytes(6 * 40 * 60))
-    path = write_metaimage(tmp_path / "a.mha", VALUES)
-    path.write_bytes(path.read_bytes().replace(b"ElementDataFile = LOCAL", b"ElementDataFile = secret"))
-    with pytest.raises(SourceError, match="another file"):
-        open_here(str(path))
+    for name in ("a.mha", "a.mhd"):
+        path = write_metaimage(tmp_path / name, VALUES)
+        path.write_bytes(path.read_bytes().replace(b"ElementDataFile = LOCAL", b"ElementDataFile = secret"))
+        with pytest.raises(SourceError, match=r"another file.*Expected a \.mha file"):
+            open_here(str(path))

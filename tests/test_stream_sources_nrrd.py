@@ -155,6 +155,11 @@ def test_an_absurd_header_is_refused_with_words(tmp_path: Path, header: dict[str
         open_here(str(write_nrrd(tmp_path / "a.nrrd", GREY, **header)))
 
 
+def test_a_header_whose_pixels_are_in_another_file_is_told_how_to_save_it(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"pixels elsewhere\. Expected a \.nrrd file"):
+        open_here(str(write_nrrd(tmp_path / "a.nhdr", GREY, data_file="a.raw")))
+
+
 @pytest.mark.parametrize("content", [b"", b"NRRD0005\n", b"NRRD0005\ntype: uint8\n", b"\x89PNG", b"<html>\n\n"])
 def test_what_is_no_header_is_refused_with_words(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.nrrd").write_bytes(content)

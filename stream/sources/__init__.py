@@ -34,8 +34,8 @@ COMES_AND_GOES = ADDRESSES | {"avfoundation", "dshow", "v4l2"}
 ON_DISK = frozenset({"dicom", "file", "images", "metaimage", "nrrd"})
 """Kinds of SOURCES that decode what somebody else wrote."""
 
-SEQUENCES = {".mha": "metaimage", ".nrrd": "nrrd"}
-"""Suffix -> kind of SOURCES."""
+SEQUENCES = {".mha": "metaimage", ".mhd": "metaimage", ".nhdr": "nrrd", ".nrrd": "nrrd"}
+"""Suffix -> kind of SOURCES. Two have their pixels in another file, and are told how they must be saved."""
 
 LOOKED_AT = 100
 """Files of a folder that may come before the first DICOM file, beside pictures and clips."""
