@@ -31,15 +31,16 @@ class DicomSource(RecordedSource):
         if path.is_dir():
             paths = sorted(file for file in path.iterdir() if is_dicom(file))
             others = set(filter(holds_pictures, path.iterdir())).difference(paths)
-        headers, refusal = [], f"{self.name} contains no DICOM picture. Expected one, or the folder that holds them."
+        headers, why = [], f"{self.name} contains no DICOM picture. Expected one, or the folder that holds them."
         for file in paths:
             try:
-                headers += [header for header in (read_header(file, fps),) if header is not None]
+                if (header := read_header(file, fps)) is not None:
+                    headers.append(header)
             except NoUltrasound as error:
                 others.add(file)
-                refusal = str(error)
+                why = str(error)
         if not headers:
-            raise SourceError(refusal)
+            raise SourceError(why)
         self._leave_out((file.name for file in others), "beside DICOM ultrasound nothing else is read")
         self._headers = sorted(headers, key=lambda header: (header.instance, header.path.name))
         places = {(header.shown_px, header.area): printable(header.path.name) for header in reversed(self._headers)}
