@@ -63,14 +63,15 @@ class Episodes:
         return ended
 
     def key_picture(self, episode: Episode) -> NDArray[np.uint8]:
-        """The key frame with its annotation, uint8 [H, W, 3] RGB, no side longer than KEY_PICTURE_PX.
+        """The scan of the key frame with its annotation, uint8 [H, W, 3] RGB, no side longer than KEY_PICTURE_PX.
 
         Drawn as in a replay: with the time, and always with the heat map, which marks this frame's own tissue however
         late it came.
         """
         chosen = self._session.config.overlay
         style = chosen if chosen.opacity > 0 else OverlayStyle()
-        return shrunk(draw(episode.key_frame, episode.assessment, style, self._labels), KEY_PICTURE_PX)
+        frame, says = _cut_to_scan(episode.key_frame, episode.assessment)
+        return shrunk(draw(frame, says, style, self._labels), KEY_PICTURE_PX)
 
     def _goes_on(self, episode: Episode, view: View) -> bool:
         says = view.assessment
@@ -80,6 +81,15 @@ class Episodes:
             and view.frame.source == episode.key_frame.source
             and 0 <= view.frame.pts_s - episode.end_s <= self._session.config.gap_s
         )
+
+
+def _cut_to_scan(frame: Frame, says: Assessment) -> tuple[Frame, Assessment]:
+    """Without what is blanked around the scan: on a scanner's screen that would be most of a small picture."""
+    area = says.scan_area
+    if area is None:
+        return frame, says
+    whole = replace(area, x_px=0, y_px=0, corners=())  # what lies outside the corners is black already
+    return replace(frame, rgb=frame.rgb[area.pixels]), replace(says, scan_area=whole)
 
 
 def _joined(first: Episode, then: Episode) -> Episode:

@@ -1,14 +1,16 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from stream.config import OverlayStyle
 from stream.episodes import KEY_PICTURE_PX, Episode, Episodes
 from stream.overlay import Labels, draw
-from stream.types import State, View
+from stream.types import ScanArea, State, View
 from tests.stream_views import SESSION, SPEC, view
 
 
@@ -24,6 +26,13 @@ def flagged(index: int, malignant: float = 0.7, finding: str = "malignant", pts_
 
 def undecided(index: int) -> View:
     return view(index, state=State.INDETERMINATE, size_px=(2, 2))
+
+
+def key_picture(only: View) -> NDArray[np.uint8]:
+    episodes = Episodes(SESSION)
+    episodes.add(only)
+    assert episodes.current is not None
+    return episodes.key_picture(episodes.current)
 
 
 def test_an_episode_has_its_times_its_frames_and_its_highest_frame() -> None:
@@ -81,10 +90,7 @@ def test_no_lesion_is_no_episode() -> None:
 
 @pytest.mark.parametrize("size_px", [(48, 64), (720, 1280), (4000, 10)])
 def test_a_key_frame_is_a_picture_of_bounded_size(size_px: tuple[int, int]) -> None:
-    episodes = Episodes(SESSION)
-    episodes.add(view(size_px=size_px))
-    assert episodes.current is not None
-    assert max(episodes.key_picture(episodes.current).shape) <= KEY_PICTURE_PX
+    assert max(key_picture(view(size_px=size_px)).shape) <= KEY_PICTURE_PX
 
 
 @pytest.mark.parametrize("opacity", [0.2, 0.0])
@@ -99,6 +105,19 @@ def test_a_key_frame_shows_where_and_when_however_late_it_came(opacity: float) -
     style = OverlayStyle(opacity=opacity or OverlayStyle().opacity)
     as_in_replay = replace(Labels.of(SESSION), live=False)
     assert (shown == draw(late.frame, late.assessment, style, as_in_replay)).all()
+
+
+def test_a_key_frame_shows_the_scan_without_what_is_blanked_around_it() -> None:
+    scan = view(size_px=(240, 320))
+    screen = np.zeros((720, 1280, 3), np.uint8)
+    screen[100:340, 500:820] = scan.frame.rgb
+    area = ScanArea(500, 100, 320, 240, "detected", ((500, 100), (819, 100), (819, 339), (500, 339)))
+    on_screen = replace(
+        scan,
+        frame=replace(scan.frame, rgb=screen),
+        assessment=replace(scan.assessment, scan_area=area),
+    )
+    assert (key_picture(on_screen) == key_picture(scan)).all()
 
 
 SAID = st.sampled_from(["malignant", "benign", "normal", "undecided", "refused"])
