@@ -27,7 +27,7 @@ from stream.overlay import Labels, draw
 from stream.recorder import Recorder
 from stream.scan_area import blank_outside, finder, sketch, why_unfit
 from stream.session import Session
-from stream.signal import NO_TEXTURE, SignalGate
+from stream.signal import NO_PICTURE, NO_TEXTURE, SignalGate, is_empty
 from stream.sink_group import SinkGroup
 from stream.sinks.base import Sink
 from stream.smoothing import Smoother
@@ -291,7 +291,8 @@ class Pipeline:
             found = NotAnalysed(why)  # it was measured on another picture, and may hold names of this one
         self._seen = frame, found if isinstance(found, ScanArea) else None
         if isinstance(found, NotAnalysed):
-            return blank_outside(frame, None), None, found
+            dark = found.state is State.NO_SIGNAL and is_empty(frame)
+            return blank_outside(frame, None), None, NO_PICTURE if dark else found
         frame = blank_outside(frame, found)
         with self._board.stages.measure("signal"):
             refusal = self._gate.refusal(frame, found)

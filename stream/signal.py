@@ -106,13 +106,18 @@ class SignalGate:
         return self._motion.refusal(samples, frame.pts_s) if unfit is None and not self._still else unfit
 
 
+def is_empty(frame: Frame) -> bool:
+    """Whether the whole picture is of one brightness, as that of a screen that is off."""
+    return _is_flat(sampled(frame.rgb[..., 1]))
+
+
 def refusal_of_picture(rgb: NDArray[np.uint8]) -> NotAnalysed | None:
     """Why one picture, uint8 [H, W, 3], cannot be a B-mode scan, or None if it can."""
     red, green, blue = cv2.split(rgb)
     levels = cv2.calcHist([green], [0], None, [256], [0, 256]).ravel()
     if is_page(levels, LIT, shades=2):  # a list may shade every other row
         return NO_TEXTURE
-    if cv2.meanStdDev(green)[1].item() < FLAT:
+    if _is_flat(green):
         return NO_PICTURE
     lit = (green > LIT).view(np.uint8)
     across = _mean_step(green[:, 1:], green[:, :-1], lit[:, 1:], lit[:, :-1])
@@ -136,6 +141,10 @@ def refusal_of_picture(rgb: NDArray[np.uint8]) -> NotAnalysed | None:
     if np.count_nonzero(deep > DEEP) < DEEP_SHARE * deep.size:
         return AIR
     return None
+
+
+def _is_flat(green: Any) -> bool:
+    return bool(cv2.meanStdDev(green)[1].item() < FLAT)
 
 
 def beside_tint(rgb: NDArray[np.uint8]) -> NDArray[np.int16]:

@@ -12,7 +12,7 @@ from engines.base import EngineOutput
 from stream.config import StreamConfig
 from stream.errors import UsageError
 from stream.pipeline import Pipeline
-from stream.signal import FROZEN
+from stream.signal import FROZEN, NO_PICTURE
 from stream.types import Frame, State, View
 from tests.screens import textured
 from tests.stream_runs import Clip, Receiver, Scripted, Seen, assert_soon, ran
@@ -46,6 +46,13 @@ def test_what_the_signal_gate_refuses_is_not_judged() -> None:
     status, views = ran(Pictures(*[screen(10)] * 4), engine)
     assert views[-1].assessment.state is State.FROZEN
     assert status.counts.not_analysed[FROZEN.reason] == 4 - engine.calls
+
+
+def test_a_screen_that_goes_dark_is_said_to_be_empty_and_not_to_show_a_menu() -> None:
+    dark = np.zeros_like(screen(10))
+    _, views = ran(Pictures(dark, screen(10), *[dark] * 3))
+    said = [view.assessment.reason for view in views]
+    assert [said[0], *said[2:]] == [NO_PICTURE.reason] * 4
 
 
 def test_stills_are_each_called_by_themselves_wherever_their_scan_lies() -> None:
