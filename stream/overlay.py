@@ -95,18 +95,28 @@ def draw(frame: Frame, assessment: Assessment, style: OverlayStyle, labels: Labe
     picture[height:, :width] = 0
     beside = picture[:, width:]
     beside[:] = panel
-    stale = labels.live and not labels.still and assessment.age_ms > 1000 * style.stale_after_s
-    heat = assessment.attention is not None and style.opacity > 0 and not stale
-    if heat:
+    stale, mapped = is_stale(assessment, style, labels), mapped_class(assessment, style, labels)
+    if mapped is not None:
         _blend_heat(picture, assessment, style.opacity)
     _write_panel(beside, unit, assessment, labels)
-    _write_heat_caption(beside, unit, _below(labels), assessment.attention_class if heat else None, stale)
+    _write_heat_caption(beside, unit, _below(labels), mapped, stale)
     if labels.still:
         when = f"frame {frame.index}" if labels.live else ""
     else:
         when = f"frame {frame.index}, age {assessment.age_ms:.0f} ms" if labels.live else f"at {frame.pts_s:.2f} s"
     _text(beside, when, unit, MARGIN, _below(labels) + 44, 15, AMBER if stale else GREY)
     return picture
+
+
+def mapped_class(assessment: Assessment, style: OverlayStyle, labels: Labels) -> str | None:
+    """The class whose heat map ``draw`` draws, or None if it draws none."""
+    hidden = assessment.attention is None or style.opacity == 0 or is_stale(assessment, style, labels)
+    return None if hidden else assessment.attention_class
+
+
+def is_stale(assessment: Assessment, style: OverlayStyle, labels: Labels) -> bool:
+    """Whether the result is too old for a heat map, which would mark other tissue."""
+    return labels.live and not labels.still and assessment.age_ms > 1000 * style.stale_after_s
 
 
 def scale(height_px: int, width_px: int) -> float:

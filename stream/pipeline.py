@@ -23,7 +23,7 @@ from engines.base import Engine
 from stream.analyzer import Analyzer
 from stream.config import OverlayStyle, StreamConfig
 from stream.handover import STOPPED, EveryFrame, Handover, LatestFrame
-from stream.overlay import Labels, draw
+from stream.overlay import Labels, draw, mapped_class
 from stream.recorder import Recorder
 from stream.scan_area import blank_outside, finder, sketch, why_unfit
 from stream.session import Session
@@ -350,9 +350,11 @@ class Pipeline:
     def _show(self, judged: Judged) -> None:
         frame, assessment = judged.frame, judged.assessment
         with self._showing:
+            style = self.style
             with self._board.stages.measure("drawing", judged.times):
-                picture = draw(frame, assessment, self.style, self._labels)
-            view = View(frame, assessment, picture, judged.times, judged.engine)
+                picture = draw(frame, assessment, style, self._labels)
+            heat_map = mapped_class(assessment, style, self._labels)
+            view = View(frame, assessment, picture, judged.times, judged.engine, heat_map)
             self._board.drawn(frame, assessment)
             self._hand_out(view)
             self._recorder.put(view)

@@ -190,13 +190,15 @@ class Assessment:
 @dataclass(frozen=True)
 class View:
     """A frame with its assessment drawn in: ``picture`` uint8 [H, W, 3] RGB, ``times`` in ns by stage, ``engine`` the
-    name of the one in use after this frame. ``repeated``: an old frame again, because no new one comes."""
+    name of the one in use after this frame. ``heat_map``: the class whose heat map is drawn, if one is. ``repeated``:
+    an old frame again, because no new one comes."""
 
     frame: Frame
     assessment: Assessment
     picture: NDArray[np.uint8]
     times: dict[str, int] = field(default_factory=dict)
     engine: str = ""
+    heat_map: str | None = None
     repeated: bool = False
 
     def __post_init__(self) -> None:

@@ -168,6 +168,22 @@ def test_the_probabilities_are_those_of_the_picture_that_is_seen(browser: webdri
     assert told == shown != []
 
 
+def test_on_a_small_screen_the_scale_names_the_class_of_the_heat_map_or_is_not_seen(browser: webdriver.Chrome) -> None:
+    named = """
+        const [heat_map, done] = arguments;
+        import("/viewer/bars.js").then(({ nameHeatMap }) => {
+            const legend = document.querySelector(".rcd-heat").cloneNode(true);
+            document.querySelector(".rcd-words").append(legend);
+            nameHeatMap(legend, { heat_map });
+            done(legend.innerText.split(/\\s*\\n\\s*/).join(" "));
+            legend.remove();
+        });
+    """
+    with screen(browser, 390, 844, phone=True):
+        assert browser.execute_async_script(named, "benign") == "heat map: benign weak strong"
+        assert browser.execute_async_script(named, None) == "no heat map"
+
+
 def test_of_a_picture_that_is_not_judged_no_probability_is_said(browser: webdriver.Chrome) -> None:
     refused = """
         const done = arguments[0], list = document.createElement("ul");

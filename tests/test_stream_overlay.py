@@ -8,7 +8,18 @@ import pytest
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.config import OverlayStyle, StreamConfig
 from stream.decision import class_label
-from stream.overlay import AMBER, CLASS_COLOURS, GREY, MARGIN, PANEL_WIDTH, Labels, _heat_colours, draw, headline
+from stream.overlay import (
+    AMBER,
+    CLASS_COLOURS,
+    GREY,
+    MARGIN,
+    PANEL_WIDTH,
+    Labels,
+    _heat_colours,
+    draw,
+    headline,
+    mapped_class,
+)
 from stream.types import Assessment, Frame, ScanArea, State
 from tests.screens import read
 from tests.stream_views import SESSION
@@ -118,8 +129,9 @@ def test_without_attention_of_any_strength_nothing_glows() -> None:
 )
 def test_a_hidden_or_stale_heat_map_is_not_drawn(style: OverlayStyle, age_ms: float) -> None:
     source = frame(256, 256)
-    picture = draw(source, assessment(source, age_ms=age_ms), style, LABELS)
-    np.testing.assert_array_equal(picture[:256, :256], source.rgb)
+    late = assessment(source, age_ms=age_ms)
+    np.testing.assert_array_equal(draw(source, late, style, LABELS)[:256, :256], source.rgb)
+    assert mapped_class(late, style, LABELS) is None
 
 
 def test_a_live_picture_tells_which_frame_it_is_and_why_it_has_no_heat_map() -> None:

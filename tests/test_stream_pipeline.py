@@ -309,6 +309,8 @@ def test_the_style_can_be_swapped_while_it_runs() -> None:
         at = len(seen.views) + 1
         later = seen.until(lambda a: a.frame_index > at + 5 and a.attention is not None)
     view = next(view for view in seen.views if view.assessment is later)
+    assert next(view.heat_map for view in seen.views if view.assessment.attention is not None) is not None
+    assert view.heat_map is None
     np.testing.assert_array_equal(view.picture[:60, :80], view.frame.rgb)
 
 

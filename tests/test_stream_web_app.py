@@ -4,6 +4,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
@@ -62,6 +63,17 @@ def test_the_socket_sends_picture_and_verdict_together_and_times_what_is_painted
             socket_.send_text("painted")
     assert indices == sorted(set(indices))
     assert client.get("/status.json").json()["painted_ms"]["p50"] > 0
+
+
+def test_the_socket_tells_which_class_the_heat_map_is_of_that_is_drawn(control: Control, client: TestClient) -> None:
+    told = []
+    for drawn in ("benign", None):
+        control.broadcast.publish(replace(view(), heat_map=drawn))
+        with client.websocket_connect(SOCKET) as socket_:
+            message = socket_.receive_bytes()
+        (length,) = struct.unpack_from("<8xI", message)
+        told.append(json.loads(message[12 : 12 + length])["heat_map"])
+    assert told == ["benign", None]
 
 
 def test_what_nobody_saw_was_not_painted(control: Control, client: TestClient) -> None:

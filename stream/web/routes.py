@@ -115,7 +115,8 @@ async def _send(socket: WebSocket, viewer: Viewer, free: asyncio.Event) -> None:
 
 def message(picture: Picture, now_ns: int) -> bytes:
     """One WebSocket message, as ``send_pictures`` describes it."""
-    words = json.dumps(verdict(picture.assessment, picture.size_px)).encode()
+    said = verdict(picture.assessment, picture.size_px) | {"heat_map": picture.heat_map}
+    words = json.dumps(said).encode()
     age_ms = (now_ns - picture.captured_ns) / 1e6
     return struct.pack("<IfI", picture.index & 0xFFFFFFFF, age_ms, len(words)) + words + picture.jpeg
 

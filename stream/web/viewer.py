@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Picture:
     """An annotated frame as JPEG bytes, with what is said about it; ``captured_ns`` and ``encoded_ns`` are monotonic,
-    ``size_px`` is the frame's own, without the panel.
+    ``size_px`` is the frame's own, without the panel, and ``heat_map`` the class whose heat map is drawn.
 
     ``repeated``: an old frame shown again because no new one comes, which says nothing about latency.
     """
@@ -32,6 +32,7 @@ class Picture:
     size_px: tuple[int, int]
     jpeg: bytes
     assessment: Assessment
+    heat_map: str | None
 
 
 @dataclass(frozen=True)
@@ -195,4 +196,5 @@ def encode(view: View, jpeg_quality: int) -> Picture:
         size_px=view.frame.size_px,
         jpeg=jpeg,
         assessment=view.assessment,
+        heat_map=view.heat_map,
     )

@@ -1,4 +1,5 @@
-// The probability of each class, as on the panel, for screens on which that would be too small to be read.
+// The probability of each class and what the heat map is of, as on the panel, for screens on which that would be too
+// small to be read.
 
 export function nameBars(list, { classes = [], class_colours }) {
   if (list.childElementCount === classes.length) return;
@@ -15,4 +16,9 @@ export function fillBars(list, { smoothed, surely }) {
     entry.lastChild.textContent = surely[row] ?? "–"; // an empty bar alone would read as 0 %
     entry.style.setProperty("--share", smoothed[row] ?? 0);
   });
+}
+
+export function nameHeatMap(legend, { heat_map }) {
+  legend.firstChild.textContent = heat_map ? `heat map: ${heat_map}` : "no heat map";
+  legend.classList.toggle("rcd-none", !heat_map);
 }

@@ -1,6 +1,6 @@
 // The large picture, the line above it that says what holds, and the veil over it when it is not live.
 
-import { fillBars, nameBars } from "/viewer/bars.js";
+import { fillBars, nameBars, nameHeatMap } from "/viewer/bars.js";
 import { drawArea, isDrawing, surroundings } from "/viewer/area.js";
 import { showFlagged } from "/viewer/flagged.js";
 import { offerFullScreen } from "/viewer/full.js";
@@ -14,7 +14,7 @@ export function showStage(root) {
   const state = root.querySelector(".rcd-state");
   const timeline = root.querySelector("#rcd-timeline");
   const frame = root.querySelector(".rcd-picture");
-  const bars = root.querySelector(".rcd-bars");
+  const bars = root.querySelector(".rcd-bars"), heat = root.querySelector(".rcd-heat");
   let status = { phase: "starting" };
   let verdict = { smoothed: [], surely: [] }; // on the frame that is shown
   const picture = new Picture(root.querySelector("#rcd-canvas"), {
@@ -23,6 +23,7 @@ export function showStage(root) {
       show(root, { headline: verdict.headline, reason: verdict.reason });
       state.style.color = verdict.headline_colour;
       fillBars(bars, verdict);
+      nameHeatMap(heat, verdict);
     },
     hasPanel: () => bars.offsetParent === null, // live.css shows the one or the other
     isWhole: () => isDrawing(frame),
