@@ -89,7 +89,7 @@ def test_an_end_is_a_break_too_and_is_told_in_the_log(caplog: pytest.LogCaptureF
         times_s = [frame.pts_s for frame in islice(source.frames(), 6)]
     assert times_s == pytest.approx([0, 0.04, 0.04, 0.08, 0.08, 0.12])  # on, although no time had passed
     assert source.reopened == 2
-    assert caplog.messages == ["card ended; trying again in 0 s", "card is back after 0 s"] * 2
+    assert caplog.messages == ["trying again in 0 s: card ended", "card is back after 0 s"] * 2
 
 
 @pytest.mark.parametrize("nothing", [SourceError("no sender"), Connection(0, "no sender")], ids=["refused", "silent"])
@@ -100,7 +100,7 @@ def test_a_sender_that_is_off_for_long_fills_no_log(
     caplog.set_level("INFO")
     with SupervisedSource(opening(Connection(1), *[nothing] * 100, Connection(2))) as source:
         list(islice(source.frames(), 3))
-    tries = ["card ended; trying again in 0 s", *["no sender; trying again in 0 s"] * 6]
+    tries = ["trying again in 0 s: card ended", *["trying again in 0 s: no sender"] * 6]
     assert caplog.messages == [*tries, "card is back after 0 s"]  # attempts 1, 2, 4 ... 64 of 101
 
 

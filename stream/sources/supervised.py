@@ -155,7 +155,7 @@ class SupervisedSource(Source):
             self._attempts += 1
             pause_s = max(backoff_s(self._attempts, random.random()), least_s)
             if self._attempts.bit_count() == 1:
-                log.warning("%s; trying again in %.0f s", self.trouble, pause_s)
+                log.warning("trying again in %.0f s: %s", pause_s, self.trouble)
             if self._closed.wait(pause_s):
                 return
             try:

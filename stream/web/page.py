@@ -74,8 +74,8 @@ started. An answer of the server that goes straight into the controls undoes wha
 SIDES = ("left", "top"), ("width", "height")
 """Of the scan area, in pixels of the source's picture."""
 
-HOW_TO_DRAW = """<p class="rcd-hint">Draw it on the picture, or give it in pixels; then keep it. What lies around it is
-shown here alone, too coarse to be read.</p>"""
+HOW_TO_DRAW = """<p class="rcd-hint">Draw it on the picture, or give it in pixels; then keep it. Meanwhile what lies
+around it is shown as well, too coarse to be read.</p>"""
 
 FONT = ["system-ui", "Segoe UI", "Noto Sans", "DejaVu Sans", "sans-serif"]
 """What the machine has: a font from elsewhere would be fetched, and would tell that the page is in use."""
@@ -244,7 +244,7 @@ class Actions:
         """Begin or end a recording."""
         with as_message():
             self._control.record(on)
-        log.info("recording is switched %s on the page", "on" if on else "off")
+        log.info("recording %s on the page", "begun" if on else "ended")
 
     def read_area(self) -> list[int | None]:
         """What is analysed now, to be kept or changed."""
