@@ -92,8 +92,8 @@ def answer_maps(glance: Floats, at: Placement, look: Floats, look_at: Placement)
     """
     classes, rows, columns = glance.shape
     size = FINER * columns, FINER * rows
-    to_look = np.linalg.inv(cell_centres(look_at, columns, rows)) @ to_input(look_at)
-    matrix = (to_look @ np.linalg.inv(to_input(at)) @ cell_centres(at, *size))[:2]
+    to_look = np.linalg.inv(cell_centres(look_at, columns, rows)) @ to_input(look_at)  # from a pixel of the picture
+    matrix = (to_look @ np.linalg.inv(to_input(at)) @ cell_centres(at, *size))[:2]  # from a cell of the answer
     inside = holds_picture(look_at, columns, rows)
     levels = _quantile(glance, 0.5, holds_picture(at, columns, rows)), _quantile(look, BACKGROUND, inside)
     together = np.empty((classes, FINER * rows, FINER * columns), np.float32)

@@ -36,6 +36,11 @@ class Memory:
     area: ScanArea | None
     doubted: bool = False
 
+    @property
+    def of_one_frame(self) -> bool:
+        """Whether it has just begun."""
+        return self.last_s == self.began_s
+
 
 class Smoother:
     """Steadies the predictions of one stream. It starts anew with another ``Frame.source``, which is another recording,
@@ -83,7 +88,7 @@ class Smoother:
     def _too_slow(self, frame: Frame) -> str | None:
         """Why nothing is ever called, if this frame starts anew because it came late, and so did the one before it."""
         before = self._memory
-        if before is None or before.last_s != before.began_s or before.source != frame.source:
+        if before is None or not before.of_one_frame or before.source != frame.source:
             return None
         apart_s = frame.pts_s - before.last_s
         if apart_s <= self._config.gap_s:

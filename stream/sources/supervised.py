@@ -203,7 +203,8 @@ class SupervisedSource(Source):
             now_s, due_s = time.monotonic(), self._due_s
             if damaged != self.damaged:
                 damaged, alive_s = self.damaged, now_s
-            if now_s >= max(due_s, min(alive_s + SILENCE_S, due_s + FIRST_S)):
+            spared_s = min(alive_s + SILENCE_S, due_s + FIRST_S)  # until then, for damaged ones came
+            if now_s >= max(due_s, spared_s):
                 self._inner.close()
 
 
