@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 from rcdnet import checkpoint
 from rcdnet.errors import CheckpointError
 from tests.tiny_training import like_udiat, recipe, teacher_that_says
-from train import loop, training
-from train.datasets import DataError, LeakError, load
+from train import loop, predictions, training
+from train.datasets import CLASS_NAMES, DataError, LeakError, load
 from train.plan import plan
 from train.recipes import Recipe, RecipeError
 
@@ -181,6 +181,26 @@ def lay_elsewhere(root):
         picture = cv2.resize(random.integers(0, 255, (8, 8), dtype=np.uint8), (64, 64))
         for name in ("a", "a_mask"):
             cv2.imwrite(str(root / "elsewhere" / label / f"{name}.png"), picture)
+
+
+@pytest.fixture
+def external_answers(data, start, tmp_path):
+    """Of a network that knows normal pictures, to an external set that has one and is laid out like BUSI."""
+    shutil.copytree(data / "tiny", tmp_path / "data" / "tiny")
+    lay_elsewhere(tmp_path / "data")
+    shutil.copytree(tmp_path / "data/elsewhere/benign", tmp_path / "data/elsewhere/normal")
+    (tmp_path / "data/elsewhere/normal/a_mask.png").unlink()
+    recipe_with = recipe(class_names=CLASS_NAMES, external=("elsewhere",))
+    (folder,) = loop.fit({tmp_path / "runs": recipe_with}, tmp_path / "data", start=start, only=["random"])
+    return predictions.read([folder / "external.csv"])
+
+
+def test_of_an_external_set_all_pictures_of_known_classes_are_answered(external_answers):
+    assert [external_answers.class_names[truth] for truth in external_answers.truth] == list(CLASS_NAMES)
+
+
+def test_an_external_set_is_external_whatever_its_layout(external_answers):
+    assert external_answers.external.all()
 
 
 @pytest.mark.parametrize("broken", ["tiny/benign/benign (0)_mask.png", "elsewhere/benign/a_mask.png"])

@@ -14,6 +14,7 @@ RUN/external.csv, RUN/external_heat_maps.json                its answers to the 
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -29,18 +30,16 @@ from torch.utils.data import DataLoader, Dataset
 
 from rcdnet import checkpoint
 from rcdnet.model import Network
-from train import datasets
 from train.augment import training_view
 from train.datasets import Sample
-from train.evaluate import select
 from train.peers import Peer
-from train.plan import plan
+from train.plan import plan, samples_of
 from train.recipes import Precision, Recipe, RecipeError
 from train.run_folder import recipe_of
 from train.start import Start
 from train.training import Setup, Training, require_same, write_answers
 
-OWN = ("about", "architecture", "backbone", "frozen_stages", "frozen_large_filters", "external")
+OWN = ("about", "architecture", "backbone", "frozen_stages", "frozen_large_filters")
 """Keys of a recipe in which networks that are trained together may differ."""
 
 FORK = "fork" if sys.platform == "linux" else None
@@ -91,12 +90,10 @@ def fit(
     train on a picture of an external set.
     """
     common, setup = _common(list(recipes.values())), Setup(start, teachers, precision)
-    names = sorted({name for recipe in recipes.values() for name in recipe.external})
-    external = {name: select(datasets.load(data_root / name), "binary") for name in names}  # now, as it may be missing
-    all_external = [sample for samples in external.values() for sample in samples]
-    setup.require_unseen(all_external, common.name)
+    external = [replace(sample, external=True) for sample in samples_of(common, common.external, data_root)]
+    setup.require_unseen(external, common.name)
     folders: list[Path] = []
-    for run in plan(common, data_root, all_external):
+    for run in plan(common, data_root, external):
         if only and not any(part in run.name for part in only):
             continue
         recipe_in = {out / run.name: recipe for out, recipe in recipes.items()}
@@ -106,10 +103,10 @@ def fit(
             views = Views(run.train, common, run.seed)
             trainings = [Training(recipe_in[folder], run, folder, setup, len(views)) for folder in unfinished]
             _train(trainings, views, workers)
-        for folder, recipe in recipe_in.items():
-            if recipe.external and not (folder / "external.csv").exists():
+        for folder in recipe_in:
+            if external and not (folder / "external.csv").exists():
                 model = load_trained(folder).to(Fabric(accelerator="auto", devices=1).device)
-                write_answers(model, [s for name in recipe.external for s in external[name]], folder, "external")
+                write_answers(model, external, folder, "external")
         folders.extend(recipe_in)
     return folders
 

@@ -55,7 +55,7 @@ def plan(recipe: Recipe, data_root: Path, external: Sequence[Sample] = ()) -> li
     Every picture and mask is decoded now, so that a broken one does not end the training later. Raises LeakError, and
     DataError also if a run has no picture of a class that it is to learn.
     """
-    samples, test_samples = _samples(recipe, recipe.data, data_root), _samples(recipe, recipe.test_data, data_root)
+    samples, test_samples = samples_of(recipe, recipe.data, data_root), samples_of(recipe, recipe.test_data, data_root)
     groups = groups_of([*samples, *test_samples, *external])
     with_mask = {sample for sample in groups if sample.lesion().any()}
     makes_normal = recipe.augmentation.lesion_free or recipe.augmentation.covered
@@ -76,8 +76,8 @@ def plan(recipe: Recipe, data_root: Path, external: Sequence[Sample] = ()) -> li
     return runs
 
 
-def _samples(recipe: Recipe, folders: Sequence[str], data_root: Path) -> list[Sample]:
-    """The samples of these data sets that have a class of the recipe."""
+def samples_of(recipe: Recipe, folders: Sequence[str], data_root: Path) -> list[Sample]:
+    """The samples of these data sets that have a class of the recipe. Raises DataError."""
     loaded = datasets.load_all([data_root / folder for folder in folders])
     return [sample for sample in loaded if sample.label in recipe.class_names]
 
