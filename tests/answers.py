@@ -17,7 +17,7 @@ AT = Placement(Box(0, 0, 1, 1), 0, 0, 1, 1, 1, 1)
 def run(folder, labels, logits, *, leaked=0, answers="predictions", dataset="busi", **changes):
     """A run folder as the loop leaves it, as far as results are read from it."""
     folder.mkdir(parents=True, exist_ok=True)
-    recipe = {"name": "tiny", "about": "", "seeds": [0], "epochs": 3, "size_px": 224, "external": ["udiat"], **changes}
+    recipe = {"name": "tiny", "about": "", "seeds": [0], "epochs": 3, "size_px": 224, **changes}
     (folder / "config.json").write_text(json.dumps({"recipe": recipe, "n_test_leaked": leaked, "start": "hub"}))
     samples = [Sample(dataset, f"{folder.name} {i}", None, (), label) for i, label in enumerate(labels)]
     maps = np.zeros((3, 1, 1), np.float32)

@@ -62,7 +62,7 @@ def of_recipe(folder: Path, kind: Kind = "predictions") -> list[Result]:
 
     Raises DataError if runs that belong together were trained by different recipes, or if a file is damaged.
     """
-    return [result for part, files in files_by_part(folder, kind).items() for result in _of_part(part, files)]
+    return [result for part, files in files_by_part(folder, kind).items() for result in _of_part(part, files, kind)]
 
 
 def rows(results: Sequence[Result]) -> list[dict[str, str]]:
@@ -122,7 +122,7 @@ def files_by_part(folder: Path, kind: Kind = "predictions") -> dict[str, list[Pa
     return found
 
 
-def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
+def _of_part(part: str, files: list[Path], kind: Kind) -> Iterator[Result]:
     """A result for each data set and question of one part."""
     runs = [file.parent for file in files]
     configs = [config_of(run) for run in runs]
@@ -146,7 +146,7 @@ def _of_part(part: str, files: list[Path]) -> Iterator[Result]:
             epochs=recipe["epochs"],
             size_px=recipe["size_px"],
             start=" / ".join(sorted({start_and_teachers(config) for config in configs})),
-            leaked=0 if dataset in recipe["external"] else sum(config["n_test_leaked"] for config in configs),
+            leaked=0 if kind == "external" else sum(config["n_test_leaked"] for config in configs),
             numbers=numbers,
             runs=tuple(runs),
         )
