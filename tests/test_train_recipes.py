@@ -79,6 +79,7 @@ def test_a_key_that_no_recipe_has_is_told_with_those_that_there_are(change, know
         "second_look = 0.5",
         "augmentation = {covered = 3.5}",
         'class_names = ["normal", "malignant"]',
+        'class_names = ["benign", "malignant", "benign"]',
     ],
 )
 def test_a_value_that_no_training_can_take_is_refused(change):

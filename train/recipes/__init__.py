@@ -28,6 +28,8 @@ def _names_data_set(folder: str) -> str:
 def _has_lesion_classes(names: tuple[str, ...]) -> tuple[str, ...]:
     if missing := {"benign", "malignant"} - set(names):
         raise ValueError(f"{', '.join(sorted(missing))} is missing: every lesion is judged as benign or malignant")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{', '.join(names)} name a class more than once")
     return names
 
 
