@@ -224,6 +224,13 @@ def test_an_unknown_network_is_wrong_use(data, tmp_path):
     assert "name some of RcdNet" in result.output
 
 
+def test_a_value_that_no_network_can_be_compared_at_is_wrong_use(data, tmp_path):
+    arguments = ["compare", "--data", str(data), "--out", str(tmp_path), "--set", "epochs=0"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "with epochs=0 does not hold: epochs" in result.stderr
+
+
 def test_a_table_is_printed_whole_with_what_its_rows_share_above_it(capsys):
     rows = [{"recipe": "grouped", "network": name, **{f"column {i}": name * 3 for i in range(9)}} for name in "ab"]
     print_rows(rows)

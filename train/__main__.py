@@ -64,7 +64,10 @@ Pretrained = Annotated[
     ),
 ]
 FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Start from random weights.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Train for this many epochs instead of the recipe's.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A value that replaces the recipe's, as TOML; may be repeated."),
+]
 Only = Annotated[list[str] | None, typer.Option(help="Train only runs whose name contains this; may be repeated.")]
 Precision = Annotated[recipes.Precision, typer.Option(help="The precision, as Lightning Fabric calls it.")]
 Workers = Annotated[
@@ -86,13 +89,7 @@ def fit(
         list[Path] | None,
         typer.Option(exists=True, dir_okay=False, help="Also learn from this checkpoint's answers; may be repeated."),
     ] = None,
-    epochs: Epochs = None,
-    changed: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="A value that replaces the recipe's, as TOML; may be repeated."
-        ),
-    ] = None,
+    changes: Changes = None,
     only: Only = None,
     precision: Precision = "32-true",
     workers: Workers = None,
@@ -101,9 +98,7 @@ def fit(
     with exit_codes():
         from train import loop, results
 
-        chosen = recipes.load(recipe, changed or ())
-        if epochs is not None:
-            chosen = chosen.model_copy(update={"epochs": epochs})
+        chosen = recipes.load(recipe, changes or ())
         if pretrained and from_scratch:
             raise failed("--pretrained and --from-scratch exclude each other", 2)
         start: Start = pretrained or ("scratch" if from_scratch else "hub")
@@ -130,8 +125,7 @@ def compare(
     recipe: Annotated[list[str], typer.Option(help="As for fit; may be repeated.")] = ["paper", "grouped"],  # noqa: B006
     network: Annotated[list[str] | None, typer.Option(help="Train only these; may be repeated.")] = None,
     from_scratch: FromScratch = False,
-    epochs: Epochs = None,
-    size_px: Annotated[int | None, typer.Option(min=32, help="The input size instead of the recipe's.")] = None,
+    changes: Changes = None,
     only: Only = None,
     precision: Precision = "32-true",
     workers: Workers = None,
@@ -142,8 +136,7 @@ def compare(
     with exit_codes():
         from train import compare as comparison
 
-        changes = [f"{key} = {value}" for key, value in (("epochs", epochs), ("size_px", size_px)) if value is not None]
-        chosen = [recipes.load(name, changes) for name in recipe]
+        chosen = [recipes.load(name, changes or ()) for name in recipe]
         start: Start = "scratch" if from_scratch else "hub"
         names = network or comparison.NETWORKS
         if unknown := set(names) - set(comparison.NETWORKS):
