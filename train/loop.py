@@ -34,10 +34,11 @@ from train.augment import training_view
 from train.datasets import Sample
 from train.peers import Peer
 from train.plan import plan, samples_of
+from train.provenance import Setup, require_same
 from train.recipes import Precision, Recipe, RecipeError
 from train.run_folder import recipe_of
 from train.start import Start
-from train.training import Setup, Training, require_same, write_answers
+from train.training import Training, write_answers
 
 OWN = ("about", "architecture", "backbone", "frozen_stages", "frozen_large_filters")
 """Keys of a recipe in which networks that are trained together may differ."""

@@ -4,21 +4,15 @@ is."""
 import csv
 import json
 import math
-import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import timm
 import torch
 from lightning_fabric import Fabric
 from timm.utils import ModelEmaV3
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from rcdnet import checkpoint
 from rcdnet.files import written_whole
@@ -27,42 +21,20 @@ from train import figures, predictions
 from train.datasets import Sample
 from train.duplicates import bootstrap_groups
 from train.evaluate import heat_map_quality
-from train.losses import pointing_loss
+from train.losses import training_loss
+from train.optimizer import freeze, keep_slow_layers_in_float32, make_optimizer, warmup_cosine
 from train.plan import TrainingRun
 from train.predict import predict
-from train.recipes import Precision, Recipe, RecipeError
-from train.run_folder import config_of, differing, recipe_of
-from train.start import Start, network, require_unseen, start_name, start_sha256, with_data_sets_of
-from train.teachers import Teachers, teacher_name
+from train.provenance import Setup, write_config
+from train.recipes import Recipe, RecipeError
+from train.start import network, with_data_sets_of
+from train.teachers import Teachers
 
 SAVING_PAUSE = 10
 """The state is saved again after at least this many times as long as the last save took, so that short epochs do not
 wait for the disk."""
 
 STATE = "state.pt"
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a training needs beside a recipe and pictures."""
-
-    start: Start
-    teachers: Sequence[Path]
-    precision: Precision
-
-    def require_unseen(self, tested: Sequence[Sample], run: str) -> None:
-        """Raises LeakError if the start or a teacher was trained on pictures that ``run`` tests on."""
-        for weights in (self.start, *self.teachers):
-            require_unseen(tested, weights, run)
-
-    def recorded(self) -> dict[str, Any]:
-        """What config.json says of it."""
-        return {
-            "start": start_name(self.start),
-            "start_sha256": start_sha256(self.start),
-            "teachers": [teacher_name(path) for path in self.teachers],
-            "precision": self.precision,
-        }
 
 
 class Training:
@@ -81,9 +53,9 @@ class Training:
         self.model = network(recipe, setup.start).to(self.fabric.device)
         for path in setup.teachers:
             self.model.spec = with_data_sets_of(self.model.spec, path)
-        self.optimizer = _optimizer(recipe, self.model, _trainable_body(self.model, recipe))
-        factor = _warmup_cosine(recipe, steps_per_epoch=math.ceil(n_views / recipe.batch))
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor)
+        freeze(self.model, recipe)
+        self.optimizer = make_optimizer(self.model, recipe)
+        self.schedule = warmup_cosine(self.optimizer, recipe, steps_per_epoch=math.ceil(n_views / recipe.batch))
         decay = recipe.ema_decay
         self.ema = ModelEmaV3(self.model, decay=decay, use_warmup=True) if decay else None
         self.rows: list[dict[str, float]] = []
@@ -91,11 +63,10 @@ class Training:
         self._saved_at_s, self._save_took_s = -math.inf, 0.0
         self.model.to(memory_format=torch.channels_last)
         if self.fabric.device.type == "cpu":
-            _keep_slow_layers_in_float32(self.model)
+            keep_slow_layers_in_float32(self.model)
         self._fabric_model, self._fabric_optimizer = self.fabric.setup(self.model, self.optimizer)
         self._teachers = self.fabric.setup(Teachers(setup.teachers, self.model.spec)) if setup.teachers else None
-        with written_whole(folder / "config.json") as part:
-            part.write_text(json.dumps(_provenance(recipe, run, setup, self.fabric), indent=1))
+        write_config(folder, recipe, run, setup, self.fabric.device)
 
     @property
     def epoch(self) -> int:
@@ -111,7 +82,7 @@ class Training:
     def step(self, views: Sequence[Tensor]) -> None:
         """One step of gradient descent on a batch of ``loop.Views``: images, lesion shares and labels."""
         images, lesion, labels = (self.fabric.to_device(tensor) for tensor in views)
-        loss = _loss(self._fabric_model, self._teachers, images, lesion, labels, self.recipe, self._rng)
+        loss = training_loss(self._fabric_model, self._teachers, images, lesion, labels, self.recipe, self._rng)
         self._fabric_optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         self._fabric_optimizer.step()
@@ -186,131 +157,6 @@ def write_answers(model: Network, samples: list[Sample], folder: Path, name: str
     (folder / f"{name}_heat_maps.json").write_text(json.dumps(quality, indent=1) + "\n")
     patients = bootstrap_groups(samples)
     predictions.write(folder / f"{name}.csv", model.spec.class_names, samples, judgements, patients)
-
-
-def _loss(
-    network: nn.Module,
-    teachers: nn.Module | None,
-    images: Tensor,
-    lesion: Tensor,
-    labels: Tensor,
-    recipe: Recipe,
-    rng: np.random.Generator,
-) -> Tensor:
-    """Cross entropy of pictures mixed by mixup, with their labels and with the teachers' answers, plus the pointing
-    loss of both pictures in each mixture.
-
-    ``images`` uint8 [N, H, W], ``lesion`` [N, H, W] 0..1, ``labels`` int [N].
-    """
-    share = float(rng.beta(recipe.mixup_alpha, recipe.mixup_alpha)) if recipe.mixup_alpha else 1.0
-    other = torch.from_numpy(rng.permutation(len(images))).to(images.device)
-    mixed = (share * images.float() + (1 - share) * images[other].float()).round().to(torch.uint8)
-    logits, maps = network(mixed)
-    one_hot = F.one_hot(labels, len(recipe.class_names)).float()
-    target = share * one_hot + (1 - share) * one_hot[other]
-    loss = F.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
-    if teachers is not None:
-        distillation = F.cross_entropy(logits, teachers(mixed))
-        loss = (1 - recipe.teacher_weight) * loss + recipe.teacher_weight * distillation
-    if recipe.pointing_weight:
-        cells = F.adaptive_avg_pool2d(lesion, maps.shape[-2:])
-        pointing = share * pointing_loss(maps, labels, cells)
-        pointing = pointing + (1 - share) * pointing_loss(maps, labels[other], cells[other])
-        loss = loss + recipe.pointing_weight * pointing
-    return loss
-
-
-def _trainable_body(model: Network, recipe: Recipe) -> list[nn.Parameter]:
-    """Freeze what the recipe asks for, and return the other parameters of the backbone. Raises RecipeError if the
-    stages of this backbone are not known."""
-    if recipe.frozen_stages:
-        if not hasattr(model.backbone, "conv_stem"):  # EfficientNets and MobileNets have it, and ``blocks``
-            raise RecipeError(
-                f"{recipe.name}: which stages of {recipe.backbone} come first is not known: --set frozen_stages=0"
-            )
-        frozen = [model.backbone.conv_stem, *model.backbone.blocks[: recipe.frozen_stages]]
-        for parameter in (p for module in frozen for p in module.parameters()):
-            parameter.requires_grad_(False)
-    if recipe.frozen_large_filters:
-        for convolution in _depthwise(model.backbone):
-            convolution.weight.requires_grad_(convolution.kernel_size == (3, 3) and convolution.weight.requires_grad)
-    return [parameter for parameter in model.backbone.parameters() if parameter.requires_grad]
-
-
-def _depthwise(model: nn.Module) -> Iterator[nn.Conv2d]:
-    return (m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1)
-
-
-def _keep_slow_layers_in_float32(model: nn.Module) -> None:
-    """Let those depthwise convolutions compute in float32 under autocast whose backward pass is slow in bfloat16 on a
-    CPU: with torch 2.15 the gradient of the weights takes 3 times as long, that of a strided one's input 7 to 80 times.
-    """
-    for convolution in _depthwise(model):
-        if convolution.weight.requires_grad or convolution.stride != (1, 1):
-            convolution.forward = partial(_in_float32, convolution.forward)  # type: ignore[method-assign]
-
-
-def _in_float32(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    with torch.autocast(x.device.type, enabled=False):
-        return forward(x.float())
-
-
-def _optimizer(recipe: Recipe, model: Network, body: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """The recipe's optimizer, with a learning rate for the head (all but the backbone) and one for the ``body``."""
-    of_backbone = {id(parameter) for parameter in model.backbone.parameters()}
-    head = [parameter for parameter in model.parameters() if id(parameter) not in of_backbone]
-    groups = [{"params": head, "lr": recipe.lr_head}, {"params": body, "lr": recipe.lr_body}]
-    optimizer = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return optimizer(groups, weight_decay=recipe.weight_decay)
-
-
-def _warmup_cosine(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
-    """The factor of the learning rate in each step: a linear warm-up, then half a cosine to zero (Loshchilov and Hutter
-    2017, arXiv:1608.03983, without restarts)."""
-    warm, total = recipe.warmup_epochs * steps_per_epoch, recipe.epochs * steps_per_epoch
-
-    def factor(step: int) -> float:
-        if step < warm:
-            return (step + 1) / (warm + 1)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1.0, total - warm))))
-
-    return factor
-
-
-def _provenance(recipe: Recipe, run: TrainingRun, setup: Setup, fabric: Fabric) -> dict[str, Any]:
-    """What config.json holds."""
-    return {
-        "recipe": recipe.model_dump(mode="json"),
-        "run": run.name,
-        "n_train": len(run.train),
-        "n_test": len(run.test),
-        "data_sha256": run.data_sha256,
-        "n_test_leaked": run.leaked,
-        **setup.recorded(),
-        "device": torch.cuda.get_device_name() if fabric.device.type == "cuda" else str(fabric.device),
-        "processor": platform.processor() or platform.machine(),
-        "versions": {"torch": torch.__version__, "timm": timm.__version__, "python": platform.python_version()},
-    }
-
-
-def require_same(folder: Path, recipe: Recipe, run: TrainingRun, setup: Setup) -> None:
-    """Raises RecipeError if the folder holds a run of another recipe, data or setup. What a folder does not record
-    (before 2026-11-27) is not compared."""
-    if not (folder / "config.json").exists():
-        return
-    asked = {"data_sha256": run.data_sha256, **setup.recorded()}
-    held = asked | {"teachers": []} | config_of(folder)
-    differ = differing(recipe.model_dump(), recipe_of(folder).model_dump())
-    if held["data_sha256"] != asked["data_sha256"]:  # it may have trained on what is held out now
-        differ.append("data set")
-    if held["start"] != asked["start"] or held["start_sha256"] not in (asked["start_sha256"], ""):
-        differ.append("start")
-    if sorted(held["teachers"]) != sorted(asked["teachers"]):
-        differ.append("teacher")
-    if held["precision"] != asked["precision"]:
-        differ.append("precision")
-    if differ:
-        raise RecipeError(f"{folder} holds a run with another {', '.join(differ)}. Choose another --out, or delete it.")
 
 
 def _write_rows(path: Path, rows: list[dict[str, float]]) -> None:
