@@ -1,15 +1,4 @@
-"""``fit``: train every run of a recipe, resumably, each into a folder of its own.
-
-RUN/config.json       the recipe, the data, the versions and the machine
-RUN/metrics.csv       a row per epoch; RUN/curves.png is drawn from it
-RUN/state.pt          the state after one of the last epochs, to resume from; deleted when the run is finished
-
-A finished run also has:
-
-RUN/model.safetensors, RUN/spec.json                         the trained network
-RUN/predictions.csv, RUN/predictions_heat_maps.json          its answers to the pictures that were held out
-RUN/external.csv, RUN/external_heat_maps.json                its answers to the external set, if the recipe names one
-"""
+"""``fit``: train every run of a recipe, resumably, each into a folder of its own (``train.run_folder``)."""
 
 import sys
 import time

@@ -1,4 +1,15 @@
-"""What does a run folder say about its training? Its JSON files, read back. ``train.loop`` says what each file is."""
+"""The folder of a run, as ``train fit`` leaves it, and what its JSON files say about the training:
+
+RUN/config.json       the recipe, the data, the versions and the machine
+RUN/metrics.csv       a row per epoch; RUN/curves.png is drawn from it
+RUN/state.pt          the state after one of the last epochs, to resume from; deleted when the run is finished
+
+A finished run also has:
+
+RUN/model.safetensors, RUN/spec.json                         the trained network
+RUN/predictions.csv, RUN/predictions_heat_maps.json          its answers to the pictures that were held out
+RUN/external.csv, RUN/external_heat_maps.json                its answers to the external set, if the recipe names one
+"""
 
 import json
 from collections.abc import Mapping
@@ -26,7 +37,7 @@ def read_json(path: Path, *keys: str) -> dict[str, Any]:
 
 
 def config_of(folder: Path) -> dict[str, Any]:
-    """The recipe, data, start, versions and machine that ``train.training`` wrote down. Raises DataError."""
+    """The recipe, data, start, versions and machine that ``train.provenance`` wrote down. Raises DataError."""
     return read_json(folder / "config.json", "recipe", "start", "n_test_leaked")
 
 

@@ -1,5 +1,4 @@
-"""The training of one network, step by step, and the folder in which it is kept. ``train.loop`` says what each file
-is."""
+"""The training of one network, step by step, and the folder in which it is kept (``train.run_folder``)."""
 
 import csv
 import json
