@@ -39,8 +39,8 @@ from stream.types import Assessment, Frame, State
 try:
     from train import datasets, predictions
     from train.datasets import DataError, LeakError, Sample
-    from train.evaluate import subgroup_indices
     from train.predictions import Predictions
+    from train.subgroups import subgroup_indices
 except ModuleNotFoundError as error:
     sys.stderr.write(f"error: {error.name} is not installed: it comes with {install('measure')}\n")
     sys.exit(2)

@@ -14,9 +14,10 @@ from rcdnet.glance import Judgement
 from rcdnet.preprocess import place
 from rcdnet.spec import ModelSpec, OperatingPoint
 from tests.outputs import documented, written
-from train import datasets, evaluate, tables
+from train import datasets, evaluate, heat_maps, tables
 from train.__main__ import app
 from train.datasets import DataError, Sample
+from train.subgroups import subgroup_indices
 
 pytestmark = pytest.mark.usefixtures("few_rounds")
 
@@ -68,14 +69,6 @@ def test_right_answers_get_full_marks(tmp_path):
     assert result["confusion_matrix"] == [[6, 0], [0, 6]]
 
 
-def test_probabilities_that_are_too_low_on_both_sides_are_told_by_their_mean_and_not_by_the_ece():
-    said = np.repeat([0.3, 0.7], 1000)
-    positive = np.tile(np.arange(1000), 2) < np.repeat([400, 800], 1000)  # each 0.1 more often than was said
-    numbers = evaluate.binary_metrics(said, positive, [str(index) for index in range(2000)])
-    assert numbers["ece"] == pytest.approx(0)
-    assert (numbers["mean_probability"], numbers["share_positive"]) == pytest.approx((0.5, 0.6))
-
-
 def test_the_operating_point_decides_the_calls_but_not_the_auc(tmp_path):
     samples = evaluate.select(data_set(tmp_path), "binary")
     judgements = [judged(ANSWERS[s.label]) for s in samples]
@@ -95,8 +88,8 @@ def test_three_classes_are_scored_on_lesions_against_normal(tmp_path):
 
 def test_the_heat_map_is_held_against_the_masks(tmp_path):
     samples = evaluate.select(data_set(tmp_path), "binary")
-    on = evaluate.heat_map_quality(samples, [judged(ANSWERS[s.label], (3, 1)) for s in samples], SPEC)
-    off = evaluate.heat_map_quality(samples, [judged(ANSWERS[s.label], (9, 12)) for s in samples], SPEC)
+    on = heat_maps.heat_map_quality(samples, [judged(ANSWERS[s.label], (3, 1)) for s in samples], SPEC)
+    off = heat_maps.heat_map_quality(samples, [judged(ANSWERS[s.label], (9, 12)) for s in samples], SPEC)
     assert (on["n_masks"], on["pointing_game"]) == (12, 1)
     assert on["energy_ratio"] > 3
     assert (off["pointing_game"], off["energy_ratio"]) == (0, 0)
@@ -104,21 +97,21 @@ def test_the_heat_map_is_held_against_the_masks(tmp_path):
 
 def test_beside_the_heat_map_stands_one_that_never_sees_the_picture(tmp_path):
     samples = evaluate.select(data_set(tmp_path), "binary")  # all lesions lie top left
-    quality = evaluate.heat_map_quality(samples, [judged(ANSWERS[s.label], (9, 12)) for s in samples], SPEC)
+    quality = heat_maps.heat_map_quality(samples, [judged(ANSWERS[s.label], (9, 12)) for s in samples], SPEC)
     assert (quality["pointing_game"], quality["pointing_game_blind"]) == (0, 1)
     assert quality["energy_ratio_blind"] > 3
 
 
 def test_where_a_lesion_usually_lies_is_not_told_by_a_single_one(tmp_path):
     (sample, *_) = evaluate.select(data_set(tmp_path), "binary")
-    quality = evaluate.heat_map_quality([sample], [judged(ANSWERS[sample.label])], SPEC)
+    quality = heat_maps.heat_map_quality([sample], [judged(ANSWERS[sample.label])], SPEC)
     assert (quality["n_masks"], quality["pointing_game_blind"], quality["energy_ratio_blind"]) == (1, None, None)
 
 
 def test_the_usual_place_of_a_lesion_is_where_the_others_lie():
     left, right, none = np.zeros((64, 64), bool), np.zeros((32, 48), bool), np.zeros((20, 20), bool)
     left[:, :32], right[:, 24:] = True, True
-    of_left, of_right, of_none = evaluate.location_prior([left, right, none])
+    of_left, of_right, of_none = heat_maps.location_prior([left, right, none])
     assert (of_left.shape, of_right.shape, of_none.shape) == ((64, 64), (32, 48), (20, 20))
     assert (of_left[:, :28].max(), of_left[:, 36:].min()) == (0, 1)
     assert (of_right[:, :21].min(), of_right[:, 27:].max()) == (1, 0)
@@ -155,34 +148,32 @@ def test_a_model_without_a_normal_class_cannot_be_asked_for_three(tmp_path):
 
 def test_size_terciles_and_attributes_part_the_samples(tmp_path):
     samples = evaluate.select(data_set(tmp_path), "binary")
-    parts = evaluate.subgroup_indices(samples, "size")
+    parts = subgroup_indices(samples, "size")
     assert {name: len(indices) for name, indices in parts.items()} == {"large": 4, "medium": 4, "small": 4}
-    parts = evaluate.subgroup_indices(data_set(tmp_path / "with normal"), "size")
+    parts = subgroup_indices(data_set(tmp_path / "with normal"), "size")
     assert {name: len(indices) for name, indices in parts.items()} == {"large": 10, "medium": 10, "small": 10}
     with pytest.raises(DataError, match="no lesion has a mask"):
-        evaluate.subgroup_indices([replace(s, masks=()) for s in samples], "size")
+        subgroup_indices([replace(s, masks=()) for s in samples], "size")
     samples = [replace(s, attributes={"birads": "4" if i < 5 else "5"}) for i, s in enumerate(samples)]
-    assert evaluate.subgroup_indices(samples, "birads") == {"4": [0, 1, 2, 3, 4], "5": [5, 6, 7, 8, 9, 10, 11]}
+    assert subgroup_indices(samples, "birads") == {"4": [0, 1, 2, 3, 4], "5": [5, 6, 7, 8, 9, 10, 11]}
 
 
 def test_painting_markers_away_counts_moves_and_flips(tmp_path):
     samples = evaluate.select(data_set(tmp_path), "binary")
     before = [judged(ANSWERS["benign"]) for _ in samples]
 
-    def first_pixel(grey):
-        painted = grey.copy()
-        painted[0, 0] = 0
-        return painted
-
     def always_malignant(greys):
         return [judged(ANSWERS["malignant"]) for _ in greys]
 
-    moved = evaluate.effect_of_markers(samples, before, always_malignant, first_pixel, SPEC)
-    assert moved["n_marked"] == 12
+    none = evaluate.effect_of_markers(samples, before, always_malignant, SPEC)
+    assert none == {"n_marked": 0}
+    for sample in samples[:7]:
+        marked = cv2.drawMarker(sample.grey(), (60, 45), 255, cv2.MARKER_CROSS, 9, 1)
+        assert cv2.imwrite(str(sample.image), marked)
+    moved = evaluate.effect_of_markers(samples, before, always_malignant, SPEC)
+    assert moved["n_marked"] == 7
     assert moved["median_dp"] == pytest.approx(7 / 9 - 3 / 9)
     assert moved["flips"] == 1
-    none = evaluate.effect_of_markers(samples, before, always_malignant, lambda grey: grey, SPEC)
-    assert none == {"n_marked": 0}
 
 
 def test_numbers_of_what_was_learnt_from_are_said_to_flatter(tmp_path, untrained):

@@ -175,3 +175,11 @@ def test_energy_ratio_is_one_for_a_flat_map_and_the_inverse_area_for_a_perfect_o
 
 def test_energy_ratio_of_a_dark_map_is_zero():
     assert metrics.energy_ratio(np.zeros((20, 30)), lesion_at(slice(0, 5), slice(0, 5))) == 0
+
+
+def test_probabilities_that_are_too_low_on_both_sides_are_told_by_their_mean_and_not_by_the_ece():
+    said = np.repeat([0.3, 0.7], 1000)
+    positive = np.tile(np.arange(1000), 2) < np.repeat([400, 800], 1000)  # each 0.1 more often than was said
+    numbers = metrics.binary_metrics(said, positive, [str(index) for index in range(2000)])
+    assert numbers["ece"] == pytest.approx(0)
+    assert (numbers["mean_probability"], numbers["share_positive"]) == pytest.approx((0.5, 0.6))

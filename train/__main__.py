@@ -223,36 +223,17 @@ def evaluate(
     """Test a finished model on a data set: numbers with n and interval, and the heat map beside the masks."""
     with exit_codes():
         from rcdnet import checkpoint
-        from train import evaluate as evaluation
-        from train.faithfulness import faithfulness_of
-        from train.markers import inpaint_markers
-        from train.predict import predict, runner
+        from train.evaluate import doubts, report, select
 
         model = checkpoint.load(weights)
-        spec = model.spec
-        if operating_point not in spec.operating_points:
-            raise failed(f"no operating point {operating_point!r}: name one of {', '.join(spec.operating_points)}", 2)
-        samples = evaluation.select(datasets.load(data), task)
-        if samples and samples[0].dataset in spec.data_sets:
-            err.print(f"warning: these weights were trained on a set named {samples[0].dataset}: its numbers flatter")
-        if unnamed := sum(sample.patient is None for sample in samples):
-            no_patient = f"warning: {unnamed} of {len(samples)} pictures name no patient"
-            err.print(f"{no_patient}. If some share one, the interval is too narrow", soft_wrap=True)
-        subgroups = evaluation.subgroup_indices(samples, by) if by else {}
-        judgements = predict(model, [sample.grey() for sample in samples])
-        result = evaluation.evaluate(samples, judgements, spec, task, operating_point=operating_point)
-        if by:
-            result["by"] = {
-                by: evaluation.evaluate_subgroups(samples, judgements, spec, task, subgroups, operating_point)
-            }
-        if in_paint:
-            result["in_paint"] = evaluation.effect_of_markers(
-                samples, judgements, lambda greys: predict(model, greys), inpaint_markers, spec
-            )
-        if faithfulness:
-            result["faithfulness"] = faithfulness_of(samples, spec, runner(model))
-        result |= {"task": task, "data": samples[0].dataset, "weights_sha256": spec.weights_sha256}
-        result |= {"calibration": spec.calibration, "trained_on": spec.trained_on, "notice": RESEARCH_NOTICE}
+        if operating_point not in (known := model.spec.operating_points):
+            raise failed(f"no operating point {operating_point!r}: name one of {', '.join(known)}", 2)
+        samples = select(datasets.load(data), task)
+        for doubt in doubts(samples, model.spec):
+            err.print(f"warning: {doubt}", soft_wrap=True)
+        result = report(
+            model, samples, task, operating_point=operating_point, by=by, in_paint=in_paint, faithfulness=faithfulness
+        )
         print_result(result, task)
         write_json(json_file, result)
 

@@ -51,7 +51,7 @@ class Sample:
 
     ``dataset`` is the name of its folder. ``patient`` and ``fold`` (an official fold, 1..5) are None where the data set
     has none. ``external`` marks a set that must never be trained, tuned or selected on. ``attributes`` are those by
-    which ``evaluate.subgroup_indices`` makes subgroups.
+    which ``subgroups.subgroup_indices`` makes subgroups.
     """
 
     dataset: str

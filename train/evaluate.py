@@ -1,31 +1,99 @@
-"""A finished model on a data set: numbers with n and interval, the heat map against the masks, subgroups, markers."""
+"""A finished model on a data set: numbers with n and interval, for all of it and by subgroup, the heat map beside the
+masks, and what burnt-in markers change."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rcdnet.glance import Judgement, lesion_and_malignant_share, lesion_class, scaled_rise
-from rcdnet.preprocess import Grey, to_pixels
+from rcdnet.glance import Judgement, lesion_and_malignant_share
+from rcdnet.model import Network
+from rcdnet.notice import RESEARCH_NOTICE
+from rcdnet.preprocess import Grey
 from rcdnet.spec import ModelSpec
 from train import metrics
 from train.datasets import DataError, Sample, Task
 from train.duplicates import bootstrap_groups
+from train.faithfulness import faithfulness_of
+from train.heat_maps import heat_map_quality
+from train.markers import inpaint_markers
+from train.predict import predict, runner
+from train.subgroups import subgroup_indices
 
 Judge = Callable[[Sequence[Grey]], list[Judgement]]
 """A network with its spec, as a function: a Judgement of each picture (``predict.predict``)."""
-
-HEAT_MAP_KEYS = ("pointing_game", "energy_ratio", "pointing_game_blind", "energy_ratio_blind")
-
-PRIOR_PX = 64
-"""Side of the picture on which ``location_prior`` counts lesions; a lesion is about 15 of its pixels wide."""
 
 
 def select(samples: Sequence[Sample], task: Task) -> list[Sample]:
     """The samples of a task: binary, benign against malignant, is about lesions only."""
     return [sample for sample in samples if task == "three-class" or sample.label != "normal"]
+
+
+def report(
+    model: Network,
+    samples: Sequence[Sample],
+    task: Task,
+    *,
+    operating_point: str,
+    by: str | None,
+    in_paint: bool,
+    faithfulness: bool,
+) -> dict[str, Any]:
+    """What ``train evaluate --json`` writes about ``samples``, which ``select`` has chosen.
+
+    Puts ``model`` into evaluation mode. Raises DataError as ``positives`` and ``subgroup_indices``, before any picture
+    is judged.
+    """
+    spec, judge = model.spec, partial(predict, model)
+    positives(samples, spec, task)
+    subgroups = subgroup_indices(samples, by) if by else {}
+    judgements = judge([sample.grey() for sample in samples])
+    numbers = evaluate(samples, judgements, spec, task, operating_point=operating_point)
+    if by:
+        numbers["by"] = {by: evaluate_subgroups(samples, judgements, spec, task, subgroups, operating_point)}
+    if in_paint:
+        numbers["in_paint"] = effect_of_markers(samples, judgements, judge, spec)
+    if faithfulness:
+        numbers["faithfulness"] = faithfulness_of(samples, spec, runner(model))
+    return numbers | {
+        "task": task,
+        "data": samples[0].dataset,
+        "weights_sha256": spec.weights_sha256,
+        "calibration": spec.calibration,
+        "trained_on": spec.trained_on,
+        "notice": RESEARCH_NOTICE,
+    }
+
+
+def doubts(samples: Sequence[Sample], spec: ModelSpec) -> list[str]:
+    """The reasons, if there are any, not to rely on a model's numbers on these pictures, as sentences."""
+    found = []
+    if samples and samples[0].dataset in spec.data_sets:
+        found.append(f"these weights were trained on a set named {samples[0].dataset}: its numbers flatter")
+    if unnamed := sum(sample.patient is None for sample in samples):
+        no_patient = f"{unnamed} of {len(samples)} pictures name no patient"
+        found.append(f"{no_patient}. If some share one, the interval is too narrow")
+    return found
+
+
+def positives(samples: Sequence[Sample], spec: ModelSpec, task: Task) -> NDArray[np.bool_]:
+    """Which pictures a task should find, bool [N]: malignant ones (binary), or lesions (three-class).
+
+    Raises DataError if there is no picture, if all are on one side of the question, or if the model lacks a class.
+    """
+    if not samples:
+        raise DataError(f"there is no picture for the task {task}")
+    labels = [sample.label for sample in samples]
+    needed = {"benign", "malignant"} if task == "binary" else {"normal", *labels}
+    if missing := needed - set(spec.class_names):
+        raise DataError(f"{task} needs a model that knows {', '.join(sorted(missing))}; it has {spec.class_names}")
+    positive = np.array([label == "malignant" if task == "binary" else label != "normal" for label in labels])
+    if not metrics.has_both(positive):
+        sides = "benign and malignant" if task == "binary" else "normal pictures and lesions"
+        raise DataError(f"{task} needs {sides}; this data set has only: {', '.join(sorted(set(labels)))}")
+    return positive
 
 
 def evaluate(
@@ -44,28 +112,19 @@ def evaluate(
     (truth) and columns (answer) of the matrix. The page calls nothing near the threshold (``stream.decision``); here
     every picture gets an answer.
 
-    Raises DataError if there is no picture, if all are on one side of the question, or if the model lacks a class.
+    Raises DataError as ``positives``.
     """
-    if not samples:
-        raise DataError(f"there is no picture for the task {task}")
+    positive = positives(samples, spec, task)
     probabilities = np.stack([judgement.probabilities for judgement in judgements])
-    labels = [sample.label for sample in samples]
-    needed = {"benign", "malignant"} if task == "binary" else {"normal", *labels}
-    if missing := needed - set(spec.class_names):
-        raise DataError(f"{task} needs a model that knows {', '.join(sorted(missing))}; it has {spec.class_names}")
-    positive = np.array([label == "malignant" if task == "binary" else label != "normal" for label in labels])
-    if not metrics.has_both(positive):
-        sides = "benign and malignant" if task == "binary" else "normal pictures and lesions"
-        raise DataError(f"{task} needs {sides}; this data set has only: {', '.join(sorted(set(labels)))}")
     point = spec.operating_points[operating_point]
     patients = bootstrap_groups(samples)
     lesion, share = lesion_and_malignant_share(probabilities, spec)
     if task == "binary":
-        numbers = binary_metrics(share, positive, patients, point.malignant)
+        numbers = metrics.binary_metrics(share, positive, patients, point.malignant)
         numbers["classes"] = ["benign", "malignant"]
     else:
-        numbers = binary_metrics(lesion, positive, patients, point.lesion)
-        truth = np.array([spec.index(label) for label in labels])
+        numbers = metrics.binary_metrics(lesion, positive, patients, point.lesion)
+        truth = np.array([spec.index(sample.label) for sample in samples])
         numbers |= metrics.classification(truth, probabilities.argmax(axis=1), len(spec.class_names))
         numbers["classes"] = list(spec.class_names)
     return {**numbers, "operating_point": operating_point, **heat_map_quality(samples, judgements, spec)}
@@ -91,111 +150,16 @@ def evaluate_subgroups(
     return numbers
 
 
-def binary_metrics(
-    score: NDArray[np.floating], positive: NDArray[np.bool_], patients: Sequence[str], threshold: float = 0.5
-) -> dict[str, Any]:
-    """AUC with its interval, calibration and, at ``threshold``, classification of one binary question.
-
-    ``score`` [N] is the probability of yes, 0..1. ``positive`` [N] must hold both True and False. ``patients`` [N] are
-    the ``duplicates.bootstrap_groups``.
-    """
-    interval = metrics.auc_interval(positive, score, patients)
-    called = score >= threshold
-    return {
-        "n": len(positive),
-        "n_positive": int(positive.sum()),
-        "auc": interval.value,
-        "auc_ci": [interval.low, interval.high],
-        "auc_each_once": metrics.auc_each_once(positive, score, patients),
-        "sensitivity": float(called[positive].mean()),
-        "specificity": float((~called[~positive]).mean()),
-        **metrics.classification(positive.astype(int), called.astype(int), 2),
-        "ece": metrics.expected_calibration_error(score, positive),
-        "ece_by_chance": metrics.by_chance(metrics.expected_calibration_error, score),
-        "brier": metrics.brier(score, positive),
-        "brier_by_chance": metrics.by_chance(metrics.brier, score),
-        "mean_probability": float(score.mean()),
-        "share_positive": float(positive.mean()),
-        "threshold": threshold,
-    }
-
-
-def heat_map_quality(
-    samples: Sequence[Sample], judgements: Sequence[Judgement], spec: ModelSpec
-) -> dict[str, float | int | None]:
-    """Pointing game and energy ratio, as means over the pictures with a lesion mask, of the map of the likeliest lesion
-    class; and, ``_blind``, of ``location_prior``, a map that never sees the picture.
-
-    The blind map is far better than chance, because whoever holds the probe puts the lesion in the middle. It needs two
-    lesions. What cannot be computed is None.
-    """
-    found: dict[str, list[float]] = {key: [] for key in HEAT_MAP_KEYS}
-    masks = [sample.lesion() for sample in samples]
-    for lesion, judgement, blind in zip(masks, judgements, location_prior(masks), strict=True):
-        if not lesion.any():
-            continue
-        class_map, at = judgement.class_maps[lesion_class(judgement.logits, spec)], judgement.placement
-        found["pointing_game"].append(metrics.pointing_hit(to_pixels(class_map, at), lesion))
-        found["energy_ratio"].append(metrics.energy_ratio(to_pixels(scaled_rise(class_map, at), at), lesion))
-        found["pointing_game_blind"].append(metrics.pointing_hit(blind, lesion))
-        found["energy_ratio_blind"].append(metrics.energy_ratio(blind, lesion))
-    count = len(found["pointing_game"])
-    needed = {key: 2 if key.endswith("_blind") else 1 for key in found}
-    return {"n_masks": count} | {key: float(np.mean(found[key])) if count >= needed[key] else None for key in found}
-
-
-def location_prior(masks: Sequence[NDArray[np.bool_]]) -> Iterator[NDArray[np.float32]]:
-    """For each picture, how often the lesions of the other pictures cover each of its pixels: 0..1, float32 [H, W].
-
-    ``masks`` are bool [H, W] of any sizes; each is stretched onto the picture. Those without a lesion do not count.
-    """
-    side = (PRIOR_PX, PRIOR_PX)
-    small = [cv2.resize(mask.astype(np.float32), side, interpolation=cv2.INTER_AREA) for mask in masks]
-    total, count = np.sum(small, axis=0), sum(bool(mask.any()) for mask in masks)
-    for mask, own in zip(masks, small, strict=True):
-        others = (total - own) / max(1, count - bool(mask.any()))
-        yield np.asarray(cv2.resize(others, mask.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def subgroup_indices(samples: Sequence[Sample], attribute: str) -> dict[str, list[int]]:
-    """For each value of an attribute the indices of the samples that have it.
-
-    ``size`` is the lesion's share of the picture, in terciles of the lesions that have a mask; normal pictures, if
-    there are any, are put into all three. Raises DataError if no sample has the attribute.
-    """
-    if attribute == "size":
-        areas = np.array([sample.lesion().mean() for sample in samples])
-        if not areas.any():
-            raise DataError("no lesion has a mask, so none has a known size")
-        low, high = np.quantile(areas[areas > 0], [1 / 3, 2 / 3])
-        sizes = {
-            "large": areas > high,
-            "medium": (areas > low) & (areas <= high),
-            "small": (areas > 0) & (areas <= low),
-        }
-        normal = np.array([sample.label == "normal" for sample in samples])
-        return {size: np.flatnonzero(lesions | normal).tolist() for size, lesions in sizes.items() if lesions.any()}
-    if not any(attribute in sample.attributes for sample in samples):
-        known = ", ".join(["size", *sorted({name for sample in samples for name in sample.attributes})])
-        raise DataError(f"no picture has the attribute {attribute}. Expected one of {known}.")
-    values = [sample.attributes.get(attribute, "unknown") for sample in samples]
-    return {value: [i for i, v in enumerate(values) if v == value] for value in sorted(set(values))}
-
-
 def effect_of_markers(
-    samples: Sequence[Sample],
-    judgements: Sequence[Judgement],
-    judge: Judge,
-    inpaint: Callable[[Grey], Grey],
-    spec: ModelSpec,
+    samples: Sequence[Sample], judgements: Sequence[Judgement], judge: Judge, spec: ModelSpec
 ) -> dict[str, float | int]:
     """How much does the malignant share change when the burnt-in markers are painted over?
 
-    ``inpaint`` returns the very picture that it was given if it finds no marker (``markers.inpaint_markers``).
-    ``median_dp`` is the median of the absolute change, ``flips`` the share of the answers that cross 0.5.
+    Of the ``n_marked`` pictures that have some, ``median_dp`` is the median of the absolute change, ``flips`` the share
+    of the answers that cross 0.5.
     """
     greys = [sample.grey() for sample in samples]
-    inpainted = {i: clean for i, grey in enumerate(greys) if (clean := inpaint(grey)) is not grey}
+    inpainted = {i: clean for i, grey in enumerate(greys) if (clean := inpaint_markers(grey)) is not grey}
     if not inpainted:
         return {"n_marked": 0}
     before = malignant_share([judgements[i] for i in inpainted], spec)

@@ -14,7 +14,7 @@ from rcdnet.glance import RunNetwork, holds_picture, lesion_class, probabilities
 from rcdnet.preprocess import Placement, prepare
 from rcdnet.spec import ModelSpec
 from train.datasets import Sample
-from train.evaluate import location_prior
+from train.heat_maps import location_prior
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """The shares of a picture's cells that are blurred. A lesion covers about a tenth."""
@@ -65,7 +65,7 @@ def deletion_curve(
     greys: Sequence[NDArray[np.uint8]], blind: Iterable[NDArray[np.float32]], spec: ModelSpec, run: RunNetwork
 ) -> DeletionCurve:
     """The curve of the glance (the first look, at the whole picture), as the mean over pictures uint8 [H, W] of any
-    sizes. ``blind`` gives for each a map of its size that never saw it, such as ``evaluate.location_prior``.
+    sizes. ``blind`` gives for each a map of its size that never saw it, such as ``heat_maps.location_prior``.
     """
     rng = np.random.default_rng(0)
     curves = []

@@ -172,6 +172,35 @@ def classification(truth: Labels, answer: Labels, classes: int) -> dict[str, Any
     }
 
 
+def binary_metrics(
+    score: Floats, positive: NDArray[np.bool_], patients: Sequence[str], threshold: float = 0.5
+) -> dict[str, Any]:
+    """AUC with its interval, calibration and, at ``threshold``, classification of one binary question.
+
+    ``score`` [N] is the probability of yes, 0..1. ``positive`` [N] must hold both True and False. ``patients`` [N] are
+    the ``duplicates.bootstrap_groups``.
+    """
+    interval = auc_interval(positive, score, patients)
+    called = score >= threshold
+    return {
+        "n": len(positive),
+        "n_positive": int(positive.sum()),
+        "auc": interval.value,
+        "auc_ci": [interval.low, interval.high],
+        "auc_each_once": auc_each_once(positive, score, patients),
+        "sensitivity": float(called[positive].mean()),
+        "specificity": float((~called[~positive]).mean()),
+        **classification(positive.astype(int), called.astype(int), 2),
+        "ece": expected_calibration_error(score, positive),
+        "ece_by_chance": by_chance(expected_calibration_error, score),
+        "brier": brier(score, positive),
+        "brier_by_chance": by_chance(brier, score),
+        "mean_probability": float(score.mean()),
+        "share_positive": float(positive.mean()),
+        "threshold": threshold,
+    }
+
+
 def pointing_hit(class_map: Floats, lesion: NDArray[np.bool_]) -> bool:
     """The pointing game (Zhang et al. 2018, arXiv:1608.00507), without its tolerance of 15 pixels: does the map's
     highest point lie in the lesion? Both are [H, W], in pixels of the picture.

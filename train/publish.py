@@ -14,11 +14,12 @@ from rcdnet.spec import ModelSpec
 from train import compare, datasets, figures, loop, metrics, predictions, results
 from train.datasets import DataError, Sample
 from train.duplicates import bootstrap_groups
-from train.evaluate import Judge, binary_metrics, malignant_share, select, subgroup_indices
+from train.evaluate import Judge, malignant_share, select
 from train.figures import Answers
 from train.predict import predict
 from train.results import Kind
 from train.run_folder import config_of, recipe_of, seed_and_split, start_and_teachers
+from train.subgroups import subgroup_indices
 
 RECIPES = ("joint", "twin", "grouped", "patient", "transfer", "paper", "shipped")
 
@@ -207,7 +208,7 @@ def _subgroups(folder: Path, data_root: Path) -> list[dict[str, str]]:
                 positive = answers.is_label("malignant")[part]
                 if not metrics.has_both(positive):
                     continue
-                numbers = binary_metrics(share[part], positive, answers.patients[part].tolist())
+                numbers = metrics.binary_metrics(share[part], positive, answers.patients[part].tolist())
                 rows.append(
                     {
                         "data": dataset,

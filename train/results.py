@@ -7,10 +7,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from train import predictions
+from train import metrics, predictions
 from train.calibrate import fit_calibration
 from train.datasets import DataError
-from train.evaluate import binary_metrics
 from train.predictions import QUESTIONS, Predictions, Question
 from train.run_folder import config_of, differing, seed_and_split, start_and_teachers
 
@@ -25,7 +24,7 @@ class Result:
 
     ``part`` is their displayed name, and ``runs`` are their folders. ``start`` is as in
     ``run_folder.start_and_teachers``, ``leaked`` as in ``plan.TrainingRun``, ``numbers`` as in
-    ``evaluate.binary_metrics``.
+    ``metrics.binary_metrics``.
     """
 
     recipe: str
@@ -95,7 +94,7 @@ def mean_row(results: Sequence[Result], of: str, split: str = "") -> dict[str, s
 
 
 def auc_text(numbers: Mapping[str, Any]) -> str:
-    """The AUC of ``evaluate.binary_metrics`` with its interval."""
+    """The AUC of ``metrics.binary_metrics`` with its interval."""
     low, high = numbers["auc_ci"]
     return f"{numbers['auc']:.3f} ({low:.3f}-{high:.3f})"
 
@@ -137,7 +136,9 @@ def _of_part(part: str, files: list[Path], kind: Kind) -> Iterator[Result]:
     calibrated = cross_fitted(answers)
     for dataset, question, asked in answers.questions():
         chosen = calibrated[asked]
-        numbers = binary_metrics(chosen.probability(question), chosen.positive(question), chosen.patients.tolist())
+        numbers = metrics.binary_metrics(
+            chosen.probability(question), chosen.positive(question), chosen.patients.tolist()
+        )
         yield Result(
             recipe=recipe["name"],
             part=runs[0].name if len(runs) == 1 else f"{part}, {len(runs)} folds",

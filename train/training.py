@@ -19,7 +19,7 @@ from rcdnet.model import Network, RcdNet, fold_batch_norm
 from train import figures, predictions
 from train.datasets import Sample
 from train.duplicates import bootstrap_groups
-from train.evaluate import heat_map_quality
+from train.heat_maps import heat_map_quality
 from train.losses import training_loss
 from train.optimizer import freeze, keep_slow_layers_in_float32, make_optimizer, warmup_cosine
 from train.plan import TrainingRun
