@@ -38,7 +38,8 @@ from stream.types import Assessment, Frame, State
 
 try:
     from train import datasets, predictions
-    from train.datasets import DataError, LeakError, Sample
+    from train.datasets import Sample
+    from train.errors import DataError, LeakError
     from train.predictions import Predictions
     from train.subgroups import subgroup_indices
 except ModuleNotFoundError as error:

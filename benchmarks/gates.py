@@ -26,7 +26,8 @@ from stream.errors import UsageError
 from stream.signal import FREEZE_S, SignalGate
 from stream.timing import Summary, summarise
 from stream.types import Frame, NotAnalysed, ScanArea
-from train.datasets import DataError, load
+from train.datasets import load
+from train.errors import DataError
 
 Picture = NDArray[np.uint8]
 """RGB, uint8 [H, W, 3]."""

@@ -4,7 +4,8 @@ import pytest
 
 from rcdnet.spec import ModelSpec
 from train import ablation
-from train.datasets import DataError, Sample
+from train.datasets import Sample
+from train.errors import DataError
 
 SPEC = ModelSpec(("normal", "benign", "malignant"), 64, 64, 0.485, 0.229, "none", second_look=1.3)
 

@@ -12,7 +12,7 @@ from rcdnet.glance import softmax
 from rcdnet.spec import ModelSpec
 from rcdnet.weights import SHIPPED
 from train import calibrate, predictions
-from train.datasets import DataError, LeakError
+from train.errors import DataError, LeakError
 from train.metrics import expected_calibration_error
 from train.predictions import Predictions
 

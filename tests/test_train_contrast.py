@@ -5,7 +5,7 @@ import pytest
 
 from tests.answers import CLASSES, logits_of, run
 from train.contrast import contrast
-from train.datasets import DataError
+from train.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("few_rounds")
 

@@ -2,6 +2,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,7 +17,8 @@ from rcdnet.spec import ModelSpec, OperatingPoint
 from tests.outputs import documented, written
 from train import datasets, evaluate, heat_maps, tables
 from train.__main__ import app
-from train.datasets import DataError, Sample
+from train.datasets import Sample
+from train.errors import DataError
 from train.subgroups import subgroup_indices
 
 pytestmark = pytest.mark.usefixtures("few_rounds")
@@ -137,6 +139,15 @@ def test_data_with_one_side_only_is_refused_in_words(tmp_path, task, labels):
 def test_no_picture_is_refused_in_words():
     with pytest.raises(DataError, match="no picture for the task binary"):
         evaluate.evaluate([], [], SPEC, "binary")
+
+
+def test_what_cannot_be_asked_is_told_before_a_picture_is_judged(tmp_path):
+    benign = [sample for sample in data_set(tmp_path) if sample.label == "benign"]
+    cannot_judge = SimpleNamespace(spec=SPEC)
+    with pytest.raises(DataError, match="binary needs benign and malignant"):
+        evaluate.report(
+            cannot_judge, benign, "binary", operating_point="balanced", by=None, in_paint=False, faithfulness=False
+        )
 
 
 def test_a_model_without_a_normal_class_cannot_be_asked_for_three(tmp_path):

@@ -15,7 +15,8 @@ from rcdnet import checkpoint
 from rcdnet.errors import CheckpointError
 from tests.tiny_training import like_udiat, recipe, teacher_that_says
 from train import loop, predictions, training
-from train.datasets import CLASS_NAMES, DataError, LeakError, load
+from train.datasets import CLASS_NAMES, load
+from train.errors import DataError, LeakError
 from train.plan import plan
 from train.recipes import Recipe, RecipeError
 

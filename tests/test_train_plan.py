@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from train.augment import Augmentation
-from train.datasets import DataError, LeakError, load
+from train.datasets import load
+from train.errors import DataError, LeakError
 from train.plan import plan
 from train.recipes import Recipe
 

@@ -7,7 +7,8 @@ from rcdnet.box import Box
 from rcdnet.glance import Judgement
 from rcdnet.preprocess import Placement
 from train import predictions
-from train.datasets import DataError, LeakError, Sample
+from train.datasets import Sample
+from train.errors import DataError, LeakError
 
 CLASSES = ("normal", "benign", "malignant")
 

@@ -12,7 +12,7 @@ from tests.screens import read
 from tests.tiny_training import like_udiat, pictures
 from train import ablation, compare, datasets, publish
 from train.__main__ import app
-from train.datasets import DataError
+from train.errors import DataError
 from train.recipes import FOLDER, load
 from train.tables import print_rows
 

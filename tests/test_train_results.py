@@ -3,7 +3,7 @@ import pytest
 
 from tests.answers import CLASSES, logits_of, run
 from train import calibrate, predictions, results
-from train.datasets import DataError
+from train.errors import DataError
 
 
 @pytest.fixture

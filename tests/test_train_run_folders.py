@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.tiny_training import recipe, teacher_that_says
 from train import loop
-from train.datasets import DataError
+from train.errors import DataError
 from train.recipes import RecipeError
 
 

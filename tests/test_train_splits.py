@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train import datasets, recipes, splits
-from train.datasets import DataError, LeakError, Sample
+from train.datasets import Sample
 from train.duplicates import groups_of
+from train.errors import DataError, LeakError
 from train.plan import plan
 
 

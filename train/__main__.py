@@ -17,7 +17,8 @@ from rcdnet.extras import install
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.printing import escape_what_stdout_lacks
 from train import datasets, recipes  # the rest is imported where it is used, so that --help need not wait for PyTorch
-from train.datasets import DataError, LeakError, Task
+from train.datasets import Task
+from train.errors import DataError, LeakError
 from train.recipes import RecipeError
 from train.tables import out, print_findings, print_result, print_rows
 

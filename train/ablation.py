@@ -14,8 +14,9 @@ from rcdnet.glance import LOOK_WEIGHT, Floats, RunNetwork, locate, log_softmax
 from rcdnet.preprocess import Grey, prepare
 from rcdnet.spec import ModelSpec
 from train import loop, metrics, predictions
-from train.datasets import DataError, Sample
+from train.datasets import Sample
 from train.duplicates import bootstrap_groups
+from train.errors import DataError
 from train.predict import BATCH, runner
 from train.run_folder import recipe_of
 

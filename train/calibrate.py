@@ -15,7 +15,7 @@ from sklearn.metrics import roc_curve
 
 from rcdnet.spec import ModelSpec, OperatingPoint
 from train import metrics
-from train.datasets import DataError, LeakError
+from train.errors import DataError, LeakError
 from train.predictions import Predictions
 
 POINTS = ("sensitive", "balanced", "specific")

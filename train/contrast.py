@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from train import metrics, predictions
-from train.datasets import DataError
+from train.errors import DataError
 from train.predictions import QUESTIONS, Predictions
 from train.run_folder import config_of, differing, seed_and_split, start_and_teachers
 

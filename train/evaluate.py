@@ -14,8 +14,9 @@ from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.preprocess import Grey
 from rcdnet.spec import ModelSpec
 from train import metrics
-from train.datasets import DataError, Sample, Task
+from train.datasets import Sample, Task
 from train.duplicates import bootstrap_groups
+from train.errors import DataError
 from train.faithfulness import faithfulness_of
 from train.heat_maps import heat_map_quality
 from train.markers import inpaint_markers

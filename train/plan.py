@@ -10,6 +10,7 @@ from pathlib import Path
 from train import datasets, splits
 from train.datasets import Sample
 from train.duplicates import groups_of
+from train.errors import DataError
 from train.recipes import Recipe
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def plan(recipe: Recipe, data_root: Path, external: Sequence[Sample] = ()) -> li
             if makes_normal and not with_mask.isdisjoint(train):
                 learned.add("normal")
             if missing := set(recipe.class_names) - learned:
-                raise datasets.DataError(
+                raise DataError(
                     f"{recipe.name}, {name}: no picture to learn {' or '.join(sorted(missing))} from"
                     + (f". {WITHOUT_NORMAL}" if missing == {"normal"} else "")
                 )

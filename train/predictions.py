@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from rcdnet.files import written_whole
 from rcdnet.glance import Judgement, calibrated, softmax
-from train.datasets import DataError, LeakError, Sample, load_all, read_table
+from train.datasets import Sample, load_all, read_table
+from train.errors import DataError, LeakError
 from train.metrics import has_both
 from train.run_folder import config_of, seed_and_split
 

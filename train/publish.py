@@ -12,8 +12,9 @@ from rcdnet.model import Network, RcdNet
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.spec import ModelSpec
 from train import compare, datasets, figures, loop, metrics, predictions, results
-from train.datasets import DataError, Sample
+from train.datasets import Sample
 from train.duplicates import bootstrap_groups
+from train.errors import DataError
 from train.evaluate import Judge, malignant_share, select
 from train.figures import Answers
 from train.predict import predict

@@ -9,7 +9,7 @@ import numpy as np
 
 from train import metrics, predictions
 from train.calibrate import fit_calibration
-from train.datasets import DataError
+from train.errors import DataError
 from train.predictions import QUESTIONS, Predictions, Question
 from train.run_folder import config_of, differing, seed_and_split, start_and_teachers
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from train.datasets import DataError
+from train.errors import DataError
 from train.recipes import Recipe
 
 FREE = ("about", "seeds")

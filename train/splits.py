@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from train.datasets import DataError, LeakError, Sample
+from train.datasets import Sample
 from train.duplicates import conflicts
+from train.errors import DataError, LeakError
 
 Groups = Mapping[Sample, str]
 """The name of each sample's group (``duplicates.groups_of``), which no split may separate."""

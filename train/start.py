@@ -16,7 +16,8 @@ from rcdnet.errors import CheckpointError
 from rcdnet.model import Network, RcdNet
 from rcdnet.spec import ModelSpec
 from train import backbone, predictions
-from train.datasets import LeakError, Sample
+from train.datasets import Sample
+from train.errors import LeakError
 from train.peers import Peer
 from train.recipes import Recipe, RecipeError
 from train.run_folder import read_json

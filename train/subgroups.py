@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from train.datasets import DataError, Sample
+from train.datasets import Sample
+from train.errors import DataError
 
 
 def subgroup_indices(samples: Sequence[Sample], attribute: str) -> dict[str, list[int]]:
