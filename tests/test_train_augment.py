@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rcdnet.box import Box
 from rcdnet.preprocess import prepare
 from rcdnet.spec import ModelSpec
-from train.augment import Augmentation, bounding_box, other_machine, paint_markers, training_view
+from train.augment import Augmentation, bounding_box, training_view
 
 SPEC = ModelSpec(("normal", "benign", "malignant"), 64, 64, 0.485, 0.229, "tf_efficientnet_lite0")
 
@@ -101,30 +101,10 @@ def test_without_a_mask_no_crop_can_miss_the_lesion():
         np.testing.assert_array_equal(view[0], prepare(grey, SPEC)[0])
 
 
-def test_painted_markers_are_as_visible_on_a_large_picture():
-    changed = []
-    for size in (320, 1280):
-        grey = np.full((size, size), 60, np.uint8)
-        lesion = np.zeros(grey.shape, bool)
-        lesion[size // 3 : size // 2, size // 3 : size // 2] = True
-        plain = prepare(grey, SPEC)[0].astype(int)
-        views = [prepare(paint_markers(grey, lesion, np.random.default_rng(seed)), SPEC)[0] for seed in range(20)]
-        changed.append(np.mean([(np.abs(view - plain) > 20).mean() for view in views]))
-    assert 0.5 < changed[1] / changed[0] < 2
-
-
 def test_bounding_box_is_tight():
     _, lesion = picture()
     assert bounding_box(lesion) == Box(40, 30, 30, 20)
     assert bounding_box(np.zeros((4, 4), bool)) is None
-
-
-def test_markers_are_bright_and_leave_the_original_alone():
-    grey, lesion = picture()
-    before = grey.copy()
-    marked = paint_markers(grey, lesion, np.random.default_rng(2))
-    np.testing.assert_array_equal(grey, before)
-    assert marked[marked != grey].min() >= 180
 
 
 def test_burnt_in_markers_are_painted_away():
@@ -135,11 +115,3 @@ def test_burnt_in_markers_are_painted_away():
     image, _, _ = training_view(marked, lesion, "benign", SPEC, how, np.random.default_rng(0))
     clean, _, _ = training_view(grey, lesion, "benign", SPEC, NONE, np.random.default_rng(0))
     np.testing.assert_allclose(image.astype(int), clean.astype(int), atol=8)
-
-
-def test_other_machine_keeps_size_and_changes_the_picture():
-    grey, _ = picture()
-    changed = other_machine(grey, np.random.default_rng(3))
-    assert changed.shape == grey.shape
-    assert changed.dtype == np.uint8
-    assert (changed != grey).any()
