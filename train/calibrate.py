@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.metrics import roc_curve
 
-from rcdnet.spec import ModelSpec, OperatingPoint
+from rcdnet.spec import ModelSpec, OperatingPoint, shifted
 from train import metrics
 from train.errors import DataError, LeakError
 from train.predictions import Predictions
@@ -113,8 +113,7 @@ def indeterminate_band(
     if covered >= len(risk):
         return threshold, threshold
     half_width = float(distance[covered])
-    middle = float(metrics.log_odds(np.array(threshold)))
-    return float(expit(middle - half_width)), float(expit(middle + half_width))
+    return shifted(threshold, -half_width), shifted(threshold, half_width)
 
 
 def calibrated_spec(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
