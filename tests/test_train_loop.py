@@ -59,6 +59,12 @@ def test_a_start_that_has_seen_the_test_pictures_is_refused(data, finished, tmp_
         loop.fit({tmp_path / "second": recipe()}, data, start=random / "model.safetensors")
 
 
+def test_a_run_that_may_not_begin_is_told_before_another_is_trained(data, finished, tmp_path):
+    with pytest.raises(LeakError, match="pictures that seed0-by_group tests on"):
+        loop.fit({tmp_path: recipe()}, data, start=finished[0] / "model.safetensors")
+    assert not list(tmp_path.iterdir())  # although seed0-random could be trained
+
+
 def test_a_network_that_only_lies_beside_held_out_answers_may_have_seen_them(data, finished, tmp_path):
     random, by_group = finished
     mixed = Path(shutil.copytree(random, tmp_path / "first")) / "mixed.safetensors"

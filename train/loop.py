@@ -82,13 +82,14 @@ def fit(
     common, setup = _common(list(recipes.values())), Setup(start, teachers, precision)
     external = [replace(sample, external=True) for sample in samples_of(common, common.external, data_root)]
     setup.require_unseen(external, common.name)
+    runs = [run for run in plan(common, data_root, external) if not only or any(part in run.name for part in only)]
+    for run in runs:  # all before the first is trained, which may take hours
+        setup.require_unseen(run.test, run.name)
+        for out, recipe in recipes.items():
+            require_same(out / run.name, recipe, run, setup)
     folders: list[Path] = []
-    for run in plan(common, data_root, external):
-        if only and not any(part in run.name for part in only):
-            continue
+    for run in runs:
         recipe_in = {out / run.name: recipe for out, recipe in recipes.items()}
-        for folder, recipe in recipe_in.items():
-            require_same(folder, recipe, run, setup)
         if unfinished := [folder for folder in recipe_in if not (folder / "predictions.csv").exists()]:
             views = Views(run.train, common, run.seed)
             trainings = [Training(recipe_in[folder], run, folder, setup, len(views)) for folder in unfinished]

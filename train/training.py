@@ -40,11 +40,10 @@ class Training:
     """One network in training: ``begin`` each epoch, ``step`` through its batches, ``end`` it; finally ``finish``.
 
     ``rows`` holds a row of metrics.csv for each epoch that is done. It is not empty at the start if the folder holds
-    the state of an interrupted run. Raises LeakError, RecipeError and CheckpointError as ``train.start`` does.
+    the state of an interrupted run. Raises RecipeError and CheckpointError as ``train.start`` does.
     """
 
     def __init__(self, recipe: Recipe, run: TrainingRun, folder: Path, setup: Setup, n_views: int) -> None:
-        setup.require_unseen(run.test, run.name)
         folder.mkdir(parents=True, exist_ok=True)
         self.recipe, self.run, self.folder, self.start = recipe, run, folder, setup.start
         self.fabric = Fabric(accelerator="auto", devices=1, precision=setup.precision)
