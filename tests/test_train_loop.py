@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from rcdnet import checkpoint
 from rcdnet.errors import CheckpointError
 from tests.tiny_training import like_udiat, recipe, teacher_that_says
-from train import loop, predictions, training
+from train import loop, predictions, training, views
 from train.datasets import CLASS_NAMES, load
 from train.errors import DataError, LeakError
 from train.plan import plan
@@ -300,7 +300,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped_and_learns_the_same(data, s
 def test_how_many_processes_draw_views_changes_nothing(data, start, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        loop,
+        views,
         "DataLoader",
         lambda *args, num_workers, **how: (
             asked.append(num_workers) or DataLoader(*args, num_workers=num_workers, **how)

@@ -1,26 +1,18 @@
 """``fit``: train every run of a recipe, resumably, each into a folder of its own (``train.run_folder``)."""
 
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import joblib
-import numpy as np
-import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from rcdnet import checkpoint
 from rcdnet.model import Network
-from train.augment import training_view
-from train.datasets import Sample
 from train.peers import Peer
 from train.plan import plan, samples_of
 from train.provenance import Setup, require_same
@@ -28,34 +20,13 @@ from train.recipes import Precision, Recipe, RecipeError
 from train.run_folder import recipe_of
 from train.start import Start
 from train.training import Training, write_answers
+from train.views import Views, batches_of
 
 OWN = ("about", "architecture", "backbone", "frozen_stages", "frozen_large_filters")
 """Keys of a recipe in which networks that are trained together may differ."""
 
-FORK = "fork" if sys.platform == "linux" else None
-"""How the workers of the data loader start: forked ones share the pictures, others get a copy of them each epoch."""
-
 MOST_WORKERS = 16
 """On a GPU there are as many workers as cores, but no more than this by default."""
-
-
-class Views(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32], int]]):
-    """Augmented views of the samples, which are kept in memory. Each item is a ``training_view``: image, lesion share
-    and class index. Every epoch and picture has a seed of its own, so the views do not depend on the workers."""
-
-    def __init__(self, samples: list[Sample], recipe: Recipe, seed: int) -> None:
-        self.recipe, self.spec, self.seed, self.epoch = recipe, recipe.spec(), seed, 0
-        pictures = [(sample.grey(), sample.lesion(), sample.label) for sample in samples]
-        self.pictures = [p for p in pictures for _ in range(recipe.normal_repeat if p[2] == "normal" else 1)]
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], int]:
-        rng = np.random.default_rng([self.seed, self.epoch, index])
-        grey, lesion, label = self.pictures[index]
-        image, share, label = training_view(grey, lesion, label, self.spec, self.recipe.augmentation, rng)
-        return image, share, self.spec.index(label)
 
 
 def fit(
@@ -127,23 +98,12 @@ def _train(trainings: Sequence[Training], views: Views, workers: int | None) -> 
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:
         for epoch in range(min(training.epoch for training in trainings), epochs):
-            batches = _batches(views, epoch, workers)
             task = progress.add_task(f"epoch {epoch + 1}/{epochs}")
             learning = [training for training in trainings if training.epoch == epoch]
-            _learn(learning, progress.track(batches, task_id=task))
+            _learn(learning, progress.track(batches_of(views, epoch, workers), task_id=task))
             progress.remove_task(task)
     for training in trainings:
         training.finish()
-
-
-def _batches(views: Views, epoch: int, workers: int) -> DataLoader[tuple[NDArray[np.uint8], NDArray[np.float32], int]]:
-    """The views of an epoch, in an order of its own."""
-    views.epoch = epoch
-    order = torch.Generator().manual_seed(views.seed * 1000 + epoch)
-    cv2.setNumThreads(1)  # else each forked worker starts a thread per core
-    return DataLoader(
-        views, views.recipe.batch, shuffle=True, generator=order, num_workers=workers, multiprocessing_context=FORK
-    )
 
 
 def _learn(trainings: Sequence[Training], batches: Iterable[Sequence[Tensor]]) -> None:

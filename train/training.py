@@ -78,7 +78,7 @@ class Training:
         self.model.train()
 
     def step(self, views: Sequence[Tensor]) -> None:
-        """One step of gradient descent on a batch of ``loop.Views``: images, lesion shares and labels."""
+        """One step of gradient descent on a batch of ``views.Views``: images, lesion shares and labels."""
         images, lesion, labels = (self.fabric.to_device(tensor) for tensor in views)
         loss = training_loss(self._fabric_model, self._teachers, images, lesion, labels, self.recipe, self._rng)
         self._fabric_optimizer.zero_grad(set_to_none=True)
