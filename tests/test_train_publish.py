@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from rcdnet.errors import CheckpointError
 from tests.screens import read
 from tests.tiny_training import like_udiat, pictures
-from train import ablation, compare, datasets, publish
+from train import ablation, compare, datasets, markdown, publish
 from train.__main__ import app
 from train.errors import DataError
 from train.recipes import FOLDER, load
@@ -174,7 +174,7 @@ def test_a_picture_that_is_gone_is_told_before_anything_is_computed(folds, data,
     """No set has those of the second fold."""
     (tmp_path / "joint").symlink_to(folds / "RcdNet/grouped")
     with pytest.raises(DataError, match=r"no longer has busi/.*, which seed0-fold2 answered"):
-        publish.tables(tmp_path, data)
+        markdown.tables(tmp_path, data)
     monkeypatch.setattr(ablation.loop, "load_trained", None)  # no network is asked before it is told
     with pytest.raises(DataError, match=r"no longer has busi/.*, which seed0-fold2 answered"):
         ablation.ablate(tmp_path / "joint", data)
@@ -183,8 +183,8 @@ def test_a_picture_that_is_gone_is_told_before_anything_is_computed(folds, data,
 def test_sizes_are_told_where_there_are_masks(runs, data, tmp_path):
     shutil.copytree(runs / "compare/RcdNet/paper/seed0-random", tmp_path / "runs/joint/seed0-fold1")
     shutil.copytree(data / "busi", tmp_path / "busi", ignore=shutil.ignore_patterns("*_mask.png"))
-    assert "| busi | size " in publish.tables(tmp_path / "runs", data)
-    assert "Subgroups" not in publish.tables(tmp_path / "runs", tmp_path)
+    assert "| busi | size " in markdown.tables(tmp_path / "runs", data)
+    assert "Subgroups" not in markdown.tables(tmp_path / "runs", tmp_path)
 
 
 def test_a_folder_without_runs_is_an_error_that_says_so(data, tmp_path):
@@ -197,13 +197,13 @@ def test_a_folder_without_runs_is_an_error_that_says_so(data, tmp_path):
 def test_runs_of_a_recipe_of_one_s_own_are_in_the_tables(runs, data, tmp_path):
     for name in ("paper", "mine"):
         (tmp_path / name).symlink_to(runs / "paper")
-    rows = publish.tables(tmp_path, data)
+    rows = markdown.tables(tmp_path, data)
     assert "| paper | seed0-random |" in rows  # as the recipe calls itself
     assert "| paper (mine) | seed0-random |" in rows  # a variant, which nothing else may tell from the recipe
 
 
 def test_the_recipes_that_are_published_exist():
-    assert set(publish.RECIPES) == {file.stem for file in FOLDER.glob("*.toml")}
+    assert set(markdown.RECIPES) == {file.stem for file in FOLDER.glob("*.toml")}
 
 
 def test_two_starts_at_once_are_wrong_use(data, tmp_path):
