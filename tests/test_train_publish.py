@@ -143,6 +143,16 @@ def test_a_comparison_alone_is_published_without_what_it_does_not_tell(runs, dat
     assert "## Protocols" not in (tmp_path / "out/tables.md").read_text()
 
 
+def test_a_run_that_held_out_nothing_is_published_without_a_curve_of_held_out_answers(runs, data, tmp_path):
+    shutil.copytree(runs / "paper" / "seed0-random", tmp_path / "runs/shipped/seed0-all")
+    answers = tmp_path / "runs/shipped/seed0-all/predictions.csv"
+    answers.write_text(answers.read_text().splitlines()[0] + "\n")
+    weights = runs / "paper" / "seed0-random" / "model.safetensors"
+    names = {file.name for file in publish.publish(tmp_path / "runs", data, weights, tmp_path / "out")}
+    assert "training_curves.png" in names
+    assert "roc_internal.png" not in names
+
+
 def test_networks_are_drawn_beside_each_other_where_all_answered_the_same(folds):
     """MobileNetV2 lacks a fold of ``grouped``, so that pooled folds are not the same pictures."""
     assert [one.name.split(" (")[0] for one in publish._compared(folds, "predictions")] == ["RcdNet", "MobileNetV2"]

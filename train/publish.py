@@ -45,9 +45,10 @@ def publish(runs: Path, data_root: Path, weights: Path, out: Path, *, pictures: 
     if curves:
         held_out = [answers for name in recipes_below(runs) for answers in _held_out(runs / name)]
         calibrated = [*held_out[:1], shipped]
+        drawing["training_curves.png"] = partial(figures.training_curves, curves)
+        if held_out:
+            drawing["roc_internal.png"] = partial(figures.roc, held_out, title="held out, benign / malignant")
         drawing |= {
-            "training_curves.png": partial(figures.training_curves, curves),
-            "roc_internal.png": partial(figures.roc, held_out, title="held out, benign / malignant"),
             "reliability.png": partial(figures.reliability, calibrated),
             "selective.png": partial(figures.selective, calibrated, model.spec.operating_points["balanced"].malignant),
             "heat_maps.png": partial(figures.heat_maps, _examples(external), _networks(runs, model), pictures=pictures),
