@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engines import catalog, parity
-from engines.errors import EngineError, EngineUnavailable, NoWeights, UnknownEngine, faults_of
+from engines.errors import EngineError, EngineUnavailable, UnknownEngine, faults_of
 from engines.weights import read_golden, require_folder_of_weights
 from rcdnet.weights import SHIPPED
 
@@ -55,9 +55,26 @@ def main() -> None:
     logging.basicConfig(format="%(message)s", level=logging.INFO)
 
 
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn an EngineError into one line on stderr and its exit code."""
+    try:
+        yield
+    except EngineError as error:
+        raise failed(error, error.exit_code) from error
+
+
+def failed(error: EngineError | str, code: int) -> typer.Exit:
+    """Print the error to stderr. Returns the exit to raise."""
+    err.print(f"error: {error}")
+    return typer.Exit(code)
+
+
 @app.command("list")
 def list_engines(weights: Weights = SHIPPED) -> None:
     """List the engines in the order of automatic choice, and why one does not run here. Loads none of them."""
+    with exit_codes():
+        require_folder_of_weights(weights)
     table = Table("engine", "runs here")
     for name in catalog.ENGINES:
         reason = catalog.missing(name, weights)
@@ -73,14 +90,11 @@ def build(name: Annotated[str, typer.Argument(help="tensorrt_fp16")], weights: W
 
     Exit code 4 if it cannot be built or fails, 2 for an engine that needs no building.
     """
-    try:
+    with exit_codes():
         with ctrl_c_ends_the_process():
             folder = catalog.build_artefact(name, weights)
         with catalog.open_engine(name, weights, batched=True) as engine:
             out.print(f"{folder}: {engine.info.precision} on {engine.info.device}. {engine.info.parity}")
-    except EngineError as error:
-        err.print(str(error))
-        raise typer.Exit(error.exit_code) from error
 
 
 @contextmanager
@@ -104,30 +118,28 @@ def verify(
     Exit code 4 if one that runs here fails, 2 if the name cannot be verified, the folder has no weights or the file
     cannot be written.
     """
-    if name != "all" and name not in catalog.ENGINES:
-        pretends = name in (catalog.FAKE, catalog.FAILING)
-        why = f"{name} computes no network of its own." if pretends else f"no engine '{name}'."
-        err.print(f"{why} {catalog.expected('all')}")
-        raise typer.Exit(UnknownEngine.exit_code)
-    try:
+    with exit_codes():
+        require_verifiable(name)
         require_folder_of_weights(weights)
-    except NoWeights as error:
-        err.print(str(error))
-        raise typer.Exit(error.exit_code) from error
     verdicts = [judge(each, weights) for each in (catalog.ENGINES if name == "all" else [name])]
-    failed = False
+    failing = [verdict for verdict in verdicts if not verdict.passed and (verdict.available or name != "all")]
     for verdict in verdicts:
-        fails = not verdict.passed and (verdict.available or name != "all")
-        (err if fails else out).print(str(verdict))
-        failed = failed or fails
+        (err if verdict in failing else out).print(str(verdict))
     if json_file is not None:
         try:
             json_file.write_text(json.dumps({"engines": [asdict(verdict) for verdict in verdicts]}, indent=2) + "\n")
         except OSError as error:
-            err.print(f"cannot write {json_file}: {error.strerror}. Give a file in a folder that exists.")
-            raise typer.Exit(UnknownEngine.exit_code) from error
-    if failed:
+            raise failed(f"--json {json_file}: {error.strerror}. Expected a file that can be written.", 2) from error
+    if failing:
         raise typer.Exit(EngineError.exit_code)
+
+
+def require_verifiable(name: str) -> None:
+    """Raises UnknownEngine unless ``name`` is "all" or an engine that computes the network."""
+    if name in (catalog.FAKE, catalog.FAILING):
+        raise UnknownEngine(f"{name} computes no network of its own. {catalog.expected('all')}")
+    if name != "all" and name not in catalog.ENGINES:
+        raise UnknownEngine(f"no engine '{name}'. {catalog.expected('all')}")
 
 
 def judge(name: str, weights: Path) -> Verdict:

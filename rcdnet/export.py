@@ -102,10 +102,10 @@ def main(
         if not (copy.exists() and copy.samefile(weights)):
             shutil.copyfile(weights, copy)
     except CheckpointError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(4) from error
     except OSError as error:
-        sys.stderr.write(f"cannot write to {folder}: {error.strerror}. Give a folder that can be written.\n")
+        sys.stderr.write(f"error: cannot write to {folder}: {error.strerror}. Give a folder that can be written.\n")
         raise typer.Exit(2) from error
     surest = np.bincount(golden.logits.argmax(1), minlength=len(spec.class_names))
     told = ", ".join(f"{name} on {count}" for name, count in zip(spec.class_names, surest, strict=True))
