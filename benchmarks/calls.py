@@ -17,7 +17,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from benchmarks.report import JsonFile, console, require_folder, write_json
+from benchmarks.report import JsonFile, measuring, out, write_json
 from benchmarks.stability import CollectingSink
 from engines.base import Engine
 from engines.failover import open_with_failover
@@ -26,7 +26,7 @@ from rcdnet.glance import softmax
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.spec import ModelSpec
 from rcdnet.weights import SHIPPED
-from stream.__main__ import AreaText, ConfigFile, EngineName, WeightsFolder, exit_codes, raise_failures, settings_of
+from stream.__main__ import AreaText, ConfigFile, EngineName, WeightsFolder, raise_failures, settings_of
 from stream.config import StreamConfig
 from stream.decision import Rule
 from stream.errors import UsageError
@@ -49,7 +49,6 @@ except ModuleNotFoundError as error:
 CALLS = ("no lesion flagged", "benign", "malignant", "neither", "not judged")
 """What the page may say about a picture: "neither" is indeterminate, "not judged" was refused."""
 
-out = console()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -92,8 +91,7 @@ def main(
 ) -> None:
     """Count what is called, by label. Numbers on pictures that the weights learned from flatter: a set is marked if
     its folder has the name of one of theirs, so a copy under another name is not."""
-    with exit_codes():
-        require_folder(json_file)
+    with measuring(json_file):
         settings = settings_of(config, scan_area)
         rows = []
         with open_with_failover(engine, weights, wait=True) as opened:
@@ -109,10 +107,10 @@ def main(
                 called = called_answers(held_out, spec, settings)
                 for dataset in sorted({each.dataset for each in called}):
                     rows += count_calls(f"{dataset}, held out", [each for each in called if each.dataset == dataset])
+        show(rows)
         if json_file is not None:
             report = {"weights_sha256": spec.weights_sha256, "calibration": spec.calibration}
             write_json(json_file, report | {"config": settings.model_dump(), "rows": rows})
-        show(rows)
 
 
 def load_labelled(

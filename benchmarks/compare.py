@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from benchmarks import conditions
+from benchmarks.report import err, out
 from stream.__main__ import exit_codes
 from stream.errors import UsageError
 
@@ -36,7 +36,6 @@ noise; so 1 + cost is compared."""
 REGRESSED = 1
 """The exit code if a ratio became worse; 2 and more are errors."""
 
-out, err = Console(soft_wrap=True, markup=False), Console(stderr=True, soft_wrap=True, markup=False)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -94,7 +93,7 @@ def print_changes(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: flo
             err.print(f"the {when} run: {shared}", style="yellow")
     found = changes(old["ratios"], new["ratios"])
     for change in found:
-        out.print(change.described(tolerance), highlight=False)
+        out.print(change.described(tolerance), highlight=False, soft_wrap=True)
     return any(change.regressed(tolerance) for change in found)
 
 

@@ -19,11 +19,11 @@ from rich.table import Table
 
 from benchmarks.calls import LabelledPictures, call_of, judged, load_labelled, title_of
 from benchmarks.gates import Picture, enlarged
-from benchmarks.report import JsonFile, console, require_folder, write_json
+from benchmarks.report import JsonFile, measuring, out, write_json
 from engines.failover import open_with_failover
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.weights import SHIPPED
-from stream.__main__ import ConfigFile, EngineName, WeightsFolder, exit_codes, settings_of
+from stream.__main__ import ConfigFile, EngineName, WeightsFolder, settings_of
 from stream.errors import UsageError
 from stream.jpeg import as_jpeg
 from stream.types import Assessment, Frame
@@ -31,7 +31,6 @@ from train.datasets import Sample
 
 Feed = Callable[[Picture], Picture]
 
-out = console()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -123,8 +122,7 @@ def main(
     json_file: JsonFile = None,
 ) -> None:
     """Count what is called otherwise when the same pictures come compressed, blurred or with other levels."""
-    with exit_codes():
-        require_folder(json_file)
+    with measuring(json_file):
         settings = settings_of(config, None)
         sets, answers = load_labelled(labelled, None)
         if answers is not None:
@@ -138,10 +136,10 @@ def main(
                 for name, feed in FEEDS.items():
                     after = judged(FedPictures(samples, feed), opened, settings)
                     rows.append(compared(title, name, before, after, malignant))
+        show(rows)
         if json_file is not None:
             report = {"weights_sha256": opened.spec.weights_sha256, "calibration": opened.spec.calibration}
             write_json(json_file, report | {"config": settings.model_dump(), "rows": [asdict(row) for row in rows]})
-        show(rows)
 
 
 def compared(pictures: str, feed: str, before: list[Assessment], after: list[Assessment], column: int) -> Row:

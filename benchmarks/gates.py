@@ -19,9 +19,9 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from benchmarks.report import JsonFile, console, machine, require_folder, write_json
+from benchmarks.machine import machine
+from benchmarks.report import JsonFile, measuring, out, write_json
 from rcdnet.preprocess import Grey
-from stream.__main__ import exit_codes
 from stream.errors import UsageError
 from stream.signal import FREEZE_S, SignalGate
 from stream.timing import Summary, summarise
@@ -47,7 +47,6 @@ TINTS = {"sepia": (1.0, 0.8, 0.5), "candle": (1.0, 0.9, 0.6), "blue": (0.7, 0.85
 CALLS = 500
 """How often all gates together are timed."""
 
-out = console()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -74,8 +73,7 @@ def main(
     json_file: JsonFile = None,
 ) -> None:
     """Count what the gates refuse, rightly and wrongly, and what they cost."""
-    with exit_codes():
-        require_folder(json_file)
+    with measuring(json_file):
         try:
             stills = {name: [rgb(sample.grey()) for sample in load(data / name)] for name in SETS}
         except DataError as error:

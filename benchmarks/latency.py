@@ -14,30 +14,20 @@ from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
 
 import typer
-from rich.console import Console
 
 from benchmarks import compare as comparison
 from benchmarks import conditions
+from benchmarks.latency_report import Report, show
 from benchmarks.layers import Row, judging_over_engine
+from benchmarks.machine import machine
 from benchmarks.paint import NotPainted, measure_paint
 from benchmarks.ratios import Ratio, class_maps_cost, eager_gradcam_over_engine, eager_half_over_cuda_graph
-from benchmarks.report import (
-    JsonFile,
-    Report,
-    command,
-    console,
-    machine,
-    require_folder,
-    show,
-    source_name,
-    weights_option,
-    write_json,
-)
+from benchmarks.report import JsonFile, command, err, measuring, out, source_name, weights_option, write_json
 from benchmarks.workload import CLIP, EngineRuns, make_clip, measure_engine
 from engines.catalog import ENGINES, choices, expected
 from engines.errors import EngineError, EngineUnavailable, UnknownEngine
 from rcdnet.weights import SHIPPED
-from stream.__main__ import WeightsFolder, exit_codes
+from stream.__main__ import WeightsFolder
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,7 +35,6 @@ T = TypeVar("T")
 CPU_ENGINES = tuple(name for name, candidate in ENGINES.items() if not candidate.gpu)
 """The engines that compute on the processor. The fastest of them is compared with Grad-CAM."""
 
-out, err = console(), Console(stderr=True, soft_wrap=True, markup=False)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -65,8 +54,7 @@ def main(
     tolerance: Annotated[str, typer.Option(help="how much worse a ratio may be: 10% or 0.1")] = comparison.TOLERANCE,
 ) -> None:
     """Measure engines in live use and in replay, and what the class maps gain and cost."""
-    with exit_codes():
-        require_folder(json_file)
+    with measuring(json_file):
         old = None if compare is None else comparison.read(compare)  # now, so that a wrong file fails at once
         allowed = comparison.parse_tolerance(tolerance)
         report = measure(engine, source, seconds, weights, paint=paint)

@@ -22,18 +22,17 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import conditions
+from benchmarks.machine import machine, machine_line
 from benchmarks.peer_loops import SLOW_S
 from benchmarks.peer_meter import CAMERA_FPS, WARM_UP_S, Clip
-from benchmarks.report import JsonFile, command, console, machine, machine_line, now, require_folder, write_json
+from benchmarks.report import JsonFile, command, err, measuring, now, out, write_json
 from benchmarks.workload import CLIP, make_clip
 from engines import cache
 from rcdnet.extras import install
 from stream import ASLEEP
-from stream.__main__ import exit_codes
 from stream.errors import SourceError
 from stream.overlay import PANEL_HEIGHT, PANEL_WIDTH, scale
 from stream.sources import open_source
@@ -75,7 +74,6 @@ START_S = 300.0
 """How long a contestant may take to import its packages and to give its first picture. Roboflow's takes half a minute
 on two cores."""
 
-out, err = console(), Console(stderr=True, soft_wrap=True, markup=False)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -116,14 +114,13 @@ def main(
     json_file: JsonFile = None,
 ) -> None:
     """Measure ours and its peers: frames a second, processor time, age behind a slow consumer, memory."""
-    with exit_codes(), tempfile.TemporaryDirectory(prefix="rcdnet-benchmark-") as folder:
-        require_folder(json_file)
+    with measuring(json_file), tempfile.TemporaryDirectory(prefix="rcdnet-benchmark-") as folder:
         machine_before = machine()
         chosen = phantom_clip(Path(folder)) if clip is None else clip_of(clip.absolute(), None)
         with conditions.watched() as watched:
             results = measure(chosen, seconds, rounds, looks)
         out.print(machine_line(machine_before))
-        show(results, out)
+        show(results)
         if shared := conditions.shared(watched):
             out.print(shared, style="yellow")
         if json_file is not None:
@@ -284,7 +281,7 @@ def best(results: list[Result], name: str) -> Result:
     return max((result for result in results if result.name == name), key=lambda result: result.frames_per_s or 0.0)
 
 
-def show(results: list[Result], console: Console) -> None:
+def show(results: list[Result]) -> None:
     """Print a row per contestant and setting, the better setting in bold, and below the table what the settings are."""
     titles = ("frames/s", "ours is", "CPU ms", "age p50", "p95", "growth", "MB")
     shown = Table("", "", *titles, box=None, padding=(0, 1, 0, 0))
@@ -302,11 +299,11 @@ def show(results: list[Result], console: Console) -> None:
             f"{result.rss_mb:.0f}",
             style="bold" if result is best(results, result.name) else "",
         )
-    console.print(shown)
-    console.print("CPU per frame; age in ms from a 30 fps camera to a slow consumer, and its growth in ms per second")
+    out.print(shown)
+    out.print("CPU per frame; age in ms from a 30 fps camera to a slow consumer, and its growth in ms per second")
     for result in results:
         words = f"not measured: {result.error}" if result.error else result.settings
-        console.print(f"{result.name}, {result.setting}: {words}", highlight=False)
+        out.print(f"{result.name}, {result.setting}: {words}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -25,15 +25,15 @@ from typing import Annotated, Any
 import numpy as np
 import psutil
 import typer
-from rich.console import Console
 from rich.table import Table
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from benchmarks.conditions import idle_check, load
+from benchmarks.machine import machine
 from benchmarks.peer_meter import family
-from benchmarks.report import JsonFile, command, console, machine, now, require_folder, source_name, write_json
-from stream.__main__ import EngineName, end_as_by_ctrl_c, exit_codes
+from benchmarks.report import JsonFile, command, err, measuring, now, out, source_name, write_json
+from stream.__main__ import EngineName, end_as_by_ctrl_c
 from stream.errors import SourceError, StreamError, UsageError
 from stream.sources import kind
 
@@ -53,7 +53,6 @@ COLUMNS = (
 """Of the table. Captured and lost frames are those since the row before, or since the start; p50, p95 and p99 are from
 capture to drawn."""
 
-out, err = console(), Console(stderr=True, soft_wrap=True, markup=False)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -110,8 +109,7 @@ def main(
     json_file: JsonFile = None,
 ) -> None:
     """Sample a running server and print how much it changed, even if Ctrl-C or an error ends the run early."""
-    with exit_codes():
-        require_folder(json_file)
+    with measuring(json_file):
         kind(source)  # raises if it is not a source
         before = {"before": load(idle_check())}
         samples: list[Sample] = []

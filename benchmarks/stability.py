@@ -16,23 +16,14 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from benchmarks.report import (
-    JsonFile,
-    command,
-    console,
-    machine,
-    now,
-    require_folder,
-    source_name,
-    weights_option,
-    write_json,
-)
+from benchmarks.machine import machine
+from benchmarks.report import JsonFile, command, measuring, now, out, source_name, weights_option, write_json
 from engines.base import EngineInfo
 from engines.failover import open_with_failover
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.spec import ModelSpec
 from rcdnet.weights import SHIPPED
-from stream.__main__ import AreaText, ConfigFile, EngineName, WeightsFolder, exit_codes, raise_failures, settings_of
+from stream.__main__ import AreaText, ConfigFile, EngineName, WeightsFolder, raise_failures, settings_of
 from stream.config import StreamConfig
 from stream.decision import describe_call
 from stream.errors import UsageError
@@ -53,7 +44,6 @@ PHANTOM_S = 120
 FLICKER_S = 0.2
 """What is said for less long than this cannot be read: it flickers."""
 
-out = console()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -130,8 +120,7 @@ def main(
 ) -> None:
     """Changes of the finding and of the headline per minute, delay and lingering, by smoothing time; the warm-up is the
     same in all."""
-    with exit_codes():
-        require_folder(json_file)
+    with measuring(json_file):
         settings = settings_of(config, scan_area)
         found = []
         for uri in sources or [f"phantom:?frames={30 * PHANTOM_S}"]:

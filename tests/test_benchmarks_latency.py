@@ -1,15 +1,20 @@
 import json
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from benchmarks.latency import app, in_fresh_process
+from benchmarks.latency_report import Report
+from benchmarks.machine import machine
 from benchmarks.ratios import Ratio
-from benchmarks.report import Report, machine, source_name
 from benchmarks.workload import make_clip
 from rcdnet.golden import Golden
+from stream.__main__ import INTERRUPTED
+from tests.programs import started
 
 
 def invoke(*arguments: str) -> Result:
@@ -23,11 +28,13 @@ def test_an_unknown_engine_is_named_with_the_known_ones() -> None:
     assert "openvino_cpu" in result.stderr
 
 
-def test_a_folder_that_is_not_there_is_told_before_anything_is_measured(tmp_path: Path) -> None:
-    result = invoke("--json", str(tmp_path / "absent" / "latency.json"))
-    assert result.exit_code == 2
-    assert "absent" in result.stderr
-    assert "making" not in result.stderr
+def test_a_run_that_is_stopped_does_not_pass_for_one_that_found_nothing_worse() -> None:
+    with started("-m", "benchmarks.latency", "--engine", "fake", stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("making")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "stopped\n"
+    assert process.returncode == INTERRUPTED
 
 
 @pytest.fixture(autouse=True)
@@ -63,11 +70,6 @@ def test_a_whole_run_writes_its_numbers_and_no_folder(tmp_path: Path) -> None:
     assert told["command"] == f"python -m benchmarks.latency {words}"
     assert {"before", "during"} == set(told["conditions"])
     assert "SMITH" not in path.read_text() + result.stdout
-
-
-def test_the_name_of_a_source_holds_no_password() -> None:
-    assert source_name("rtsp://jane:secret@host:554/smith") == "rtsp://host:554"
-    assert source_name("phantom:?size=320x240") == "phantom:?size=320x240"
 
 
 def test_a_network_of_ones_own_is_measured_and_named(

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.compare import HIGHER_IS_BETTER
 from benchmarks.layers import Row
-from benchmarks.report import machine
+from benchmarks.machine import machine
 from benchmarks.table import RESULTS, page
 from stream.errors import UsageError
 from stream.timing import Summary
