@@ -8,8 +8,9 @@ from threading import Event
 
 import cv2
 import numpy as np
-import psutil
 from numpy.typing import NDArray
+
+from benchmarks.processes import cpu_s, family, peak_rss_mb
 
 CAMERA_FPS = 30
 
@@ -110,27 +111,3 @@ class Meter:
         if self.at_s[-1] >= self._seconds and len(self.at_s) >= LEAST_FRAMES:
             self.cpu_s, self.rss_mb = cpu_s() - start_cpu_s, sum(map(peak_rss_mb, family()))
             self.ended.set()
-
-
-def cpu_s() -> float:
-    """Processor time so far of this process and its running children."""
-    times = [process.cpu_times() for process in family()]
-    return float(sum(spent.user + spent.system for spent in times))
-
-
-def family(of: psutil.Process | None = None) -> list[psutil.Process]:
-    """A process (by default this one) and all of its descendants."""
-    head = of or psutil.Process()
-    return [head, *head.children(recursive=True)]
-
-
-def peak_rss_mb(process: psutil.Process) -> float:
-    """The peak of a process's resident memory, in 10^6 bytes; on other systems than Linux, its resident memory now.
-
-    ``ru_maxrss`` is not used, because it starts from what the parent held.
-    """
-    status = Path(f"/proc/{process.pid}/status")
-    if status.exists():
-        kib = (line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(next(kib, 0)) * 1024 / 1e6  # a zombie has no such line
-    return float(process.memory_info().rss) / 1e6

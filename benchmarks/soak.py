@@ -1,47 +1,35 @@
 """python -m benchmarks.soak: do memory, open files, latency or losses of the server grow over a long run?
 
-The server runs in a process of its own, as a user starts it, with one viewer, and records to a temporary folder. Frames
-and latencies are read from its /status.json; memory, files and threads from the operating system.
+The server has one viewer, and records to a temporary folder. Frames and latencies are read from its /status.json;
+memory, files and threads from the operating system.
 """
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from threading import Event, Thread
 from typing import Annotated, Any
 
 import numpy as np
 import psutil
 import typer
 from rich.table import Table
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from benchmarks.conditions import idle_check, load
 from benchmarks.machine import machine
-from benchmarks.peer_meter import family
+from benchmarks.processes import family
 from benchmarks.report import JsonFile, command, err, measuring, now, out, source_name, write_json
+from benchmarks.server import served, status, viewer
 from stream.__main__ import EngineName, end_as_by_ctrl_c
 from stream.errors import SourceError, StreamError, UsageError
 from stream.sources import kind
 
 SETTLED = 0.2
 """The first share of the run, in which windows and caches still fill, does not count for the drift."""
-
-PATIENCE_S = 120.0
-"""How long the server may take to start, to answer, and to end."""
 
 MOST_ROWS = 12
 """The table has at most this many rows; --json has all samples."""
@@ -145,61 +133,6 @@ def main(
             raise fault
 
 
-@contextmanager
-def served(source: str, arguments: Sequence[str]) -> Iterator[tuple[psutil.Process, str]]:
-    """``python -m stream run``, as a process and its HOST:PORT; ended as by Ctrl-C. Raises SourceError with the
-    server's last line if it does not start."""
-    command_line = [sys.executable, "-m", "stream", "run", "--port", "0", *arguments]
-    env = os.environ | {"RCDNET_SOURCE": source}  # not as an argument, which ps shows: it may hold a password
-    with subprocess.Popen(command_line, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True) as process:
-        last_line: deque[str] = deque(maxlen=1)
-        addresses: list[str] = []
-        started = Event()
-
-        def read_stderr() -> None:
-            for line in process.stderr or ():
-                last_line.append(line)
-                if line.startswith("http://"):
-                    addresses.append(line.split()[0].split("/")[2])
-                    started.set()
-            started.set()
-
-        reader = Thread(target=read_stderr, daemon=True)
-        reader.start()
-        try:
-            started.wait(PATIENCE_S)
-            if not addresses:
-                silence = f"it printed nothing in {PATIENCE_S:g} s" if process.poll() is None else "it ended silently"
-                raise SourceError("the server did not start: " + (last_line[-1].strip() if last_line else silence))
-            yield psutil.Process(process.pid), addresses[0]
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            reader.join(PATIENCE_S)
-
-
-@contextmanager
-def viewer(address: str) -> Iterator[None]:
-    """A viewer who has the page open, and reports each picture as painted at once."""
-    with connect(f"ws://{address}/ws", max_size=None, open_timeout=PATIENCE_S, ping_interval=None) as socket:
-
-        def watch() -> None:
-            with suppress(ConnectionClosed):
-                for _ in socket:
-                    socket.send("painted")
-
-        watcher = Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            socket.close()
-            watcher.join(PATIENCE_S)
-
-
 def sampled(server: psutil.Process, address: str, folder: Path, seconds: float, every_s: float) -> Iterator[Sample]:
     """One sample at the start, and one every ``every_s``. Those that are missed while the server hangs are left out.
 
@@ -218,16 +151,6 @@ def sampled(server: psutil.Process, address: str, folder: Path, seconds: float, 
         if due_s > seconds:
             return
         time.sleep(max(0.0, start_s + due_s - time.monotonic()))
-
-
-def status(address: str) -> dict[str, Any]:
-    """The server's /status.json. Raises SourceError if it does not answer."""
-    try:
-        with urllib.request.urlopen(f"http://{address}/status.json", timeout=PATIENCE_S) as answer:
-            content: dict[str, Any] = json.load(answer)
-    except OSError as error:
-        raise SourceError(f"the server no longer answers: {error}") from error
-    return content
 
 
 def sample_of(at_s: float, current: dict[str, Any], server: psutil.Process, folder: Path) -> Sample:
@@ -296,42 +219,42 @@ def show(facts: Mapping[str, Any], samples: Sequence[Sample], drift: Drift | Non
     engine = facts["engine"]
     out.print(f"{facts['source']}, {engine['name']} in {engine['precision']} on {engine['device']}", soft_wrap=True)
     table = Table(*COLUMNS)
-    for row in rows([asdict(each) for each in samples]):
+    for row in rows(samples):
         table.add_row(*row)
     out.print(table)
-    out.print(drift_line(None if drift is None else asdict(drift)), soft_wrap=True)
+    out.print(drift_line(drift), soft_wrap=True)
 
 
-def rows(samples: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
-    """The cells of COLUMNS for at most MOST_ROWS samples, picked evenly. Samples are dictionaries, as --json writes
-    them."""
+def rows(samples: Sequence[Sample]) -> Iterator[list[str]]:
+    """The cells of COLUMNS for at most MOST_ROWS samples, picked evenly."""
     picked = sorted({round(at) for at in np.linspace(0, len(samples) - 1, MOST_ROWS)}) if samples else []
-    for before, each in pairwise([None, *(samples[at] for at in picked)]):
-        captured, lost = (each[key] - (before[key] if before else 0) for key in ("captured", "lost"))
-        drawn, painted = each["drawn_ms"] or {}, each["painted_ms"] or {}
+    captured = lost = 0
+    for each in (samples[at] for at in picked):
+        drawn, painted = each.drawn_ms or {}, each.painted_ms or {}
         times = [drawn.get("p50"), drawn.get("p95"), drawn.get("p99"), painted.get("p95")]
         yield [
-            f"{each['at_s'] / 60:.2f}",
-            f"{each['fps']:.1f}",
-            str(captured),
-            str(lost),
+            f"{each.at_s / 60:.2f}",
+            f"{each.fps:.1f}",
+            str(each.captured - captured),
+            str(each.lost - lost),
             *("" if ms is None else f"{ms:.0f}" for ms in times),
-            f"{each['memory_mb']:.0f}",
-            str(each["files"]),
-            str(each["threads"]),
-            f"{each['recorded_mb']:.0f}",
+            f"{each.memory_mb:.0f}",
+            str(each.files),
+            str(each.threads),
+            f"{each.recorded_mb:.0f}",
         ]
+        captured, lost = each.captured, each.lost
 
 
-def drift_line(drift: Mapping[str, Any] | None) -> str:
-    """The drift, a dictionary as --json writes it, in one line."""
+def drift_line(drift: Drift | None) -> str:
+    """The drift in one line."""
     if drift is None:
         return "Too short to tell what changes once it has settled."
-    lost = " to ".join(f"{share:.1%}" for share in drift["lost"])
-    p95 = " to ".join("none" if ms is None else f"{ms:.0f} ms" for ms in drift["p95_ms"])
-    grown = f"memory {drift['memory_mb']:+.1f} MB, files {drift['files']:+d}, threads {drift['threads']:+d}"
+    lost = " to ".join(f"{share:.1%}" for share in drift.lost)
+    p95 = " to ".join("none" if ms is None else f"{ms:.0f} ms" for ms in drift.p95_ms)
+    grown = f"memory {drift.memory_mb:+.1f} MB, files {drift.files:+d}, threads {drift.threads:+d}"
     thirds = f"from the first third to the last, lost {lost}, p95 to drawn {p95}"
-    return f"Once settled, in {drift['minutes']:.1f} minutes: {grown}; {thirds}."
+    return f"Once settled, in {drift.minutes:.1f} minutes: {grown}; {thirds}."
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 typed by hand."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from benchmarks.soak import COLUMNS, drift_line, rows
+from benchmarks.soak import COLUMNS, Drift, Sample, drift_line, rows
 from benchmarks.stability import FLICKER_S
 from stream.__main__ import exit_codes
 from stream.errors import UsageError
@@ -64,7 +64,8 @@ def section(path: Path) -> str:
         elif "stability" in report:
             rows = list(stability(report["stability"]))
         elif "soak" in report:
-            rows = list(soaked(report["soak"], report["drift"]))
+            drift = None if report["drift"] is None else Drift(**report["drift"])
+            rows = list(soaked([Sample(**each) for each in report["soak"]], drift))
         else:
             rows = list(latency(report))
         facts = [f"{machine['cpu']}, {machine['cores_usable']} cores, {machine['os']}"]
@@ -150,7 +151,7 @@ def stability(results: list[Mapping[str, Any]]) -> Iterator[str]:
             yield f"{start} | {row['missed']} of {row['lesions']} | {times} | {row['wrong']:.1%} |"
 
 
-def soaked(samples: list[Mapping[str, Any]], drift: Mapping[str, Any] | None) -> Iterator[str]:
+def soaked(samples: Sequence[Sample], drift: Drift | None) -> Iterator[str]:
     """A row for some of the samples, then the drift."""
     yield "Frames count from the row above; milliseconds are from capture to drawn, in `painted p95` to painted."
     yield ""

@@ -15,7 +15,7 @@ import av
 
 from benchmarks import conditions
 from benchmarks.layers import Row, measure_layers
-from benchmarks.peer_meter import cpu_s, family, peak_rss_mb
+from benchmarks.processes import cpu_s, family, peak_rss_mb
 from engines.base import Engine, EngineInfo
 from engines.catalog import open_engine
 from engines.errors import EngineError

@@ -1,19 +1,16 @@
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from threading import Event
 
 import numpy as np
-import psutil
 import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from benchmarks import peers
 from benchmarks.peer_loops import Annotator, our_pipeline, plain_loop, queued, with_looks
-from benchmarks.peer_meter import WARM_UP_S, Meter, peak_rss_mb, pictures
+from benchmarks.peer_meter import WARM_UP_S, Meter, pictures
 from benchmarks.peer_models import NETWORKS, Look, Network
 from engines.catalog import open_engine
 from rcdnet.glance import LOOK_WEIGHT, Floats, judge
@@ -243,10 +240,3 @@ def test_a_whole_run_writes_who_was_measured_and_who_was_not(
     assert set(ours["age_ms"]) == {"p50", "p95", "max", "growth"}
     assert "KeyError" in nobody["error"]
     assert nobody["frames_per_s"] is None
-
-
-def test_a_child_that_has_ended_hides_no_other_one_s_memory() -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # it is gone, and nobody has asked for it
-        assert peak_rss_mb(psutil.Process(ended.pid)) == 0
-    assert peak_rss_mb(psutil.Process()) > 1

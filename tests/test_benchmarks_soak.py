@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from benchmarks.soak import Sample, app, drifted, sampled, served, viewer
+from benchmarks.server import served, viewer
+from benchmarks.soak import Sample, app, drifted, sampled
 from stream.errors import SourceError
 from stream.sinks.report import ROOM_BYTES
 from tests.programs import python
@@ -102,15 +103,16 @@ def test_a_recording_that_the_disk_refuses_ends_it_with_what_there_was(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("source", "code", "words"),
+    ("source", "engine", "code", "words"),
     [
-        pytest.param("none.mp4", 3, "none.mp4", id="not there"),
-        pytest.param("ftp://there", 2, "ftp", id="no source"),
-        pytest.param("http://127.0.0.1:9/video", 3, "127.0.0.1:9", id="not the server's own address"),
+        pytest.param("none.mp4", "fake", 3, "none.mp4", id="not there"),
+        pytest.param("ftp://there", "fake", 2, "ftp", id="no source"),
+        pytest.param("http://127.0.0.1:9/video", "fake", 3, "127.0.0.1:9", id="not the server's own address"),
+        pytest.param("phantom:", "abacus", 2, "the server did not start: no engine 'abacus'", id="no engine"),
     ],
 )
-def test_what_does_not_start_is_told_in_the_server_s_words(source: str, code: int, words: str) -> None:
-    result = CliRunner().invoke(app, ["--source", source, "--engine", "fake", "--minutes", "0.05"])
+def test_what_does_not_start_is_told_in_the_server_s_words(source: str, engine: str, code: int, words: str) -> None:
+    result = CliRunner().invoke(app, ["--source", source, "--engine", engine, "--minutes", "0.05"])
     assert result.exit_code == code
     assert words in result.stderr
     assert "Traceback" not in result.stderr

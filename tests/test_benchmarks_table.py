@@ -23,7 +23,8 @@ UNKNOWN = dict.fromkeys(("true_changes_per_min", "lesions", "missed", "delay_s",
 
 SAMPLE = {
     "at_s": 600.0, "fps": 29.9, "drawn_ms": {"p50": 30.2, "p95": 44.6, "p99": 60.1}, "painted_ms": None,
-    "captured": 18000, "lost": 8, "memory_mb": 449.2, "files": 10, "threads": 21, "recorded_mb": 812.5,
+    "captured": 18000, "analysed": 17992, "lost": 8,
+    "memory_mb": 449.2, "files": 10, "threads": 21, "recorded_mb": 812.5,
 }  # fmt: skip
 DRIFT = {"minutes": 8.0, "memory_mb": 0.4, "files": 0, "threads": -1, "lost": [0.0, 0.001], "p95_ms": [44.4, None]}
 

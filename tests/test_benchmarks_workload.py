@@ -9,7 +9,6 @@ from rcdnet.weights import SHIPPED
 from stream.config import StreamConfig
 from stream.errors import SourceError
 from stream.sources import open_source
-from tests.programs import python
 
 SHORT = "phantom:?size=320x240&fps=30&frames=12"
 
@@ -49,21 +48,6 @@ def test_a_source_that_is_never_judged_says_why() -> None:
     test_pattern = "lavfi:testsrc2=size=320x240:rate=30"
     with FakeEngine() as engine, pytest.raises(SourceError, match=r"none of \d+ frames was judged \("):
         run(open_source(test_pattern, live=True), engine, StreamConfig(), 0.5)
-
-
-HOLDS_200_MB = """
-import psutil
-from benchmarks.peer_meter import peak_rss_mb
-before = peak_rss_mb(psutil.Process())
-block = bytearray(b"\\1") * 200_000_000
-del block
-print(peak_rss_mb(psutil.Process()) - before)
-"""
-
-
-def test_memory_is_measured_at_its_peak() -> None:
-    """In a process of its own: this one may have held more before."""
-    assert 150 < float(python("-c", HOLDS_200_MB, check=True).stdout) < 260
 
 
 def test_a_machine_that_is_not_warm_in_time_is_measured_all_the_same(
