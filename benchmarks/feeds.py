@@ -18,8 +18,8 @@ import typer
 from rich.table import Table
 
 from benchmarks.calls import LabelledPictures, call_of, judged, load_labelled, title_of
-from benchmarks.gates import Picture, enlarged
 from benchmarks.report import JsonFile, measuring, out, write_json
+from benchmarks.variants import Picture, enlarged
 from engines.failover import open_with_failover
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.weights import SHIPPED

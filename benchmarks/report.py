@@ -22,10 +22,10 @@ from stream.web.control import label
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write everything here as well")]
 
 WIDE = 120
-"""Width, in columns, at which no table is folded."""
+"""Width, in columns, of tables that do not go to a terminal."""
 
 out = Console(markup=False, width=None if sys.stdout.isatty() else WIDE)
-"""For tables: as wide as the terminal, or WIDE if there is none."""
+"""For tables."""
 
 err = Console(stderr=True, soft_wrap=True, markup=False)
 """For progress and warnings."""

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.feeds import FEEDS, app
-from benchmarks.gates import SCREEN_ROWS
+from benchmarks.variants import SCREEN_ROWS
 from tests.clips import picture
 
 
