@@ -17,8 +17,8 @@ import numpy as np
 import typer
 from rich.table import Table
 
+from benchmarks.replayed import replayed
 from benchmarks.report import JsonFile, measuring, out, write_json
-from benchmarks.stability import CollectingSink
 from engines.base import Engine
 from engines.failover import open_with_failover
 from rcdnet.extras import install
@@ -26,15 +26,14 @@ from rcdnet.glance import softmax
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.spec import ModelSpec
 from rcdnet.weights import SHIPPED
-from stream.__main__ import AreaText, ConfigFile, EngineName, WeightsFolder, raise_failures, settings_of
+from stream.__main__ import AreaText, ConfigFile, EngineName, WeightsFolder, settings_of
 from stream.config import StreamConfig
 from stream.decision import Rule
 from stream.errors import UsageError
-from stream.pipeline import Pipeline
 from stream.sources.base import Source
 from stream.sources.images import read_rgb, require_depth
 from stream.sources.uri import STILLS_FPS
-from stream.types import Assessment, Frame, State
+from stream.types import Frame, State
 
 try:
     from train import datasets, predictions
@@ -93,39 +92,44 @@ def main(
     its folder has the name of one of theirs, so a copy under another name is not."""
     with measuring(json_file):
         settings = settings_of(config, scan_area)
+        sets, answers = load_labelled(labelled)
+        parts = [parts_of(samples, by) for samples in sets]
         rows = []
         with open_with_failover(engine, weights, wait=True) as opened:
             spec = opened.spec
-            sets, held_out = load_labelled(labelled, by)
-            for samples, subgroups in sets:
+            for samples, indices_of in zip(sets, parts, strict=True):
                 called = called_pictures(samples, opened, settings)
-                title = title_of(samples, spec)
-                rows += count_calls(title, called)
-                for value, indices in subgroups.items():
-                    rows += count_calls(f"{title}, {by} {value}", [called[index] for index in indices])
-            if held_out is not None:
-                called = called_answers(held_out, spec, settings)
-                for dataset in sorted({each.dataset for each in called}):
-                    rows += count_calls(f"{dataset}, held out", [each for each in called if each.dataset == dataset])
+                for part, indices in indices_of.items():
+                    rows += count_calls(title_of(samples, spec) + part, [called[index] for index in indices])
+        if answers is not None:
+            called = called_answers(answers, spec, settings)
+            for dataset in sorted({each.dataset for each in called}):
+                rows += count_calls(f"{dataset}, held out", [each for each in called if each.dataset == dataset])
         show(rows)
         if json_file is not None:
             report = {"weights_sha256": spec.weights_sha256, "calibration": spec.calibration}
             write_json(json_file, report | {"config": settings.model_dump(), "rows": rows})
 
 
-def load_labelled(
-    paths: Sequence[Path], by: str | None
-) -> tuple[list[tuple[list[Sample], dict[str, list[int]]]], Predictions | None]:
-    """Each data set among ``paths`` with its ``subgroup_indices``, if ``by`` names an attribute; and the answers in all
-    tables, if there are any. Raises UsageError."""
+def load_labelled(paths: Sequence[Path]) -> tuple[list[list[Sample]], Predictions | None]:
+    """The data sets among ``paths``, and the answers in all tables among them, if there are any. Raises UsageError."""
     tables = [path for path in paths if path.suffix == ".csv"]
     try:
         sets = [datasets.load(path) for path in paths if path.suffix != ".csv"]
         predictions.require_held_out(tables)
-        held_out = predictions.read(tables) if tables else None
-        return [(samples, subgroup_indices(samples, by) if by else {}) for samples in sets], held_out
+        return sets, predictions.read(tables) if tables else None
     except (DataError, LeakError) as error:
         raise UsageError(str(error)) from error
+
+
+def parts_of(samples: Sequence[Sample], by: str | None) -> dict[str, Sequence[int]]:
+    """What is counted of a data set, by what its title gets: all indices, and those of each subgroup ``by`` an
+    attribute. Raises UsageError if no picture has it."""
+    try:
+        subgroups = subgroup_indices(samples, by) if by else {}
+    except DataError as error:
+        raise UsageError(str(error)) from error
+    return {"": range(len(samples))} | {f", {by} {value}": indices for value, indices in subgroups.items()}
 
 
 def title_of(samples: Sequence[Sample], spec: ModelSpec) -> str:
@@ -136,17 +140,8 @@ def title_of(samples: Sequence[Sample], spec: ModelSpec) -> str:
 
 def called_pictures(samples: Sequence[Sample], engine: Engine, config: StreamConfig) -> list[Called]:
     """What is called when the pictures are replayed through the live path. Raises StreamError, EngineError."""
-    calls = [call_of(each.state, each.finding) for each in judged(LabelledPictures(samples), engine, config)]
+    calls = [call_of(each.state, each.finding) for each in replayed(LabelledPictures(samples), engine, config).said]
     return [Called(sample.dataset, sample.label, call) for sample, call in zip(samples, calls, strict=True)]
-
-
-def judged(source: Source, engine: Engine, config: StreamConfig) -> list[Assessment]:
-    """What is said about each picture of a source. Raises StreamError, EngineError."""
-    sink = CollectingSink()
-    with Pipeline(source, engine, config, [sink]) as pipeline:
-        pipeline.wait()
-    raise_failures(pipeline, pipeline.status(), None)
-    return [assessment for _, assessment in sink.seen]
 
 
 def called_answers(answers: Predictions, spec: ModelSpec, config: StreamConfig) -> list[Called]:

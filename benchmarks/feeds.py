@@ -17,7 +17,8 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from benchmarks.calls import LabelledPictures, call_of, judged, load_labelled, title_of
+from benchmarks.calls import LabelledPictures, call_of, load_labelled, title_of
+from benchmarks.replayed import replayed
 from benchmarks.report import JsonFile, measuring, out, write_json
 from benchmarks.variants import Picture, enlarged
 from engines.failover import open_with_failover
@@ -124,17 +125,17 @@ def main(
     """Count what is called otherwise when the same pictures come compressed, blurred or with other levels."""
     with measuring(json_file):
         settings = settings_of(config, None)
-        sets, answers = load_labelled(labelled, None)
+        sets, answers = load_labelled(labelled)
         if answers is not None:
             raise UsageError("a table of answers has no pictures to go through a feed. Expected folders of pictures.")
         rows = []
         with open_with_failover(engine, weights, wait=True) as opened:
             malignant = opened.spec.index("malignant")
-            for samples, _ in sets:
+            for samples in sets:
                 title = title_of(samples, opened.spec)
-                before = judged(FedPictures(samples, lambda picture: picture), opened, settings)
+                before = replayed(FedPictures(samples, lambda picture: picture), opened, settings).said
                 for name, feed in FEEDS.items():
-                    after = judged(FedPictures(samples, feed), opened, settings)
+                    after = replayed(FedPictures(samples, feed), opened, settings).said
                     rows.append(compared(title, name, before, after, malignant))
         show(rows)
         if json_file is not None:

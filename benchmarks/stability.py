@@ -5,35 +5,33 @@ phantom's truth is known, so for it the delay and the lingering of each lesion's
 much time the smoothing adds, not the network, which was not trained on phantoms.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 from rich.table import Table
 
 from benchmarks.machine import machine
+from benchmarks.replayed import CollectingSink, replayed
 from benchmarks.report import JsonFile, command, measuring, now, out, source_name, weights_option, write_json
 from engines.base import EngineInfo
 from engines.failover import open_with_failover
 from rcdnet.notice import RESEARCH_NOTICE
 from rcdnet.spec import ModelSpec
 from rcdnet.weights import SHIPPED
-from stream.__main__ import AreaText, ConfigFile, EngineName, WeightsFolder, raise_failures, settings_of
+from stream.__main__ import AreaText, ConfigFile, EngineName, WeightsFolder, settings_of
 from stream.config import StreamConfig
 from stream.decision import describe_call
 from stream.errors import UsageError
-from stream.pipeline import Pipeline
-from stream.session import Session
 from stream.smoothing import Smoother
 from stream.sources import kind, open_source
 from stream.sources.phantom import PhantomSource
-from stream.status import Status
-from stream.types import Assessment, Frame, NotAnalysed, Prediction, State, View
+from stream.types import Assessment, Frame, NotAnalysed, Prediction, State
 
 SMOOTHING_S = (0.001, 0.1, 0.2, 0.4, 0.8, 1.6)
 """The time constants that are compared; the first smooths next to nothing."""
@@ -45,25 +43,6 @@ FLICKER_S = 0.2
 """What is said for less long than this cannot be read: it flickers."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@dataclass
-class CollectingSink:
-    """A sink that keeps each frame, without its pixels, and its assessment, in the order of the frames."""
-
-    on_disk = False
-    seen: list[tuple[Frame, Assessment]] = field(default_factory=list)
-
-    def open(self, session: Session) -> None:
-        """See ``stream.sinks.base.Sink``."""
-
-    def write(self, view: View) -> None:
-        """See ``stream.sinks.base.Sink``."""
-        pixel = np.zeros((1, 1, 3), np.uint8)
-        self.seen.append((replace(view.frame, rgb=pixel), replace(view.assessment, attention=None)))
-
-    def close(self, status: Status) -> None:
-        """See ``stream.sinks.base.Sink``."""
 
 
 @dataclass(frozen=True)
@@ -147,112 +126,118 @@ def measure(uri: str, engine: str, config: StreamConfig, weights: Path = SHIPPED
     is not a recording."""
     if kind(uri) == "phantom" and "frames=" not in uri:
         raise UsageError(f"{uri} never ends. Expected a number of frames, like phantom:?frames=3600.")
-    sink = CollectingSink()
     with open_source(uri, live=False) as source, open_with_failover(engine, weights, wait=True) as opened:
         if source.live or source.still:
             why = "is live, and loses frames" if source.live else "holds stills, which are not smoothed"
             raise UsageError(f"{source.name} {why}. Expected a recording.")
-        with Pipeline(source, opened, config, [sink]) as pipeline:
-            pipeline.wait()
-        raise_failures(pipeline, pipeline.status(), None)
-        if not any(said.raw.size for _, said in sink.seen):
-            reason = sink.seen[0][1].reason if sink.seen else "it has no frames"
+        replay = replayed(source, opened, config)
+        if not any(each.raw.size for each in replay.said):
+            reason = replay.said[0].reason if replay.said else "it has no frames"
             raise UsageError(f"{source.name}: no frame was analysed: {reason}")
-        used = pipeline.session.config  # for a slow source, the pipeline lengthens the times of ``config``
         lesions = None
         if isinstance(source, PhantomSource):
-            lesions = [source.truth(frame.index) is not None for frame, _ in sink.seen]
+            lesions = [source.truth(frame.index) is not None for frame in replay.frames]
         rows = []
         for smoothing_s in SMOOTHING_S:
-            changed = used.model_copy(update={"smoothing_s": smoothing_s})
-            judged = judged_again(sink.seen, opened.spec, changed)
-            rows.append(steadiness(smoothing_s, sink.seen, judged, lesions))
+            said = said_again(replay, smoothing_s)
+            row = steadiness(smoothing_s, replay.frames, said)
+            rows.append(row if lesions is None else beside_truth(row, replay.frames, said, lesions))
         return Measured(source.name, opened.info, opened.spec, rows)
 
 
-def judged_again(seen: Sequence[tuple[Frame, Assessment]], spec: ModelSpec, config: StreamConfig) -> list[Assessment]:
-    """The assessments that another ``config`` would have given: the same predictions, smoothed again."""
-    smoother = Smoother(spec, config)
+def said_again(replay: CollectingSink, smoothing_s: float) -> list[Assessment]:
+    """What would have been said at another smoothing time: the same predictions, smoothed again."""
+    spec, config = replay.session.spec, replay.session.config
+    smoother = Smoother(spec, config.model_copy(update={"smoothing_s": smoothing_s}))
     no_maps = np.zeros((len(spec.class_names), 1, 1), np.float32)
     return [
         smoother.update(
             frame,
-            said.scan_area,
-            Prediction(said.raw, no_maps) if said.raw.size else NotAnalysed(said.reason, state=said.state),
+            each.scan_area,
+            Prediction(each.raw, no_maps) if each.raw.size else NotAnalysed(each.reason, state=each.state),
             frame.captured_ns,
         )
-        for frame, said in seen
+        for frame, each in zip(replay.frames, replay.said, strict=True)
     ]
 
 
-def steadiness(
-    smoothing_s: float,
-    seen: Sequence[tuple[Frame, Assessment]],
-    judged: Sequence[Assessment],
-    lesions: Sequence[bool] | None,
-) -> Steadiness:
-    """How steady the assessments ``judged`` of the frames ``seen`` are. ``lesions`` says for each frame whether it
-    shows one, or is None if the truth is not known."""
-    times_s = [frame.pts_s for frame, _ in seen]
-    minutes = (times_s[-1] - times_s[0]) / 60
-
-    def per_minute(changes: int) -> float:
-        return changes / minutes if minutes > 0 else 0.0
-
-    analysed = sum(said.raw.size > 0 for said in judged)
-    clear = [at for at, said in enumerate(judged) if said.state is State.CLEAR_FINDING]
-    changes = sum(
-        judged[before].finding != judged[after].finding and seen[before][0].source == seen[after][0].source
-        for before, after in pairwise(clear)
-    )
-    turns = [
-        at
-        for at in range(1, len(seen))
-        if describe_call(judged[at - 1]) != describe_call(judged[at]) and seen[at - 1][0].source == seen[at][0].source
-    ]
+def steadiness(smoothing_s: float, frames: Sequence[Frame], said: Sequence[Assessment]) -> Steadiness:
+    """How steady is what was ``said`` about these ``frames``, which were smoothed with ``smoothing_s``."""
+    analysed = sum(each.raw.size > 0 for each in said)
+    clear = clear_findings(said)
+    headlines = changes(frames, said, range(len(said)), describe_call)
     flickers = sum(
-        round(times_s[after] - times_s[before], 3) < FLICKER_S and seen[before][0].source == seen[after][0].source
-        for before, after in pairwise(turns)
+        round(frames[after].pts_s - frames[before].pts_s, 3) < FLICKER_S
+        and frames[before].source == frames[after].source
+        for before, after in pairwise(headlines)
     )
-    row = Steadiness(
+    return Steadiness(
         smoothing_s,
         analysed,
         called=len(clear) / analysed,
-        changes_per_min=per_minute(changes),
-        headlines_per_min=per_minute(len(turns)),
-        flickers_per_min=per_minute(flickers),
+        changes_per_min=per_minute(len(changes(frames, said, clear, lambda each: each.finding)), frames),
+        headlines_per_min=per_minute(len(headlines), frames),
+        flickers_per_min=per_minute(flickers, frames),
     )
-    if lesions is None:
-        return row
+
+
+def beside_truth(
+    row: Steadiness, frames: Sequence[Frame], said: Sequence[Assessment], lesions: Sequence[bool]
+) -> Steadiness:
+    """``row`` with what is measured where the truth is known: ``lesions`` says for each frame whether it shows one."""
     stretches = lesion_stretches(lesions)
-    delays, lingering = [], []
+    delays_s, lingering_s = [], []
     for start, end, next_start in stretches:
-        calls = calls_of(judged, start, end, next_start)
+        calls = calls_of(said, start, end, next_start)
         if calls is not None:
-            delays.append(times_s[calls[0]] - times_s[start])
-            lingering.append(times_s[calls[1]] - times_s[end - 1])
+            delays_s.append(frames[calls[0]].pts_s - frames[start].pts_s)
+            lingering_s.append(frames[calls[1]].pts_s - frames[end - 1].pts_s)
+    clear = clear_findings(said)
     return replace(
         row,
-        true_changes_per_min=per_minute(sum(before != after for before, after in pairwise(lesions))),
+        true_changes_per_min=per_minute(sum(before != after for before, after in pairwise(lesions)), frames),
         lesions=len(stretches),
-        missed=len(stretches) - len(delays),
-        delay_s=median(delays) if delays else None,
-        lingering_s=median(lingering) if lingering else None,
-        wrong=sum((judged[at].lesion is not None) != lesions[at] for at in clear) / max(1, len(clear)),
+        missed=len(stretches) - len(delays_s),
+        delay_s=median(delays_s) if delays_s else None,
+        lingering_s=median(lingering_s) if lingering_s else None,
+        wrong=sum((said[at].lesion is not None) != lesions[at] for at in clear) / max(1, len(clear)),
     )
 
 
-def calls_of(judged: Sequence[Assessment], start: int, end: int, next_start: int) -> tuple[int, int] | None:
+def clear_findings(said: Sequence[Assessment]) -> list[int]:
+    """The frames that have a finding."""
+    return [at for at, each in enumerate(said) if each.state is State.CLEAR_FINDING]
+
+
+def changes(
+    frames: Sequence[Frame], said: Sequence[Assessment], among: Sequence[int], what: Callable[[Assessment], str | None]
+) -> list[int]:
+    """Those of the frames ``among`` these of which ``what`` is not as before. Where another recording begins is no
+    change."""
+    return [
+        after
+        for before, after in pairwise(among)
+        if frames[before].source == frames[after].source and what(said[before]) != what(said[after])
+    ]
+
+
+def per_minute(count: int, frames: Sequence[Frame]) -> float:
+    """So many a minute, over the time of all frames; 0 for a single one."""
+    minutes = (frames[-1].pts_s - frames[0].pts_s) / 60
+    return count / minutes if minutes > 0 else 0.0
+
+
+def calls_of(said: Sequence[Assessment], start: int, end: int, next_start: int) -> tuple[int, int] | None:
     """The first and the last frame that call the lesion in view from ``start`` to before ``end``. None if it is not
     called while in view.
 
     Not calls of this lesion are: one that continues from the lesion before, until it first ends; one after the lesion
     is gone and "no lesion flagged" was said; one from ``next_start`` on, where the next lesion starts.
     """
-    over = next((at for at in range(end, next_start) if judged[at].finding == "normal"), next_start)
-    if start > 0 and judged[start - 1].lesion is not None:
-        start = next((at for at in range(start, end) if judged[at].lesion is None), end)
-    calls = [at for at in range(start, over) if judged[at].lesion is not None]
+    over = next((at for at in range(end, next_start) if said[at].finding == "normal"), next_start)
+    if start > 0 and said[start - 1].lesion is not None:
+        start = next((at for at in range(start, end) if said[at].lesion is None), end)
+    calls = [at for at in range(start, over) if said[at].lesion is not None]
     return (calls[0], calls[-1]) if calls and calls[0] < end else None
 
 
@@ -284,7 +269,7 @@ def show(measured: Measured) -> None:
     out.print(table)
 
 
-def text(value: Any) -> str:
+def text(value: float | None) -> str:
     """Seconds as a table shows them, empty for None."""
     return "" if value is None else f"{value:.2f}"
 

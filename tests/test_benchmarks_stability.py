@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from benchmarks.stability import SMOOTHING_S, CollectingSink, app, calls_of, judged_again, lesion_stretches, steadiness
+from benchmarks.replayed import CollectingSink, replayed
+from benchmarks.stability import (
+    SMOOTHING_S,
+    Steadiness,
+    app,
+    beside_truth,
+    calls_of,
+    lesion_stretches,
+    said_again,
+    steadiness,
+)
 from engines.fake import FakeEngine
 from rcdnet.golden import Golden
 from rcdnet.notice import RESEARCH_NOTICE
@@ -17,79 +27,81 @@ from stream.config import StreamConfig
 from stream.pipeline import Pipeline
 from stream.sinks import recording
 from stream.sources import open_source
-from stream.types import Assessment, Frame, State
-from tests.stream_views import SPEC, view
+from stream.types import State
+from tests.stream_views import SESSION, view
 
 FPS = 25
 
 
-def said(*findings: str | None) -> list[tuple[Frame, Assessment]]:
-    """One frame after the other; None: undecided."""
-    views = [
-        view(index, state=State.INDETERMINATE if finding is None else State.CLEAR_FINDING, finding=finding)
-        for index, finding in enumerate(findings)
-    ]
-    return [(one.frame, one.assessment) for one in views]
+def saying(*findings: str | None) -> CollectingSink:
+    """A replay with one frame for each of these findings; None: undecided."""
+    sink = CollectingSink()
+    sink.open(SESSION)
+    for index, finding in enumerate(findings):
+        state = State.INDETERMINATE if finding is None else State.CLEAR_FINDING
+        sink.write(view(index, state=state, finding=finding))
+    return sink
+
+
+def measured(replay: CollectingSink) -> Steadiness:
+    return steadiness(0.4, replay.frames, replay.said)
+
+
+def another_recording_from(start: int, replay: CollectingSink) -> CollectingSink:
+    replay.frames[start:] = [replace(frame, source="other.dcm") for frame in replay.frames[start:]]
+    return replay
 
 
 @pytest.mark.parametrize("fps", [30, 0.5])
-def test_judged_again_as_in_the_run_it_is_what_the_run_said(fps: float) -> None:
-    sink = CollectingSink()
+def test_said_again_as_in_the_run_it_is_what_the_run_said(fps: float) -> None:
     with open_source(f"phantom:?size=320x240&frames=60&fps={fps}", live=False) as source, FakeEngine() as engine:
-        with Pipeline(source, engine, StreamConfig(), [sink]) as pipeline:
-            assert pipeline.wait()
-        again = judged_again(sink.seen, engine.spec, pipeline.session.config)
+        replay = replayed(source, engine, StreamConfig())
+    again = said_again(replay, StreamConfig().smoothing_s)
     assert len(again) == 60
-    assert any(said.state is not State.WARMING_UP for said in again)
-    for (_, first), second in zip(sink.seen, again, strict=True):
+    assert any(each.state is not State.WARMING_UP for each in again)
+    for first, second in zip(replay.said, again, strict=True):
         assert (first.state, first.finding, first.reason) == (second.state, second.finding, second.reason)
         np.testing.assert_array_equal(first.smoothed, second.smoothed)
 
 
 def test_longer_smoothing_passes_over_a_blink() -> None:
-    seen = [
-        (
-            frame,
-            replace(assessment, raw=np.array((0.02, 0.03, 0.95) if index == 40 else (0.02, 0.95, 0.03), np.float32)),
-        )
-        for index, (frame, assessment) in enumerate(said(*80 * ["malignant"]))
-    ]
-    quick, slow = (
-        {each.finding for each in judged_again(seen, SPEC, StreamConfig(smoothing_s=smoothing_s, warm_up_s=0))}
-        for smoothing_s in (0.001, 0.4)
-    )
+    replay = saying(*80 * ["malignant"])
+    replay.session = replace(SESSION, config=StreamConfig(warm_up_s=0))
+    replay.said[:] = [replace(each, raw=np.array((0.02, 0.95, 0.03), np.float32)) for each in replay.said]
+    replay.said[40] = replace(replay.said[40], raw=np.array((0.02, 0.03, 0.95), np.float32))
+    quick, slow = ({each.finding for each in said_again(replay, smoothing_s)} for smoothing_s in (0.001, 0.4))
     assert (quick, slow) == ({"malignant", "normal"}, {"malignant"})
 
 
 def test_undecided_frames_are_no_change_and_are_not_called() -> None:
-    seen = said("benign", None, "benign", "malignant", None, "malignant")
-    row = steadiness(0.4, seen, [assessment for _, assessment in seen], None)
+    row = measured(saying("benign", None, "benign", "malignant", None, "malignant"))
     assert (row.analysed, row.called) == (6, pytest.approx(4 / 6))
     assert row.changes_per_min == pytest.approx(60 * FPS / 5)
     assert row.lesions is None
 
 
 def test_every_change_of_the_headline_counts_and_those_too_short_to_read_are_told() -> None:
-    seen = said(*5 * ["benign"], None, *5 * ["normal"], None, *4 * ["benign"], *6 * [None])
-    row = steadiness(0.4, seen, [assessment for _, assessment in seen], None)
-    minutes = (len(seen) - 1) / FPS / 60
+    replay = saying(*5 * ["benign"], None, *5 * ["normal"], None, *4 * ["benign"], *6 * [None])
+    row = measured(replay)
+    minutes = (len(replay.frames) - 1) / FPS / 60
     assert row.headlines_per_min * minutes == pytest.approx(5)
     assert row.flickers_per_min * minutes == pytest.approx(3)  # 0.04 s twice and 0.16 s, not the 0.2 s of "normal"
 
 
 def test_another_recording_is_neither_a_change_of_the_headline_nor_cuts_one_short() -> None:
-    seen = said("benign", "malignant", "malignant", "benign", "normal")
-    seen[3:] = [(replace(frame, source="other.dcm"), assessment) for frame, assessment in seen[3:]]
-    row = steadiness(0.4, seen, [assessment for _, assessment in seen], None)
+    row = measured(another_recording_from(3, saying("benign", "malignant", "malignant", "benign", "normal")))
     assert row.headlines_per_min == pytest.approx(2 * 60 * FPS / 4)
     assert row.flickers_per_min == 0
 
 
+def test_another_recording_with_another_finding_is_no_change() -> None:
+    assert measured(another_recording_from(2, saying("benign", "benign", "malignant"))).changes_per_min == 0
+
+
 def test_lesions_are_called_late_linger_or_are_missed() -> None:
     lesions = 10 * [False] + 20 * [True] + 10 * [False] + 5 * [True] + 5 * [False]
-    calls = 15 * ["normal"] + 20 * ["malignant"] + 15 * ["normal"]
-    seen = said(*calls)
-    row = steadiness(0.4, seen, [assessment for _, assessment in seen], lesions)
+    replay = saying(*15 * ["normal"], *20 * ["malignant"], *15 * ["normal"])
+    row = beside_truth(measured(replay), replay.frames, replay.said, lesions)
     assert (row.lesions, row.missed) == (2, 1)
     assert (row.delay_s, row.lingering_s) == pytest.approx((5 / FPS, 5 / FPS))
     assert row.wrong == pytest.approx((5 + 5 + 5) / 50)
@@ -110,19 +122,11 @@ def test_lesions_are_called_late_linger_or_are_missed() -> None:
 )
 def test_which_calls_answer_a_lesion(calls: str, expected: tuple[int, int] | None) -> None:
     names = {"n": "normal", "m": "malignant", "u": None}
-    judged = [assessment for _, assessment in said(*(names[call] for call in calls))]
-    assert calls_of(judged, 5, 10, 15) == expected
+    assert calls_of(saying(*(names[call] for call in calls)).said, 5, 10, 15) == expected
 
 
 def test_a_lesion_in_the_first_frame_is_one() -> None:
-    judged = [assessment for _, assessment in said("malignant", "malignant", "normal")]
-    assert calls_of(judged, 0, 2, 3) == (0, 1)
-
-
-def test_another_recording_with_another_finding_is_no_change() -> None:
-    seen = said("benign", "benign", "malignant", "malignant")
-    seen[2:] = [(replace(frame, source="other.dcm"), assessment) for frame, assessment in seen[2:]]
-    assert steadiness(0.4, seen, [assessment for _, assessment in seen], None).changes_per_min == 0
+    assert calls_of(saying("malignant", "malignant", "normal").said, 0, 2, 3) == (0, 1)
 
 
 @given(st.lists(st.booleans(), max_size=30))
