@@ -21,11 +21,13 @@ from benchmarks.latency_report import Report, show
 from benchmarks.layers import Row, judging_over_engine
 from benchmarks.machine import machine
 from benchmarks.paint import NotPainted, measure_paint
-from benchmarks.ratios import Ratio, class_maps_cost, eager_gradcam_over_engine, eager_half_over_cuda_graph
+from benchmarks.ratios import class_maps_cost, eager_gradcam_over_engine, eager_half_over_cuda_graph
 from benchmarks.report import JsonFile, command, err, measuring, out, source_name, weights_option, write_json
-from benchmarks.workload import CLIP, EngineRuns, make_clip, measure_engine
+from benchmarks.turns import Ratio
+from benchmarks.workload import CLIP, EngineRuns, Workload, make_clip, measure_engine
 from engines.catalog import ENGINES, choices, expected
 from engines.errors import EngineError, EngineUnavailable, UnknownEngine
+from engines.weights import require_folder_of_weights
 from rcdnet.weights import SHIPPED
 from stream.__main__ import WeightsFolder
 
@@ -34,6 +36,8 @@ T = TypeVar("T")
 
 CPU_ENGINES = tuple(name for name, candidate in ENGINES.items() if not candidate.gpu)
 """The engines that compute on the processor. The fastest of them is compared with Grad-CAM."""
+
+NO_PAINT = Row("to paint", 1, None, reason="--no-paint was given")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -72,57 +76,56 @@ def measure(engine: str, source: str | None, seconds: float, weights: Path, *, p
     that was named."""
     if engine not in ("all", *choices()):
         raise UnknownEngine(f"no engine '{engine}'. {expected('all', 'auto')}")
+    require_folder_of_weights(weights)
     machine_before = machine()
     with conditions.watched() as watched:
-        engines = measure_engines(engine, source, seconds, weights, paint)
+        with tempfile.TemporaryDirectory(prefix="rcdnet-benchmark-") as folder:
+            err.print("making a 1280x720 clip from the phantom")
+            clip = Path(folder) / "phantom_720p.mp4"
+            work = Workload(clip, make_clip(clip, CLIP), source, seconds, weights)
+            engines = measure_engines(engine, work, paint=paint)
         best = best_cpu_engine(engines)
         measured_ratios = ratios(best, seconds, weights)
     name = source and source_name(source)
     words = ["--engine", engine, "--seconds", f"{seconds:g}", *(["--source", name] if name else [])]
-    again = command("latency", *words, *weights_option(weights), *([] if paint else ["--no-paint"]))
-    best_name = None if best is None else best.info.name
-    return Report(name, seconds, machine_before, engines, best_name, measured_ratios, again, watched)
+    return Report(
+        source=name,
+        seconds=seconds,
+        machine=machine_before,
+        engines=engines,
+        best=None if best is None else best.info.name,
+        ratios=measured_ratios,
+        command=command("latency", *words, *weights_option(weights), *([] if paint else ["--no-paint"])),
+        conditions=watched,
+    )
 
 
-def measure_engines(
-    engine: str, source: str | None, seconds: float, weights: Path, paint: bool
-) -> dict[str, EngineRuns | str]:
+def measure_engines(engine: str, work: Workload, *, paint: bool) -> dict[str, EngineRuns | str]:
     """The runs of each engine, or with "all" the reason why it has none. Raises EngineError if none has any."""
     engines: dict[str, EngineRuns | str] = {}
-    with tempfile.TemporaryDirectory(prefix="rcdnet-benchmark-") as folder:
-        clip = Path(folder) / "phantom_720p.mp4"
-        err.print("making a 1280x720 clip from the phantom")
-        scan_area = make_clip(clip, CLIP)
-        for name in ENGINES if engine == "all" else [engine]:
-            err.print(f"measuring {name}: replay, then live, {seconds:g} s each")
-            try:
-                runs = in_fresh_process(measure_engine, name, clip, scan_area, source, seconds, weights)
-                engines[runs.info.name] = with_pipeline(runs, str(clip), scan_area, source, seconds, weights, paint)
-            except EngineError as error:
-                if engine != "all":
-                    raise
-                engines[name] = str(error)
+    for name in ENGINES if engine == "all" else [engine]:
+        err.print(f"measuring {name}: replay, then live, {work.seconds:g} s each")
+        try:
+            runs = in_fresh_process(measure_engine, name, work)
+            painted = painted_row(runs.info.name, work) if paint else NO_PAINT
+            pipeline = Row("pipeline", 1, runs.live.end_to_end_ms)
+            engines[runs.info.name] = replace(runs, layers=(*runs.layers, pipeline, painted))
+        except EngineError as error:
+            if engine != "all":
+                raise
+            engines[name] = str(error)
     if not any(isinstance(runs, EngineRuns) for runs in engines.values()):
         raise EngineUnavailable("no engine could be measured: " + "; ".join(map(str, engines.values())))
     return engines
 
 
-def with_pipeline(
-    runs: EngineRuns, clip: str, scan_area: str, source: str | None, seconds: float, weights: Path, paint: bool
-) -> EngineRuns:
-    """``runs`` with two more layers: the live pipeline, and up to the screen of a browser."""
-    pipeline = Row("pipeline", 1, runs.live.end_to_end_ms)
-    painted = Row("to paint", 1, None, reason="--no-paint was given")
-    if paint:
-        name = runs.info.name
-        err.print(f"measuring {name}: to a browser's screen, {seconds:g} s")
-        area = scan_area if source is None else None
-        try:
-            times = in_fresh_process(measure_paint, name, source or clip, area, seconds, weights)
-            painted = replace(painted, times=times, reason="")
-        except (NotPainted, EngineError) as error:
-            painted = replace(painted, reason=str(error))
-    return replace(runs, layers=(*runs.layers, pipeline, painted))
+def painted_row(name: str, work: Workload) -> Row:
+    """The last layer of an engine, up to the screen of a browser, or the reason why it was not measured."""
+    err.print(f"measuring {name}: to a browser's screen, {work.seconds:g} s")
+    try:
+        return replace(NO_PAINT, times=in_fresh_process(measure_paint, name, work), reason="")
+    except (NotPainted, EngineError) as error:
+        return replace(NO_PAINT, reason=str(error))
 
 
 def best_cpu_engine(engines: dict[str, EngineRuns | str]) -> EngineRuns | None:

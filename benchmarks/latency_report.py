@@ -10,8 +10,8 @@ from rich.table import Table
 from benchmarks import conditions
 from benchmarks.layers import Row
 from benchmarks.machine import machine_line
-from benchmarks.ratios import Ratio
 from benchmarks.report import now
+from benchmarks.turns import Ratio
 from benchmarks.workload import WARM_UP_S, EngineRuns, PipelineRun
 from stream.timing import Summary
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.ratios import Ratio, interleave
+from benchmarks.turns import Ratio, interleave
 from engines.base import Engine, EngineInfo
 from rcdnet import glance
 from rcdnet.preprocess import Grey, prepare, to_grey

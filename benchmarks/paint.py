@@ -12,11 +12,9 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from threading import Event, Thread
 
-from rcdnet.weights import SHIPPED
-from stream.config import StreamConfig
+from benchmarks.workload import Workload
 from stream.errors import StreamError
 from stream.timing import Percentiles, Summary
 from stream.web.app import listen, serve
@@ -49,10 +47,9 @@ def browser() -> str | None:
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
-def measure_paint(
-    engine_name: str, source: str, scan_area: str | None, seconds: float, weights: Path = SHIPPED
-) -> Summary:
+def measure_paint(engine_name: str, work: Workload) -> Summary:
     """The time from capture to the arrival of the browser's report that the picture is painted; if anything too long.
+    The live source is shown for ``work.seconds``.
 
     Call it in a process of its own, on its main thread, because a signal ends the server, as a user does. Raises
     NotPainted, and what engine and source raise.
@@ -74,14 +71,14 @@ def measure_paint(
             with opened(program, address) as process:
                 wait_until_open(process, address, seen)
                 measuring.set()
-                time.sleep(seconds)
+                time.sleep(work.seconds)
                 measuring.clear()
         except (OSError, ValueError, NotPainted) as error:
             failure.append(error)
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with Control(StreamConfig(scan_area=scan_area), source, engine_name, weights=weights) as control:
+    with Control(work.live_config, work.live_uri, engine_name, weights=work.weights) as control:
         control.broadcast.count_painted = count  # type: ignore[method-assign]  # its own percentiles have a window
         control.start()
         listener = listen("127.0.0.1", 0)
@@ -91,7 +88,7 @@ def measure_paint(
         watcher.join()
     times = painted.summary()
     if failure or times is None:
-        raise NotPainted(str(failure[0]) if failure else f"the browser painted nothing within {seconds:g} s")
+        raise NotPainted(str(failure[0]) if failure else f"the browser painted nothing within {work.seconds:g} s")
     return times
 
 

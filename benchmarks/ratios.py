@@ -1,14 +1,5 @@
-"""What do exact class maps gain and cost, and what does a CUDA graph gain? Ratios of two calls, timed in turns.
+"""What do exact class maps gain and cost, and what does a CUDA graph gain?"""
 
-As the calls take turns, a machine that is slower for a while is so for both sides of a ratio. Not so other work that
-takes cores away: PyTorch's threads spin while they wait for one that has no core, and 1.5 of two cores busy with other
-work made of a ratio of 12 one of 37 to 370. So a report says if the machine was shared. They are left to spin, as by
-default: asleep (OMP_WAIT_POLICY=PASSIVE) they took 2.3 times as long on an idle machine, which made the ratio 29.
-"""
-
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from benchmarks.turns import Ratio, interleave, ratio_of_medians, summaries
 from engines.catalog import missing, open_engine
 from engines.errors import FAULTS, EngineError, one_line
 from engines.openvino_cpu import core
@@ -32,56 +24,12 @@ from rcdnet.spec import ModelSpec
 if TYPE_CHECKING:
     from openvino import InferRequest  # not at run time: engines must be imported first, which turns its telemetry off
 
-LEAST_ROUNDS = 5
-"""Each call is timed at least this often. That is enough for medians that differ by an order of magnitude."""
-
 BUILDS = 5
 """``class_maps_cost`` compiles both graphs this often: where the buffers of one build happen to lie can change the
 result by two percent."""
 
 LEAST_ROUNDS_A_BUILD = 100
 """It times each build at least this often: the median is then steady to a percent on a machine that is not idle."""
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """The ratio of two calls that were timed in turns. ``value`` is None if it could not be measured, and ``reason``
-    says why. ``statistic`` says how it was computed, ``calls_ms`` has the times of both calls by name."""
-
-    value: float | None
-    reason: str = ""
-    statistic: str = ""
-    engine: str = ""
-    precision: str = ""
-    calls_ms: dict[str, dict[str, float]] | None = None
-
-
-def interleave(
-    calls: Mapping[str, Callable[[], object]],
-    seconds: float,
-    clock_ns: Callable[[], int] = time.perf_counter_ns,
-    least_rounds: int = LEAST_ROUNDS,
-) -> dict[str, list[int]]:
-    """Call all in turns (A B, B A, A B ...) for ``seconds``, and at least for ``least_rounds``. Returns the durations
-    in nanoseconds by name, equally many of each.
-
-    In each turn the call is made twice and only the second is timed: the first one pays for the caches and the waiting
-    threads that another call left behind.
-    """
-    for call in calls.values():  # warm-up
-        call()
-        call()
-    durations: dict[str, list[int]] = {name: [] for name in calls}
-    names = list(calls)
-    end_ns, rounds = clock_ns() + round(seconds * 1e9), 0
-    while rounds < least_rounds or clock_ns() < end_ns:
-        for name in names if rounds % 2 == 0 else reversed(names):
-            calls[name]()
-            start_ns = clock_ns()
-            calls[name]()
-            durations[name].append(clock_ns() - start_ns)
-        rounds += 1
-    return durations
 
 
 def eager_gradcam_over_engine(name: str, seconds: float, weights: Path) -> Ratio:
@@ -104,8 +52,7 @@ def eager_gradcam_over_engine(name: str, seconds: float, weights: Path) -> Ratio
             return to_pixels(glance.scaled_rise(output.class_maps[0, int(output.logits[0].argmax())]), at)
 
         durations = interleave({"eager_gradcam": lambda: eager(image), "engine": ours}, seconds)
-        value = median(durations["eager_gradcam"]) / median(durations["engine"])
-        return Ratio(value, "", "medians", engine.info.name, engine.info.precision, summaries(durations))
+        return ratio_of_medians(durations, engine.info)
 
 
 def eager_half_over_cuda_graph(seconds: float, weights: Path) -> Ratio:
@@ -140,8 +87,7 @@ def eager_half_over_cuda_graph(seconds: float, weights: Path) -> Ratio:
             durations = interleave({"eager_half": eager, "cuda_graph": lambda: engine.run(image)}, seconds)
         except (EngineError, *FAULTS) as error:
             return Ratio(None, f"the GPU failed during the measurement: {one_line(error)}")
-        value = median(durations["eager_half"]) / median(durations["cuda_graph"])
-        return Ratio(value, "", "medians", engine.info.name, engine.info.precision, summaries(durations))
+        return ratio_of_medians(durations, engine.info)
 
 
 def class_maps_cost(precision: str, seconds: float, weights: Path) -> Ratio:
@@ -213,11 +159,3 @@ def logits_alone(model: onnx.ModelProto) -> onnx.ModelProto:
     graph.output.extend(outputs)
     onnx.checker.check_model(cut)
     return cut
-
-
-def summaries(durations: Mapping[str, list[int]]) -> dict[str, dict[str, float]]:
-    """For each name the number of calls that were timed, and their median and minimum in milliseconds."""
-    return {
-        name: {"count": len(ns), "median_ms": median(ns) / 1e6, "min_ms": min(ns) / 1e6}
-        for name, ns in durations.items()
-    }

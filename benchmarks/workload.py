@@ -7,7 +7,7 @@ It must run in a process of its own, as ``benchmarks.latency`` does: then the me
 import math
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from benchmarks.processes import cpu_s, family, peak_rss_mb
 from engines.base import Engine, EngineInfo
 from engines.catalog import open_engine
 from engines.errors import EngineError
+from rcdnet.weights import SHIPPED
 from stream.config import StreamConfig
 from stream.errors import SourceError
 from stream.pipeline import Pipeline
@@ -34,6 +35,29 @@ caches."""
 
 CLIP = "phantom:?size=1280x720&fps=60&seed=1&frames=240"
 """Four seconds that are played in a loop: tissue, then a lesion that appears and stays."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What all engines get: a ``clip`` to replay, of which ``scan_area`` (as for --scan-area) is judged, and a live
+    ``source``, or None for the looped clip. Each run takes ``seconds``; the network is that of a folder of
+    ``weights``."""
+
+    clip: Path
+    scan_area: str
+    source: str | None
+    seconds: float
+    weights: Path = SHIPPED
+
+    @property
+    def live_uri(self) -> str:
+        """The source of the live runs."""
+        return self.source or str(self.clip)
+
+    @property
+    def live_config(self) -> StreamConfig:
+        """Their settings: where the scan lies is known for the clip alone."""
+        return StreamConfig(scan_area=self.scan_area if self.source is None else None)
 
 
 @dataclass(frozen=True)
@@ -105,29 +129,32 @@ def make_clip(path: Path, phantom: str = CLIP) -> str:
     return ",".join(str(side) for side in area.sides)
 
 
-def measure_engine(name: str, clip: Path, scan_area: str, uri: str | None, seconds: float, weights: Path) -> EngineRuns:
-    """Measure one engine: a replay of the clip, a live run and the layers, each for ``seconds``.
+def measure_engine(name: str, work: Workload) -> EngineRuns:
+    """Measure one engine: a replay of the clip, a live run and the layers, each for ``work.seconds``.
 
-    The live run gets the source ``uri``, or the looped clip if it is None. Of the clip only ``scan_area`` is judged.
     Raises what the engine, the source and the settings raise, and EngineError if a frame failed.
     """
-    clip_config = StreamConfig(scan_area=scan_area)
-    live_config = clip_config if uri is None else StreamConfig()
-    with open_engine(name, weights, batched=True) as engine:
+    clip_config = StreamConfig(scan_area=work.scan_area)
+    with open_engine(name, work.weights, batched=True) as engine:
 
         def both(run_s: float) -> tuple[PipelineRun, PipelineRun]:
-            replay = run(open_source(str(clip), live=False, loop=True), engine, clip_config, run_s)
-            return replay, run(open_source(uri or str(clip), live=True, loop=True), engine, live_config, run_s)
+            replay = run(open_source(str(work.clip), live=False, loop=True), engine, clip_config, run_s)
+            return replay, run(open_source(work.live_uri, live=True, loop=True), engine, work.live_config, run_s)
 
         with suppress(SourceError):  # a slow machine may give no picture so soon; any other error comes up again
-            both(min(WARM_UP_S, seconds))
-        replay, live = both(seconds)
-        most_mb = max(live.peak_rss_mb, replay.peak_rss_mb)
-        runs = EngineRuns(engine.info, live, replay, most_mb, "torch" in sys.modules)
-        with open_source(str(clip), live=False) as source:
+            both(min(WARM_UP_S, work.seconds))
+        replay, live = both(work.seconds)
+        with open_source(str(work.clip), live=False) as source:
             frame = next(source.frames())
-        layers = measure_layers(engine, frame, parse_scan_area(scan_area), seconds)
-        return replace(runs, layers=layers, clocks=conditions.clocks())
+        return EngineRuns(
+            info=engine.info,
+            live=live,
+            replay_720p=replay,
+            peak_rss_mb=max(live.peak_rss_mb, replay.peak_rss_mb),
+            torch_imported="torch" in sys.modules,
+            layers=measure_layers(engine, frame, parse_scan_area(work.scan_area), work.seconds),
+            clocks=conditions.clocks(),
+        )
 
 
 def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) -> PipelineRun:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from benchmarks.latency import app, in_fresh_process
 from benchmarks.latency_report import Report
 from benchmarks.machine import machine
-from benchmarks.ratios import Ratio
+from benchmarks.turns import Ratio
 from benchmarks.workload import make_clip
 from rcdnet.golden import Golden
 from stream.__main__ import INTERRUPTED
@@ -26,6 +26,12 @@ def test_an_unknown_engine_is_named_with_the_known_ones() -> None:
     assert result.exit_code == 2
     assert "abacus" in result.stderr
     assert "openvino_cpu" in result.stderr
+
+
+def test_a_folder_without_weights_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    result = invoke("--engine", "all", "--weights", str(tmp_path))
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {tmp_path} is not a folder of weights.")
 
 
 def test_a_run_that_is_stopped_does_not_pass_for_one_that_found_nothing_worse() -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from benchmarks.latency import best_cpu_engine
 from benchmarks.latency_report import Report, show
 from benchmarks.machine import machine
-from benchmarks.ratios import Ratio
+from benchmarks.turns import Ratio
 from benchmarks.workload import EngineRuns, PipelineRun
 from engines import nvidia
 from engines.base import EngineInfo

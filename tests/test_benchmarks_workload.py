@@ -3,9 +3,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import workload
-from benchmarks.workload import make_clip, measure_engine, run
+from benchmarks.workload import Workload, make_clip, measure_engine, run
 from engines.fake import FakeEngine
-from rcdnet.weights import SHIPPED
 from stream.config import StreamConfig
 from stream.errors import SourceError
 from stream.sources import open_source
@@ -55,5 +54,5 @@ def test_a_machine_that_is_not_warm_in_time_is_measured_all_the_same(
 ) -> None:
     monkeypatch.setattr(workload, "WARM_UP_S", 0.0)  # too short for a first picture anywhere
     monkeypatch.setattr(workload, "measure_layers", lambda *_: ())  # they have tests of their own
-    runs = measure_engine("fake", clip, "0,0,320,240", None, 2.0, SHIPPED)
+    runs = measure_engine("fake", Workload(clip, "0,0,320,240", None, 2.0))
     assert min(runs.replay_720p.frames, runs.live.frames) > 0
