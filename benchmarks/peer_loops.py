@@ -1,13 +1,15 @@
 """How long does one contestant take for a clip? Runs in that contestant's environment, and prints one line of JSON:
 
-    python -m benchmarks.peer_loops NAME default|best SECONDS LOOKS CLIP_AS_JSON
+    python -m benchmarks.peer_loops TRIAL
+
+TRIAL is a ``peer_meter.Trial`` as JSON.
 
 There are two runs over the looped clip. In the first, every frame is judged, as fast as possible. In the second, a
 camera gives 30 frames a second, whether they are taken or not, and a slow consumer holds the contestant up by SLOW_S
 for each picture.
 
-For each frame every contestant gives a label, a heat map and an annotated picture, all of one size. With LOOKS of 2 all
-of them judge as the weights ask, by a glance and a second look, and draw the heat of both; with 1 all of them, even
+For each frame every contestant gives a label, a heat map and an annotated picture, all of one size. With two looks all
+of them judge as the weights ask, by a glance and a second look, and draw the heat of both; with one all of them, even
 ours, only glance. The others write one label on the picture; ours also blanks, smooths the answer and draws the panel.
 """
 
@@ -24,7 +26,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.peer_meter import CAMERA_FPS, Clip, Meter, Picture, camera, pictures
+from benchmarks.peer_meter import CAMERA_FPS, Clip, Meter, Picture, Trial, camera, pictures
 from benchmarks.peer_models import NETWORKS, Look, Network
 from rcdnet.box import Box
 from rcdnet.glance import LOOK_WEIGHT, Floats, judge
@@ -175,7 +177,7 @@ def with_looks(spec: ModelSpec, looks: int) -> ModelSpec:
     return replace(spec, second_look=None) if looks == 1 else spec
 
 
-def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
+def our_pipeline(trial: Trial, live: bool, meter: Meter) -> None:
     """Our pipeline, with the engine that it chooses by itself. The slow consumer holds up its drawing thread. Raises
     what ended the pipeline, and EngineError if a frame was not judged.
     """
@@ -195,7 +197,7 @@ def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
 
         def frames(self) -> Iterator[Frame]:
             start_ns = time.perf_counter_ns()
-            for index, (due_ns, bgr) in enumerate(camera(clip, self._closed)):
+            for index, (due_ns, bgr) in enumerate(camera(trial.clip, self._closed)):
                 rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
                 yield Frame(index, due_ns, (due_ns - start_ns) / 1e9, rgb, self.name)
 
@@ -204,7 +206,7 @@ def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
 
         def __init__(self, engine: Engine) -> None:
             self._engine = engine
-            self.info, self.spec = engine.info, with_looks(engine.spec, looks)
+            self.info, self.spec = engine.info, with_looks(engine.spec, trial.looks)
 
         def run(self, images: NDArray[np.uint8]) -> EngineOutput:
             return self._engine.run(images)
@@ -213,8 +215,8 @@ def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
         if not view.repeated:
             meter.deliver(view.frame.captured_ns, view.picture)
 
-    source = Camera() if live else open_source(clip.path, live=False, loop=True)
-    config = StreamConfig(scan_area=",".join(map(str, clip.scan_px)))
+    source = Camera() if live else open_source(trial.clip.path, live=False, loop=True)
+    config = StreamConfig(scan_area=",".join(map(str, trial.clip.scan_px)))
     with open_engine("auto") as chosen, Pipeline(source, WithLooks(chosen), config, on_view=show) as pipeline:
         while not meter.ended.wait(0.1) and not pipeline.wait(0):
             pass
@@ -225,24 +227,24 @@ def our_pipeline(clip: Clip, live: bool, looks: int, meter: Meter) -> None:
         raise EngineError(f"frames were not judged: {counts.not_analysed | counts.failed}. Expected a clip of scans.")
 
 
-def run(name: str, setting: str, live: bool, clip: Clip, looks: int, meter: Meter) -> None:
+def run(trial: Trial, live: bool, meter: Meter) -> None:
     """Run one contestant until the meter has ended."""
-    if name == "ours":
-        our_pipeline(clip, live, looks, meter)
+    if trial.name == "ours":
+        our_pipeline(trial, live, meter)
         return
-    network = NETWORKS[name](setting == "best")
-    annotator = Annotator(network, with_looks(network.spec, looks), clip)
-    if name == "roboflow_inference":
-        roboflow_pipeline(annotator, setting == "best", live, meter)
+    network = NETWORKS[trial.name](trial.best)
+    annotator = Annotator(network, with_looks(network.spec, trial.looks), trial.clip)
+    if trial.name == "roboflow_inference":
+        roboflow_pipeline(annotator, trial.best, live, meter)
     else:
         plain_loop(annotator, live, meter)
 
 
-def measure(name: str, setting: str, seconds: float, looks: int, clip: Clip) -> dict[str, Any]:
+def measure(trial: Trial) -> dict[str, Any]:
     """Measure both runs of one contestant. ``at_s`` and ``age_ms`` are of the live run, frame by frame."""
-    fast, slow = Meter(seconds), Meter(seconds, SLOW_S)
-    run(name, setting, False, clip, looks, fast)
-    run(name, setting, True, clip, looks, slow)
+    fast, slow = Meter(trial.seconds), Meter(trial.seconds, SLOW_S)
+    run(trial, False, fast)
+    run(trial, True, slow)
     return {
         "frames_per_s": fast.frames_per_s,
         "cpu_s_per_frame": fast.cpu_s_per_frame,
@@ -253,6 +255,4 @@ def measure(name: str, setting: str, seconds: float, looks: int, clip: Clip) -> 
 
 
 if __name__ == "__main__":
-    name, setting, seconds, looks, clip_json = sys.argv[1:]
-    measured = measure(name, setting, float(seconds), int(looks), Clip(**json.loads(clip_json)))
-    print(json.dumps(measured), flush=True)  # noqa: T201
+    print(json.dumps(measure(Trial.from_json(sys.argv[1]))), flush=True)  # noqa: T201

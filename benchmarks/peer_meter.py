@@ -1,10 +1,12 @@
 """What is the same for every contestant: the pictures that it gets, and the meter that receives its results."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
+from typing import Self
 
 import cv2
 import numpy as np
@@ -31,6 +33,33 @@ class Clip:
     path: str
     scan_px: tuple[int, int, int, int]
     canvas_px: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is asked of one contestant, as its process gets it: its ``name`` and ``setting`` ("default" or "best"), how
+    many ``seconds`` each run is measured, and how many ``looks`` a frame gets."""
+
+    name: str
+    setting: str
+    seconds: float
+    looks: int
+    clip: Clip
+
+    @property
+    def best(self) -> bool:
+        """Whether it may use the best options that it has."""
+        return self.setting == "best"
+
+    def to_json(self) -> str:
+        """For ``from_json``."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Inverse of ``to_json``."""
+        fields = json.loads(text)
+        return cls(**fields | {"clip": Clip(**fields["clip"])})
 
 
 def pictures(clip: Clip, ended: Event) -> Iterator[Picture]:

@@ -9,13 +9,10 @@ same disk. If a contestant cannot run here, the reason is printed. Tables go to 
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -26,12 +23,11 @@ from rich.table import Table
 
 from benchmarks import conditions
 from benchmarks.machine import machine, machine_line
+from benchmarks.peer_environments import PeerError, interpreter, last_line
 from benchmarks.peer_loops import SLOW_S
-from benchmarks.peer_meter import CAMERA_FPS, WARM_UP_S, Clip
+from benchmarks.peer_meter import CAMERA_FPS, WARM_UP_S, Clip, Trial
 from benchmarks.report import JsonFile, command, err, measuring, now, out, write_json
 from benchmarks.workload import CLIP, make_clip
-from engines import cache
-from rcdnet.extras import install
 from stream import ASLEEP
 from stream.errors import SourceError
 from stream.overlay import PANEL_HEIGHT, PANEL_WIDTH, scale
@@ -56,16 +52,6 @@ SETTINGS = {
 """The contestants, in the order in which they take turns, and what each setting is. At the best setting OpenCV's
 threads also wait asleep, as they do for ours (``stream.ASLEEP``)."""
 
-REQUIREMENTS = {
-    "opencv_timm_torchcam": (
-        "torchcam==0.5.0",
-        *("numpy", "opencv-python-headless", "psutil", "pydantic", "safetensors", "timm", "torch", "torchvision"),
-    ),
-    "roboflow_inference": ("inference==1.8.3",),
-}
-"""The packages of each environment; one without a version gets the version that we have. Contestants that are not named
-here run in our environment."""
-
 VARIABLES = {"CUDA_VISIBLE_DEVICES": "", "OFFLINE_MODE": "True", "TELEMETRY_OPT_OUT": "True"}
 """Environment variables for all: they compute on the processor, and Roboflow's package sends no telemetry. ONNX Runtime
 sends none either, as ``engines`` has switched it off in the environment that they inherit."""
@@ -75,10 +61,6 @@ START_S = 300.0
 on two cores."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-class PeerError(RuntimeError):
-    """A contestant cannot run here; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -170,69 +152,34 @@ def clip_of(path: Path, scan_px: tuple[int, int, int, int] | None) -> Clip:
 
 def measure(clip: Clip, seconds: float, rounds: int, looks: int) -> list[Result]:
     """Measure all contestants and settings in turns, ``rounds`` times. One that fails in a round is not tried again."""
-    pythons: dict[str, Path] = {}
-    errors: dict[tuple[str, str], str] = {}
-    measured: dict[tuple[str, str], list[dict[str, Any]]] = {
-        (name, setting): [] for name, settings in SETTINGS.items() for setting in settings
-    }
+    trials = [Trial(name, each, seconds, looks, clip) for name, settings in SETTINGS.items() for each in settings]
+    measured: dict[Trial, list[dict[str, Any]]] = {trial: [] for trial in trials}
+    errors: dict[Trial, str] = {}
     for number in range(rounds):
-        for name, setting in measured:
-            if (name, setting) in errors:
+        for trial in trials:
+            if trial in errors:
                 continue
-            err.print(f"round {number + 1} of {rounds}: {name}, {setting}")
+            err.print(f"round {number + 1} of {rounds}: {trial.name}, {trial.setting}")
             try:
-                if name not in pythons:
-                    pythons[name] = interpreter(name)
-                measured[name, setting].append(one_round(pythons[name], name, setting, seconds, looks, clip))
+                measured[trial].append(one_round(interpreter(trial.name), trial))
             except PeerError as error:
-                err.print(f"{name}, {setting}: {error}")
-                errors[name, setting] = str(error)
+                err.print(f"{trial.name}, {trial.setting}: {error}")
+                errors[trial] = str(error)
     return [
-        Result(name, setting, SETTINGS[name][setting], error=errors[name, setting])
-        if (name, setting) in errors
-        else summary(name, setting, of_rounds)
-        for (name, setting), of_rounds in measured.items()
+        Result(trial.name, trial.setting, SETTINGS[trial.name][trial.setting], error=errors[trial])
+        if trial in errors
+        else summary(trial.name, trial.setting, measured[trial])
+        for trial in trials
     ]
 
 
-def interpreter(name: str, folder: Path | None = None) -> Path:
-    """The Python that has the packages that a contestant needs. Its environment is made below ``folder`` if it does not
-    exist, or if it has other packages. Raises PeerError."""
-    if name not in REQUIREMENTS:
-        return Path(sys.executable)
-    home = (folder or cache.root().with_name("peers")) / name
-    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    try:
-        packages = [need if "=" in need else f"{need}=={version(need)}" for need in REQUIREMENTS[name]]
-    except PackageNotFoundError as error:
-        raise PeerError(f"it gets our versions, and {error.name} is not installed: {install('train')}") from error
-    made_of = home / "made_of.json"
-    if python.exists() and made_of.exists() and made_of.read_text() == json.dumps(packages):
-        return python
-    beside = Path(sys.executable).parent / "uv"
-    uv = shutil.which("uv") or (str(beside) if beside.exists() else None)
-    if uv is None:
-        raise PeerError("its environment cannot be made without uv. Expected it on the PATH: pip install uv")
-    err.print(f"making an environment for {name}: {', '.join(packages)}")
-    for command_line in (
-        [uv, "venv", "--clear", "--python", sys.executable, str(home)],
-        [uv, "pip", "install", "--python", str(python), *packages],
-    ):
-        done = subprocess.run(command_line, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise PeerError(f"its environment cannot be made: {last_line(done.stderr)}")
-    made_of.write_text(json.dumps(packages))
-    return python
-
-
-def one_round(python: Path, name: str, setting: str, seconds: float, looks: int, clip: Clip) -> dict[str, Any]:
+def one_round(python: Path, trial: Trial) -> dict[str, Any]:
     """Run ``benchmarks.peer_loops`` for one contestant and setting, and return what it measured. Raises PeerError."""
-    settings = [name, setting, str(seconds), str(looks), json.dumps(asdict(clip))]
-    command_line = [str(python), "-m", "benchmarks.peer_loops", *settings]
+    command_line = [str(python), "-m", "benchmarks.peer_loops", trial.to_json()]
     env = os.environ | VARIABLES | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    if name != "ours" and setting == "default":
+    if trial.name != "ours" and not trial.best:
         env = {key: value for key, value in env.items() if key not in ASLEEP}
-    limit_s = START_S + 10 * seconds
+    limit_s = START_S + 10 * trial.seconds
     try:
         done = subprocess.run(command_line, env=env, capture_output=True, text=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired as error:
@@ -241,12 +188,6 @@ def one_round(python: Path, name: str, setting: str, seconds: float, looks: int,
         raise PeerError(f"it ended with {done.returncode}: {last_line(done.stderr)}")
     measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return measured
-
-
-def last_line(text: str) -> str:
-    """The last line that is not empty, in which Python and uv name the error."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it printed nothing"
 
 
 def summary(name: str, setting: str, rounds: list[dict[str, Any]]) -> Result:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from benchmarks import peers
+from benchmarks.peer_environments import REQUIREMENTS, PeerError, interpreter
 from benchmarks.peer_loops import Annotator, our_pipeline, plain_loop, queued, with_looks
-from benchmarks.peer_meter import WARM_UP_S, Meter, pictures
+from benchmarks.peer_meter import WARM_UP_S, Clip, Meter, Trial, pictures
 from benchmarks.peer_models import NETWORKS, Look, Network
 from engines.catalog import open_engine
 from rcdnet.glance import LOOK_WEIGHT, Floats, judge
@@ -24,8 +25,12 @@ SHORT_S = 0.2
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> peers.Clip:
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     return peers.clip_of(write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", size_px=(320, 240)), None)
+
+
+def trial(name: str, clip: Clip, setting: str = "default") -> Trial:
+    return Trial(name, setting, SHORT_S, 2, clip)
 
 
 class Keeping(Meter):
@@ -48,23 +53,23 @@ INDIFFERENT = Network(
 """Knows nothing, and is quick about it."""
 
 
-def test_ours_and_a_plain_loop_deliver_pictures_of_the_same_size(clip: peers.Clip) -> None:
+def test_ours_and_a_plain_loop_deliver_pictures_of_the_same_size(clip: Clip) -> None:
     ours, theirs = Keeping(), Keeping()
-    our_pipeline(clip, False, 2, ours)
+    our_pipeline(trial("ours", clip), False, ours)
     plain_loop(Annotator(INDIFFERENT, INDIFFERENT.spec, clip), False, theirs)
     assert {shown.shape for shown in ours.pictures} == {shown.shape for shown in theirs.pictures}
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_a_meter_ends_our_pipeline(clip: peers.Clip, live: bool) -> None:
+def test_a_meter_ends_our_pipeline(clip: Clip, live: bool) -> None:
     meter = Keeping()
-    our_pipeline(clip, live, 1, meter)
+    our_pipeline(trial("ours", clip), live, meter)
     assert meter.ended.is_set()
     assert all(age_ms > 0 for age_ms in meter.ages_ms)
 
 
-def test_the_usual_drawing_leaves_what_is_not_scan_alone(clip: peers.Clip) -> None:
-    part = peers.Clip(clip.path, (40, 30, 200, 100), clip.canvas_px)
+def test_the_usual_drawing_leaves_what_is_not_scan_alone(clip: Clip) -> None:
+    part = Clip(clip.path, (40, 30, 200, 100), clip.canvas_px)
     annotator, shown = Annotator(INDIFFERENT, INDIFFERENT.spec, part), picture(1, 240, 320)
     drawn = annotator.draw(shown, annotator.judge(shown))
     changed = (drawn[:240, :320] != shown).any(axis=2)
@@ -73,7 +78,7 @@ def test_the_usual_drawing_leaves_what_is_not_scan_alone(clip: peers.Clip) -> No
     assert not changed.any()
 
 
-def test_the_heat_of_two_looks_is_hottest_where_both_looked(clip: peers.Clip) -> None:
+def test_the_heat_of_two_looks_is_hottest_where_both_looked(clip: Clip) -> None:
     shown = picture(1, 240, 320)
     peaked = np.zeros((1, 3, 14, 14), np.float32)
     peaked[:, :, 7, 7] = 1
@@ -92,7 +97,7 @@ def test_the_best_setting_of_grad_cam_gives_what_its_default_gives() -> None:
 
 
 @pytest.mark.parametrize("name", ["opencv_onnxruntime", "opencv_timm_gradcam"])
-def test_a_contestant_writes_what_we_find_with_one_look_and_with_two(name: str, clip: peers.Clip) -> None:
+def test_a_contestant_writes_what_we_find_with_one_look_and_with_two(name: str, clip: Clip) -> None:
     """The others' environments hold the same two lines around the same weights."""
     shown = picture(1, 240, 320)
     network = NETWORKS[name](False)
@@ -123,7 +128,7 @@ def test_a_meter_counts_after_the_warm_up_and_until_the_end() -> None:
 
 
 def test_a_clip_that_opencv_cannot_read_is_told_without_its_folder() -> None:
-    absent = peers.Clip("/SMITH JANE/absent.mp4", (0, 0, 320, 240), (240, 463))
+    absent = Clip("/SMITH JANE/absent.mp4", (0, 0, 320, 240), (240, 463))
     with pytest.raises(ValueError, match=r"no picture from absent\.mp4\."):
         next(pictures(absent, Event()))
 
@@ -168,8 +173,8 @@ def no_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_uv")
 def test_without_uv_a_contestant_says_so(tmp_path: Path) -> None:
-    with pytest.raises(peers.PeerError, match="without uv"):
-        peers.interpreter("roboflow_inference", tmp_path)
+    with pytest.raises(PeerError, match="without uv"):
+        interpreter("roboflow_inference", tmp_path)
 
 
 @pytest.fixture
@@ -178,44 +183,44 @@ def roboflow(tmp_path: Path) -> Path:
     python = tmp_path / "roboflow_inference" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.touch()
-    (python.parents[1] / "made_of.json").write_text(json.dumps(peers.REQUIREMENTS["roboflow_inference"]))
+    (python.parents[1] / "made_of.json").write_text(json.dumps(REQUIREMENTS["roboflow_inference"]))
     return python
 
 
 def test_an_environment_that_was_made_of_the_same_is_used_again(roboflow: Path, tmp_path: Path) -> None:
-    assert peers.interpreter("roboflow_inference", tmp_path) == roboflow
+    assert interpreter("roboflow_inference", tmp_path) == roboflow
 
 
 @pytest.mark.usefixtures("no_uv")
 def test_an_environment_whose_list_broke_off_is_to_be_made_anew(roboflow: Path, tmp_path: Path) -> None:
     (roboflow.parents[1] / "made_of.json").write_text("[")
-    with pytest.raises(peers.PeerError, match="without uv"):
-        peers.interpreter("roboflow_inference", tmp_path)
+    with pytest.raises(PeerError, match="without uv"):
+        interpreter("roboflow_inference", tmp_path)
 
 
 def test_a_contestant_that_gets_versions_which_are_not_here_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(peers.REQUIREMENTS, "opencv_timm_torchcam", ("no-such-package",))
-    with pytest.raises(peers.PeerError, match=r"no-such-package is not installed: .*\[train\]"):
-        peers.interpreter("opencv_timm_torchcam", tmp_path)
+    monkeypatch.setitem(REQUIREMENTS, "opencv_timm_torchcam", ("no-such-package",))
+    with pytest.raises(PeerError, match=r"no-such-package is not installed: .*\[train\]"):
+        interpreter("opencv_timm_torchcam", tmp_path)
 
 
-def test_a_contestant_that_breaks_is_told_with_its_reason(clip: peers.Clip) -> None:
-    with pytest.raises(peers.PeerError, match="KeyError: 'nobody'"):
-        peers.one_round(Path(sys.executable), "nobody", "default", SHORT_S, 2, clip)
+def test_a_contestant_that_breaks_is_told_with_its_reason(clip: Clip) -> None:
+    with pytest.raises(PeerError, match="KeyError: 'nobody'"):
+        peers.one_round(Path(sys.executable), trial("nobody", clip))
 
 
 @pytest.mark.parametrize(
     ("name", "setting", "told"), [("ours", "default", True), ("nobody", "default", False), ("nobody", "best", True)]
 )
 def test_peers_are_told_how_opencv_waits_at_their_best_alone(
-    name: str, setting: str, told: bool, clip: peers.Clip, tmp_path: Path
+    name: str, setting: str, told: bool, clip: Clip, tmp_path: Path
 ) -> None:
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\nenv | grep -c OPENCV_THREAD_POOL_ACTIVE_WAIT || true\n")
     python.chmod(0o755)
-    assert bool(peers.one_round(python, name, setting, SHORT_S, 2, clip)) is told
+    assert bool(peers.one_round(python, trial(name, clip, setting))) is told
 
 
 def test_a_clip_that_is_not_there_ends_with_3(tmp_path: Path) -> None:
@@ -225,7 +230,7 @@ def test_a_clip_that_is_not_there_ends_with_3(tmp_path: Path) -> None:
 
 
 def test_a_whole_run_writes_who_was_measured_and_who_was_not(
-    clip: peers.Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peers, "SETTINGS", {"ours": {"default": "as it is"}, "nobody": {"default": "none"}})
     path = tmp_path / "peers.json"
