@@ -250,7 +250,7 @@ def drift_line(drift: Drift | None) -> str:
     """The drift in one line."""
     if drift is None:
         return "Too short to tell what changes once it has settled."
-    lost = " to ".join(f"{share:.1%}" for share in drift.lost)
+    lost = " to ".join(f"{share:.2%}" for share in drift.lost)
     p95 = " to ".join("none" if ms is None else f"{ms:.0f} ms" for ms in drift.p95_ms)
     grown = f"memory {drift.memory_mb:+.1f} MB, files {drift.files:+d}, threads {drift.threads:+d}"
     thirds = f"from the first third to the last, lost {lost}, p95 to drawn {p95}"
