@@ -27,12 +27,12 @@ class PeerError(RuntimeError):
     """A contestant cannot run here; the message says why."""
 
 
-def interpreter(name: str, folder: Path | None = None) -> Path:
-    """The Python that has the packages that a contestant needs. Its environment is made below ``folder`` if it does not
-    exist, or if it has other packages. Raises PeerError."""
+def interpreter(name: str) -> Path:
+    """The Python with the packages that a contestant needs. Its environment is made if there is none, or if that has
+    other packages. Raises PeerError."""
     if name not in REQUIREMENTS:
         return Path(sys.executable)
-    home = (folder or cache.root().with_name("peers")) / name
+    home = cache.root().with_name("peers") / name
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     try:
         packages = [need if "=" in need else f"{need}=={version(need)}" for need in REQUIREMENTS[name]]

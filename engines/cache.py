@@ -102,12 +102,12 @@ def root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rcdnet-live" / "engines"
 
 
-def write(key: Key, artefact: Artefact, folder: Path | None = None) -> Path:
+def write(key: Key, artefact: Artefact) -> Path:
     """Keep a built engine, in place of an earlier one of the same key, and return its folder. All of it or nothing.
 
     Raises ArtefactError if the disk refuses.
     """
-    folder = folder or root()
+    folder = root()
     target = folder / key.digest
     manifest = {
         "key": asdict(key),
@@ -131,9 +131,9 @@ def write(key: Key, artefact: Artefact, folder: Path | None = None) -> Path:
     return target
 
 
-def read(key: Key, folder: Path | None = None) -> Artefact:
+def read(key: Key) -> Artefact:
     """The built engine of exactly this key, checked. Raises ArtefactError."""
-    folder = folder or root()
+    folder = root()
     place = folder / key.digest
     try:
         facts = [(each, each.lstat()) for each in (folder, place)]

@@ -2,7 +2,7 @@
 so reading this list needs none of their runtimes."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from engines import nvidia, parity
+from engines import cache, nvidia, parity
 from engines.base import Engine
 from engines.errors import EngineError, EngineUnavailable, UnknownEngine, WeightsError, faults_of, one_line
 from engines.weights import read_golden
@@ -20,7 +20,7 @@ from rcdnet.weights import SHIPPED
 
 @dataclass(frozen=True)
 class Candidate:
-    """An engine by name, and what it needs. Functions and classes are given as "module:name"."""
+    """An engine by name, and what it needs. What imports ``packages`` is given as "module:name"."""
 
     target: str
     """Takes the folder of weights and returns the Engine."""
@@ -30,7 +30,7 @@ class Candidate:
     """The extra of pyproject.toml that brings ``packages``."""
     gpu: bool = False
     """Whether it needs an NVIDIA GPU."""
-    absent: str = ""
+    absent: Callable[[Path, str], str | None] | None = None
     """Takes the folder of weights and the engine's name. Returns why the engine cannot run although its packages are
     there, or None. It must be quick, and import none of them."""
     builder: str = ""
@@ -45,7 +45,7 @@ ENGINES: dict[str, Candidate] = {
         ("torch", "tensorrt"),
         "tensorrt",
         gpu=True,
-        absent="engines.cache:missing",
+        absent=cache.missing,
         builder="engines.tensorrt_build:build",
         builder_packages=("torch", "timm", "safetensors", "tensorrt", "torch_tensorrt"),
     ),
@@ -79,8 +79,8 @@ def missing(name: str, weights: Path = SHIPPED) -> str | None:
     """Why an engine of ENGINES cannot run here and how to fix that, or None if it can. Quick: loads no runtime."""
     candidate = ENGINES[name]
     reason = _lacks(candidate, candidate.packages)
-    if reason is None and candidate.absent:
-        reason = _import_named(candidate.absent)(weights, name)
+    if reason is None and candidate.absent is not None:
+        reason = candidate.absent(weights, name)
     return reason
 
 

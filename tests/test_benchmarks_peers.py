@@ -165,6 +165,11 @@ def test_the_better_setting_stands_for_a_contestant() -> None:
     assert peers.ratio(rows, "roboflow_inference") is None
 
 
+@pytest.fixture(autouse=True)
+def no_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
 @pytest.fixture
 def no_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
@@ -172,38 +177,36 @@ def no_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_uv")
-def test_without_uv_a_contestant_says_so(tmp_path: Path) -> None:
+def test_without_uv_a_contestant_says_so() -> None:
     with pytest.raises(PeerError, match="without uv"):
-        interpreter("roboflow_inference", tmp_path)
+        interpreter("roboflow_inference")
 
 
 @pytest.fixture
 def roboflow(tmp_path: Path) -> Path:
     """Python in an environment made of what is wanted."""
-    python = tmp_path / "roboflow_inference" / "bin" / "python"
+    python = tmp_path / "rcdnet-live" / "peers" / "roboflow_inference" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.touch()
     (python.parents[1] / "made_of.json").write_text(json.dumps(REQUIREMENTS["roboflow_inference"]))
     return python
 
 
-def test_an_environment_that_was_made_of_the_same_is_used_again(roboflow: Path, tmp_path: Path) -> None:
-    assert interpreter("roboflow_inference", tmp_path) == roboflow
+def test_an_environment_that_was_made_of_the_same_is_used_again(roboflow: Path) -> None:
+    assert interpreter("roboflow_inference") == roboflow
 
 
 @pytest.mark.usefixtures("no_uv")
-def test_an_environment_whose_list_broke_off_is_to_be_made_anew(roboflow: Path, tmp_path: Path) -> None:
+def test_an_environment_whose_list_broke_off_is_to_be_made_anew(roboflow: Path) -> None:
     (roboflow.parents[1] / "made_of.json").write_text("[")
     with pytest.raises(PeerError, match="without uv"):
-        interpreter("roboflow_inference", tmp_path)
+        interpreter("roboflow_inference")
 
 
-def test_a_contestant_that_gets_versions_which_are_not_here_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_contestant_that_gets_versions_which_are_not_here_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(REQUIREMENTS, "opencv_timm_torchcam", ("no-such-package",))
     with pytest.raises(PeerError, match=r"no-such-package is not installed: .*\[train\]"):
-        interpreter("opencv_timm_torchcam", tmp_path)
+        interpreter("opencv_timm_torchcam")
 
 
 def test_a_contestant_that_breaks_is_told_with_its_reason(clip: Clip) -> None:

@@ -31,23 +31,31 @@ KEY = Key(
 ARTEFACT = Artefact({"batch1.engine": b"one", "batch8.engine": b"eight"}, "f16")
 
 
+@pytest.fixture(autouse=True)
+def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A user who has built nothing yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write(KEY, ARTEFACT, tmp_path / "engines")
-    return tmp_path / "engines"
+def folder() -> Path:
+    """Where built engines are, with ARTEFACT among them."""
+    write(KEY, ARTEFACT)
+    return root()
 
 
 def place(folder: Path) -> Path:
     return folder / KEY.digest
 
 
-def test_what_was_written_is_read(folder: Path) -> None:
-    assert read(KEY, folder) == ARTEFACT
+@pytest.mark.usefixtures("folder")
+def test_what_was_written_is_read() -> None:
+    assert read(KEY) == ARTEFACT
 
 
 def test_building_again_replaces_it(folder: Path) -> None:
-    write(KEY, Artefact({"batch1.engine": b"new"}, "f16"), folder)
-    assert read(KEY, folder).files == {"batch1.engine": b"new"}
+    write(KEY, Artefact({"batch1.engine": b"new"}, "f16"))
+    assert read(KEY).files == {"batch1.engine": b"new"}
     assert [path.name for path in folder.iterdir()] == [KEY.digest]
 
 
@@ -56,11 +64,11 @@ def test_nobody_else_may_look(folder: Path) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in place(folder).iterdir()} == {0o600}
 
 
-def test_a_folder_that_all_may_write_becomes_one_s_own(tmp_path: Path) -> None:
-    (tmp_path / "engines").mkdir()
-    (tmp_path / "engines").chmod(0o777)
-    write(KEY, ARTEFACT, tmp_path / "engines")
-    assert read(KEY, tmp_path / "engines") == ARTEFACT
+def test_a_folder_that_all_may_write_becomes_one_s_own() -> None:
+    root().mkdir(parents=True)
+    root().chmod(0o777)
+    write(KEY, ARTEFACT)
+    assert read(KEY) == ARTEFACT
 
 
 @given(name=st.sampled_from([field.name for field in fields(Key)]), value=st.text(min_size=1))
@@ -120,22 +128,23 @@ def test_other_code_of_the_network_or_its_build_is_another_key(tmp_path: Path, n
     assert key_here("tensorrt_fp16", SPEC) != before
 
 
-def test_what_was_never_built_says_how_to(tmp_path: Path) -> None:
+def test_what_was_never_built_says_how_to() -> None:
     with pytest.raises(ArtefactError, match=r"RTX 3090.*build it with: python -m engines build tensorrt_fp16$"):
-        read(KEY, tmp_path)
+        read(KEY)
 
 
-def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "engines").write_text("no folder")
+def test_a_folder_that_cannot_be_read_is_one_line() -> None:
+    root().parent.mkdir()
+    root().write_text("no folder")
     with pytest.raises(ArtefactError, match=r"cannot be read.*build it with"):
-        read(KEY, tmp_path / "engines")
+        read(KEY)
 
 
 def test_one_of_another_machine_is_refused_with_the_difference(folder: Path) -> None:
     other = replace(KEY, gpu="NVIDIA H200", capability="9.0")
     place(folder).rename(folder / other.digest)
     with pytest.raises(ArtefactError, match="built for gpu NVIDIA GeForce RTX 3090 and not NVIDIA H200, capability"):
-        read(other, folder)
+        read(other)
 
 
 def altered(path: Path) -> None:
@@ -207,26 +216,28 @@ def test_what_was_tampered_with_is_refused_in_one_line(
 ) -> None:
     damage(place(folder))
     with pytest.raises(ArtefactError, match=rf"{words}.*build it with: python -m engines build") as refusal:
-        read(KEY, folder)
+        read(KEY)
     assert "\n" not in str(refusal.value)
 
 
-def test_what_belongs_to_another_user_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("folder")
+def test_what_belongs_to_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda owner=os.getuid(): owner + 1)
     with pytest.raises(ArtefactError, match="belongs to user"):
-        read(KEY, folder)
+        read(KEY)
 
 
-def test_a_disk_that_refuses_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+def test_a_disk_that_refuses_is_one_line() -> None:
+    root().parent.mkdir()
+    root().write_text("no folder")
     with pytest.raises(ArtefactError, match="cannot keep a built engine"):
-        write(KEY, ARTEFACT, tmp_path / "file")
+        write(KEY, ARTEFACT)
 
 
 def test_a_disk_that_is_full_keeps_what_was_built_before_and_nothing_else(folder: Path) -> None:
     with pytest.raises(ArtefactError, match="cannot keep a built engine"):
-        write(KEY, Artefact({"batch1.engine": b"new", "x" * 300: b"no name is as long"}, "f16"), folder)
-    assert read(KEY, folder) == ARTEFACT
+        write(KEY, Artefact({"batch1.engine": b"new", "x" * 300: b"no name is as long"}, "f16"))
+    assert read(KEY) == ARTEFACT
     assert [path.name for path in folder.iterdir()] == [KEY.digest]
 
 
@@ -236,8 +247,7 @@ def test_the_manifest_holds_the_key_and_the_precision(folder: Path) -> None:
     assert manifest["precision"] == "f16"
 
 
-def test_the_place_follows_the_platform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_the_place_follows_the_platform(tmp_path: Path) -> None:
     assert root() == tmp_path / "rcdnet-live" / "engines"
 
 
