@@ -1,7 +1,6 @@
 """How late is the picture on a screen? The real page is opened in a headless Chromium, and reports when it has painted
 a picture."""
 
-import json
 import math
 import os
 import shutil
@@ -9,11 +8,11 @@ import signal
 import subprocess
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
+from benchmarks.server import status
 from benchmarks.workload import Workload
 from stream.errors import StreamError
 from stream.timing import Percentiles, Summary
@@ -67,13 +66,13 @@ def measure_paint(engine_name: str, work: Workload) -> Summary:
 
     def watch(address: str) -> None:
         try:
-            control_room(address)  # once this is answered, the server can be ended by a signal
+            status(address)  # once this is answered, the server can be ended by a signal
             with opened(program, address) as process:
                 wait_until_open(process, address, seen)
                 measuring.set()
                 time.sleep(work.seconds)
                 measuring.clear()
-        except (OSError, ValueError, NotPainted) as error:
+        except (OSError, StreamError) as error:
             failure.append(error)
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -82,7 +81,7 @@ def measure_paint(engine_name: str, work: Workload) -> Summary:
         control.broadcast.count_painted = count  # type: ignore[method-assign]  # its own percentiles have a window
         control.start()
         listener = listen("127.0.0.1", 0)
-        watcher = Thread(target=watch, args=(f"http://127.0.0.1:{listener.getsockname()[1]}",), name="watch")
+        watcher = Thread(target=watch, args=(f"127.0.0.1:{listener.getsockname()[1]}",), name="watch")
         watcher.start()
         serve(control, listener)
         watcher.join()
@@ -92,17 +91,11 @@ def measure_paint(engine_name: str, work: Workload) -> Summary:
     return times
 
 
-def control_room(address: str) -> str:
-    """Whether the page's controls are "opening", "open" or "failed". Raises OSError if nobody answers."""
-    with urllib.request.urlopen(f"{address}/status.json", timeout=OPEN_S) as answer:
-        return str(json.load(answer)["control_room"])
-
-
 @contextmanager
 def opened(program: str, address: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A browser that has our page open, with a temporary profile."""
+    """A browser that has our page at HOST:PORT open, with a temporary profile."""
     with tempfile.TemporaryDirectory(prefix="rcdnet-browser-", ignore_cleanup_errors=True) as profile:
-        command = [program, *FLAGS, f"--user-data-dir={profile}", address]
+        command = [program, *FLAGS, f"--user-data-dir={profile}", f"http://{address}"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
                 yield process
@@ -119,7 +112,7 @@ def wait_until_open(process: subprocess.Popen[bytes], address: str, seen: Event)
     while time.monotonic() < end_s:
         if process.poll() is not None:
             raise NotPainted(f"the browser ended with {process.returncode}. Expected a page.")
-        if seen.wait(POLL_S) and control_room(address) != "opening":
+        if seen.wait(POLL_S) and status(address)["control_room"] != "opening":
             time.sleep(SETTLE_S)
             return
     raise NotPainted(f"the page did not open within {OPEN_S:g} s. Expected a machine that is less busy.")
