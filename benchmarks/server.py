@@ -28,7 +28,7 @@ class NotStarted(StreamError):
     def __init__(self, last_line: str, exit_code: int) -> None:
         reason = last_line.strip().removeprefix("error: ") or "it ended silently"
         super().__init__(f"the server did not start: {reason}")
-        self.exit_code = exit_code or SourceError.exit_code
+        self.exit_code = exit_code if exit_code > 0 else SourceError.exit_code  # it may have been killed
 
 
 @contextmanager

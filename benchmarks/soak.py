@@ -100,19 +100,7 @@ def main(
     with measuring(json_file):
         kind(source)  # raises if it is not a source
         before = {"before": load(idle_check())}
-        samples: list[Sample] = []
-        fault: StreamError | None = None
-        with tempfile.TemporaryDirectory(prefix="rcdnet-soak-") as folder:
-            recording = ["--record", folder] if record else []
-            with served(source, ["--engine", engine, *recording]) as (server, address), viewer(address):
-                facts = status(address)
-                try:
-                    for sample in sampled(server, address, Path(folder), 60 * minutes, every_s):
-                        samples.append(sample)
-                except StreamError as error:
-                    fault = error
-                except KeyboardInterrupt:
-                    err.print("stopped early")
+        facts, samples, fault = watch(source, engine, 60 * minutes, every_s, record=record)
         drift = drifted(samples)
         show(facts, samples, drift)
         if json_file is not None:
@@ -131,6 +119,26 @@ def main(
             write_json(json_file, report)
         if fault is not None:
             raise fault
+
+
+def watch(
+    source: str, engine: str, seconds: float, every_s: float, *, record: bool
+) -> tuple[dict[str, Any], list[Sample], StreamError | None]:
+    """Run the server: its first /status.json, the samples, and the error that ended them early, if one did. Ctrl-C ends
+    them early as well. Raises StreamError if the server does not start."""
+    samples: list[Sample] = []
+    with tempfile.TemporaryDirectory(prefix="rcdnet-soak-") as folder:
+        recording = ["--record", folder] if record else []
+        with served(source, ["--engine", engine, *recording]) as (server, address), viewer(address):
+            facts = status(address)
+            try:
+                for sample in sampled(server, address, Path(folder), seconds, every_s):
+                    samples.append(sample)
+            except StreamError as error:
+                return facts, samples, error
+            except KeyboardInterrupt:
+                err.print("stopped early")
+            return facts, samples, None
 
 
 def sampled(server: psutil.Process, address: str, folder: Path, seconds: float, every_s: float) -> Iterator[Sample]:

@@ -97,8 +97,7 @@ def main(
     scan_area: AreaText = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Changes of the finding and of the headline per minute, delay and lingering, by smoothing time; the warm-up is the
-    same in all."""
+    """Show how steady and how late the calls on a recording are at each smoothing time; the warm-up is the same."""
     with measuring(json_file):
         settings = settings_of(config, scan_area)
         found = []
