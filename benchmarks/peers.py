@@ -22,8 +22,8 @@ import typer
 from rich.table import Table
 
 from benchmarks import conditions
+from benchmarks.environments import PeerError, interpreter, last_line
 from benchmarks.machine import machine, machine_line
-from benchmarks.peer_environments import PeerError, interpreter, last_line
 from benchmarks.peer_loops import SLOW_S
 from benchmarks.peer_meter import CAMERA_FPS, WARM_UP_S, Clip, Trial
 from benchmarks.report import JsonFile, command, err, measuring, now, out, write_json

@@ -1,4 +1,4 @@
-"""What did a process and its children take of the machine?"""
+"""What did a process and its children take of the machine? Runs in the environments of the peers as well."""
 
 from pathlib import Path
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from benchmarks import peers
-from benchmarks.peer_environments import REQUIREMENTS, PeerError, interpreter
+from benchmarks.environments import REQUIREMENTS, PeerError, interpreter
 from benchmarks.peer_loops import Annotator, our_pipeline, plain_loop, queued, with_looks
 from benchmarks.peer_meter import WARM_UP_S, Clip, Meter, Trial, pictures
 from benchmarks.peer_models import NETWORKS, Look, Network
