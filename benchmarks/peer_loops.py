@@ -17,7 +17,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peer_meter import CAMERA_FPS, Clip, Meter, Picture, Trial, camera, pictures
-from benchmarks.peer_models import NETWORKS, Look, Network
+from benchmarks.peer_models import NETWORKS, Look, Network, with_looks
 from rcdnet.box import Box
 from rcdnet.glance import LOOK_WEIGHT, Floats, judge
 from rcdnet.preprocess import place, to_pixels
@@ -172,64 +172,11 @@ def roboflow_pipeline(annotator: Annotator, best: bool, live: bool, meter: Meter
     pipeline.join()  # ends with its source; terminate() can wait forever for room in a queue of one
 
 
-def with_looks(spec: ModelSpec, looks: int) -> ModelSpec:
-    """``spec``, without its second look if ``looks`` is 1."""
-    return replace(spec, second_look=None) if looks == 1 else spec
-
-
-def our_pipeline(trial: Trial, live: bool, meter: Meter) -> None:
-    """Our pipeline, with the engine that it chooses by itself. The slow consumer holds up its drawing thread. Raises
-    what ended the pipeline, and EngineError if a frame was not judged.
-    """
-    from engines.base import Engine, EngineOutput
-    from engines.catalog import open_engine
-    from engines.errors import EngineError
-    from stream.config import StreamConfig
-    from stream.pipeline import Pipeline
-    from stream.sources import open_source
-    from stream.sources.base import Source
-    from stream.types import Frame, View
-
-    class Camera(Source):
-        """The camera that the others get, as a source."""
-
-        name, live, synthetic, fps = "camera", True, True, float(CAMERA_FPS)
-
-        def frames(self) -> Iterator[Frame]:
-            start_ns = time.perf_counter_ns()
-            for index, (due_ns, bgr) in enumerate(camera(trial.clip, self._closed)):
-                rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-                yield Frame(index, due_ns, (due_ns - start_ns) / 1e9, rgb, self.name)
-
-    class WithLooks(Engine):
-        """An engine with another number of looks in its spec."""
-
-        def __init__(self, engine: Engine) -> None:
-            self._engine = engine
-            self.info, self.spec = engine.info, with_looks(engine.spec, trial.looks)
-
-        def run(self, images: NDArray[np.uint8]) -> EngineOutput:
-            return self._engine.run(images)
-
-    def show(view: View) -> None:
-        if not view.repeated:
-            meter.deliver(view.frame.captured_ns, view.picture)
-
-    source = Camera() if live else open_source(trial.clip.path, live=False, loop=True)
-    config = StreamConfig(scan_area=",".join(map(str, trial.clip.scan_px)))
-    with open_engine("auto") as chosen, Pipeline(source, WithLooks(chosen), config, on_view=show) as pipeline:
-        while not meter.ended.wait(0.1) and not pipeline.wait(0):
-            pass
-    if pipeline.error is not None:
-        raise pipeline.error
-    counts = pipeline.status().counts
-    if counts.not_analysed or counts.failed:  # these take less time, which would make ours look faster
-        raise EngineError(f"frames were not judged: {counts.not_analysed | counts.failed}. Expected a clip of scans.")
-
-
 def run(trial: Trial, live: bool, meter: Meter) -> None:
     """Run one contestant until the meter has ended."""
     if trial.name == "ours":
+        from benchmarks.ours import our_pipeline  # needs all that the others' environments lack
+
         our_pipeline(trial, live, meter)
         return
     network = NETWORKS[trial.name](trial.best)

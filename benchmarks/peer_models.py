@@ -6,7 +6,7 @@ Each peer runs in an environment of its own, which may lack what the others need
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,11 @@ def timm_torchcam(best: bool) -> Network:
         return Look(scores.detach().numpy(), class_maps.detach().numpy(), heat[0].numpy())
 
     return Network(model.spec, look)
+
+
+def with_looks(spec: ModelSpec, looks: int) -> ModelSpec:
+    """``spec``, without its second look if ``looks`` is 1."""
+    return replace(spec, second_look=None) if looks == 1 else spec
 
 
 def tune(model: Any) -> None:

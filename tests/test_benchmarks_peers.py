@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 
 from benchmarks import peers
 from benchmarks.environments import REQUIREMENTS, PeerError, interpreter
-from benchmarks.peer_loops import Annotator, our_pipeline, plain_loop, queued, with_looks
+from benchmarks.ours import our_pipeline
+from benchmarks.peer_loops import Annotator, plain_loop, queued
 from benchmarks.peer_meter import WARM_UP_S, Clip, Meter, Trial, pictures
-from benchmarks.peer_models import NETWORKS, Look, Network
+from benchmarks.peer_models import NETWORKS, Look, Network, with_looks
 from engines.catalog import open_engine
 from rcdnet.glance import LOOK_WEIGHT, Floats, judge
 from rcdnet.golden import Golden
