@@ -19,7 +19,7 @@ from rich.table import Table
 
 from benchmarks.calls import LabelledPictures, call_of, load_labelled, title_of
 from benchmarks.replayed import replayed
-from benchmarks.report import JsonFile, measuring, out, write_json
+from benchmarks.report import JsonFile, err, measuring, out, write_json
 from benchmarks.variants import Picture, enlarged
 from engines.failover import open_with_failover
 from rcdnet.notice import RESEARCH_NOTICE
@@ -135,6 +135,7 @@ def main(
                 title = title_of(samples, opened.spec)
                 before = replayed(FedPictures(samples, lambda picture: picture), opened, settings).said
                 for name, feed in FEEDS.items():
+                    err.print(f"{title}: {name}")
                     after = replayed(FedPictures(samples, feed), opened, settings).said
                     rows.append(compared(title, name, before, after, malignant))
         show(rows)

@@ -42,6 +42,7 @@ def test_what_a_feed_changes_is_counted(tmp_path: Path, monkeypatch: pytest.Monk
     result = CliRunner().invoke(app, [str(tmp_path / "ours"), "--engine", "fake", "--json", str(json_file)])
     assert result.exit_code == 0, result.output
     assert "Research use only" in result.output
+    assert result.stderr == "ours: as it is\nours: no signal\n"
     same, none = json.loads(json_file.read_text())["rows"]
     assert shapes == [(SCREEN_ROWS, SCREEN_ROWS * 4 // 3, 3)] * 3
     assert list(same.values()) == ["ours", "as it is", 3, 0, 0, 0, 0.0, 0.0]
