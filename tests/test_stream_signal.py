@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmarks import gates
+from benchmarks import variants
 from stream import signal
 from stream.signal import SignalGate
 from stream.sources import open_here
@@ -18,6 +18,7 @@ from stream.types import Frame, NotAnalysed, ScanArea, State
 from train.datasets import load
 
 Picture = NDArray[np.uint8]
+Paint = Callable[[Picture, np.random.Generator], Picture]
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +49,11 @@ def test_real_clips_pass(shared_data: Path, clip: str) -> None:
         assert set(verdicts([frame.rgb for frame in source.frames()], 20)) == {None}
 
 
-@pytest.mark.parametrize("change", [gates.dimmed, gates.smoothed])
+@pytest.mark.parametrize("change", [variants.dimmed, variants.smoothed])
 def test_real_stills_that_are_dim_or_smooth_are_no_test_patterns(
     shared_data: Path, change: Callable[[Picture], Picture]
 ) -> None:
-    stills = [gates.rgb(sample.grey()) for sample in load(shared_data / "busbra")[::5]]
+    stills = [variants.rgb(sample.grey()) for sample in load(shared_data / "busbra")[::5]]
     assert signal.NO_TEXTURE not in verdicts([change(still) for still in stills], still=True)
 
 
@@ -60,12 +61,12 @@ def test_real_stills_that_are_dim_or_smooth_are_no_test_patterns(
 def test_a_dim_still_of_few_grey_levels_is_no_list_in_two_shades(shared_data: Path, name: str) -> None:
     still = cv2.imread(str(shared_data / "busbra" / "Images" / f"{name}.jpg"))
     assert still is not None
-    assert verdicts([gates.dimmed(np.asarray(still, np.uint8))], still=True) == [None]
+    assert verdicts([variants.dimmed(np.asarray(still, np.uint8))], still=True) == [None]
 
 
-@pytest.mark.parametrize("number", range(len(gates.patterns())))
+@pytest.mark.parametrize("number", range(len(variants.patterns())))
 def test_a_test_pattern_is_refused_at_once(number: int) -> None:
-    assert verdicts([gates.patterns()[number]]) != [None]
+    assert verdicts([variants.patterns()[number]]) != [None]
 
 
 def scan_of(uri: str) -> Picture:
@@ -79,7 +80,7 @@ def scan_of(uri: str) -> Picture:
 @pytest.mark.parametrize("divider_px", [0, 2])
 def test_two_pictures_that_touch_are_refused(shared_data: Path, divider_px: int) -> None:
     clips = ("breast_linear_BR001", "thyroid_linear_0002")
-    pair = gates.side_by_side(*(scan_of(str(shared_data / "clips" / f"{clip}.mp4")) for clip in clips), 0.0).copy()
+    pair = variants.side_by_side(*(scan_of(str(shared_data / "clips" / f"{clip}.mp4")) for clip in clips), 0.0).copy()
     middle = pair.shape[1] // 2
     pair[:, middle : middle + divider_px] = 200
     assert verdicts([pair]) == [signal.TWO_PICTURES]
@@ -113,7 +114,7 @@ def test_a_black_screen_is_no_signal() -> None:
 
 @pytest.mark.parametrize("sigma", [0, 2])
 def test_a_frozen_scan_is_said_to_be_after_a_second(scans: list[Picture], sigma: int) -> None:
-    found = verdicts(gates.feed(scans[0], sigma, np.random.default_rng(0)) * 20)
+    found = verdicts(variants.feed(scans[0], sigma, np.random.default_rng(0)) * 20)
     assert found[:10] == [None] * 10
     assert set(found[10:20]) == {signal.FROZEN}
 
@@ -163,14 +164,14 @@ def test_a_clip_that_starts_again_is_not_frozen(scans: list[Picture]) -> None:
 @pytest.mark.parametrize(
     ("paint", "expected"),
     [
-        (gates.doppler, signal.COLOUR),
-        (gates.elastography, signal.COLOUR),
-        (gates.in_air, signal.AIR),
-        (lambda scan, chance: gates.side_by_side(scan, scan, 0.03), signal.TWO_PICTURES),
-        (lambda scan, chance: gates.marked(scan), None),
+        (variants.doppler, signal.COLOUR),
+        (variants.elastography, signal.COLOUR),
+        (variants.in_air, signal.AIR),
+        (lambda scan, chance: variants.side_by_side(scan, scan, 0.03), signal.TWO_PICTURES),
+        (lambda scan, chance: variants.marked(scan), None),
     ],
 )
-def test_what_is_painted_into_a_scan(scans: list[Picture], paint: gates.Paint, expected: NotAnalysed | None) -> None:
+def test_what_is_painted_into_a_scan(scans: list[Picture], paint: Paint, expected: NotAnalysed | None) -> None:
     assert verdicts([paint(scans[3], np.random.default_rng(1))]) == [expected]
 
 
@@ -194,12 +195,12 @@ def test_a_coloured_bar_that_touches_the_scan_is_no_colour_mode(scans: list[Pict
     assert verdicts([screen], still=True) == [None]
 
 
-@pytest.mark.parametrize("tint", gates.TINTS)
+@pytest.mark.parametrize("tint", variants.TINTS)
 def test_a_tinted_scan_passes_and_colour_in_it_does_not(scans: list[Picture], tint: str) -> None:
-    scan, chance = gates.tinted(scans[3], tint), np.random.default_rng(1)
+    scan, chance = variants.tinted(scans[3], tint), np.random.default_rng(1)
     expected = [None, signal.COLOUR, signal.COLOUR]
-    painted = [scan, gates.doppler(scan, chance), gates.elastography(scan, chance)]
-    assert verdicts([gates.captured(picture) for picture in painted], still=True) == expected
+    painted = [scan, variants.doppler(scan, chance), variants.elastography(scan, chance)]
+    assert verdicts([variants.captured(picture) for picture in painted], still=True) == expected
 
 
 def test_only_the_scan_area_counts(scans: list[Picture]) -> None:
