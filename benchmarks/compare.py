@@ -115,8 +115,11 @@ def changes(old: Mapping[str, float | None], new: Mapping[str, float | None]) ->
         then, now, offset = old.get(name), new.get(name), OFFSETS.get(name, 0.0)
         if then is None:
             continue
-        growth = None if now is None else (now + offset) / (then + offset) - 1
-        found.append(Change(name, then, now, -growth if growth is not None and higher_is_better else growth))
+        worse_by = None
+        if now is not None:
+            share = (now + offset) / (then + offset)
+            worse_by = 1 - share if higher_is_better else share - 1
+        found.append(Change(name, then, now, worse_by))
     if not found:
         names = ", ".join(HIGHER_IS_BETTER)
         raise UsageError(f"the old run measured none of the ratios {names}. Expected one that did.")
