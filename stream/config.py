@@ -11,7 +11,7 @@ from stream.errors import UsageError
 class OverlayStyle(BaseModel):
     """How an assessment is drawn. May be swapped while a pipeline runs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
     opacity: float = Field(default=0.5, ge=0, le=1)
     """Of the heat map's colour where attention is full, 0..1; 0 hides the map. More than the default drowns the texture
@@ -24,7 +24,7 @@ class OverlayStyle(BaseModel):
 class StreamConfig(BaseModel):
     """Settings of one pipeline, equal for live and replay."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
     scan_area: str | None = None
     """A box, a polygon or ``"full"``, as ``stream.scan_area.finder`` reads it; everything outside is blanked. It holds

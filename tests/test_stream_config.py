@@ -27,6 +27,8 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ("[overlay]\nopacity = 3", "'overlay.opacity': Input should be less than or equal to 1, not 3"),
         ("stall_after_s = inf", "'stall_after_s': Input should be a finite number"),
         ("[overlay]\nstale_after_s = nan", "'overlay.stale_after_s': Input should be"),
+        ("jpeg_quality = true", "'jpeg_quality': Input should be a valid integer, not True"),
+        ("[overlay]\nopacity = '0.2'", "'overlay.opacity': Input should be a valid number, not '0.2'"),
         ("smoothing_s = ", "is not TOML"),
     ],
 )
