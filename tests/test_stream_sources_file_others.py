@@ -31,6 +31,13 @@ def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes, says: str) 
     assert "\n" not in str(caught.value)
 
 
+def test_a_photograph_that_was_cut_off_is_no_recording_without_an_index(tmp_path: Path) -> None:
+    photo = write_tiles(tmp_path / "photo.avif")
+    photo.write_bytes(photo.read_bytes()[:200])
+    with pytest.raises(SourceError, match="cannot be read as a video"):
+        open_here(str(photo))
+
+
 def test_how_a_picture_is_to_be_named_is_told(tmp_path: Path) -> None:
     (tmp_path / "IMG0001").write_bytes(jpeg())
     with pytest.raises(SourceError, match=r"a picture is known by a name like scan\.png"):
