@@ -249,3 +249,4 @@ def test_wrong_use_is_one_line_and_a_code(tmp_path, untrained, change, code, mes
     assert done.exit_code == code
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert not done.stdout  # it is told before anything is computed

@@ -45,6 +45,7 @@ def audit(
 
         if sheet is not None and sheet.suffix and not cv2.haveImageWriter(str(sheet)):
             raise failed(f"--sheet {sheet}: OpenCV writes no {sheet.suffix}. Try .png.", 2)
+        make_folders_of(json_file, sheet)
         samples = datasets.load_all(data)
         findings, pairs = audit_samples(samples)
         print_findings(findings)
@@ -226,6 +227,7 @@ def evaluate(
         from rcdnet import checkpoint
         from train.evaluate import doubts, report, select
 
+        make_folders_of(json_file)
         model = checkpoint.load(weights)
         if operating_point not in (known := model.spec.operating_points):
             raise failed(f"no operating point {operating_point!r}: name one of {', '.join(known)}", 2)
@@ -257,10 +259,17 @@ def figures(
             out.print(path, soft_wrap=True)
 
 
+def make_folders_of(*paths: Path | None) -> None:
+    """Make the folders of files that are written minutes later, so that an impossible one is told now. Raises
+    OSError."""
+    for path in paths:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+
+
 def write_json(path: Path | None, content: dict[str, Any]) -> None:
     """Write ``content`` and the notice as JSON, if ``path`` is given."""
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content | {"notice": RESEARCH_NOTICE}, indent=1) + "\n")
 
 

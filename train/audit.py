@@ -71,7 +71,6 @@ def contact_sheet(samples: Sequence[Sample], pairs: Sequence[Pair], path: Path) 
         cells.append(np.pad(np.hstack(both), 4))
     cells += [np.zeros_like(cells[0])] * (-len(cells) % 3)
     sheet = np.vstack([np.hstack(cells[row : row + 3]) for row in range(0, len(cells), 3)])
-    path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imencode(path.suffix or ".png", sheet)[1].tofile(path)
 
 
