@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,6 +14,8 @@ from rcdnet.errors import CheckpointError
 from rcdnet.files import written_whole
 from rcdnet.model import Network, RcdNet
 from rcdnet.spec import SPEC_KEY, ModelSpec
+
+N = TypeVar("N", bound=Network)
 
 
 def tensors_sha256(tensors: dict[str, Tensor]) -> str:
@@ -62,6 +65,11 @@ def read_spec(path: Path) -> ModelSpec:
 
 def load(path: Path) -> RcdNet:
     """The network of a checkpoint, in float32 and evaluation mode. Raises CheckpointError if the file was altered."""
+    return load_as(RcdNet, path)
+
+
+def load_as(kind: type[N], path: Path) -> N:
+    """``load`` for any kind of Network that is made from a ModelSpec."""
     spec = read_spec(path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  safe_open is no dict
@@ -72,10 +80,10 @@ def load(path: Path) -> RcdNet:
             f"{spec.weights_sha256[:12]}. Restore the file from its origin."
         )
     try:
-        model = RcdNet(spec)
+        model = kind(spec)
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(
-            f"{path} does not fit an RcdNet on {spec.backbone}: is it a plain network of `train compare`?"
+            f"{path} does not fit {kind.__name__} on {spec.backbone}: is it a plain network of `train compare`?"
         ) from error
     return model.eval()

@@ -82,7 +82,7 @@ def test_weights_of_another_network_are_refused(path: Path) -> None:
 def test_a_backbone_that_nobody_knows_is_refused(path: Path) -> None:
     spec = replace(checkpoint.read_spec(path), backbone="no_such_network")
     save_file(load_file(path), path, {SPEC_KEY: spec.to_json()})
-    with pytest.raises(CheckpointError, match="does not fit an RcdNet on no_such_network"):
+    with pytest.raises(CheckpointError, match="does not fit RcdNet on no_such_network"):
         checkpoint.load(path)
 
 

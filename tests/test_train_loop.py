@@ -17,6 +17,7 @@ from tests.tiny_training import like_udiat, recipe, teacher_that_says
 from train import loop, predictions, training, views
 from train.datasets import CLASS_NAMES, load
 from train.errors import DataError, LeakError
+from train.peers import Peer
 from train.plan import plan
 from train.recipes import Recipe, RecipeError
 
@@ -50,6 +51,19 @@ def test_a_peer_trains_under_the_same_recipe(data, tmp_path):
     (folder,) = loop.fit({tmp_path: peer}, data, start="scratch", only=["random"])
     logits, maps = loop.load_trained(folder)(torch.zeros(1, 64, 64, dtype=torch.uint8))
     torch.testing.assert_close(logits, maps.mean(dim=(2, 3)))
+
+
+def test_a_peer_whose_weights_were_altered_is_told(tmp_path):
+    peer = recipe(architecture="peer", backbone="mobilenetv2_100")
+    config = {"recipe": peer.model_dump(mode="json"), "start": "scratch", "n_test_leaked": 0}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    weights = tmp_path / "model.safetensors"
+    checkpoint.save(Peer(peer.spec()), weights)
+    altered = bytearray(weights.read_bytes())
+    altered[-1] ^= 1
+    weights.write_bytes(altered)
+    with pytest.raises(CheckpointError, match="is not the file that its spec describes"):
+        loop.load_trained(tmp_path)
 
 
 def test_a_start_that_has_seen_the_test_pictures_is_refused(data, finished, tmp_path):

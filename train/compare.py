@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rcdnet.model import RcdNet
 from train import loop, results
-from train.peers import PEERS, Peer, macs
+from train.peers import PEERS, kind_of, macs
 from train.recipes import Precision, Recipe, RecipeError
 from train.results import KINDS, Kind
 from train.run_folder import read_json, recipe_of
@@ -87,6 +86,6 @@ def _size(folder: Path) -> dict[str, str]:
     if finished is None:
         return {}
     recipe = recipe_of(finished.parent)
-    network = Peer(recipe.spec()) if recipe.architecture == "peer" else RcdNet(recipe.spec())
+    network = kind_of(recipe)(recipe.spec())
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"M parameters": f"{parameters / 1e6:.2f}", "GMAC": f"{macs(network) / 1e9:.2f}"}

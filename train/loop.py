@@ -8,12 +8,11 @@ from pathlib import Path
 import joblib
 from lightning_fabric import Fabric
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import load_file
 from torch import Tensor
 
 from rcdnet import checkpoint
 from rcdnet.model import Network
-from train.peers import Peer
+from train.peers import kind_of
 from train.plan import plan, samples_of
 from train.provenance import Setup, require_same
 from train.recipes import Precision, Recipe, RecipeError
@@ -83,11 +82,7 @@ def _common(recipes: Sequence[Recipe]) -> Recipe:
 
 def load_trained(folder: Path) -> Network:
     """The network of a finished run, in evaluation mode. Raises DataError, CheckpointError."""
-    if recipe_of(folder).architecture == "rcdnet":
-        return checkpoint.load(folder / "model.safetensors")
-    peer = Peer(checkpoint.read_spec(folder / "model.safetensors"))
-    peer.load_state_dict(load_file(folder / "model.safetensors"))
-    return peer.eval()
+    return checkpoint.load_as(kind_of(recipe_of(folder)), folder / "model.safetensors")
 
 
 def _train(trainings: Sequence[Training], views: Views, workers: int | None) -> None:

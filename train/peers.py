@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from rcdnet.model import Network
+from rcdnet.model import Network, RcdNet
 from rcdnet.spec import ModelSpec
+from train.recipes import Recipe
 
 PEERS = {
     "ResNet50": "resnet50",
@@ -43,6 +44,11 @@ class Peer(Network):
             side = round(patches.shape[1] ** 0.5)
             features = patches.transpose(1, 2).unflatten(2, (side, side))
         return self.forward_head(features)
+
+
+def kind_of(recipe: Recipe) -> type[Network]:
+    """The class of the network that a recipe trains."""
+    return Peer if recipe.architecture == "peer" else RcdNet
 
 
 def _options(spec: ModelSpec) -> dict[str, int]:
