@@ -20,6 +20,7 @@ from train.errors import DataError, LeakError
 from train.peers import Peer
 from train.plan import plan
 from train.recipes import Recipe, RecipeError
+from train.training import Training
 
 
 def test_a_finished_run_holds_weights_curves_predictions_and_provenance(data, start, finished):
@@ -269,18 +270,18 @@ OURS, PEER = recipe(**PLAIN), recipe(architecture="peer", backbone="mobilenetv2_
 def test_networks_trained_side_by_side_are_those_trained_alone_also_where_one_was_interrupted(
     data, tmp_path, monkeypatch
 ):
-    def stop_after_two(path, rows):
-        write(path, rows)
-        if path.is_relative_to(tmp_path / "peer") and len(rows) == 2:  # the other has finished
+    def stop_in_the_second(self, loss, seconds):
+        if self.folder.is_relative_to(tmp_path / "peer") and self.epoch == 1:  # the other has finished
             raise KeyboardInterrupt
+        end(self, loss, seconds)
 
-    write = training._write_rows
-    monkeypatch.setattr(training, "_write_rows", stop_after_two)
+    end = Training.end
+    monkeypatch.setattr(Training, "end", stop_in_the_second)
     monkeypatch.setattr(training, "SAVING_PAUSE", 0)
     together = {tmp_path / "ours": OURS, tmp_path / "peer": PEER}
     with pytest.raises(KeyboardInterrupt):
         loop.fit(together, data, start="scratch", only=["random"])
-    monkeypatch.setattr(training, "_write_rows", write)
+    monkeypatch.setattr(Training, "end", end)
     folders = loop.fit(together, data, start="scratch", only=["random"])
     assert [folder.parent.name for folder in folders] == ["ours", "peer"]
     for folder, alone in zip(folders, (OURS, PEER), strict=True):
@@ -290,20 +291,21 @@ def test_networks_trained_side_by_side_are_those_trained_alone_also_where_one_wa
 
 @pytest.mark.usefixtures("on_the_processor")
 def test_an_interrupted_run_goes_on_where_it_stopped_and_learns_the_same(data, start, tmp_path, monkeypatch):
-    def stop_in_the_second(path, rows):
-        write(path, rows)
-        if len(rows) == 2:  # the first epoch has been saved
+    def stop_after_the_second(self, loss, seconds):
+        end(self, loss, seconds)
+        if self.epoch == 2:
             raise KeyboardInterrupt
 
-    write, written = training._write_rows, []
+    end, ended = Training.end, []
     learning = {"teachers": [teacher_that_says("benign", tmp_path)], "start": start, "only": ["random"]}
     (whole,) = loop.fit({tmp_path / "whole": recipe(epochs=2)}, data, **learning)
-    monkeypatch.setattr(training, "_write_rows", stop_in_the_second)
+    monkeypatch.setattr(Training, "end", stop_after_the_second)
+    monkeypatch.setattr(training, "SAVING_PAUSE", 1e9)  # so that only the first epoch's state is saved
     with pytest.raises(KeyboardInterrupt):
         loop.fit({tmp_path / "parts": recipe(epochs=2)}, data, **learning)
-    monkeypatch.setattr(training, "_write_rows", lambda path, rows: written.append(len(rows)) or write(path, rows))
+    monkeypatch.setattr(Training, "end", lambda self, *args: ended.append(self.epoch + 1) or end(self, *args))
     (parts,) = loop.fit({tmp_path / "parts": recipe(epochs=2)}, data, **learning)
-    assert written == [2]
+    assert ended == [2]
     with (parts / "metrics.csv").open(newline="") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
     assert same(weights(whole), weights(parts))

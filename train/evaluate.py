@@ -1,7 +1,7 @@
 """A finished model on a data set: numbers with n and interval, for all of it and by subgroup, the heat map beside the
 masks, and what burnt-in markers change."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from rcdnet.glance import Judgement, lesion_and_malignant_share
 from rcdnet.model import Network
 from rcdnet.notice import RESEARCH_NOTICE
-from rcdnet.preprocess import Grey
 from rcdnet.spec import ModelSpec
 from train import metrics
 from train.datasets import Sample, Task
@@ -20,11 +19,8 @@ from train.errors import DataError
 from train.faithfulness import faithfulness_of
 from train.heat_maps import heat_map_quality
 from train.markers import inpaint_markers
-from train.predict import predict, runner
+from train.predict import Judge, predict, runner
 from train.subgroups import subgroup_indices
-
-Judge = Callable[[Sequence[Grey]], list[Judgement]]
-"""A network with its spec, as a function: a Judgement of each picture (``predict.predict``)."""
 
 
 def select(samples: Sequence[Sample], task: Task) -> list[Sample]:

@@ -17,7 +17,7 @@ from rcdnet.preprocess import to_pixels
 from rcdnet.spec import ModelSpec
 from train import metrics
 from train.datasets import Sample
-from train.evaluate import Judge
+from train.predict import Judge
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -1,6 +1,6 @@
 """Let a PyTorch network judge many pictures, exactly as the live path judges each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -9,8 +9,12 @@ from rich.progress import track
 
 from rcdnet.glance import Judgement, RunNetwork, judge_batch
 from rcdnet.model import Network
+from rcdnet.preprocess import Grey
 
 BATCH = 32
+
+Judge = Callable[[Sequence[Grey]], list[Judgement]]
+"""A network with its spec, as a function: a Judgement of each picture (``predict``)."""
 
 
 def runner(model: Network) -> RunNetwork:
@@ -26,7 +30,7 @@ def runner(model: Network) -> RunNetwork:
     return run
 
 
-def predict(model: Network, greys: Sequence[NDArray[np.uint8]]) -> list[Judgement]:
+def predict(model: Network, greys: Sequence[Grey]) -> list[Judgement]:
     """A Judgement for each picture uint8 [H, W] of any size. Puts ``model`` into evaluation mode."""
     model.eval()
     run = runner(model)

@@ -14,10 +14,10 @@ from train import compare, datasets, figures, loop, predictions, results
 from train.datasets import Sample
 from train.duplicates import bootstrap_groups
 from train.errors import DataError
-from train.evaluate import Judge, malignant_share, select
+from train.evaluate import malignant_share, select
 from train.figures import Answers
 from train.markdown import recipes_below, tables
-from train.predict import predict
+from train.predict import Judge, predict
 from train.results import Kind
 from train.run_folder import config_of, recipe_of, seed_and_split, start_and_teachers
 

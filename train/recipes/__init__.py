@@ -151,11 +151,15 @@ def load(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where, what = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
-        if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            *table, _ = first["loc"]
-            keys = vars(Recipe.model_fields[str(table[0])].default) if table else Recipe.model_fields
-            what = f"there is no such key. Expected one of {', '.join(keys)}."
-        what = ": ".join(filter(None, ["does not hold", where, what]))
-        raise RecipeError(f"{' with '.join([str(path), *changes])} {what}") from error
+        raise RecipeError(f"{' with '.join([str(path), *changes])} does not hold: {_first_fault(error)}") from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    """The key of a recipe that does not hold, if it is a single one, and what is wrong with it."""
+    first = error.errors()[0]
+    where, what = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        *table, _ = first["loc"]
+        keys = vars(Recipe.model_fields[str(table[0])].default) if table else Recipe.model_fields
+        what = f"there is no such key. Expected one of {', '.join(keys)}."
+    return f"{where}: {what}" if where else what
