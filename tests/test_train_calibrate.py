@@ -188,6 +188,12 @@ def test_nothing_is_tuned_on_the_external_set():
         calibrate.calibrated_spec(SPEC, answers)
 
 
+def test_that_a_set_is_external_is_told_before_what_else_it_lacks():
+    lesions = answers_of(SPEC.class_names, np.zeros((2, 3), np.float32), np.array([1, 2]), external=True)
+    with pytest.raises(LeakError, match="busi is external"):
+        calibrate.calibrated_spec(SPEC, lesions)
+
+
 def test_a_model_that_knows_no_normal_is_refused():
     two = replace(SPEC, class_names=("benign", "malignant"))
     answers = answers_of(two.class_names, np.eye(2, dtype=np.float32), np.array([0, 1]))

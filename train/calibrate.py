@@ -122,6 +122,9 @@ def calibrated_spec(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
     Raises DataError if the classes are others, if the model has no class for normal, or if no picture of a class was
     held out; LeakError for predictions of an external data set.
     """
+    if held_out.external.any():
+        external = sorted(set(held_out.datasets[held_out.external].tolist()))
+        raise LeakError(f"{', '.join(external)} is external: nothing may be tuned on it")
     if "normal" not in spec.class_names:
         raise DataError(f"only a model that knows normal pictures can be calibrated, not one of {spec.class_names}")
     if held_out.class_names != spec.class_names:
@@ -129,9 +132,6 @@ def calibrated_spec(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
         raise DataError(f"predictions of {theirs} cannot calibrate a model of {ours}")
     if missing := [name for name in spec.class_names if not held_out.is_label(name).any()]:
         raise DataError(f"no held-out picture is {' or '.join(missing)}: calibration needs pictures of each class")
-    if held_out.external.any():
-        external = sorted(set(held_out.datasets[held_out.external].tolist()))
-        raise LeakError(f"{', '.join(external)} is external: nothing may be tuned on it")
     temperature, cubic = (round(value, DECIMALS) for value in fit_calibration(held_out))
     answers = held_out.calibrated(temperature, cubic)
     is_lesion = ~answers.is_label("normal")
