@@ -119,19 +119,10 @@ def indeterminate_band(
 def calibrated_spec(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
     """``spec`` with calibration, operating points and band fitted to ``held_out``.
 
-    Raises DataError if the classes are others, if the model has no class for normal, or if no picture of a class was
-    held out; LeakError for predictions of an external data set.
+    Raises LeakError for predictions of an external data set; DataError if the classes are others, if the model has no
+    class for normal, or if no picture of a class was held out.
     """
-    if held_out.external.any():
-        external = sorted(set(held_out.datasets[held_out.external].tolist()))
-        raise LeakError(f"{', '.join(external)} is external: nothing may be tuned on it")
-    if "normal" not in spec.class_names:
-        raise DataError(f"only a model that knows normal pictures can be calibrated, not one of {spec.class_names}")
-    if held_out.class_names != spec.class_names:
-        theirs, ours = ", ".join(held_out.class_names), ", ".join(spec.class_names)
-        raise DataError(f"predictions of {theirs} cannot calibrate a model of {ours}")
-    if missing := [name for name in spec.class_names if not held_out.is_label(name).any()]:
-        raise DataError(f"no held-out picture is {' or '.join(missing)}: calibration needs pictures of each class")
+    _require_usable(spec, held_out)
     temperature, cubic = (round(value, DECIMALS) for value in fit_calibration(held_out))
     answers = held_out.calibrated(temperature, cubic)
     is_lesion = ~answers.is_label("normal")
@@ -152,6 +143,20 @@ def calibrated_spec(spec: ModelSpec, held_out: Predictions) -> ModelSpec:
         operating_points=points,
         indeterminate=(round(low, DECIMALS), round(high, DECIMALS)),
     )
+
+
+def _require_usable(spec: ModelSpec, held_out: Predictions) -> None:
+    """Raises as ``calibrated_spec``."""
+    if held_out.external.any():
+        external = sorted(set(held_out.datasets[held_out.external].tolist()))
+        raise LeakError(f"{', '.join(external)} is external: nothing may be tuned on it")
+    if "normal" not in spec.class_names:
+        raise DataError(f"only a model that knows normal pictures can be calibrated, not one of {spec.class_names}")
+    if held_out.class_names != spec.class_names:
+        theirs, ours = ", ".join(held_out.class_names), ", ".join(spec.class_names)
+        raise DataError(f"predictions of {theirs} cannot calibrate a model of {ours}")
+    if missing := [name for name in spec.class_names if not held_out.is_label(name).any()]:
+        raise DataError(f"no held-out picture is {' or '.join(missing)}: calibration needs pictures of each class")
 
 
 def doubts(spec: ModelSpec, held_out: Predictions) -> list[str]:
