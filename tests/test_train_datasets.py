@@ -247,6 +247,13 @@ def test_a_fold_that_is_no_number_is_told(tmp_path):
         datasets.load(tmp_path)
 
 
+def test_a_table_of_folds_without_any_is_told_as_such(tmp_path):
+    bus_bra(tmp_path)
+    (tmp_path / "5-fold-cv.csv").write_text("ID,Pathology\nbus_0001-l,benign\n")
+    with pytest.raises(DataError, match=r"^[^:]*5-fold-cv\.csv has no column kfold"):
+        datasets.load(tmp_path)
+
+
 def test_labels_may_be_untidy(tmp_path):
     write(tmp_path / "original" / "1.png", np.full((50, 70), 60, np.uint8))
     write(tmp_path / "GT" / "1.png", square((50, 70), 8))

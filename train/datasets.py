@@ -178,12 +178,12 @@ def _class_folders(root: Path) -> list[Sample]:
 
 def _bus_bra(root: Path) -> list[Sample]:
     images, masks = _images(root / "Images"), _images(root / "Masks")
-    folds = {}
-    if (root / "5-fold-cv.csv").is_file():
-        try:
-            folds = {row["id"]: int(row["kfold"]) for row in read_table(root / "5-fold-cv.csv", "id", "kfold")}
-        except ValueError as error:
-            raise DataError(f"{root / '5-fold-cv.csv'} has a kFold that is not a whole number: {error}") from error
+    folds_file = root / "5-fold-cv.csv"
+    fold_rows = read_table(folds_file, "id", "kfold") if folds_file.is_file() else []
+    try:
+        folds = {row["id"]: int(row["kfold"]) for row in fold_rows}
+    except ValueError as error:
+        raise DataError(f"{folds_file} has a kFold that is not a whole number: {error}") from error
     samples = []
     for row in read_table(root / "bus_data.csv", "id", "case", "pathology", "birads", "device", "histology"):
         name = row["id"]
