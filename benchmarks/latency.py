@@ -29,7 +29,7 @@ from engines.catalog import ENGINES, choices, expected
 from engines.errors import EngineError, EngineUnavailable, UnknownEngine
 from engines.weights import require_folder_of_weights
 from rcdnet.weights import SHIPPED
-from stream.__main__ import WeightsFolder
+from stream.__main__ import WeightsFolder, end_as_by_ctrl_c
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -165,7 +165,12 @@ def in_fresh_process(function: Callable[P, T], *arguments: P.args, **keywords: P
             raise EngineError(
                 f"{function.__name__} was killed, most likely for lack of memory. Expected it to end by itself."
             ) from error
+        except KeyboardInterrupt:
+            for process in multiprocessing.active_children():  # it may not have been told
+                process.terminate()
+            raise
 
 
 if __name__ == "__main__":
+    end_as_by_ctrl_c()  # the process that measures must not outlive it
     app()

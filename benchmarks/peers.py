@@ -29,6 +29,7 @@ from benchmarks.peer_meter import CAMERA_FPS, WARM_UP_S, Clip, Trial
 from benchmarks.report import JsonFile, command, err, measuring, now, out, write_json
 from benchmarks.workload import CLIP, make_clip
 from stream import ASLEEP
+from stream.__main__ import end_as_by_ctrl_c
 from stream.errors import SourceError
 from stream.overlay import PANEL_HEIGHT, PANEL_WIDTH, scale
 from stream.sources import open_source
@@ -248,4 +249,5 @@ def show(results: list[Result]) -> None:
 
 
 if __name__ == "__main__":
+    end_as_by_ctrl_c()  # no contestant must outlive it
     app()

@@ -4,6 +4,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -14,7 +15,7 @@ from benchmarks.turns import Ratio
 from benchmarks.workload import make_clip
 from rcdnet.golden import Golden
 from stream.__main__ import INTERRUPTED
-from tests.programs import started
+from tests.programs import PATIENCE_S, started
 
 
 def invoke(*arguments: str) -> Result:
@@ -41,6 +42,19 @@ def test_a_run_that_is_stopped_does_not_pass_for_one_that_found_nothing_worse() 
         process.send_signal(signal.SIGINT)
         assert process.stderr.read() == "stopped\n"
     assert process.returncode == INTERRUPTED
+
+
+def test_a_run_that_is_killed_leaves_no_process_behind() -> None:
+    with started("-m", "benchmarks.latency", "--engine", "fake", stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        while not process.stderr.readline().startswith("measuring"):
+            assert process.poll() is None
+        while not (measuring := psutil.Process(process.pid).children(recursive=True)):
+            assert process.poll() is None
+        process.terminate()
+        assert process.wait(PATIENCE_S) == INTERRUPTED
+        _, alive = psutil.wait_procs(measuring, PATIENCE_S)
+    assert not alive
 
 
 @pytest.fixture(autouse=True)
