@@ -91,12 +91,14 @@ def control(browser: webdriver.Chrome, selector: str) -> WebElement:
 
 
 def choose(browser: webdriver.Chrome, name: str, of: str = "engine") -> None:
-    """Typed again where Gradio loses it, which on a busy machine happens to keys that come within milliseconds."""
+    """Typed again where Gradio loses it, which on a busy machine happens to keys that come within milliseconds. While
+    the list is open, what stands there is typed, and not yet chosen."""
 
     def chosen() -> bool:
-        control(browser, f"#{of} input").send_keys(Keys.CONTROL, "a")
-        control(browser, f"#{of} input").send_keys(name, Keys.ENTER)
-        return control(browser, f"#{of} input").get_property("value") == name
+        field = control(browser, f"#{of} input")
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(name, Keys.ENTER)
+        return field.get_property("value") == name and field.get_attribute("aria-expanded") == "false"
 
     until(browser, chosen)
 
