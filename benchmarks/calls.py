@@ -17,7 +17,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from benchmarks.replayed import replayed
+from benchmarks.replayed import judged_by, replayed
 from benchmarks.report import JsonFile, measuring, out, write_json
 from engines.base import Engine
 from engines.failover import open_with_failover
@@ -107,8 +107,7 @@ def main(
                 rows += count_calls(f"{dataset}, held out", [each for each in called if each.dataset == dataset])
         show(rows)
         if json_file is not None:
-            report = {"weights_sha256": spec.weights_sha256, "calibration": spec.calibration}
-            write_json(json_file, report | {"config": settings.model_dump(), "rows": rows})
+            write_json(json_file, judged_by(spec, settings) | {"rows": rows})
 
 
 def load_labelled(paths: Sequence[Path]) -> tuple[list[list[Sample]], Predictions | None]:

@@ -18,7 +18,7 @@ import typer
 from rich.table import Table
 
 from benchmarks.calls import LabelledPictures, call_of, load_labelled, title_of
-from benchmarks.replayed import replayed
+from benchmarks.replayed import judged_by, replayed
 from benchmarks.report import JsonFile, err, measuring, out, write_json
 from benchmarks.variants import Picture, enlarged
 from engines.failover import open_with_failover
@@ -140,8 +140,7 @@ def main(
                     rows.append(compared(title, name, before, after, malignant))
         show(rows)
         if json_file is not None:
-            report = {"weights_sha256": opened.spec.weights_sha256, "calibration": opened.spec.calibration}
-            write_json(json_file, report | {"config": settings.model_dump(), "rows": [asdict(row) for row in rows]})
+            write_json(json_file, judged_by(opened.spec, settings) | {"rows": [asdict(row) for row in rows]})
 
 
 def compared(pictures: str, feed: str, before: list[Assessment], after: list[Assessment], column: int) -> Row:

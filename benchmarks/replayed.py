@@ -1,10 +1,12 @@
 """What is said about each frame of a source when it is replayed through the live path?"""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from engines.base import Engine
+from rcdnet.spec import ModelSpec
 from stream.__main__ import raise_failures
 from stream.config import StreamConfig
 from stream.pipeline import Pipeline
@@ -34,6 +36,15 @@ class CollectingSink:
 
     def close(self, status: Status) -> None:
         """See ``stream.sinks.base.Sink``."""
+
+
+def judged_by(spec: ModelSpec, config: StreamConfig) -> dict[str, Any]:
+    """What a report says of the network and the settings by which frames were judged."""
+    return {
+        "weights_sha256": spec.weights_sha256,
+        "calibration": spec.calibration,
+        "config": config.model_dump(),
+    }
 
 
 def replayed(source: Source, engine: Engine, config: StreamConfig) -> CollectingSink:

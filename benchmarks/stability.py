@@ -8,7 +8,6 @@ much time the smoothing adds, not the network, which was not trained on phantoms
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 from typing import Annotated
 
@@ -17,12 +16,11 @@ import typer
 from rich.table import Table
 
 from benchmarks.machine import machine
-from benchmarks.replayed import CollectingSink, replayed
+from benchmarks.replayed import CollectingSink, judged_by, replayed
 from benchmarks.report import JsonFile, command, measuring, now, out, source_name, weights_option, write_json
-from engines.base import EngineInfo
+from engines.base import Engine
 from engines.failover import open_with_failover
 from rcdnet.notice import RESEARCH_NOTICE
-from rcdnet.spec import ModelSpec
 from rcdnet.weights import SHIPPED
 from stream.__main__ import AreaText, ConfigFile, EngineName, WeightsFolder, settings_of
 from stream.config import StreamConfig
@@ -80,11 +78,9 @@ class Steadiness:
 
 @dataclass(frozen=True)
 class Measured:
-    """The rows of one source, by its displayed name, with the network that judged it."""
+    """The rows of one source, by its displayed name."""
 
     name: str
-    engine: EngineInfo
-    spec: ModelSpec
     rows: list[Steadiness]
 
 
@@ -101,9 +97,10 @@ def main(
     with measuring(json_file):
         settings = settings_of(config, scan_area)
         found = []
-        for uri in sources or [f"phantom:?frames={30 * PHANTOM_S}"]:
-            found.append(measure(uri, engine, settings, weights))
-            show(found[-1])
+        with open_with_failover(engine, weights, wait=True) as opened:
+            for uri in sources or [f"phantom:?frames={30 * PHANTOM_S}"]:
+                found.append(measure(uri, opened, settings))
+                show(found[-1])
         out.print(RESEARCH_NOTICE)
         if json_file is not None:
             words = ["--engine", engine, *weights_option(weights), *map(source_name, sources or ())]
@@ -111,25 +108,23 @@ def main(
                 "measured_at": now(),
                 "command": command("stability", *words),
                 "machine": machine(),
-                "engine": asdict(found[0].engine),
-                "weights_sha256": found[0].spec.weights_sha256,
-                "calibration": found[0].spec.calibration,
-                "config": settings.model_dump(),
+                "engine": asdict(opened.info),
+                **judged_by(opened.spec, settings),
                 "stability": [{"source": one.name, "rows": [asdict(row) for row in one.rows]} for one in found],
             }
             write_json(json_file, report)
 
 
-def measure(uri: str, engine: str, config: StreamConfig, weights: Path = SHIPPED) -> Measured:
+def measure(uri: str, engine: Engine, config: StreamConfig) -> Measured:
     """Replay a source, and measure it with each of SMOOTHING_S. Raises StreamError, EngineError, and UsageError if it
     is not a recording."""
     if kind(uri) == "phantom" and "frames=" not in uri:
         raise UsageError(f"{uri} never ends. Expected a number of frames, like phantom:?frames=3600.")
-    with open_source(uri, live=False) as source, open_with_failover(engine, weights, wait=True) as opened:
+    with open_source(uri, live=False) as source:
         if source.live or source.still:
             why = "is live, and loses frames" if source.live else "holds stills, which are not smoothed"
             raise UsageError(f"{source.name} {why}. Expected a recording.")
-        replay = replayed(source, opened, config)
+        replay = replayed(source, engine, config)
         if not any(each.raw.size for each in replay.said):
             reason = replay.said[0].reason if replay.said else "it has no frames"
             raise UsageError(f"{source.name}: no frame was analysed: {reason}")
@@ -141,7 +136,7 @@ def measure(uri: str, engine: str, config: StreamConfig, weights: Path = SHIPPED
             said = said_again(replay, smoothing_s)
             row = steadiness(smoothing_s, replay.frames, said)
             rows.append(row if lesions is None else beside_truth(row, replay.frames, said, lesions))
-        return Measured(source.name, opened.info, opened.spec, rows)
+        return Measured(source.name, rows)
 
 
 def said_again(replay: CollectingSink, smoothing_s: float) -> list[Assessment]:
