@@ -18,8 +18,8 @@ from benchmarks.layers import Row, measure_layers
 from benchmarks.processes import cpu_s, family, peak_rss_mb
 from engines.base import Engine, EngineInfo
 from engines.catalog import open_engine
-from engines.errors import EngineError
 from rcdnet.weights import SHIPPED
+from stream.__main__ import raise_failures
 from stream.config import StreamConfig
 from stream.errors import SourceError
 from stream.pipeline import Pipeline
@@ -103,7 +103,7 @@ class EngineRuns:
     clocks: dict[str, Any] = field(default_factory=dict)
 
 
-def make_clip(path: Path, phantom: str = CLIP) -> str:
+def make_clip(path: Path, phantom: str) -> str:
     """Write a phantom to ``path`` as H.264, as a capture box would record it.
 
     Returns where the scan lies in it, in the syntax of ``--scan-area``: on the phantom's screen a made-up name stands
@@ -169,11 +169,8 @@ def run(source: Source, engine: Engine, config: StreamConfig, seconds: float) ->
         pipeline.wait(seconds)
         spent_s, done = cpu_s() - start_s, watch.count  # now: after this, queues are emptied and the decoder ends
         most_mb = sum(map(peak_rss_mb, family()))
-    if pipeline.error is not None:
-        raise pipeline.error
     status, end_to_end = pipeline.status(), watch.end_to_end.summary()
-    if status.counts.failed:
-        raise EngineError(f"{sum(status.counts.failed.values())} frames failed: {next(iter(status.counts.failed))}")
+    raise_failures(pipeline, status, None)
     if status.counts.captured and not status.counts.analysed:
         refused = next(iter(status.counts.not_analysed), "they came too late")
         raise SourceError(f"{source.name}: none of {status.counts.captured} frames was judged ({refused}).")
