@@ -56,6 +56,9 @@ MADE = 200
 CALLS = 500
 """How often all gates together are timed."""
 
+Group = tuple[str, Iterable[NotAnalysed | None]]
+"""What a row is called, and the verdict on each input: the reason of its refusal, or None."""
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -87,7 +90,8 @@ def main(
             stills = {name: [rgb(sample.grey()) for sample in load(data / name)] for name in SETS}
         except DataError as error:
             raise UsageError(f"--data {data}: {error}. Expected the folders {', '.join(SETS)} in it.") from error
-        rows = [*pass_rows(stills), *refuse_rows(stills)]
+        rows = [count(*group, must_refuse=False) for group in must_pass(stills)]
+        rows += [count(*group, must_refuse=True) for group in must_refuse(stills)]
         cost_ms = asdict(cost(stills["busi"][0]))
         show(rows, cost_ms)
         if json_file is not None:
@@ -95,50 +99,50 @@ def main(
             write_json(json_file, {"machine": machine(), "rows": counted, "cost_1080p": cost_ms})
 
 
-def pass_rows(stills: dict[str, list[Picture]]) -> Iterator[Row]:
-    """What must pass: real B-mode stills as they are, as large as on a screen, dim, smooth (as from a scanner that
-    removes speckle), with small coloured marks, and tinted and captured as MJPEG."""
+def must_pass(stills: dict[str, list[Picture]]) -> Iterator[Group]:
+    """Real B-mode stills as they are, as large as on a screen, dim, smooth (as from a scanner that removes speckle),
+    with small coloured marks, and tinted and captured as MJPEG."""
     for name, pictures in stills.items():
-        yield count(f"{name} stills", False, map(verdict, pictures))
-        yield count(f"{name} stills, {SCREEN_ROWS} rows", False, (verdict(enlarged(each)) for each in pictures))
-    yield count("half the gain", False, (verdict(dimmed(each)) for each in some(stills)))
-    yield count("smoothed", False, (verdict(smoothed(each)) for each in some(stills)))
-    yield count("small coloured marks", False, (verdict(marked(each)) for each in some(stills)))
+        yield f"{name} stills", map(verdict, pictures)
+        yield f"{name} stills, {SCREEN_ROWS} rows", (verdict(enlarged(each)) for each in pictures)
+    yield "half the gain", (verdict(dimmed(each)) for each in some(stills))
+    yield "smoothed", (verdict(smoothed(each)) for each in some(stills))
+    yield "small coloured marks", (verdict(marked(each)) for each in some(stills))
     for tint in TINTS:
-        yield count(f"{tint} tint", False, (verdict(captured(tinted(each, tint))) for each in some(stills)))
+        yield f"{tint} tint", (verdict(captured(tinted(each, tint))) for each in some(stills))
 
 
-def refuse_rows(stills: dict[str, list[Picture]]) -> Iterator[Row]:
-    """What must be refused: made from patterns and stills. A feed is judged by its last frame, after FREEZE_S."""
+def must_refuse(stills: dict[str, list[Picture]]) -> Iterator[Group]:
+    """What is made from patterns and stills. A feed is judged by its last frame, after FREEZE_S."""
     rng = np.random.default_rng(0)
     pictures = some(stills)
     pairs = list(zip(pictures[::2], pictures[1::2], strict=True))
     dead = [feed(*each, rng) for each in product(patterns(), (0, 1, 2))]
-    yield count("no-signal patterns, first frame", True, (verdict(each[0]) for each in dead))
-    yield count("no-signal patterns", True, map(verdict_of_feed, dead))
+    yield "no-signal patterns, first frame", (verdict(each[0]) for each in dead)
+    yield "no-signal patterns", map(verdict_of_feed, dead)
     for sigma in (0, 1, 2):
-        yield count(f"frozen, capture noise {sigma}", True, (verdict_of_feed(feed(x, sigma, rng)) for x in pictures))
+        yield f"frozen, capture noise {sigma}", (verdict_of_feed(feed(x, sigma, rng)) for x in pictures)
     recycled = (pictures[start : start + 4] for start in range(0, len(pictures), 4))
-    yield count("four buffers recycled", True, (verdict_of_feed(same_size(each)) for each in recycled))
+    yield "four buffers recycled", (verdict_of_feed(same_size(each)) for each in recycled)
     for name, paint in (("Doppler", doppler), ("elastography", elastography)):
-        yield count(f"{name} box", True, (verdict(paint(each, rng)) for each in pictures))
+        yield f"{name} box", (verdict(paint(each, rng)) for each in pictures)
         for tint in TINTS:
-            yield count(f"{name} box, {tint} tint", True, (verdict(paint(tinted(x, tint), rng)) for x in pictures))
+            yield f"{name} box, {tint} tint", (verdict(paint(tinted(x, tint), rng)) for x in pictures)
     for share in (0.02, 0.04):
-        yield count(f"two stills, gap {share:.0%}", True, (verdict(side_by_side(*pair, share)) for pair in pairs))
-    yield count("two stills, no gap", True, (verdict(side_by_side(*pair, 0.0)) for pair in pairs))
+        yield f"two stills, gap {share:.0%}", (verdict(side_by_side(*pair, share)) for pair in pairs)
+    yield "two stills, no gap", (verdict(side_by_side(*pair, 0.0)) for pair in pairs)
     for share in (0.02, 0.04):
         group = f"two stills, one above the other, gap {share:.0%}"
-        yield count(group, True, (verdict(stacked(*pair, share)) for pair in pairs))
-    yield count("turned by a quarter", True, (verdict(np.ascontiguousarray(np.rot90(each))) for each in pictures))
-    yield count("probe in air", True, (verdict(in_air(each, rng)) for each in pictures))
+        yield group, (verdict(stacked(*pair, share)) for pair in pairs)
+    yield "turned by a quarter", (verdict(np.ascontiguousarray(np.rot90(each))) for each in pictures)
+    yield "probe in air", (verdict(in_air(each, rng)) for each in pictures)
 
 
-def count(group: str, must_refuse: bool, verdicts: Iterable[NotAnalysed | None]) -> Row:
-    """The row of a group, from the verdict on each input: the reason of its refusal, or None."""
+def count(name: str, verdicts: Iterable[NotAnalysed | None], *, must_refuse: bool) -> Row:
+    """The row of a Group."""
     verdicts = list(verdicts)
     reasons = Counter(each.reason for each in verdicts if each is not None)
-    return Row(group, must_refuse, len(verdicts), reasons.total(), dict(reasons.most_common()))
+    return Row(name, must_refuse, len(verdicts), reasons.total(), dict(reasons.most_common()))
 
 
 def verdict(picture: Picture) -> NotAnalysed | None:
