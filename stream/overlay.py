@@ -33,6 +33,10 @@ RED: Colour = (245, 96, 72)
 AMBER: Colour = (240, 180, 70)
 CLASS_COLOURS: dict[str, Colour] = {"benign": TEAL, "malignant": RED, "normal": GREY}
 
+HEAT: tuple[Colour, ...] = ((70, 60, 235), (170, 60, 255), (255, 60, 190))
+"""From weak to strong, as live.css has them: no class's colour, and even on black of the hue that the legend shows, the
+stronger the brighter. The red and yellow of other maps are both dark red there."""
+
 PANEL_WIDTH, PANEL_HEIGHT, MARGIN = 288, 480, 18
 """Of the panel, in units; a unit is one pixel on a picture of 720 rows."""
 
@@ -138,9 +142,10 @@ def headline(assessment: Assessment) -> tuple[str, Colour]:
 
 @lru_cache(maxsize=1)
 def _heat_colours() -> Picture:
-    """RGB by attention 0..255, [256, 1, 3]: inferno, rising in lightness with attention as the eye expects."""
-    ramp = np.linspace(60, 215, 256).astype(np.uint8)  # its ends, black and pale yellow, cannot be seen on a scan
-    return np.asarray(cv2.cvtColor(cv2.applyColorMap(ramp[:, None], cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB), np.uint8)
+    """RGB by attention 0..255, [256, 1, 3]: ``HEAT``, and between them."""
+    where = np.linspace(0, 255, len(HEAT))
+    channels = [np.interp(range(256), where, channel) for channel in zip(*HEAT, strict=True)]
+    return np.stack(channels, axis=-1)[:, None].astype(np.uint8)
 
 
 @lru_cache(maxsize=1)

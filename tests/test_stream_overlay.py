@@ -103,10 +103,22 @@ def test_the_heat_map_colours_the_scan_and_leaves_its_brightness(grey: int) -> N
     whole = ScanArea(0, 0, 256, 256, "full")
     hot = assessment(source, scan_area=whole, attention=np.full((8, 8), 0.8, np.float32))
     shown = draw(source, hot, OverlayStyle(opacity=0.3), LABELS)[:256, :256]
-    red, _, blue = shown[128, 128].astype(int)
-    assert red - blue > 20
+    red, green, blue = shown[128, 128].astype(int)
+    assert min(red, blue) - green > 20
     luma = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY)
     assert np.abs(luma.astype(int) - grey).max() <= 2
+
+
+def test_on_black_the_heat_map_has_the_hues_of_its_legend_and_is_the_brighter_the_stronger() -> None:
+    source = Frame(3, 1, 0.0, np.zeros((256, 256, 3), np.uint8), "clip.mp4")
+    whole = ScanArea(0, 0, 256, 256, "full")
+    drawn = []
+    for step in (140, 200, 255):
+        hot = assessment(source, scan_area=whole, attention=np.full((8, 8), step / 255, np.float32))
+        drawn.append(draw(source, hot, OverlayStyle(), LABELS)[128, 128].astype(int))
+        assert list(drawn[-1].argsort()) == list(_heat_colours()[step, 0].argsort())
+    luma = [colour @ (0.299, 0.587, 0.114) for colour in drawn]
+    assert luma == sorted(luma)
 
 
 def test_from_one_half_on_the_colour_is_as_strong_as_the_opacity_says() -> None:
