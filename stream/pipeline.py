@@ -25,16 +25,15 @@ from stream.config import OverlayStyle, StreamConfig
 from stream.handover import STOPPED, EveryFrame, Handover, LatestFrame
 from stream.overlay import Labels, draw, mapped_class
 from stream.recorder import Recorder
-from stream.scan_area import blank_outside, finder, sketch, why_unfit
+from stream.scan_gate import ScanGate
 from stream.session import Session
-from stream.signal import NO_PICTURE, NO_TEXTURE, SignalGate, is_empty
 from stream.sink_group import SinkGroup
 from stream.sinks.base import Sink
 from stream.smoothing import Smoother
 from stream.sources.base import Source
 from stream.stage import POLL_S, Caught, Stage, explain, received, unforeseen
 from stream.status import Board, Phase, Status
-from stream.types import Assessment, Frame, NotAnalysed, ScanArea, State, View
+from stream.types import Assessment, Frame, ScanArea, State, View
 
 CUT_SHORT = "stopped before the end of the source"
 
@@ -106,10 +105,9 @@ class Pipeline:
             left_out=source.left_out,
         )
         self._labels = Labels.of(self.session)
-        self._find_area = finder(config.scan_area, still=source.still)
         self._smoother = Smoother(engine.spec, config, still=source.still)
         self._board = Board(self.session)
-        self._gate = SignalGate(still=source.still)
+        self._gate = ScanGate(config, self._board.stages, still=source.still)
         self._analyzer = Analyzer(engine, self._board.stages)
         self._recorder = self._recorder_of([sink for sink in sinks if sink.on_disk])
         self._receivers = SinkGroup([sink for sink in sinks if not sink.on_disk], self.session, self._board)
@@ -119,7 +117,6 @@ class Pipeline:
         self._judged: Handover[Judged] = LatestFrame() if source.live else EveryFrame()
         self._damaged = 0  # of the source's damaged frames, how many are counted
         self._judging_ns: int | None = None  # since when the present frames are judged, monotonic
-        self._seen: tuple[Frame, ScanArea | None] | None = None  # what was looked at last, and where the scan lay
         self._cut_short = False  # a replay that does not get to the end of its source
         self._stopping = Event()
         self._finished = Event()
@@ -184,11 +181,11 @@ class Pipeline:
     @property
     def scan_area(self) -> ScanArea | None:
         """Where the scan lay in the frame that was looked at last; None if it was not found."""
-        return None if self._seen is None else self._seen[1]
+        return self._gate.scan_area
 
     def sketch(self) -> NDArray[np.uint8] | None:
         """Where things lie around the scan area, uint8 [h, w, 4] RGBA, too coarse to be read; None before any frame."""
-        return None if self._seen is None else sketch(*self._seen)
+        return self._gate.sketch()
 
     def status(self) -> Status:
         """A snapshot, from any thread."""
@@ -261,11 +258,11 @@ class Pipeline:
         start_ns = time.perf_counter_ns()
         self._judging_ns = start_ns
         try:
-            gated = [self._blank_and_gate(frame) for frame in frames]
-            fit = [(frame, area) for frame, area, refusal in gated if area is not None and refusal is None]
+            admitted = [self._gate.admit(frame, self._source.scan_area) for frame in frames]
+            fit = [(frame, area) for frame, area, refusal in admitted if area is not None and refusal is None]
             predictions = iter(self._analyzer.analyse(fit))
             share_ns = (time.perf_counter_ns() - start_ns) // left
-            for frame, area, refusal in gated:
+            for frame, area, refusal in admitted:
                 outcome = refusal or next(predictions)
                 self._board.stages.add("analysis", share_ns)
                 times = {"analysis": share_ns}
@@ -283,22 +280,6 @@ class Pipeline:
             raise
         finally:
             self._judging_ns = None
-
-    def _blank_and_gate(self, frame: Frame) -> tuple[Frame, ScanArea | None, NotAnalysed | None]:
-        """The frame with everything outside its scan area blanked, that area, and why it must not be judged, if so."""
-        found = self._find_area(frame, self._source.scan_area)
-        if isinstance(found, ScanArea) and (why := why_unfit(found, frame.size_px)) is not None:
-            found = NotAnalysed(why)  # it was measured on another picture, and may hold names of this one
-        self._seen = frame, found if isinstance(found, ScanArea) else None
-        if isinstance(found, NotAnalysed):
-            dark = found.state is State.NO_SIGNAL and is_empty(frame)
-            return blank_outside(frame, None), None, NO_PICTURE if dark else found
-        frame = blank_outside(frame, found)
-        with self._board.stages.measure("signal"):
-            refusal = self._gate.refusal(frame, found)
-        if refusal == NO_TEXTURE and self.session.config.scan_area is None:  # a patient's page where the scan was
-            frame = blank_outside(frame, None)
-        return frame, found, refusal
 
     def _draw(self) -> None:
         """Also ends the run, as what broke in the stages before is known here."""
