@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import Tensor
 
 from rcdnet.errors import CheckpointError
@@ -41,8 +41,8 @@ def save(model: Network, path: Path) -> ModelSpec:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with written_whole(path) as part:  # `train calibrate` writes over the only copy there is
-            save_file(tensors, part, metadata={SPEC_KEY: spec.to_json()})
-    except (SafetensorError, OSError) as error:
+            part.write_bytes(serialized(tensors, {SPEC_KEY: spec.to_json()}))  # save_file's only its owner may read
+    except OSError as error:
         raise OSError(f"{path} cannot be written: {error}") from error
     return spec
 

@@ -28,18 +28,25 @@ def test_what_was_saved_is_what_is_loaded(path: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(value, model.state_dict()[name], atol=0, rtol=0)
 
 
+def test_whoever_may_read_other_files_may_read_the_weights(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    checkpoint.save(checkpoint.load(path), tmp_path / "weights")
+    assert (tmp_path / "weights").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_a_file_that_cannot_be_written_is_an_error_of_the_disk(path: Path, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="cannot be written"):
         checkpoint.save(checkpoint.load(path), tmp_path)
 
 
 def test_a_full_disk_leaves_the_weights_that_were_to_be_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def filling(tensors: object, file: Path, metadata: object) -> None:
-        file.write_bytes(b"half")
+    def filling(file: Path, data: bytes) -> None:
+        with file.open("wb") as opened:
+            opened.write(data[:1000])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     model = checkpoint.load(path)
-    monkeypatch.setattr(checkpoint, "save_file", filling)
+    monkeypatch.setattr(Path, "write_bytes", filling)
     with pytest.raises(OSError, match=r"cannot be written: .*No space left"):
         checkpoint.save(model, path)
     assert checkpoint.load(path).spec == model.spec
