@@ -168,6 +168,7 @@ def in_fresh_process(function: Callable[P, T], *arguments: P.args, **keywords: P
         except KeyboardInterrupt:
             for process in multiprocessing.active_children():  # it may not have been told
                 process.terminate()
+            pool.shutdown(wait=False)  # to wait fails if it came in the middle of ``submit``
             raise
 
 
