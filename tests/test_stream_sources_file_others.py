@@ -52,13 +52,27 @@ def test_a_document_that_holds_a_jpeg_is_no_clip(tmp_path: Path) -> None:
     (tmp_path / "report.pdf").write_bytes(
         b"%PDF-1.7\n1 0 obj <</Filter /DCTDecode>> stream\n" + 2 * jpeg() + b"\nendstream"
     )
-    with pytest.raises(SourceError, match=r"report\.pdf is no video, though it holds a JPEG"):
+    with pytest.raises(SourceError, match=r"report\.pdf cannot be read as a video \(another kind of file"):
         FileSource(tmp_path / "report.pdf")
 
 
-def test_jpegs_one_after_the_other_are_a_clip(tmp_path: Path) -> None:
-    (tmp_path / "clip.mjpeg").write_bytes(12 * jpeg())
-    with FileSource(tmp_path / "clip.mjpeg") as source:
+@pytest.mark.parametrize(
+    ("begin", "before_each"),
+    [
+        pytest.param(b"", b"", id="alone"),
+        pytest.param(b"", b"--frame\r\nContent-Type: image/jpeg\r\n\r\n", id="as a camera sends them"),
+        pytest.param(b"HTTP/1.0 200 OK\r\n\r\n", b"--frame\r\n\r\n", id="with the answer of a camera"),
+        pytest.param(bytes(range(64)), b"", id="from the middle of one on"),
+    ],
+)
+@pytest.mark.parametrize("size_px", [(90, 120), (480, 640)])
+@pytest.mark.parametrize("name", ["clip.mjpeg", "CLIP.MJPG"])
+def test_jpegs_one_after_the_other_are_a_clip(
+    tmp_path: Path, begin: bytes, before_each: bytes, size_px: tuple[int, int], name: str
+) -> None:
+    jpegs = [cv2.imencode(".jpg", picture(number, *size_px))[1].tobytes() for number in range(12)]
+    (tmp_path / name).write_bytes(begin + b"".join(before_each + each for each in jpegs))
+    with FileSource(tmp_path / name) as source:
         assert len(list(source.frames())) == 12
 
 

@@ -39,18 +39,18 @@ AHEAD_S = {"mpeg": 10.0, "mpegts": 10.0}
 byte. In others a jump is a pause."""
 
 FORMATS = (
-    "asf,av1,avi,dv,flv,gif,h264,hevc,ivf,matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,webm,"
-    "yuv4mpegpipe"
+    "asf,av1,avi,dv,flv,gif,h264,hevc,ivf,matroska,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,webm,yuv4mpegpipe"
 )
 """FFmpeg's names of what is a clip. Not its playlists, which reach into the network and can wait for ever, nor its raw
-MPEG-4 (m4v), for which it takes libraries of programs and translations."""
+MPEG-4 (m4v), for which it takes libraries of programs and translations, nor its mjpeg, for which it takes documents
+with a JPEG in them."""
 
-BEGIN_OF_JPEG = b"\xff\xd8"
+JPEGS = frozenset({".mjpeg", ".mjpg"})
+"""Suffixes of JPEGs one after the other, also with what a camera sends between them over HTTP. They are known by their
+name, as FFmpeg takes most of them for something else."""
 
 ASF_FACTS = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 """Begins the File Properties Object of a WMV or ASF (Advanced Systems Format, 3.2), which stands in its header."""
-
-LOCAL_ONLY = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 
 MOST_THREADS = 8
 """Threads that decode a clip. Each holds pictures: with FFmpeg's sixteen, a telephone's 4K video (HEVC of 10 bits)
@@ -71,8 +71,6 @@ class FileSource(RecordedSource):
         super().__init__(path, loop=loop)
         with self._open() as container:
             stream = video_stream(container, self.name)
-            if container.format.name == "mjpeg" and first_bytes(path) != BEGIN_OF_JPEG:  # which FFmpeg finds anywhere
-                raise SourceError(f"{self.name} is no video, though it holds a JPEG. Save its pictures as PNG or JPEG.")
             rate = stream.average_rate
             self.still = holds_one_picture(container, stream)
             others = [f"video track {number}" for number in range(2, len(video_streams(container)) + 1)]
@@ -127,13 +125,7 @@ class FileSource(RecordedSource):
         if not size_bytes(self._path):
             raise SourceError(f"{self.name} is empty: 0 bytes. Copy it again from its origin.")
         try:
-            # an absolute path, for FFmpeg takes "name:rest" for a protocol
-            return av.open(
-                str(self._path.absolute()),
-                options=LIMITS | LOCAL_ONLY,
-                metadata_errors="replace",
-                timeout=(OPEN_TIMEOUT_S, None),
-            )
+            return opened(self._path)
         except OPEN_ERRORS as error:
             if lacks_index(self._path):
                 raise SourceError(
@@ -148,18 +140,32 @@ class FileSource(RecordedSource):
             ) from error
 
 
+def opened(path: Path) -> InputContainer:
+    """The file as one of FORMATS, or else, if its name is one of JPEGS, as these. Raises OPEN_ERRORS."""
+
+    def opened_as(format_name: str | None, known: str) -> InputContainer:
+        return av.open(
+            str(path.absolute()),  # as FFmpeg takes "name:rest" for a protocol
+            format=format_name,
+            options=LIMITS | {"protocol_whitelist": "file", "format_whitelist": known},
+            metadata_errors="replace",
+            timeout=(OPEN_TIMEOUT_S, None),
+        )
+
+    try:
+        return opened_as(None, FORMATS)
+    except OPEN_ERRORS:
+        if path.suffix.lower() not in JPEGS:
+            raise
+        return opened_as("mjpeg", "mjpeg")
+
+
 def size_bytes(path: Path) -> int:
     """Of a file; 0 if it is not there, or no more."""
     try:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def first_bytes(path: Path) -> bytes:
-    """The first two."""
-    with path.open("rb") as file:
-        return file.read(2)
 
 
 def lacks_index(path: Path) -> bool:
