@@ -1,64 +1,20 @@
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from rcdnet import checkpoint
-from rcdnet.box import Box
-from rcdnet.glance import Judgement
-from rcdnet.preprocess import place
-from rcdnet.spec import ModelSpec, OperatingPoint
+from tests.judged import ANSWERS, SPEC, data_set, judged
 from tests.outputs import documented, written
-from train import datasets, evaluate, heat_maps, tables
+from train import evaluate, tables
 from train.__main__ import app
-from train.datasets import Sample
 from train.errors import DataError
-from train.subgroups import subgroup_indices
 
 pytestmark = pytest.mark.usefixtures("few_rounds")
-
-SPEC = ModelSpec(
-    ("normal", "benign", "malignant"),
-    96,
-    96,
-    0.485,
-    0.229,
-    "tf_efficientnet_lite0",
-    operating_points={"balanced": OperatingPoint(0.5, 0.5), "sensitive": OperatingPoint(0.2, 0.1)},
-)
-
-
-def data_set(root: Path, count: int = 6) -> list[Sample]:
-    """BUSI's layout, ``count`` a class: speckle, and a dark lesion that grows with the number, top left."""
-    random = np.random.default_rng(0)
-    for label in datasets.CLASS_NAMES:
-        (root / label).mkdir(parents=True)
-        for number in range(1, count + 1):
-            picture = random.integers(60, 140, (72, 96), np.uint8)
-            if label != "normal":
-                mask = np.zeros_like(picture)
-                mask[4 : 10 + 4 * number, 4 : 10 + 4 * number] = 255
-                picture[mask > 0] //= 4
-                assert cv2.imwrite(str(root / label / f"{label} ({number})_mask.png"), mask)
-            assert cv2.imwrite(str(root / label / f"{label} ({number}).png"), picture)
-    return datasets.load(root)
-
-
-def judged(probabilities: tuple[float, float, float], hot: tuple[int, int] = (5, 2)) -> Judgement:
-    """Given probabilities, and a benign and a malignant map with one hot cell of 14x14."""
-    p = np.array(probabilities, np.float32)
-    maps = np.zeros((3, 14, 14), np.float32)
-    maps[1:, hot[0], hot[1]] = 5
-    return Judgement(p, np.log(p), maps, place(Box(0, 0, 96, 72), SPEC), None)
-
-
-ANSWERS = {"normal": (0.8, 0.1, 0.1), "benign": (0.1, 0.6, 0.3), "malignant": (0.1, 0.2, 0.7)}
 
 
 def test_right_answers_get_full_marks(tmp_path):
@@ -86,38 +42,6 @@ def test_three_classes_are_scored_on_lesions_against_normal(tmp_path):
     assert (result["n"], result["auc"], result["sensitivity"], result["specificity"]) == (18, 1, 1, 1)
     assert result["confusion_matrix"] == [[6, 0, 0], [0, 6, 0], [0, 6, 0]]
     assert result["accuracy"] == pytest.approx(2 / 3)
-
-
-def test_the_heat_map_is_held_against_the_masks(tmp_path):
-    samples = evaluate.select(data_set(tmp_path), "binary")
-    on = heat_maps.heat_map_quality(samples, [judged(ANSWERS[s.label], (3, 1)) for s in samples], SPEC)
-    off = heat_maps.heat_map_quality(samples, [judged(ANSWERS[s.label], (9, 12)) for s in samples], SPEC)
-    assert (on["n_masks"], on["pointing_game"]) == (12, 1)
-    assert on["energy_ratio"] > 3
-    assert (off["pointing_game"], off["energy_ratio"]) == (0, 0)
-
-
-def test_beside_the_heat_map_stands_one_that_never_sees_the_picture(tmp_path):
-    samples = evaluate.select(data_set(tmp_path), "binary")  # all lesions lie top left
-    quality = heat_maps.heat_map_quality(samples, [judged(ANSWERS[s.label], (9, 12)) for s in samples], SPEC)
-    assert (quality["pointing_game"], quality["pointing_game_blind"]) == (0, 1)
-    assert quality["energy_ratio_blind"] > 3
-
-
-def test_where_a_lesion_usually_lies_is_not_told_by_a_single_one(tmp_path):
-    (sample, *_) = evaluate.select(data_set(tmp_path), "binary")
-    quality = heat_maps.heat_map_quality([sample], [judged(ANSWERS[sample.label])], SPEC)
-    assert (quality["n_masks"], quality["pointing_game_blind"], quality["energy_ratio_blind"]) == (1, None, None)
-
-
-def test_the_usual_place_of_a_lesion_is_where_the_others_lie():
-    left, right, none = np.zeros((64, 64), bool), np.zeros((32, 48), bool), np.zeros((20, 20), bool)
-    left[:, :32], right[:, 24:] = True, True
-    of_left, of_right, of_none = heat_maps.location_prior([left, right, none])
-    assert (of_left.shape, of_right.shape, of_none.shape) == ((64, 64), (32, 48), (20, 20))
-    assert (of_left[:, :28].max(), of_left[:, 36:].min()) == (0, 1)
-    assert (of_right[:, :21].min(), of_right[:, 27:].max()) == (1, 0)
-    np.testing.assert_allclose(of_none, 0.5, atol=1e-6)
 
 
 def test_without_masks_there_is_no_heat_map_figure(tmp_path, capsys):
@@ -155,18 +79,6 @@ def test_a_model_without_a_normal_class_cannot_be_asked_for_three(tmp_path):
     spec = replace(SPEC, class_names=("benign", "malignant"))
     with pytest.raises(DataError, match="knows normal"):
         evaluate.evaluate(samples, [judged(ANSWERS[s.label]) for s in samples], spec, "three-class")
-
-
-def test_size_terciles_and_attributes_part_the_samples(tmp_path):
-    samples = evaluate.select(data_set(tmp_path), "binary")
-    parts = subgroup_indices(samples, "size")
-    assert {name: len(indices) for name, indices in parts.items()} == {"large": 4, "medium": 4, "small": 4}
-    parts = subgroup_indices(data_set(tmp_path / "with normal"), "size")
-    assert {name: len(indices) for name, indices in parts.items()} == {"large": 10, "medium": 10, "small": 10}
-    with pytest.raises(DataError, match="no lesion has a mask"):
-        subgroup_indices([replace(s, masks=()) for s in samples], "size")
-    samples = [replace(s, attributes={"birads": "4" if i < 5 else "5"}) for i, s in enumerate(samples)]
-    assert subgroup_indices(samples, "birads") == {"4": [0, 1, 2, 3, 4], "5": [5, 6, 7, 8, 9, 10, 11]}
 
 
 def test_painting_markers_away_counts_moves_and_flips(tmp_path):
