@@ -2,7 +2,7 @@
 
 Milliseconds are never compared, because another day or machine changes them all. The two sides of a ratio were timed
 in turns, so a machine that was slower for a while was so for both. Other work on its cores is another matter
-(``benchmarks.ratios``), and told.
+(``benchmarks.turns``), and told.
 """
 
 import json
