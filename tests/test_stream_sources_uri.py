@@ -21,6 +21,8 @@ from stream.sources.uri import split, without_secrets
         ("v4l2:/dev/video0?size=640x480&fps=30", ("v4l2", "/dev/video0", "size=640x480&fps=30")),
         ("file:///home/a%20b/%C3%BC%3F.dcm?fps=5", (None, "/home/a b/ü?.dcm", "fps=5")),
         ("file://localhost/a.png", (None, "/a.png", "")),
+        ("FILE:///a.png", (None, "/a.png", "")),
+        ("file://localhost.there/a.png", ("file", "//localhost.there/a.png", "")),
         ("PHANTOM:?seed=1", ("phantom", "", "seed=1")),
     ],
 )

@@ -28,6 +28,9 @@ IMAGE_SUFFIXES = frozenset(
 ADDRESSES = frozenset({"http", "https", "igtl", "rtsp", "rtsps", "srt", "tcp", "udp"})
 """Schemes of addresses, ``scheme://host:port/...``, which stay whole: they may hold any letter, and passwords."""
 
+HERE = re.compile(r"file://(localhost)?(?=/)", re.IGNORECASE)
+"""Before the path of a file on this machine, of whatever kind, as a file manager copies it (RFC 8089)."""
+
 HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]*)(:\d{1,5})?", re.ASCII)
 
 LONGEST_NAME = 200
@@ -103,10 +106,10 @@ def split(uri: str) -> tuple[str | None, str, str]:
     """
     if is_path(uri):
         return None, uri, ""
-    if uri.startswith("file://"):  # of whatever kind, as a file manager copies it (RFC 8089)
+    if here := HERE.match(uri):
         from urllib.request import url2pathname  # slow to import
 
-        target, _, query = uri.removeprefix("file://").removeprefix("localhost").partition("?")
+        target, _, query = uri[here.end() :].partition("?")
         return None, url2pathname(target), query
     scheme, colon, rest = uri.partition(":")
     if not colon or not scheme.isalnum() or len(scheme) == 1:  # C:\clips is a path
