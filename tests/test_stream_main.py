@@ -206,7 +206,10 @@ def test_a_run_whose_clip_is_missing_says_so_before_it_loads_an_engine(tmp_path:
     assert "none.mp4 does not exist" in result.stderr
 
 
-@pytest.mark.parametrize("source", ["phantom:?size=foo", "v4l2:/dev/video0?size=foo", "{clip}?size=foo", "igtl://"])
+@pytest.mark.parametrize(
+    "source",
+    ["phantom:?size=foo", "v4l2:/dev/video0?size=foo", "{clip}?size=foo", "igtl://", "faults:die@1+1/phantom:?fps=0"],
+)
 def test_what_makes_no_sense_in_a_source_is_told_before_an_engine_loads(clip: Path, source: str) -> None:
     result = command("run", "--source", source.format(clip=clip), "--engine", "none_such", "--port", "0")
     assert result.exit_code == 2

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from stream.errors import SourceError, UsageError
-from stream.sources import open_source
+from stream.sources import open_source, opener
 from stream.sources.base import Source
 from stream.sources.supervised import SupervisedSource
 from stream.types import Frame
@@ -103,6 +103,7 @@ class FaultySource(Source):
         """See ``stream.sources.base.Source``. Always live, and opened again when the script lets it."""
         events, _, inner_uri = (f"{target}?{query}" if query else target).partition("/")
         script = Script(parse(events))
+        opener(inner_uri)  # raises if it makes no sense
         return lambda: SupervisedSource(lambda: cls(script, inner_uri))
 
     @property
