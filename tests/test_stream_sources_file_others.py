@@ -9,7 +9,7 @@ import pytest
 from av.stream import Disposition
 
 from stream.errors import SourceError
-from stream.sources import open_here
+from stream.sources import open_here, open_source
 from stream.sources.file import FileSource
 from tests.clips import picture, write_tiles
 
@@ -29,6 +29,13 @@ def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes, says: str) 
     with pytest.raises(SourceError, match=rf"clip\.mp4 {says}") as caught:
         open_here(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_a_large_file_of_numbers_is_refused_as_fast_as_a_small_one(tmp_path: Path) -> None:
+    path = tmp_path / "volume.raw"
+    path.write_bytes(b"\0\0\0\4" * 25_000_000)
+    with pytest.raises(SourceError, match="cannot be read as a video"):
+        open_source(str(path))
 
 
 def test_a_photograph_that_was_cut_off_is_no_recording_without_an_index(tmp_path: Path) -> None:

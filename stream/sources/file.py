@@ -171,14 +171,15 @@ def size_bytes(path: Path) -> int:
 def lacks_index(path: Path) -> bool:
     """Whether a file is an MP4 or MOV without a box ``moov`` (ISO 14496-12), which FFmpeg merely calls invalid. Where
     ``meta`` is in its place, it is a HEIC or AVIF."""
-    boxes, at, end = [], 0, size_bytes(path)
+    boxes: list[bytes] = []
+    at, end = 0, size_bytes(path)
     with path.open("rb") as file:
-        while at < end and len(head := file.read(16)) == 16:
+        while at < end and len(head := file.read(16)) == 16 and (boxes or head[4:8] == b"ftyp"):
             size, kind, large = struct.unpack(">I4sQ", head)
             boxes.append(kind)
             at += (large if size == 1 else size) or end  # 0 is up to the end
             file.seek(min(at, end))
-    return boxes[:1] == [b"ftyp"] and not {b"moov", b"meta"}.intersection(boxes)
+    return bool(boxes) and not {b"moov", b"meta"}.intersection(boxes)
 
 
 def recorded_stream(container: InputContainer, name: str) -> av.VideoStream:
