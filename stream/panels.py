@@ -14,7 +14,9 @@ BLUR_PX = 5
 STEP = 6
 """After blurring, even a scan's darkest parts differ from the screen around it by more grey levels than this."""
 
-PANEL_SHARE, PANEL_INSIDE, PANEL_TEXTURE = 0.05, 0.01, 0.02
+PANEL_SHARE = 0.05
+PANEL_INSIDE = 0.01
+PANEL_TEXTURE = 0.02
 """A brightness is a panel's, not the scan's, if its even pixels (deviating by PANEL_TEXTURE grey levels at most) are
 PANEL_SHARE of the picture, and PANEL_INSIDE of the box around what was found. Letters give texture to the panel around
 them; without this, two lines right above the scan would join it, and a name with them. The area changes on 1 of 2,818
@@ -30,7 +32,9 @@ EVEN, EVEN_PX = 1.0, 9
 """Without its letters, a panel deviates from its blurred picture (a box of BLUR_PX a side) by at most EVEN grey levels,
 on average over a box of EVEN_PX a side. So does 10 % of bright tissue."""
 
-EVEN_ROW, SCAN_ROW, EDGE_PX = 0.92, 0.5, 4
+EVEN_ROW = 0.92
+SCAN_ROW = 0.5
+EDGE_PX = 4
 """At least EVEN_ROW of each of a panel's rows is even, and at most SCAN_ROW of the row EDGE_PX beyond them, where the
 scan has begun. Tissue that darkens with depth has no such edge."""
 
@@ -55,7 +59,9 @@ BAR_EVEN, BAR_PARTS = 0.85, 4
 """Its last row has no letters: BAR_EVEN of it is within STEP of the median of its part, of BAR_PARTS side by side as it
 may fade, and nothing differs from that by INK."""
 
-BAR_DEPTH, BAR_PX, BAR_LETTERS_PX = 0.16, 8, 50
+BAR_DEPTH = 0.16
+BAR_PX = 8
+BAR_LETTERS_PX = 50
 """A bar is at most BAR_DEPTH of the picture deep, and at least BAR_PX: letters in less cannot be read. They have
 BAR_LETTERS_PX pixels that differ by INK, and a row without any above them: the white of a scan's first rows has not.
 With all these rules the area changes on none of 2,818 real stills, nor of 940 enlarged to 1280 or 1920 px, nor at half

@@ -22,7 +22,9 @@ TEXTURE, TEXTURE_PX = 0.5, 15
 """In a box of TEXTURE_PX a side a scan deviates from its blurred picture by more than TEXTURE grey levels on average; a
 shaded bar does not."""
 
-SPECKLE, SPECKLE_NOISE, SPECKLE_EDGE = 1.0, 2.0, 10.0
+SPECKLE = 1.0
+SPECKLE_NOISE = 2.0
+SPECKLE_EDGE = 10.0
 """Where a scan is as bright as the background, it is known by its speckle: it deviates as above by more than SPECKLE
 grey levels beyond SPECKLE_NOISE times the background, and by less than SPECKLE_EDGE, as do the edges of letters."""
 

@@ -43,7 +43,9 @@ FILLED = 0.9
 real stills, as they are and on a screen, 121 parts lay apart, and ``is_apart`` makes 34 areas smaller. Of 15 that were
 inspected, 10 lose a burnt-in caption, the others noise or a few rows of tissue."""
 
-BAR_RATIO, BAR_SHARE, BAR_SHADE = 4, 0.35, 2
+BAR_RATIO = 4
+BAR_SHARE = 0.35
+BAR_SHADE = 2
 """A shaded bar with words on it is at least BAR_RATIO times as wide as high, and BAR_SHARE of its pixels are within
 BAR_SHADE grey levels of the median of their row."""
 

@@ -26,7 +26,9 @@ STRAY_SHARE = 0.25
 of it did, even dimmed to an eighth, or dark except for its top. All 154 scans that were pasted elsewhere, a third of
 each outside, exceeded it."""
 
-LEFT_SHARE, INK, INK_SHARE = 0.75, 64, 1e-4
+LEFT_SHARE = 0.75
+INK = 64
+INK_SHARE = 1e-4
 """The scan has become smaller if it is seen in at most LEFT_SHARE of its old place, and in the rest of that place a
 share of the picture of INK_SHARE is brighter than INK: words, or something else, and not a scan that is dark there. Of
 some 430 real stills that were darkened so that only a part of them was seen, the brightest rest had half as much ink,

@@ -51,7 +51,9 @@ least of the real stills: 0.108."""
 GAP_SHARE = 0.01
 """A black gap near the middle of this share of the width separates two pictures. The real stills have none."""
 
-SEAM, SEAM_ROWS, SEAM_REACH = 1.7, 0.25, 9
+SEAM = 1.7
+SEAM_ROWS = 0.25
+SEAM_REACH = 9
 """Two pictures touch at a column if brightness steps SEAM times as far there as at any of the SEAM_REACH columns on
 either side, and visibly so in SEAM_ROWS of the rows of each third, upper, middle and lower. A line one sample wide does
 not count: it may be a calliper's. 1 of 2,818 real stills has such a seam, and 91 of 100 pairs of stills."""

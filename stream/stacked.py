@@ -17,11 +17,15 @@ below and in the row before or after that: one row alone may be a line of the sc
 begin as well, but in each column at another depth. With these thresholds none of 2,818 real stills seems to be two
 pictures, nor half as bright, nor cut to 0.6 to 1 of their width."""
 
-LEAST_ROWS, LEAST_SHARE, LEAST_LIT = 20, 0.15, 0.3
+LEAST_ROWS = 20
+LEAST_SHARE = 0.15
+LEAST_LIT = 0.3
 """Each of the two has LEAST_SHARE of the rows, and LEAST_LIT of its samples are lit. With fewer rows than LEAST_ROWS
 there is one picture."""
 
-EVEN, EVEN_PX, EVEN_SHARE = 2, 7, 0.7
+EVEN = 2
+EVEN_PX = 7
+EVEN_SHARE = 0.7
 """It is a panel, not a picture, if without its letters EVEN_SHARE of its lit samples are within EVEN grey levels of
 their mean over a box of EVEN_PX a side: also where it fades or is noisy."""
 

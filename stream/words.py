@@ -8,7 +8,10 @@ PAGE_SHARE, PAGE_SHADE = 0.7, 2
 0.73 at least, on 2,818 real stills 0.52 at most; with their gain raised 1.8 times, four of them pass for a page (eight
 for one of two shades)."""
 
-INK, INK_SHADE, INK_SHARE, BLACK_SHARE = 100, 0.75, 0.5, 0.2
+INK = 100
+INK_SHADE = 0.75
+INK_SHARE = 0.5
+BLACK_SHARE = 0.2
 """Letters on black are of one brightness, INK at least, with black between them: at least BLACK_SHARE of the pixels,
 and of the others INK_SHARE are at least INK_SHADE times as bright as the brightest, but for the last 2 %. Of 270 pages
 of letters of many sizes 5 are taken for scan (169 without this). No area of 2,818 real stills changes, nor of 940 at

@@ -40,7 +40,10 @@ COMPOUND = 0.3
 LEAST_MM = 0.6
 """A thinner cut through a lesion is not drawn."""
 
-SKIN, FAT, GLAND, FASCIA = 1.6, 7.5, 22.0, 30.0
+SKIN = 1.6
+FAT = 7.5
+GLAND = 22.0
+FASCIA = 30.0
 """Mean depth, in mm, at which each layer ends; muscle below."""
 
 
