@@ -49,10 +49,11 @@ class ScanPlace:
     def __init__(self, *, follows: bool) -> None:
         self._follows = follows
         self.area: ScanArea | None = None
-        """None until a scan was seen."""
+        """None until a scan was seen. If it does not follow the scan, its pixels are those of a glimpse."""
         self.in_sight = False
         """Whether anything like a scan was seen, wherever, at the last look."""
         self._looked_s = 0.0
+        """When that was."""
         self._looks_elsewhere = self._looks_smaller = 0
         """How many looks in a row found that the scan has moved, or has become smaller. Those that see no scan do not
         count, and one that finds it elsewhere says nothing of its size."""
@@ -70,16 +71,19 @@ class ScanPlace:
         # what follows looks at full size: a glimpse misses flanks of a sector that light up in their old box
         rgb = frame.rgb if self._follows else shrunk(frame.rgb, GLIMPSE_PX)
         seen = propose(rgb)
-        self.in_sight = seen is not None and min(seen.width_px, seen.height_px) >= SMALLEST_SIDE_PX  # no line of words
-        if seen is not None and self.in_sight:  # else the scan may be anywhere
+        if seen is not None and min(seen.width_px, seen.height_px) < SMALLEST_SIDE_PX:
+            seen = None  # it is a line of words
+        self.in_sight = seen is not None
+        if seen is not None:  # else the scan may be anywhere
             self._compare(seen, rgb)
 
     def _is_due(self, now_s: float) -> bool:
-        """Every LOOK_AGAIN_S, and at each frame while the scan is not seen in its place. A place that does not follow
-        needs no more looks at a scan that has become dark."""
-        in_sight = self.in_sight if self._follows else self.area is not None
-        in_place = in_sight and self._looks_elsewhere == 0 and self._looks_smaller == 0
-        return not (in_place and 0 <= now_s - self._looked_s < LOOK_AGAIN_S)
+        """Every LOOK_AGAIN_S; and at each frame while no scan is in sight, or while it may have moved or shrunk. Behind
+        a drawn area a scan that has become dark is not missed."""
+        missed = not self.in_sight if self._follows else self.area is None
+        doubted = self._looks_elsewhere > 0 or self._looks_smaller > 0
+        recent = 0 <= now_s - self._looked_s < LOOK_AGAIN_S  # the time may go back
+        return missed or doubted or not recent
 
     def _compare(self, seen: ScanArea, rgb: NDArray[np.uint8]) -> None:
         """Take in that the scan was ``seen`` there in ``rgb``."""
