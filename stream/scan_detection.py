@@ -96,9 +96,10 @@ def _propose(rgb: NDArray[np.uint8]) -> ScanArea | None:
     found = scan_of(lit, raw)
     if found is None:
         return None
-    if (of_panel := even_panels(grey, detail, found[0])).any():
+    box = found.box
+    if (of_panel := even_panels(grey, detail, box)).any():
         inside = np.zeros_like(lit)
-        inside[found[0]] = lit[found[0]] & ~of_panel[grey[found[0]]]
+        inside[box] = lit[box] & ~of_panel[grey[box]]
         found = scan_of(inside, raw) or found
     box, own = found
     if own[narrower := between_panels(raw, box)].any():

@@ -50,57 +50,90 @@ BAR_SHADE = 2
 BAR_SHADE grey levels of the median of their row."""
 
 
+class Place(NamedTuple):
+    """A box in a picture."""
+
+    rows: Span
+    columns: Span
+
+    @property
+    def slices(self) -> Slices:
+        """To cut it from the picture."""
+        return slice(*self.rows), slice(*self.columns)
+
+    def around(self, other: "Place") -> "Place":
+        """The box around both."""
+        return Place(self.rows.around(other.rows), self.columns.around(other.columns))
+
+
 class Part(NamedTuple):
     """A connected part of what is lit: its number, the box around it, and how many pixels it has."""
 
     number: int
-    rows: Span
-    columns: Span
+    place: Place
     area: int
 
-    @property
-    def box(self) -> Slices:
-        """To cut it from the picture."""
-        return slice(*self.rows), slice(*self.columns)
+
+class Lit(NamedTuple):
+    """What is lit on a screen, without letters: its ``parts``, the largest first, an array [H, W] of their numbers, 0
+    where nothing is lit, and the screen itself, ``raw``, grey [H, W]."""
+
+    parts: Sequence[Part]
+    labels: MatLike
+    raw: MatLike
 
 
-def scan_of(lit: NDArray[np.uint8], raw: MatLike) -> tuple[Slices, NDArray[np.uint8]] | None:
-    """What is scan in ``lit`` [H, W]: the box around it, down and across, and an array that is 1 there. Words, and what
-    lies apart, are recognised in ``raw``, grey."""
+class Scan(NamedTuple):
+    """The ``box`` around a scan, down and across, and an array [H, W] of the whole picture that is 1 where scan is."""
+
+    box: Slices
+    own: NDArray[np.uint8]
+
+
+def scan_of(lit: NDArray[np.uint8], raw: MatLike) -> Scan | None:
+    """What is scan in ``lit`` [H, W]. Words, and what lies apart, are recognised in ``raw``, grey."""
     side = max(3, round(LETTER_SHARE * max(raw.shape))) | 1  # odd: an even one moves what it opens by a pixel
     solid = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
     if is_lettering(cv2.calcHist([raw], [0], solid, [256], [0, 256]).ravel(), PAGE_LEVEL):
         return None
-    labels, parts = connected(solid)
-    rivals = [part for part in parts if part.area >= PAGE_RIVAL * parts[0].area]
-    first = next((part for part in rivals if not is_words(part, labels, raw)), None)
+    screen = connected(solid, raw)
+    rivals = [part for part in screen.parts if part.area >= PAGE_RIVAL * screen.parts[0].area]
+    first = next((part for part in rivals if not is_words(part, screen)), None)
     if first is None:
         return None
-    rows, columns = first.rows, first.columns
-    is_scan = np.zeros(len(parts) + 1, np.uint8)  # by the number of the part
+    place, is_scan = first.place, np.zeros(len(screen.parts) + 1, np.uint8)  # by the number of the part
     is_scan[first.number] = 1
-    for part in parts:
-        if part is first:
-            continue
-        share, common = part.area / first.area, columns.common(part.columns)
-        all_rows, all_columns = rows.around(part.rows), columns.around(part.columns)
-        twin = share >= TWIN_SHARE and are_aligned(rows, part.rows)
-        strip = share >= STRIP_SHARE and are_aligned(columns, part.columns)
-        stacked = strip and are_stacked(sampled(raw[slice(*all_rows), slice(*all_columns)]))
-        beyond = share >= PART_SHARE and common.length >= ALIGNED * part.columns.length  # not one that is wider
-        joins = twin or stacked or (beyond and not is_apart(part, parts, labels, raw))
-        if joins and not is_words(part, labels, raw):
-            rows, columns = all_rows, common if stacked else all_columns
+    for part in screen.parts:
+        wider = None if part is first else widened(place, part, first.area, screen)
+        if wider is not None and not is_words(part, screen):
+            place = wider
             is_scan[part.number] = 1
-    return (slice(*rows), slice(*columns)), is_scan[labels]
+    return Scan(place.slices, is_scan[screen.labels])
 
 
-def connected(solid: MatLike) -> tuple[MatLike, list[Part]]:
-    """The connected parts of what is not 0 in ``solid`` [H, W], the largest first; and an array of their numbers."""
+def connected(solid: MatLike, raw: MatLike) -> Lit:
+    """The connected parts of what is not 0 in ``solid`` [H, W], of a screen ``raw``, grey."""
     _, labels, found, _ = cv2.connectedComponentsWithStats(solid)
     boxes = enumerate(found[1:].tolist(), start=1)  # 0 is what is not lit
-    parts = [Part(number, Span(y, y + down), Span(x, x + across), area) for number, (x, y, across, down, area) in boxes]
-    return labels, sorted(parts, key=lambda part: -part.area)
+    parts = [
+        Part(number, Place(Span(y, y + down), Span(x, x + across)), area)
+        for number, (x, y, across, down, area) in boxes
+    ]
+    return Lit(sorted(parts, key=lambda part: -part.area), labels, raw)
+
+
+def widened(place: Place, part: Part, first_area: int, screen: Lit) -> Place | None:
+    """Where the scan lies if ``part`` belongs to what lies in ``place``, whose largest part has ``first_area`` pixels;
+    None if it does not."""
+    share, both = part.area / first_area, place.around(part.place)
+    common = place.columns.common(part.place.columns)
+    below = share >= STRIP_SHARE and are_aligned(place.columns, part.place.columns)
+    if below and are_stacked(sampled(screen.raw[both.slices])):  # a second picture, above or below
+        return Place(both.rows, common)
+    if share >= TWIN_SHARE and are_aligned(place.rows, part.place.rows):  # a second picture beside it
+        return both
+    beyond = share >= PART_SHARE and common.length >= ALIGNED * part.place.columns.length  # not one that is wider
+    return both if beyond and not is_apart(part, screen) else None
 
 
 def are_aligned(one: Span, other: Span) -> bool:
@@ -108,26 +141,27 @@ def are_aligned(one: Span, other: Span) -> bool:
     return one.common(other).length >= ALIGNED * min(one.length, other.length)
 
 
-def is_words(part: Part, labels: MatLike, raw: MatLike) -> bool:
-    """Whether a part of ``raw`` [H, W], grey, is a page of words. ``labels`` [H, W] holds the parts' numbers."""
-    own = labels[part.box][::2, ::2] == part.number
-    return is_page(np.bincount(raw[part.box][::2, ::2][own], minlength=256), PAGE_LEVEL)
+def is_words(part: Part, screen: Lit) -> bool:
+    """Whether a part is a page of words."""
+    box = part.place.slices
+    own = screen.labels[box][::2, ::2] == part.number
+    return is_page(np.bincount(screen.raw[box][::2, ::2][own], minlength=256), PAGE_LEVEL)
 
 
-def is_apart(part: Part, parts: Sequence[Part], labels: MatLike, raw: MatLike) -> bool:
-    """Whether a part of ``raw`` [H, W], grey, is words on a shaded bar, which may fade, or one of ``parts`` that are
-    thumbnails. ``labels`` [H, W] holds the parts' numbers."""
-    across, down = part.columns.length, part.rows.length
+def is_apart(part: Part, screen: Lit) -> bool:
+    """Whether a part is words on a shaded bar, which may fade, or one of several thumbnails."""
+    rows, columns = part.place
     in_a_row = [
         other
-        for other in parts
-        if abs(other.rows.begin - part.rows.begin) <= BLUR_PX and abs(other.rows.length - down) <= BLUR_PX
+        for other in screen.parts
+        if abs(other.place.rows.begin - rows.begin) <= BLUR_PX and abs(other.place.rows.length - rows.length) <= BLUR_PX
     ]
-    if len(in_a_row) > 1 or part.area >= FILLED * across * down:
+    if len(in_a_row) > 1 or part.area >= FILLED * columns.length * rows.length:
         return True
-    if across < BAR_RATIO * down:
+    if columns.length < BAR_RATIO * rows.length:
         return False
-    own = labels[part.box] == part.number
-    rows = np.where(own, raw[part.box].astype(np.float32), np.nan)
-    even = np.abs(rows - np.nanmedian(rows, axis=1, keepdims=True))[own] <= BAR_SHADE
+    box = part.place.slices
+    own = screen.labels[box] == part.number
+    grey = np.where(own, screen.raw[box].astype(np.float32), np.nan)
+    even = np.abs(grey - np.nanmedian(grey, axis=1, keepdims=True))[own] <= BAR_SHADE
     return bool(even.mean() >= BAR_SHARE)
