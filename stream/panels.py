@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 Slices = tuple[slice, slice]
 """Rows and columns."""
 
+TOP, RIGHT, BOTTOM, LEFT = SIDES = range(4)
+"""Each is the number of quarter turns that bring this side of a picture up, so that its rows can be looked at."""
+
 BLUR_PX = 5
 """Side of the averaging box: speckle becomes solid, and the scan's edge moves out by less than half of it."""
 
@@ -70,13 +73,22 @@ the gain. At 1.8 times the gain 3 of 2,818 lose the white of their first rows.""
 
 def between_bars(grey: NDArray[np.uint8]) -> Slices:
     """The part of a picture uint8 [H, W] that lies between the bars with letters along its edges."""
-    cuts = []
-    for _ in range(4):
-        cuts.append(_bar_rows(grey))
-        grey = np.rot90(grey[cuts[-1] :])  # the right side is up next
-    top, _, _, left = cuts
-    height, width = grey.shape
-    return np.s_[top : top + height, left : left + width]
+    within = np.s_[0 : grey.shape[0], 0 : grey.shape[1]]
+    for side in SIDES:
+        within = _without(within, side, _bar_rows(np.rot90(grey[within], side)))
+    return within
+
+
+def _without(box: Slices, side: int, px: int) -> Slices:
+    """The box without so many of its rows, or columns, at one of its SIDES."""
+    rows, columns = box
+    if side == TOP:
+        return slice(rows.start + px, rows.stop), columns
+    if side == BOTTOM:
+        return slice(rows.start, rows.stop - px), columns
+    if side == LEFT:
+        return rows, slice(columns.start + px, columns.stop)
+    return rows, slice(columns.start, columns.stop - px)
 
 
 def _bar_rows(grey: NDArray[np.uint8]) -> int:
@@ -140,14 +152,15 @@ def between_panels(raw: MatLike, box: Slices) -> Slices:
     detail = cv2.absdiff(without, cv2.blur(without, (BLUR_PX, BLUR_PX)))
     even = (cv2.boxFilter(detail, cv2.CV_32F, (EVEN_PX, EVEN_PX)) <= EVEN).astype(np.float32)
     ink = cv2.subtract(small, without) >= INK
-    cuts = [0, 0, 0, 0]  # at the top, right, bottom and left
-    for side in (0, 1, 2, 3) * 2:  # twice: a panel beside the scan hides the edge above it
-        rows = _panel_rows(even, ink)
+    within, begun = np.s_[0 : even.shape[0], 0 : even.shape[1]], set()
+    for side in (*SIDES, *SIDES):  # twice: a panel beside the scan hides the edge above it
+        rows = _panel_rows(np.rot90(even[within], side), np.rot90(ink[within], side))
         if rows:
-            cuts[side] += BLUR_PX * (cuts[side] == 0) + round(rows / shrink)
-        even, ink = np.rot90(even[rows:]), np.rot90(ink[rows:])  # the right side is up next
-    top, right, bottom, left = cuts
-    return np.s_[box[0].start + top : box[0].stop - bottom, box[1].start + left : box[1].stop - right]
+            within = _without(within, side, rows)
+            blurred = 0 if side in begun else BLUR_PX  # its edge was left out above
+            box = _without(box, side, round(rows / shrink) + blurred)
+            begun.add(side)
+    return box
 
 
 def _panel_rows(even: NDArray[np.float32], ink: NDArray[np.bool_]) -> int:
