@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Lock
 from typing import Self
@@ -54,6 +54,19 @@ class Now:
         return not self.stopped and (self.pipeline is None or self.pipeline.status().phase not in over)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the last start asked for. ``given_up`` is set by whatever is asked for after it, a start or a stop."""
+
+    now: Now
+    given_up: Event = field(default_factory=Event)
+
+    def instead(self, now: Now) -> "Asked":
+        """Give this one up, also while it waits, and ask for ``now``."""
+        self.given_up.set()
+        return Asked(now)
+
+
 class Control:
     """Owns the engine, the current pipeline and the viewers of its picture. A context manager; safe from any thread.
 
@@ -88,8 +101,7 @@ class Control:
         self.records = self.can_record
         self._style = config.overlay
         self._now = Now(source_uri, engine_name, config.operating_point, stopped=True)
-        self._asked = self._now  # by the last start, which may still wait for what ends before it
-        self._given_up = Event()  # of the last start: set by whatever is asked for after it, as a stop
+        self._asked = Asked(self._now)  # may still wait for what ends before it
         self._begun: dict[str, Source] = {}  # URI -> what was opened last, unless it was stopped; at most one
         self._loaded = LoadedEngine(weights)
         self.broadcast = Broadcast(config.jpeg_quality)
@@ -111,12 +123,14 @@ class Control:
         waited for. Whoever starts or stops meanwhile need not wait for one that does not answer.
         """
         with self._asking:
-            given_up, last = self._supersede(), self._asked
-            self._asked = now = Now(
+            last = self._asked.now
+            now = Now(
                 source_uri or last.source_uri,
                 engine_name or last.engine_name,
                 operating_point or last.operating_point,
             )
+            self._asked = self._asked.instead(now)
+            given_up = self._asked.given_up
         with self._changing:
             if given_up.is_set():
                 return False
@@ -138,17 +152,10 @@ class Control:
     def stop(self) -> None:
         """End what runs; what was recorded is on disk on return."""
         with self._asking:
-            self._supersede().set()
-            self._asked = self._now
+            self._asked = self._asked.instead(self._now)
         with self._changing:
             self._stop_pipeline()
             self._begun = {}
-
-    def _supersede(self) -> Event:
-        """End the wait of the start before; the event that will end this one's. Call it while ``_asking``."""
-        self._given_up.set()
-        self._given_up = Event()
-        return self._given_up
 
     def now(self) -> Now:
         """What runs, from any thread, without waiting for a start that is under way."""
