@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from stream.errors import StreamError
 from stream.sources import open_here
-from stream.sources.isolated import limit_memory
+from stream.sources.isolated_child import limit_memory
 
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 

@@ -38,7 +38,7 @@ def test_the_generic_names_are_ours(package: str) -> None:
     ("modules", "barred"),
     [
         (LIVE, {"torch", "timm", "torchvision", "safetensors"}),
-        (["stream.sources.isolated", "stream.sources.file"], {"pydantic"}),  # each clip waits for them
+        (["stream.sources.isolated_child", "stream.sources.file"], {"pydantic"}),  # each clip waits for them
         (["rcdnet.checkpoint"], {"timm"}),  # as commands of train that make no network
         (["train.__main__"], {"torch", "timm", "scipy", "sklearn"}),  # its --help
         (["benchmarks.calls", "benchmarks.feeds"], {"torch", "timm", "safetensors", "matplotlib"}),  # the extra measure

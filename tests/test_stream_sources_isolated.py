@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from stream.errors import SourceError, UsageError
-from stream.sources import isolated, open_here, open_source
+from stream.sources import isolated, isolated_child, isolated_watchdog, open_here, open_source
 from tests.clips import write_clip
 
 
@@ -28,7 +28,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
 def decoders() -> list[psutil.Process]:
     children = psutil.Process().children()
     alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in alive if "stream.sources.isolated" in child.cmdline()]
+    return [child for child in alive if "stream.sources.isolated_child" in child.cmdline()]
 
 
 def test_frames_are_those_of_the_file(clip: str) -> None:
@@ -50,7 +50,7 @@ def test_pictures_take_turns_in_one_memory_and_come_in_few_pieces(tmp_path: Path
         (decoder,), frames = decoders(), source.frames()
         next(frames)
         assert source._child.stdout is not None
-        assert fcntl.fcntl(source._child.stdout, fcntl.F_GETPIPE_SZ) == isolated.PIPE_BYTES
+        assert fcntl.fcntl(source._child.stdout, fcntl.F_GETPIPE_SZ) == isolated_child.PIPE_BYTES
         faults = [page_faults(decoder) for _ in frames]
     pages = 3 * width * height / os.sysconf("SC_PAGESIZE")
     assert (faults[35] - faults[15]) / 20 < pages / 8
@@ -98,7 +98,7 @@ def test_a_decoder_that_hangs_is_ended_and_said_so(clip: str, monkeypatch: pytes
 
 def test_a_decoder_that_does_not_start_is_not_the_file_s_fault(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated, "START_S", 0.01)
-    monkeypatch.setattr(isolated, "WATCH_S", 0.01)  # it may start within the usual 0.2 s
+    monkeypatch.setattr(isolated_watchdog, "WATCH_S", 0.01)  # it may start within the usual 0.2 s
     with pytest.raises(SourceError, match=r"clip.mp4: its decoder did not start within 0 s. The machine is too busy"):
         open_source(clip)
 
@@ -111,7 +111,7 @@ def test_a_decoder_that_cannot_be_ended_holds_nobody_up(clip: str, monkeypatch: 
     monkeypatch.setattr(source._child, "kill", lambda: None)  # as if it waited in the kernel
     reader, closing = threading.Thread(target=list, args=(source.frames(),)), threading.Thread(target=source.close)
     reader.start()
-    while source._asked_s is None:
+    while source._watchdog.asked_s is None:
         assert reader.is_alive()
     closing.start()
     closing.join(60)
@@ -137,7 +137,7 @@ def test_in_real_time_a_frame_is_captured_when_it_is_due_and_not_when_it_was_dec
 def test_a_decoder_may_take_only_so_much_memory_and_write_nothing(clip: str) -> None:
     with open_source(clip):
         (decoder,) = decoders()
-        assert decoder.rlimit(psutil.RLIMIT_DATA) == (isolated.MEMORY_LIMIT, isolated.MEMORY_LIMIT)
+        assert decoder.rlimit(psutil.RLIMIT_DATA) == (isolated_child.MEMORY_LIMIT, isolated_child.MEMORY_LIMIT)
         assert decoder.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
 
 
@@ -149,7 +149,7 @@ def test_a_file_that_is_larger_than_its_decoder_may_be_is_one_bad_picture_of_a_f
     for number in range(3):
         write_clip(tmp_path / f"{number}.png", 1, codec="png", pixels="rgb24", muxer={"update": "1"})
     with (tmp_path / name).open("wb") as file:
-        file.truncate(isolated.MEMORY_LIMIT)
+        file.truncate(isolated_child.MEMORY_LIMIT)
     frames = []
     with open_source(str(tmp_path)) as source, pytest.raises(SourceError, match=f"1 of . pictures.* {name} cannot be"):
         frames.extend(frame.source for frame in source.frames())
@@ -184,8 +184,6 @@ def test_warnings_keep_their_letters_where_the_system_has_few(
 class Stopped:
     """The clock of a process that Ctrl-Z stops for a minute while it waits for ``decoder``, which is only slow."""
 
-    perf_counter_ns = staticmethod(time.perf_counter_ns)
-
     def __init__(self) -> None:
         self.decoder: psutil.Process | None = None
         self.source: isolated.IsolatedSource | None = None
@@ -193,7 +191,7 @@ class Stopped:
 
     def monotonic(self) -> float:
         watches = threading.current_thread().name == "decoder watchdog"
-        if watches and self.source is not None and self.source._asked_s is not None:
+        if watches and self.source is not None and self.source._watchdog.asked_s is not None:
             self._looks += 1
             self._lost_s = 60.0
             if self._looks == 3:
@@ -203,7 +201,7 @@ class Stopped:
 
 def test_a_replay_goes_on_after_it_was_itself_stopped(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Stopped()
-    monkeypatch.setattr(isolated, "time", clock)
+    monkeypatch.setattr(isolated_watchdog, "time", clock)
     with open_source(clip) as source:
         frames = source.frames()
         next(frames)

@@ -54,7 +54,7 @@ ASF_FACTS = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 MOST_THREADS = 8
 """Threads that decode a clip. Each holds pictures: with FFmpeg's sixteen, a telephone's 4K video (HEVC of 10 bits)
-would need more than ``isolated.MEMORY_LIMIT``."""
+would need more than ``isolated_child.MEMORY_LIMIT``."""
 
 OPEN_TIMEOUT_S = 20.0
 """For FFmpeg to make sense of a header; a large damaged clip takes it a second."""

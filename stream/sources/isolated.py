@@ -1,7 +1,6 @@
 """A file from elsewhere, decoded in a child process. One that makes its decoder hang, crash or swell ends as an error.
 
-The child runs ``python -m stream.sources.isolated`` and writes messages to its standard output: one line of JSON, then
-as many bytes of pixels as that line says. Nothing it writes is trusted: sizes are checked before memory is taken.
+Nothing that the child writes is trusted: sizes are checked before memory is taken.
 """
 
 import json
@@ -11,22 +10,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
-from importlib import import_module
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from threading import Lock, Thread
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import SourceError, UsageError
-from stream.sources import SOURCES, kind, open_here
 from stream.sources.base import Source
 from stream.sources.clocks import Pace
 from stream.sources.geometry import check_size
+from stream.sources.isolated_watchdog import Watchdog
 from stream.sources.uri import last_name, printable, split
 from stream.types import Frame, ScanArea
 
@@ -39,18 +36,8 @@ PER_FILE_S = 0.05
 START_S = 120.0
 """How long the child may take to start, before it touches the file: usually a second, many on a busy machine."""
 
-WATCH_S = 0.2
-"""How often the watchdog looks."""
-
-OVERSLEPT_S = 1.0
-"""A watchdog that looks later than it meant to by more was stopped with the whole program, as by Ctrl-Z. That time does
-not count."""
-
 LET_GO_S = 2.0
 """How long ``close`` waits for the killed child. One that waits in the kernel for a drive that is gone does not end."""
-
-MEMORY_LIMIT = 900 * 2**20
-"""Bytes that the child may take: a telephone's 4K video takes up to three quarters in ``file.MOST_THREADS``."""
 
 LONGEST_LINE = 16_384
 """Bytes of JSON; an error message is a hundredth of it."""
@@ -61,9 +48,6 @@ SINGLE_THREADED = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**27)}
 """Make the child keep the memory of a picture, up to 4K, for the next one. By default glibc gives it back, and the
 kernel then clears each page anew. Other C libraries ignore this."""
-
-PIPE_BYTES = 2**20
-"""Of the pipe, the most that Linux gives everyone: through its usual 64 KB a picture goes in up to a hundred turns."""
 
 log = logging.getLogger(__name__)
 
@@ -82,12 +66,10 @@ class IsolatedSource(Source):
         super().__init__()
         self.live, self.looped = live, loop
         self.name = last_name(Path(split(uri)[1]))
-        self._limit_s, self._started = START_S, False
-        self._asked_s: float | None = None
-        self._overdue = False
+        self._started = False
         self._reading = Lock()
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "stream.sources.isolated", uri, "loop" if loop else "once"],
+            [sys.executable, "-m", "stream.sources.isolated_child", uri, "loop" if loop else "once"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -97,15 +79,15 @@ class IsolatedSource(Source):
         )
         assert isinstance(self._child.stdout, BufferedReader)  # whose readinto goes on until all is there
         self._pipe = self._child.stdout
-        Thread(target=self._watch, name="decoder watchdog", daemon=True).start()
+        self._watchdog = Watchdog(START_S, self._child.kill, self._closed)
         self._listener = Thread(target=self._log_warnings, name="decoder's warnings", daemon=True)
         self._listener.start()
         try:
             self._receive()
             self._started = True
-            self._limit_s = PATIENCE_S + PER_FILE_S * files_in(Path(split(uri)[1]))
+            self._watchdog.limit_s = PATIENCE_S + PER_FILE_S * files_in(Path(split(uri)[1]))
             facts, _ = self._receive()
-            self._limit_s = PATIENCE_S
+            self._watchdog.limit_s = PATIENCE_S
             with self._distrusted():
                 self.fps = None if facts["fps"] is None else float(facts["fps"])
                 self.still, self.left_out = bool(facts["still"]), printable(facts["left_out"])
@@ -151,11 +133,8 @@ class IsolatedSource(Source):
     def _receive(self) -> Message:
         """The next message and its picture; an empty one without a picture at the end. Raises SourceError."""
         with self._reading, self._distrusted():
-            self._asked_s = time.monotonic()
-            try:
+            with self._watchdog.asked():
                 facts, pixels = self._read()
-            finally:
-                self._asked_s = None
             self.damaged = int(facts.get("damaged", self.damaged))
             if "error" in facts:
                 raise (UsageError if facts["usage"] else SourceError)(facts["error"])
@@ -187,15 +166,15 @@ class IsolatedSource(Source):
     def _broken_off(self) -> Message:
         if self._closed.is_set():
             return {}, None
-        code = self._child.wait()
-        if self._overdue and not self._started:
+        code, limit_s = self._child.wait(), self._watchdog.limit_s
+        if self._watchdog.overdue and not self._started:
             raise SourceError(
-                f"{self.name}: its decoder did not start within {self._limit_s:.0f} s. The machine is too busy, or its "
+                f"{self.name}: its decoder did not start within {limit_s:.0f} s. The machine is too busy, or its "
                 "disk does not answer. Try again."
             )
-        if self._overdue:
+        if self._watchdog.overdue:
             raise SourceError(
-                f"{self.name}: nothing could be decoded for {self._limit_s:.0f} s, so its decoder was ended. "
+                f"{self.name}: nothing could be decoded for {limit_s:.0f} s, so its decoder was ended. "
                 "The file is damaged, or its drive does not answer."
             )
         raise SourceError(
@@ -210,18 +189,6 @@ class IsolatedSource(Source):
             for line in iter(lambda: pipe.readline(LONGEST_LINE), b""):
                 log.warning("%s", printable(line.decode(errors="replace").rstrip()))
 
-    def _watch(self) -> None:
-        looked_s = awake_s = time.monotonic()
-        while not self._closed.wait(WATCH_S):
-            now_s, asked_s = time.monotonic(), self._asked_s
-            if now_s - looked_s > WATCH_S + OVERSLEPT_S:
-                awake_s = now_s
-            looked_s = now_s
-            if asked_s is not None and now_s - max(asked_s, awake_s) > self._limit_s:
-                self._overdue = True
-                self._child.kill()
-                return
-
 
 def files_in(path: Path) -> int:
     """How many files a folder holds, 0 for what is none or cannot be read."""
@@ -229,63 +196,3 @@ def files_in(path: Path) -> int:
         return sum(1 for _ in path.iterdir())
     except OSError:
         return 0
-
-
-def main(uri: str, loop: bool, out: BinaryIO) -> None:
-    """The child: says that it has started, what it opened, each frame, and how it ended."""
-    limit_memory()
-    _limit("RLIMIT_FSIZE", 0)  # a decoder has nothing to write
-    _enlarge(out)
-    with suppress(ImportError):  # told when it is opened; to import takes a second, which is not the file's
-        import_module(SOURCES[kind(uri)].partition(":")[0])
-    _send(out, {})
-    damaged, ending = 0, {}
-    try:
-        with open_here(uri, live=False, loop=loop) as source:
-            area = None if source.scan_area is None else asdict(source.scan_area)
-            _send(out, {"fps": source.fps, "still": source.still, "scan_area": area, "left_out": source.left_out})
-            try:
-                for frame in source.frames():
-                    keys = ("index", "captured_ns", "pts_s", "source", "mm_per_px", "still")
-                    facts = {key: getattr(frame, key) for key in keys}
-                    height_px, width_px = frame.rgb.shape[:2]
-                    shape = {"height_px": height_px, "width_px": width_px}
-                    _send(out, facts | shape | {"damaged": source.damaged}, np.ascontiguousarray(frame.rgb).data)
-            finally:
-                damaged = source.damaged
-    except (SourceError, UsageError) as error:
-        ending = {"error": str(error), "usage": isinstance(error, UsageError)}
-    _send(out, ending | {"damaged": damaged})
-
-
-def _enlarge(pipe: BinaryIO) -> None:
-    with suppress(ImportError, AttributeError, OSError):  # Linux alone can, and may refuse
-        import fcntl
-
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-
-
-def _send(out: BinaryIO, facts: dict[str, Any], pixels: memoryview = memoryview(b"")) -> None:
-    for part in (memoryview(json.dumps(facts).encode() + b"\n"), pixels.cast("B")):
-        left = part
-        while left:  # with PYTHONUNBUFFERED, a write that a stop (Ctrl-Z) interrupts has written a part
-            left = left[out.write(left) :]
-    out.flush()
-
-
-def limit_memory() -> None:
-    """From here on this process gets MemoryError beyond MEMORY_LIMIT, and leaves no core dump; not on Windows."""
-    _limit("RLIMIT_DATA", MEMORY_LIMIT)
-    _limit("RLIMIT_CORE", 0)
-
-
-def _limit(name: str, most: int) -> None:
-    try:
-        import resource
-    except ImportError:  # Windows has none
-        return
-    resource.setrlimit(getattr(resource, name), (most, most))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2] == "loop", sys.stdout.buffer)
