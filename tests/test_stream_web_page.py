@@ -1,9 +1,4 @@
-import asyncio
-import logging
-import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -12,7 +7,6 @@ from stream.config import StreamConfig
 from stream.web.app import create_app
 from stream.web.control import Control
 
-PATIENCE_S = 60
 ADDRESS = "http://127.0.0.1:7860"
 
 
@@ -63,42 +57,3 @@ def test_what_gradio_offers_besides_is_off(client: TestClient, path: str) -> Non
 def test_it_offers_to_record_only_where_there_is_a_folder_for_it(client: TestClient) -> None:
     (record,) = (part for part in components(client) if part["type"] == "checkbox")
     assert record["props"]["visible"] is False  # type: ignore[index]
-
-
-def test_a_start_that_another_one_overtook_is_not_logged_as_one(caplog: pytest.LogCaptureFixture) -> None:
-    from stream.web.page import build
-
-    caplog.set_level(logging.INFO, "stream.web.page")
-    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as pool:
-        uri = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        with Control(StreamConfig(), uri, "fake") as control:
-
-            async def built() -> Any:  # without a running loop Gradio makes some, and leaves them open
-                return build(control)
-
-            press = {each.name: each.fn for each in asyncio.run(built()).fns.values()}["restart"]
-            assert press is not None
-            waiting = pool.submit(press, uri, "fake", "balanced")
-            with silent.accept()[0]:  # and never an answer
-                press("phantom (synthetic)", "fake", "balanced")
-                waiting.result(PATIENCE_S)
-    assert [each.getMessage() for each in caplog.records] == [
-        "started on the page: phantom (synthetic), engine fake, operating point balanced"
-    ]
-
-
-def test_what_broke_off_by_itself_is_to_be_started_not_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
-    from stream.web.page import Actions
-
-    with Control(StreamConfig(), "phantom:?size=320x240", "fake") as control:
-
-        def word() -> object:
-            return Actions(control).named("phantom:?size=320x240", "fake", "balanced").value
-
-        control.start()
-        assert word() == "Restart"
-        monkeypatch.setattr(control.broadcast, "publish", None)  # on the drawing thread it is a fault of ours
-        pipeline = control.now().pipeline
-        assert pipeline is not None
-        assert pipeline.wait(PATIENCE_S)
-        assert word() == "Start"
