@@ -118,7 +118,7 @@ def run(
 
         settings = settings_of(config, scan_area)
         opener(source)  # what makes no sense is told before anything runs
-        if kind(source) in ON_DISK and not is_path(split(source)[1]):
+        if kind(source) in ON_DISK and not is_path(split(source).target):
             open_source(source)  # which says that it is not there
         listener = listen(host, port)
         receivers = partial(sending, send)
@@ -213,7 +213,7 @@ def settings_of(config: Path | None, scan_area: str | None) -> StreamConfig:
 
 def refuse_overwriting(clip: str, out: Path) -> None:
     """Raises UsageError if a replay of ``clip`` into ``out`` would write over the clip itself."""
-    target = split(clip)[1]
+    target = split(clip).target
     there = [path for path in (out / name for name in (*RESULTS, CINE)) if is_path(target) and is_path(str(path))]
     for path in there:
         among = path.name == CINE and kind(clip) == "dicom" and path.parent.samefile(target)  # a folder of them

@@ -65,7 +65,7 @@ def open_source(
     ``before``, in a run that this one goes on with, is waited for as if it were lost now.
     """
     found = kind(uri)
-    if found in ON_DISK and is_path(split(uri)[1]):  # else there is nothing to decode
+    if found in ON_DISK and is_path(split(uri).target):  # else there is nothing to decode
         from stream.sources.isolated import IsolatedSource
 
         return IsolatedSource(uri, live=bool(live), loop=loop)
@@ -82,7 +82,7 @@ def open_here(uri: str, *, live: bool | None = None, loop: bool = False) -> Sour
     try:
         return open_it()
     except OSError as error:  # as where a folder on the way may not be entered
-        target = split(uri)[1]
+        target = split(uri).target
         why = error.strerror or type(error).__name__
         last = target if "://" in target else Path(target).name  # the page tells it: folders may name a patient
         message = f"{without_secrets(last)} cannot be opened ({why}). Expected a path that you may read."

@@ -65,7 +65,7 @@ class IsolatedSource(Source):
     def __init__(self, uri: str, *, live: bool = False, loop: bool = False) -> None:
         super().__init__()
         self.live, self.looped = live, loop
-        self.name = last_name(Path(split(uri)[1]))
+        self.name = last_name(Path(split(uri).target))
         self._started = False
         self._reading = Lock()
         self._child = subprocess.Popen(
@@ -85,7 +85,7 @@ class IsolatedSource(Source):
         try:
             self._receive()
             self._started = True
-            self._watchdog.limit_s = PATIENCE_S + PER_FILE_S * files_in(Path(split(uri)[1]))
+            self._watchdog.limit_s = PATIENCE_S + PER_FILE_S * files_in(Path(split(uri).target))
             facts, _ = self._receive()
             self._watchdog.limit_s = PATIENCE_S
             with self._distrusted():

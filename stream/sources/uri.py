@@ -4,6 +4,7 @@ import mimetypes
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from stream.errors import UsageError
@@ -99,25 +100,31 @@ class Options:
         return UsageError(f"{self.scheme}: option {key}={self.values[key][:40]!r} makes no sense. Expected {expected}.")
 
 
-def split(uri: str) -> tuple[str | None, str, str]:
-    """Scheme (None for a path), target and query text of a URI. An existing path wins over any other reading.
+class Parts(NamedTuple):
+    """Of a URI: its scheme, in small letters, or None for a path; the path, device or script; what follows a ``?``. The
+    target of ADDRESSES is the whole URI."""
 
-    The target of ADDRESSES is the whole URI.
-    """
+    scheme: str | None
+    target: str
+    query: str
+
+
+def split(uri: str) -> Parts:
+    """The parts of a URI. An existing path wins over any other reading."""
     if is_path(uri):
-        return None, uri, ""
+        return Parts(None, uri, "")
     if here := HERE.match(uri):
         from urllib.request import url2pathname  # slow to import
 
         target, _, query = uri[here.end() :].partition("?")
-        return None, url2pathname(target), query
+        return Parts(None, url2pathname(target), query)
     scheme, colon, rest = uri.partition(":")
     if not colon or not scheme.isalnum() or len(scheme) == 1:  # C:\clips is a path
         scheme, rest = "", uri
     if scheme.lower() in ADDRESSES:
-        return scheme.lower(), uri, ""
+        return Parts(scheme.lower(), uri, "")
     target, _, query = rest.partition("?")
-    return scheme.lower() or None, target, query
+    return Parts(scheme.lower() or None, target, query)
 
 
 def without_secrets(uri: str) -> str:
