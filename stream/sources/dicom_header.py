@@ -1,10 +1,10 @@
-"""What does a DICOM header say about time, place and colour of its pixels?
+"""What of a DICOM header matters here? How its pixels are stored, and when each frame is shown.
 
 Only TAGS are read of it, so that nothing about the patient gets as far as this program.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,14 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
-from pydicom.pixels import apply_color_lut, get_decoder
+from pydicom.pixels import get_decoder
 from pydicom.uid import MPEGTransferSyntaxes
 
 from rcdnet.extras import install
 from stream.errors import SourceError
-from stream.scan_detection import scaled
-from stream.scan_parts import TWIN_SHARE, are_aligned
-from stream.sources.geometry import check_count, check_size, square_px, valid_spacing
+from stream.sources.dicom_colour import lookup_table
+from stream.sources.dicom_place import with_square_pixels
+from stream.sources.geometry import check_count, check_size
 from stream.sources.uri import FPS_LIMIT, STILLS_FPS, printable
 from stream.types import ScanArea
 
@@ -61,14 +61,8 @@ TABLES = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 DEFLATED = "1.2.840.10008.1.2.1.99"
 """A transfer syntax that has to be unpacked as a whole before it can be looked at, however large it becomes."""
 
-MM_PER_UNIT = {3: 10.0}
-"""Physical Units (PS3.3 C.8.5.5.1.15) that are a length: 3 is cm."""
-
 CINE_FPS = 25.0
 """Frames a second of a cine that tells no times."""
-
-SHRUNK = range(1, 9)
-"""How many times smaller a picture may be than its regions say: some archives shrink pictures and keep the header."""
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # its warnings quote the header
 
@@ -188,114 +182,3 @@ def frame_times_s(tags: Any, count: int, fallback_step_s: float) -> tuple[NDArra
 def possible_step(step_s: float) -> bool:
     """Whether a frame can last this long."""
     return math.isfinite(step_s) and 1 / FPS_LIMIT <= step_s <= 100
-
-
-def with_square_pixels(
-    tags: Any, size_px: tuple[int, int], name: str
-) -> tuple[tuple[int, int], ScanArea | None, tuple[float, float] | None]:
-    """Width and height once pixels are square, and scan area and mm per pixel (row, column) at that size.
-
-    Raises SourceError if that is larger than any scanner's.
-    """
-    area, mm_per_px = region_calibration(tags, *size_px)
-    shown_px = square_px(*size_px, aspect(tags, mm_per_px))
-    check_size(*shown_px, name)
-    wider, higher = shown_px[0] / size_px[0], shown_px[1] / size_px[1]
-    if area is not None:
-        area = scaled(area, wider, higher)
-    if mm_per_px is not None:
-        mm_per_px = mm_per_px[0] / higher, mm_per_px[1] / wider
-    return shown_px, area, mm_per_px
-
-
-def region_calibration(tags: Any, width_px: int, height_px: int) -> tuple[ScanArea | None, tuple[float, float] | None]:
-    """Scan area and mm per pixel (row, column) of the largest two-dimensional tissue region (PS3.3 C.8.5.5). The area
-    is None if another picture stands ``beside`` it. Without such a region: None, and the Pixel Spacing (10.7.1.3).
-    """
-    told = tags.get("PixelSpacing")
-    pixel_spacing = None if told is None else valid_spacing(float(told[0]), float(told[1]))
-    regions = list(tissue_regions(tags, width_px, height_px))
-    if not regions:
-        return None, pixel_spacing
-    best, mm_per_px = max(regions, key=lambda region: region[0].count_px)
-    if any(beside(best, other) for other, _ in regions):
-        return None, mm_per_px  # nobody knows which is meant: the scan is looked for, and refused if it shows both
-    return best, mm_per_px
-
-
-def tissue_regions(tags: Any, width_px: int, height_px: int) -> Iterator[tuple[ScanArea, tuple[float, float] | None]]:
-    """Each two-dimensional tissue region of the header that fits the picture, with its mm per pixel.
-
-    A region that is larger than the picture is divided by the least whole number that makes it fit, rounded inwards.
-    """
-    for region in tags.get("SequenceOfUltrasoundRegions") or ():
-        if (region.get("RegionSpatialFormat"), region.get("RegionDataType")) != (1, 1):
-            continue
-        corners = [region.get(f"RegionLocation{corner}") for corner in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
-        if None in corners:
-            continue
-        left, top, right, bottom = (int(corner) for corner in corners)
-        right, bottom = right + 1, bottom + 1  # inclusive there
-        shrunk = next((by for by in SHRUNK if right <= width_px * by and bottom <= height_px * by), None)
-        if shrunk is None or not (0 <= left < right and 0 <= top < bottom):
-            continue
-        x_px, y_px = -(-left // shrunk), -(-top // shrunk)
-        size = right // shrunk - x_px, bottom // shrunk - y_px
-        if min(size) < 1:
-            continue
-        row, column = (
-            MM_PER_UNIT.get(region.get(f"PhysicalUnits{axis}Direction"), 0.0)
-            * shrunk
-            * float(region.get(f"PhysicalDelta{axis}") or 0)
-            for axis in "YX"
-        )
-        yield ScanArea(x_px, y_px, *size, "header"), valid_spacing(row, column)
-
-
-def beside(one: ScanArea, other: ScanArea) -> bool:
-    """Whether these are two pictures side by side, or one above the other, as ``scan_parts`` has it."""
-    aligned = are_aligned(one.rows, other.rows) or are_aligned(one.columns, other.columns)
-    return aligned and not one.common_px(other) and other.count_px >= TWIN_SHARE * one.count_px
-
-
-def aspect(tags: Any, mm_per_px: tuple[float, float] | None) -> float:
-    """How many times as wide as high a pixel is: by its spacing, else by Pixel Aspect Ratio (PS3.3 C.7.6.3.1.7)."""
-    told = tags.get("PixelAspectRatio") if mm_per_px is None else mm_per_px
-    sides = None if told is None else valid_spacing(float(told[0]), float(told[1]))
-    return 1.0 if sides is None else sides[1] / sides[0]
-
-
-def lookup_table(tags: Any, kind: str, bits: int) -> NDArray[np.uint8]:
-    """The colour of each stored value, uint8 [2**bits, 3], by palette (PS3.3 C.7.9), or rescale and window (C.11.2).
-
-    Without a window the whole range of stored values is shown, so that no frame decides about the brightness of others.
-    """
-    values = np.arange(2**bits, dtype=np.uint8 if bits <= 8 else np.uint16)
-    if kind == "PALETTE COLOR":
-        colour = apply_color_lut(values, tags)[:, :3]
-        return np.asarray(colour if colour.dtype == np.uint8 else colour >> 8, np.uint8)
-    stored = values.astype(np.float64)
-    if tags.get("PixelRepresentation") == 1:  # two's complement
-        stored[2 ** (bits - 1) :] -= 2**bits
-    real = stored * float(tags.get("RescaleSlope") or 1) + float(tags.get("RescaleIntercept") or 0)
-    grey = window(real, *first_window(tags, real), str(tags.get("VOILUTFunction") or "LINEAR"))
-    grey = 1 - grey if kind == "MONOCHROME1" else grey
-    return np.repeat(np.rint(grey * 255).astype(np.uint8)[:, None], 3, axis=1)
-
-
-def first_window(tags: Any, real: NDArray[np.float64]) -> tuple[float, float]:
-    """Centre and width of the header's first window, or such that LINEAR maps all of ``real`` to all of the greys."""
-    centre, width = (np.asarray(tags.get(tag), np.float64).reshape(-1) for tag in ("WindowCenter", "WindowWidth"))
-    if math.isfinite(centre[0]) and width[0] >= 1:  # nan where there is none
-        return float(centre[0]), float(width[0])
-    low, high = float(real.min()), float(real.max())
-    return (low + high + 1) / 2, high - low + 1
-
-
-def window(real: NDArray[np.float64], centre: float, width: float, function: str) -> NDArray[np.float64]:
-    """Grey, 0..1, of real values (PS3.3 C.11.2.1.2, C.11.2.1.3)."""
-    if function == "SIGMOID":
-        return 1 / (1 + np.exp(-4 * (real - centre) / width))
-    if function == "LINEAR_EXACT":
-        return np.clip((real - centre) / width + 0.5, 0, 1)
-    return np.clip((real - (centre - 0.5)) / max(width - 1, 1e-9) + 0.5, 0, 1)
