@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rcdnet.notice import RESEARCH_NOTICE, SCOPE
 from stream.config import OverlayStyle
 from stream.decision import class_label, describe_call, percent
+from stream.heat import blend_heat, heat_colours
 from stream.session import Session
 from stream.types import Assessment, Frame, State
 
@@ -33,10 +34,6 @@ RED: Colour = (245, 96, 72)
 AMBER: Colour = (240, 180, 70)
 CLASS_COLOURS: dict[str, Colour] = {"benign": TEAL, "malignant": RED, "normal": GREY}
 
-HEAT: tuple[Colour, ...] = ((70, 60, 235), (170, 60, 255), (255, 60, 190))
-"""From weak to strong, as live.css has them: no class's colour, and even on black of the hue that the legend shows, the
-stronger the brighter. The red and yellow of other maps are both dark red there."""
-
 PANEL_WIDTH, PANEL_HEIGHT, MARGIN = 288, 480, 18
 """Of the panel, in units; a unit is one pixel on a picture of 720 rows."""
 
@@ -45,9 +42,6 @@ LONGEST_POINT = 12
 
 NOTHING_SAID = "–"
 """In place of a probability: an empty bar alone would read as 0 %."""
-
-FAINTEST = 0.05
-"""Attention below which nothing is coloured."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +94,8 @@ def draw(frame: Frame, assessment: Assessment, style: OverlayStyle, labels: Labe
     beside = picture[:, width:]
     beside[:] = panel
     stale, mapped = is_stale(assessment, style, labels), mapped_class(assessment, style, labels)
-    if mapped is not None:
-        _blend_heat(picture, assessment, style.opacity)
+    if mapped is not None and assessment.attention is not None and assessment.scan_area is not None:
+        blend_heat(picture[assessment.scan_area.pixels], assessment.attention, style.opacity)
     _write_panel(beside, unit, assessment, labels)
     _write_heat_caption(beside, unit, _below(labels), mapped, stale)
     if labels.still:
@@ -138,50 +132,6 @@ def headline(assessment: Assessment) -> tuple[str, Colour]:
     if assessment.finding is None:
         return describe_call(assessment), GREY if assessment.state is State.WARMING_UP else AMBER
     return describe_call(assessment), class_colour(assessment.finding)
-
-
-@lru_cache(maxsize=1)
-def _heat_colours() -> Picture:
-    """RGB by attention 0..255, [256, 1, 3]: ``HEAT``, and between them."""
-    where = np.linspace(0, 255, len(HEAT))
-    channels = [np.interp(range(256), where, channel) for channel in zip(*HEAT, strict=True)]
-    return np.stack(channels, axis=-1)[:, None].astype(np.uint8)
-
-
-@lru_cache(maxsize=1)
-def _heat_tints() -> NDArray[np.float32]:
-    """The heat colours without their brightness (ITU-R BT.601 luma), float32 [256, 3]: what is added to a grey."""
-    colours = _heat_colours()[:, 0].astype(np.float32)
-    return np.asarray(colours - colours @ np.array([[0.299], [0.587], [0.114]], np.float32), np.float32)
-
-
-def _blend_heat(picture: Picture, assessment: Assessment, opacity: float) -> None:
-    """Colour the scan area by the attention, more where it is higher, with full ``opacity`` from one half on.
-
-    Only the hue changes: what is dark stays dark, so that a cyst under the map still looks like one. Colours are mixed
-    at the map's own low resolution and only the part that holds any is resized.
-    """
-    attention, area = assessment.attention, assessment.scan_area
-    if attention is None or area is None:
-        return
-    rows, columns = np.nonzero(attention.max(axis=1) > FAINTEST)[0], np.nonzero(attention.max(axis=0) > FAINTEST)[0]
-    if rows.size == 0:
-        return
-    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    y, x = np.linspace(0, area.height_px, attention.shape[0] + 1), np.linspace(0, area.width_px, attention.shape[1] + 1)
-    # in a small area a cell may be less than a pixel: one is coloured
-    top, left = min(round(y[rows[0]]), area.height_px - 1), min(round(x[columns[0]]), area.width_px - 1)
-    bottom, right = max(round(y[rows[-1] + 1]), top + 1), max(round(x[columns[-1] + 1]), left + 1)
-    strength = opacity * np.clip((attention[part] - FAINTEST) / (0.5 - FAINTEST), 0, 1)[..., None]
-    tints = strength * _heat_tints()[np.rint(255 * attention[part]).astype(np.uint8)]
-    size = (right - left, bottom - top)
-    added, taken = (
-        cv2.resize(np.maximum(shift, 0).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
-        for shift in (tints, -tints)
-    )
-    under = picture[area.pixels][top:bottom, left:right]
-    cv2.add(under, added, dst=under)
-    cv2.subtract(under, taken, dst=under)
 
 
 @lru_cache(maxsize=8)
@@ -248,7 +198,7 @@ def _heat_legend(panel: Picture, unit: float, top: float) -> None:
     left, right = MARGIN + 38, PANEL_WIDTH - MARGIN - 48
     size = (round((right - left) * unit), max(2, round(5 * unit)))
     y, x = round(top * unit), round(left * unit)
-    panel[y : y + size[1], x : x + size[0]] = cv2.resize(_heat_colours().reshape(1, 256, 3), size)
+    panel[y : y + size[1], x : x + size[0]] = cv2.resize(heat_colours().reshape(1, 256, 3), size)
     _text(panel, "weak", unit, MARGIN, top + 6, 14, GREY)
     _text(panel, "strong", unit, PANEL_WIDTH - MARGIN, top + 6, 14, GREY, right=True)
 

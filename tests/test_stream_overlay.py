@@ -8,6 +8,7 @@ import pytest
 from rcdnet.notice import RESEARCH_NOTICE
 from stream.config import OverlayStyle, StreamConfig
 from stream.decision import class_label
+from stream.heat import heat_colours
 from stream.overlay import (
     AMBER,
     CLASS_COLOURS,
@@ -15,7 +16,6 @@ from stream.overlay import (
     MARGIN,
     PANEL_WIDTH,
     Labels,
-    _heat_colours,
     draw,
     headline,
     mapped_class,
@@ -116,7 +116,7 @@ def test_on_black_the_heat_map_has_the_hues_of_its_legend_and_is_the_brighter_th
     for step in (140, 200, 255):
         hot = assessment(source, scan_area=whole, attention=np.full((8, 8), step / 255, np.float32))
         drawn.append(draw(source, hot, OverlayStyle(), LABELS)[128, 128].astype(int))
-        assert list(drawn[-1].argsort()) == list(_heat_colours()[step, 0].argsort())
+        assert list(drawn[-1].argsort()) == list(heat_colours()[step, 0].argsort())
     luma = [colour @ (0.299, 0.587, 0.114) for colour in drawn]
     assert luma == sorted(luma)
 
@@ -125,7 +125,7 @@ def test_from_one_half_on_the_colour_is_as_strong_as_the_opacity_says() -> None:
     source = Frame(3, 1, 0.0, np.full((256, 256, 3), 120, np.uint8), "clip.mp4")
     hot = assessment(source, attention=np.full((8, 8), 0.5, np.float32))
     full, half = (draw(source, hot, OverlayStyle(opacity=opacity), LABELS)[128, 128] for opacity in (1, 0.5))
-    legend = np.asarray(_heat_colours(), int)[128, 0]
+    legend = np.asarray(heat_colours(), int)[128, 0]
     assert full[0] - 120 == pytest.approx(legend[0] - legend @ (0.299, 0.587, 0.114), abs=2)
     assert half[0] - 120 == pytest.approx((full[0] - 120) / 2, abs=2)
 
