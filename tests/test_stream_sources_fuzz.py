@@ -38,7 +38,7 @@ OF_A_READER = ("read ", "refused", "memory")
 FRAMES = 4
 """Of a sample: the smaller it is, the more mutants hit what a reader takes at its word, and the sooner it is read."""
 
-FORMATS = ("mp4", "ts", "avi", "png", "jpg", "dcm", "mha", "nrrd")
+FORMATS = ("mp4", "ts", "avi", "mjpeg", "png", "jpg", "dcm", "mha", "nrrd")
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         return write_metaimage(path, np.stack([picture(number) for number in range(FRAMES)]), packed=True)
     if request.param == "nrrd":
         return write_nrrd(path, np.stack([picture(number)[..., 0] for number in range(FRAMES)]), packed=True)
-    codec = {"mp4": "libx264", "ts": "mpeg2video", "avi": "mjpeg"}[request.param]
+    codec = {"mp4": "libx264", "ts": "mpeg2video", "avi": "mjpeg", "mjpeg": "mjpeg"}[request.param]
     return write_clip(path, FRAMES, codec=codec)
 
 
