@@ -158,7 +158,7 @@ def write_answers(model: Network, samples: list[Sample], folder: Path, name: str
 
 
 def _write_rows(path: Path, rows: list[dict[str, float]]) -> None:
-    with path.open("w", newline="") as file:
+    with written_whole(path) as part, part.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
